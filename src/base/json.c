@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/json.h"
+
+#include "base/error.h"
+
+json_t *gw_json_parse(const char *text, gsize length, gsize max, GError **error)
+{
+    if (length > max) {
+        gw_error_set(error, GW_ERR_TOO_LARGE, "Send less in one request.",
+                     "JSON of %" G_GSIZE_FORMAT " bytes, at most %" G_GSIZE_FORMAT " are accepted",
+                     length, max);
+        return NULL;
+    }
+    json_error_t where;
+    json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
+    if (json == NULL)
+        gw_error_set(error, GW_ERR_INVALID, "Send one valid JSON value.",
+                     "not valid JSON, line %d column %d: %s", where.line, where.column, where.text);
+    return json;
+}
+
+json_t *gw_json_load(const char *path, GError **error)
+{
+    g_autofree char *text = NULL;
+    gsize length = 0;
+
+    if (!g_file_get_contents(path, &text, &length, error))
+        return NULL;
+    json_t *json = gw_json_parse(text, length, (gsize)GW_JSON_TEXT_MAX * 64, error);
+    if (json == NULL)
+        g_prefix_error(error, "%s: ", path);
+    return json;
+}
+
+static char *dump(const json_t *json, size_t flags, const char *tail)
+{
+    /* jansson may be told to use other allocators; a copy keeps g_free right. */
+    char *raw = json_dumps(json, flags | JSON_ENCODE_ANY);
+    char *text = g_strconcat(raw != NULL ? raw : "null", tail, NULL);
+    free(raw);
+    return text;
+}
+
+char *gw_json_text(const json_t *json)
+{
+    return dump(json, JSON_COMPACT, "");
+}
+
+char *gw_json_pretty(const json_t *json)
+{
+    return dump(json, JSON_INDENT(2), "\n");
+}

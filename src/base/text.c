@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/text.h"
+
+#include "base/error.h"
+
+char *gw_text_printable(const char *text, gsize max_chars)
+{
+    g_autofree char *valid = g_utf8_make_valid(text != NULL ? text : "", -1);
+    GString *out = g_string_new(NULL);
+    gsize chars = 0;
+
+    for (const char *p = valid; *p != '\0' && chars < max_chars; p = g_utf8_next_char(p), chars++) {
+        gunichar c = g_utf8_get_char(p);
+        gboolean blank = c == '\n' || c == '\t';
+        g_string_append_unichar(out, !blank && g_unichar_iscntrl(c) ? 0xFFFD : c);
+    }
+    return g_string_free(out, FALSE);
+}
+
+gboolean gw_text_check_name(const char *what, const char *name, GError **error)
+{
+    static const char remedy[] = "Choose a name of 1 to 255 printable characters.";
+
+    if (name == NULL || *name == '\0') {
+        gw_error_set(error, GW_ERR_INVALID, remedy, "%s is empty", what);
+        return FALSE;
+    }
+    if (!g_utf8_validate(name, -1, NULL)) {
+        gw_error_set(error, GW_ERR_INVALID, remedy, "%s is not valid UTF-8", what);
+        return FALSE;
+    }
+    if (g_utf8_strlen(name, -1) > GW_TEXT_NAME_MAX) {
+        gw_error_set(error, GW_ERR_INVALID, remedy, "%s has %ld characters, at most %d are allowed",
+                     what, g_utf8_strlen(name, -1), GW_TEXT_NAME_MAX);
+        return FALSE;
+    }
+    for (const char *p = name; *p != '\0'; p = g_utf8_next_char(p)) {
+        if (g_unichar_iscntrl(g_utf8_get_char(p))) {
+            gw_error_set(error, GW_ERR_INVALID, remedy, "%s contains a control character", what);
+            return FALSE;
+        }
+    }
+    const char *last = g_utf8_find_prev_char(name, name + strlen(name));
+    if (g_unichar_isspace(g_utf8_get_char(name)) || g_unichar_isspace(g_utf8_get_char(last))) {
+        gw_error_set(error, GW_ERR_INVALID, remedy, "%s begins or ends with a blank", what);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+char *gw_text_new_id(gint64 wall_us)
+{
+    static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    char id[27] = { 0 };
+    guint64 ms = (guint64)(wall_us / 1000);
+
+    for (int i = 9; i >= 0; i--, ms >>= 5)
+        id[i] = digits[ms & 31];
+    for (int i = 10; i < 26; i++)
+        id[i] = digits[g_random_int_range(0, 32)];
+    return g_strdup(id);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/xml.h"
+
+#include <libxml/parser.h>
+#include <libxml/tree.h>
+#include <string.h>
+
+#include "base/error.h"
+
+struct GwXml {
+    xmlDoc *doc;
+    xmlXPathContext *xpath;
+};
+
+static void ignore_error(void *context, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static void ignore_error(void *context, const char *format, ...)
+{
+    (void)context;
+    (void)format;
+}
+
+GwXml *gw_xml_parse(const char *text, GError **error)
+{
+    gsize length = strlen(text);
+
+    if (length > GW_XML_MAX) {
+        gw_error_set(error, GW_ERR_TOO_LARGE,
+                     "Reduce the definition's size (metadata, snapshots, devices) on its host.",
+                     "XML of %" G_GSIZE_FORMAT " bytes, at most %d are read", length, GW_XML_MAX);
+        return NULL;
+    }
+
+    g_autoptr(GwXml) xml = g_new0(GwXml, 1);
+    int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING;
+    xml->doc = xmlReadMemory(text, (int)length, NULL, NULL, options);
+    if (xml->doc == NULL || xml->doc->intSubset != NULL) {
+        const xmlError *last = xmlGetLastError();
+        gw_error_set(error, GW_ERR_INVALID, NULL, "not usable XML: %s",
+                     xml->doc != NULL ? "it has a DTD" : (last != NULL ? last->message : "empty"));
+        return NULL;
+    }
+    xml->xpath = xmlXPathNewContext(xml->doc);
+    xmlSetGenericErrorFunc(NULL, ignore_error);
+    return g_steal_pointer(&xml);
+}
+
+void gw_xml_free(GwXml *xml)
+{
+    if (xml == NULL)
+        return;
+    if (xml->xpath != NULL)
+        xmlXPathFreeContext(xml->xpath);
+    if (xml->doc != NULL)
+        xmlFreeDoc(xml->doc);
+    g_free(xml);
+}
+
+static xmlXPathObject *eval(GwXml *xml, xmlNode *node, const char *path)
+{
+    xml->xpath->node = node != NULL ? node : xmlDocGetRootElement(xml->doc);
+    return xmlXPathEvalExpression((const xmlChar *)path, xml->xpath);
+}
+
+GPtrArray *gw_xml_nodes(GwXml *xml, xmlNode *node, const char *path)
+{
+    GPtrArray *nodes = g_ptr_array_new();
+    xmlXPathObject *found = eval(xml, node, path);
+
+    if (found != NULL && found->type == XPATH_NODESET && found->nodesetval != NULL) {
+        for (int i = 0; i < found->nodesetval->nodeNr; i++)
+            g_ptr_array_add(nodes, found->nodesetval->nodeTab[i]);
+    }
+    xmlXPathFreeObject(found);
+    return nodes;
+}
+
+char *gw_xml_string(GwXml *xml, xmlNode *node, const char *path)
+{
+    g_autoptr(GPtrArray) nodes = gw_xml_nodes(xml, node, path);
+    if (nodes->len == 0)
+        return NULL;
+
+    xmlChar *content = xmlNodeGetContent(nodes->pdata[0]);
+    char *copy = g_strdup((const char *)content);
+    xmlFree(content);
+    return copy;
+}
+
+gint64 gw_xml_int(GwXml *xml, xmlNode *node, const char *path, gint64 fallback)
+{
+    g_autofree char *text = gw_xml_string(xml, node, path);
+    guint64 value = 0;
+
+    if (text == NULL)
+        return fallback;
+    if (!g_ascii_string_to_unsigned(g_strstrip(text), 10, 0, G_MAXINT64, &value, NULL))
+        return fallback;
+    return (gint64)value;
+}
+
+gboolean gw_xml_has(GwXml *xml, xmlNode *node, const char *path)
+{
+    g_autoptr(GPtrArray) nodes = gw_xml_nodes(xml, node, path);
+    return nodes->len > 0;
+}
+
+char *gw_xml_dump(GwXml *xml, xmlNode *node)
+{
+    xmlBuffer *buffer = xmlBufferCreate();
+    xmlNodeDump(buffer, xml->doc, node, 0, 0);
+    char *copy = g_strdup((const char *)xmlBufferContent(buffer));
+    xmlBufferFree(buffer);
+    return copy;
+}

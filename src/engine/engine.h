@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/clock.h"
+#include "model/fabric.h"
+#include "model/request.h"
+#include "model/verdict.h"
+
+/* The engine owns the fabric and the jobs. One loop decides; everything that happens reaches it as
+ * an event. All functions here may be called from any thread but the loop's own; those that change
+ * something wait for the loop's answer, at most as long as hosts' deadlines allow (30 s). */
+typedef struct GwEngine GwEngine;
+typedef struct GwStore GwStore;
+typedef struct GwHyper GwHyper;
+typedef struct GwFeed GwFeed;
+
+/* The current picture; a new reference. Never blocks on the loop. */
+GwFabric *gw_engine_fabric(GwEngine *engine);
+GwFeed *gw_engine_feed(GwEngine *engine);
+
+/* Groups, hosts and shares. Records passed in are copied; records returned are the caller's.
+ * @user is recorded as who asked. */
+GwGroup *gw_engine_add_group(GwEngine *engine, const GwGroup *group, GError **error);
+GwGroup *gw_engine_change_group(GwEngine *engine, const GwGroup *group, GError **error);
+gboolean gw_engine_remove_group(GwEngine *engine, const char *id, GError **error);
+/* Connects first, and stores nothing where that fails: unreachable, slow (GW_ERR_UNREACHABLE), no
+ * libvirt URI (INVALID), a name, URI or host already managed (CONFLICT). */
+GwHost *gw_engine_add_host(GwEngine *engine, const GwHost *host, GError **error);
+/* All that a person may set, by @host->id. A new URI is tried first, as when adding. */
+GwHost *gw_engine_change_host(GwEngine *engine, const GwHost *host, GError **error);
+/* Refused while a job uses it. Its VMs go on running; only the management ends. */
+gboolean gw_engine_remove_host(GwEngine *engine, const char *id, GError **error);
+gboolean gw_engine_refresh_host(GwEngine *engine, const char *id, GError **error);
+/* Stores the declaration and begins the job that proves it. */
+GwJob *gw_engine_add_share(GwEngine *engine, const GwShare *share, const char *user,
+                           GError **error);
+GwJob *gw_engine_prove_share(GwEngine *engine, const char *id, const char *user, GError **error);
+gboolean gw_engine_remove_share(GwEngine *engine, const char *id, GError **error);
+
+/* Moves. @vm is a UUID, a name or HOST/NAME; @request->destination a host id or name. */
+GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
+                                GError **error); /* GwCandidate */
+GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRequest *request,
+                                GError **error);
+/* Where preflight refuses (GW_ERR_REFUSED), *@plan (may be NULL) gets the findings. */
+GwJob *gw_engine_migrate(GwEngine *engine, const char *vm, const GwMoveRequest *request,
+                         const char *user, GwMovePlan **plan, GError **error);
+
+GwJob *gw_engine_cancel_job(GwEngine *engine, const char *job, GError **error);
+GwJob *gw_engine_change_job(GwEngine *engine, const char *job, const GwJobChange *change,
+                            GError **error);
+GwJob *gw_engine_post_copy(GwEngine *engine, const char *job, GError **error);
+GwJob *gw_engine_settle_job(GwEngine *engine, const char *job, GwKeep keep, GError **error);
+
+/* Tokens. The first administrator token is made when the store has none at all. */
+/* The user of @token, or NULL with GW_ERR_UNAUTHORIZED. */
+char *gw_engine_check_token(GwEngine *engine, const char *token, GError **error);
+
+/* What was answered to an Idempotency-Key: {"fingerprint": …, "status": …, "location": …, "body":
+ * …} as the API laid it down; NULL where the key is new. New reference. */
+json_t *gw_engine_recall_reply(GwEngine *engine, const char *key, GError **error);
+gboolean gw_engine_remember_reply(GwEngine *engine, const char *key, json_t *reply, GError **error);

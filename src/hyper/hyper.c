@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "hyper/hyper.h"
+
+static const char *const op_words[GW_OP_COUNT] = {
+    [GW_OP_CONNECT] = "connect",
+    [GW_OP_DISCONNECT] = "disconnect",
+    [GW_OP_FACTS] = "facts",
+    [GW_OP_LIST_VMS] = "list-vms",
+    [GW_OP_GET_VM] = "get-vm",
+    [GW_OP_GET_XML] = "get-xml",
+    [GW_OP_LOOK] = "look",
+    [GW_OP_CPU_COMPARE] = "cpu-compare",
+    [GW_OP_MIGRATE] = "migrate",
+    [GW_OP_PROGRESS] = "progress",
+    [GW_OP_STATS] = "stats",
+    [GW_OP_ABORT] = "abort",
+    [GW_OP_SET_BANDWIDTH] = "set-bandwidth",
+    [GW_OP_SET_DOWNTIME] = "set-downtime",
+    [GW_OP_POST_COPY] = "post-copy",
+    [GW_OP_RESUME] = "resume",
+    [GW_OP_PAUSE] = "pause",
+    [GW_OP_DESTROY] = "destroy",
+    [GW_OP_UNDEFINE] = "undefine",
+    [GW_OP_DEFINE] = "define",
+    [GW_OP_AUTOSTART] = "autostart",
+    [GW_OP_START] = "start",
+    [GW_OP_MARKER_WRITE] = "marker-write",
+    [GW_OP_MARKER_READ] = "marker-read",
+    [GW_OP_MARKER_REMOVE] = "marker-remove",
+    [GW_OP_LOCK_HOLD] = "lock-hold",
+    [GW_OP_LOCK_DROP] = "lock-drop",
+};
+
+const char *gw_op_word(GwOp op)
+{
+    return (guint)op < GW_OP_COUNT ? op_words[op] : "unknown";
+}
+
+GwRequest *gw_request_new(GwOp op, const char *host_id, const char *vm_uuid)
+{
+    GwRequest *request = g_new0(GwRequest, 1);
+    request->op = op;
+    request->host_id = g_strdup(host_id);
+    request->vm_uuid = g_strdup(vm_uuid);
+    return request;
+}
+
+void gw_request_free(GwRequest *request)
+{
+    if (request == NULL)
+        return;
+    g_free(request->host_id);
+    g_free(request->vm_uuid);
+    g_free(request->text);
+    g_free(request->text2);
+    gw_migrate_free(request->migrate);
+    g_free(request);
+}
+
+GwMigrate *gw_migrate_copy(const GwMigrate *migrate)
+{
+    GwMigrate *copy = g_memdup2(migrate, sizeof *migrate);
+    copy->destination_host_id = g_strdup(migrate->destination_host_id);
+    copy->peer_uri = g_strdup(migrate->peer_uri);
+    copy->migration_uri = g_strdup(migrate->migration_uri);
+    copy->compression = g_strdup(migrate->compression);
+    return copy;
+}
+
+void gw_migrate_free(GwMigrate *migrate)
+{
+    if (migrate == NULL)
+        return;
+    g_free(migrate->destination_host_id);
+    g_free(migrate->peer_uri);
+    g_free(migrate->migration_uri);
+    g_free(migrate->compression);
+    g_free(migrate);
+}
+
+GwReply *gw_reply_new(guint64 id)
+{
+    GwReply *reply = g_new0(GwReply, 1);
+    reply->id = id;
+    return reply;
+}
+
+void gw_look_free(GwLook *look)
+{
+    if (look == NULL)
+        return;
+    g_free(look->reason);
+    g_free(look);
+}
+
+void gw_reply_free(GwReply *reply)
+{
+    if (reply == NULL)
+        return;
+    g_clear_error(&reply->error);
+    gw_host_facts_free(reply->facts);
+    g_clear_pointer(&reply->vms, g_ptr_array_unref);
+    gw_look_free(reply->look);
+    gw_progress_free(reply->progress);
+    gw_move_result_free(reply->result);
+    g_free(reply->text);
+    g_free(reply);
+}
+
+GwHyperEvent *gw_hyper_event_new(GwHyperEventKind kind, const char *host_id, const char *vm_uuid)
+{
+    GwHyperEvent *event = g_new0(GwHyperEvent, 1);
+    event->kind = kind;
+    event->host_id = g_strdup(host_id);
+    event->vm_uuid = g_strdup(vm_uuid);
+    return event;
+}
+
+void gw_hyper_event_free(GwHyperEvent *event)
+{
+    if (event == NULL)
+        return;
+    g_free(event->host_id);
+    g_free(event->vm_uuid);
+    g_free(event->text);
+    g_free(event->text2);
+    g_free(event);
+}

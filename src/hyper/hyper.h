@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/clock.h"
+#include "model/job.h"
+#include "model/vm.h"
+
+/* What the engine asks of hosts, and how. A driver ("libvirt", "sim") takes requests without
+ * blocking and answers each exactly once, from any thread, in any order. Hosts' own news comes as
+ * events. Nothing here decides anything: drivers report, the engine judges. */
+
+typedef enum {
+    GW_OP_CONNECT,     /* text: URI. Opens the control connection, subscribes; answers facts */
+    GW_OP_DISCONNECT,  /* drops the connection; running moves of the host are left alone */
+    GW_OP_FACTS,       /* answers facts */
+    GW_OP_LIST_VMS,    /* answers vms: every VM of the host, complete or the request fails */
+    GW_OP_GET_VM,      /* vm_uuid. Answers vms of 0 (no such VM) or 1 */
+    GW_OP_GET_XML,     /* vm_uuid. Answers text: the inactive definition, without secrets */
+    GW_OP_LOOK,        /* vm_uuid. Answers look, from the host itself, never from a cache */
+    GW_OP_CPU_COMPARE, /* text: <cpu> of a VM; number: 1 where it is TCG (text2: machine, virt).
+                          Answers verdict and, where FALSE, text: why */
+    GW_OP_MIGRATE,     /* vm_uuid, migrate. Answers when libvirt returns; an error is an unknown
+                          outcome */
+    GW_OP_PROGRESS,    /* vm_uuid. Answers progress; none while no job runs: progress NULL */
+    GW_OP_STATS,       /* vm_uuid, on the destination: completed job's figures as result */
+    GW_OP_ABORT, /* vm_uuid. Asks to abort the running job; the answer is only that it was asked */
+    GW_OP_SET_BANDWIDTH, /* vm_uuid, number: MiB/s; 0: none */
+    GW_OP_SET_DOWNTIME,  /* vm_uuid, number: ms */
+    GW_OP_POST_COPY,     /* vm_uuid. Switches the running migration to post-copy */
+    GW_OP_RESUME,        /* vm_uuid. Runs a paused VM; succeeds if it already runs */
+    GW_OP_PAUSE,         /* vm_uuid. Succeeds if it is already paused */
+    GW_OP_DESTROY,       /* vm_uuid. Kills the process; succeeds if there is none */
+    GW_OP_UNDEFINE,      /* vm_uuid. Removes the persistent definition, keeps disks and NVRAM;
+                            refuses (CONFLICT) while the VM is active; succeeds if there is none */
+    GW_OP_DEFINE,        /* text: XML. Makes the VM persistent; succeeds if it already is */
+    GW_OP_AUTOSTART,     /* vm_uuid, number: 0 or 1 */
+    GW_OP_START,         /* vm_uuid. Boots a defined VM */
+    GW_OP_MARKER_WRITE,  /* text: pool, text2: marker name; number: content. Creates the volume */
+    GW_OP_MARKER_READ,   /* the same. verdict: seen with that content; FALSE: not there */
+    GW_OP_MARKER_REMOVE, /* text: pool, text2: name. Succeeds if it is not there */
+    GW_OP_LOCK_HOLD,     /* text: pool, text2: marker. Starts a paused throw-away VM that holds the
+                            marker's write lock; verdict FALSE: the lock was refused */
+    GW_OP_LOCK_DROP,     /* text: pool, text2: marker. Ends that VM; succeeds if there is none */
+    GW_OP_COUNT
+} GwOp;
+
+const char *gw_op_word(GwOp op);
+
+/* How to move: everything is decided before; drivers only carry it out. */
+typedef struct {
+    char *destination_host_id;
+    char *peer_uri;      /* the destination's URI as the source's libvirt sees it; p2p only */
+    char *migration_uri; /* tcp://address, or NULL */
+    gboolean peer_to_peer;
+    gboolean paused;  /* leave the destination paused (commit by resume) */
+    gboolean persist; /* make it persistent at the destination */
+    gboolean unsafe;  /* sharing is proved where libvirt cannot see it */
+    gboolean auto_converge;
+    gboolean post_copy;
+    gboolean tls;
+    gint64 bandwidth_mibps; /* 0: none */
+    gint64 max_downtime_ms; /* 0: default */
+    gint64 channels;        /* 0: no multifd */
+    char *compression;      /* "zstd", "xbzrle", … or NULL */
+} GwMigrate;
+
+typedef struct {
+    guint64 id; /* the engine's, echoed in the reply */
+    GwOp op;
+    char *host_id;
+    char *vm_uuid;
+    char *text, *text2;
+    gint64 number;
+    GwMigrate *migrate; /* GW_OP_MIGRATE */
+    gint64 timeout_us;  /* the engine stops waiting then; a driver may give up earlier */
+} GwRequest;
+
+/* What a host says of one VM right now: the input of every decision (RECOVERY.md). */
+typedef struct {
+    gboolean present; /* libvirt knows it, active or defined */
+    int state;        /* GwVmState; OFF where it is only defined */
+    char *reason;     /* migration, migrated, user, post-copy, post-copy-failed, … */
+    gboolean persistent;
+    gboolean autostart;
+    gboolean job_active; /* a migration, in or out, is under way here */
+} GwLook;
+
+typedef struct {
+    guint64 id;
+    GError *error; /* set: nothing else is */
+    GwHostFacts *facts;
+    GPtrArray *vms; /* GwVm */
+    GwLook *look;
+    GwProgress *progress;
+    GwMoveResult *result;
+    char *text;
+    gboolean verdict;
+    gint64 at_us; /* monotonic, when the driver had the answer */
+} GwReply;
+
+typedef enum {
+    GW_EVENT_HOST_LOST,     /* text: why. The connection is gone; CONNECT anew */
+    GW_EVENT_VM_CHANGED,    /* vm_uuid. Something about it is different: ask */
+    GW_EVENT_VM_LIFECYCLE,  /* vm_uuid, text: started, suspended, resumed, stopped, defined,
+                               undefined, crashed, …; text2: libvirt's detail (migrated, …) */
+    GW_EVENT_FACTS_CHANGED, /* a pool or network is different: ask */
+    GW_EVENT_ITERATION,     /* vm_uuid, number: migration pass */
+} GwHyperEventKind;
+
+typedef struct {
+    GwHyperEventKind kind;
+    char *host_id;
+    char *vm_uuid;
+    char *text, *text2;
+    gint64 number;
+    gint64 at_us; /* monotonic */
+} GwHyperEvent;
+
+/* Called by drivers from any thread; both take ownership. */
+typedef struct {
+    void (*reply)(GwReply *reply, gpointer user);
+    void (*event)(GwHyperEvent *event, gpointer user);
+    gpointer user;
+} GwHyperSink;
+
+typedef struct GwHyper GwHyper;
+
+typedef struct {
+    const char *name;
+    /* Takes ownership of @request, returns at once. */
+    void (*submit)(GwHyper *hyper, GwRequest *request);
+    /* Waits until no thread of the driver calls the sink any more; replies still owed are dropped.
+     */
+    void (*close)(GwHyper *hyper);
+} GwHyperDriver;
+
+/* Every driver's object begins with this. */
+struct GwHyper {
+    const GwHyperDriver *driver;
+    GwHyperSink sink;
+};
+
+static inline void gw_hyper_submit(GwHyper *hyper, GwRequest *request)
+{
+    hyper->driver->submit(hyper, request);
+}
+static inline void gw_hyper_close(GwHyper *hyper)
+{
+    if (hyper != NULL)
+        hyper->driver->close(hyper);
+}
+
+GwRequest *gw_request_new(GwOp op, const char *host_id, const char *vm_uuid);
+void gw_request_free(GwRequest *request);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwRequest, gw_request_free)
+GwMigrate *gw_migrate_copy(const GwMigrate *migrate);
+void gw_migrate_free(GwMigrate *migrate);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwMigrate, gw_migrate_free)
+GwReply *gw_reply_new(guint64 id);
+void gw_reply_free(GwReply *reply);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwReply, gw_reply_free)
+void gw_look_free(GwLook *look);
+GwHyperEvent *gw_hyper_event_new(GwHyperEventKind kind, const char *host_id, const char *vm_uuid);
+void gw_hyper_event_free(GwHyperEvent *event);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwHyperEvent, gw_hyper_event_free)
+
+/* The drivers. */
+GwHyper *gw_libvirt_open(GwHyperSink sink, GError **error);

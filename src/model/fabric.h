@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "model/job.h"
+#include "model/vm.h"
+
+/* An immutable picture of everything managed. The engine publishes a new one after each change;
+ * readers hold a reference for as long as they like and never hold the engine up. Elements are
+ * shared between pictures: nobody changes one that has been published. */
+typedef struct {
+    grefcount refs;
+    guint64 revision;
+    GHashTable *groups; /* id -> GwGroup */
+    GHashTable *hosts;  /* id -> GwHost */
+    GHashTable *vms;    /* host id -> GHashTable (uuid -> GwVm): one table for each host */
+    GHashTable *shares; /* id -> GwShare */
+    GHashTable *jobs;   /* id -> GwJob */
+} GwFabric;
+
+GwFabric *gw_fabric_new(void);
+GwFabric *gw_fabric_ref(GwFabric *fabric);
+void gw_fabric_unref(GwFabric *fabric);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwFabric, gw_fabric_unref)
+
+/* A new picture that shares all elements of @fabric, with the next revision; to be changed by its
+ * only owner before it is published. */
+GwFabric *gw_fabric_next(const GwFabric *fabric);
+
+/* Replace or remove; each takes ownership of the record. */
+void gw_fabric_put_group(GwFabric *fabric, GwGroup *group);
+void gw_fabric_put_host(GwFabric *fabric, GwHost *host);
+void gw_fabric_put_share(GwFabric *fabric, GwShare *share);
+void gw_fabric_put_job(GwFabric *fabric, GwJob *job);
+void gw_fabric_put_vm(GwFabric *fabric, GwVm *vm);
+void gw_fabric_remove_vm(GwFabric *fabric, const char *host_id, const char *uuid);
+/* Replaces all VMs of a host; takes the array's elements. */
+void gw_fabric_set_vms(GwFabric *fabric, const char *host_id, GPtrArray *vms);
+void gw_fabric_remove(GwFabric *fabric, GHashTable *table, const char *id);
+void gw_fabric_remove_host(GwFabric *fabric, const char *host_id);
+
+/* All return borrowed records, or NULL. */
+const GwHost *gw_fabric_host(const GwFabric *fabric, const char *id);
+const GwVm *gw_fabric_vm(const GwFabric *fabric, const char *host_id, const char *uuid);
+/* By id or by name; names are unique among hosts, groups, shares. */
+const GwHost *gw_fabric_find_host(const GwFabric *fabric, const char *id_or_name);
+const GwGroup *gw_fabric_find_group(const GwFabric *fabric, const char *id_or_name);
+const GwShare *gw_fabric_find_share(const GwFabric *fabric, const char *id_or_name);
+/* By UUID or name, optionally "HOST/NAME". Where several match, the running one; an error where
+ * none or still several match. */
+const GwVm *gw_fabric_find_vm(const GwFabric *fabric, const char *which, GError **error);
+/* By full id, or by the last six or more characters of it. */
+const GwJob *gw_fabric_find_job(const GwFabric *fabric, const char *which, GError **error);
+/* The job, not final, that holds @uuid; or NULL. */
+const GwJob *gw_fabric_job_of_vm(const GwFabric *fabric, const char *uuid);
+
+/* Sorted by name (jobs: newest first) into a new array of borrowed records: the order of lists. */
+GPtrArray *gw_fabric_list_groups(const GwFabric *fabric);
+GPtrArray *gw_fabric_list_hosts(const GwFabric *fabric);
+GPtrArray *gw_fabric_list_vms(const GwFabric *fabric, const char *host_id);
+GPtrArray *gw_fabric_list_shares(const GwFabric *fabric);
+GPtrArray *gw_fabric_list_jobs(const GwFabric *fabric);

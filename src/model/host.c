@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "model/host.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/text.h"
+
+GW_DEFINE_RECORD(
+    GwGroup, gw_group, "HostGroup", "A host group: a node of the tree under All Hosts.",
+    GW_F(GwGroup, id, GW_STRING, .flags = GW_READ_ONLY, .doc = "Identifier."),
+    GW_F(GwGroup, name, GW_STRING, .flags = GW_REQUIRED, .doc = "Name, unique in its parent."),
+    GW_F(GwGroup, parent_id, GW_STRING, .doc = "The parent's id; absent only for All Hosts."));
+
+GW_DEFINE_RECORD(GwNetwork, gw_network, "Network", "A network that VMs on the host can attach to.",
+                 GW_F(GwNetwork, name, GW_STRING, .flags = GW_REQUIRED, .doc = "Name on the host."),
+                 GW_F(GwNetwork, kind, GW_STRING, .doc = "libvirt (a libvirt network) or bridge."),
+                 GW_F(GwNetwork, bridge, GW_STRING, .doc = "The bridge behind it."),
+                 GW_F(GwNetwork, active, GW_BOOL, .doc = "Whether it is up."));
+
+GW_DEFINE_RECORD(
+    GwPool, gw_pool, "StoragePool", "A storage pool of the host.",
+    GW_F(GwPool, name, GW_STRING, .flags = GW_REQUIRED, .doc = "Name on the host."),
+    GW_F(GwPool, type, GW_STRING, .doc = "libvirt's pool type."),
+    GW_F(GwPool, target_path, GW_STRING, .doc = "Where its volumes appear on the host."),
+    GW_F(GwPool, source, GW_STRING, .doc = "What the storage is: server:/export, target, device."),
+    GW_F(GwPool, share_id, GW_STRING,
+         .doc = "Equal on two hosts exactly when they see the same storage; absent: local."),
+    GW_F(GwPool, active, GW_BOOL, .doc = "Whether it is started."),
+    GW_F(GwPool, capacity_bytes, GW_INT, .doc = "Size in bytes."),
+    GW_F(GwPool, available_bytes, GW_INT, .doc = "Free space in bytes."));
+
+GW_DEFINE_RECORD(
+    GwHostFacts, gw_host_facts, "HostFacts", "What a host says of itself.",
+    GW_F(GwHostFacts, host_uuid, GW_STRING, .doc = "libvirt's UUID of the host."),
+    GW_F(GwHostFacts, hostname, GW_STRING, .doc = "The name the host gives itself."),
+    GW_F(GwHostFacts, arch, GW_STRING, .doc = "CPU architecture."),
+    GW_F(GwHostFacts, cpus, GW_INT, .doc = "Logical CPUs."),
+    GW_F(GwHostFacts, cpu_model, GW_STRING, .doc = "libvirt's name of the CPU model."),
+    GW_F(GwHostFacts, cpu_xml, GW_STRING, .flags = GW_INTERNAL, .doc = "CPU description."),
+    GW_F(GwHostFacts, memory_kib, GW_INT, .doc = "Memory in KiB."),
+    GW_F(GwHostFacts, free_memory_kib, GW_INT, .doc = "Free memory in KiB."),
+    GW_F(GwHostFacts, libvirt_version, GW_INT, .doc = "major * 1000000 + minor * 1000 + release."),
+    GW_F(GwHostFacts, qemu_version, GW_INT, .doc = "major * 1000000 + minor * 1000 + release."),
+    GW_F(GwHostFacts, machines, GW_STRINGS, .flags = GW_INTERNAL, .doc = "Known machine types."),
+    GW_F(GwHostFacts, bridges, GW_STRINGS, .doc = "Bridges of the host."),
+    GW_F(GwHostFacts, networks, GW_ARRAY, .of = &gw_network_record, .doc = "libvirt networks."),
+    GW_F(GwHostFacts, pools, GW_ARRAY, .of = &gw_pool_record, .doc = "Storage pools."));
+
+const GwEnum gw_host_status_enum = { "HostStatus",
+                                     (const char *const[]){ "Connecting", "OK", "OK (Limited)",
+                                                            "Not responding", NULL } };
+
+const GwEnum gw_method_enum = { "SpeedMethod",
+                                (const char *const[]){ "default", "standard", "compression",
+                                                       "multichannel", NULL } };
+
+GW_DEFINE_RECORD(
+    GwHost, gw_host, "Host", "A managed host.",
+    GW_F(GwHost, id, GW_STRING, .flags = GW_READ_ONLY, .doc = "Identifier."),
+    GW_F(GwHost, name, GW_STRING, .doc = "Name, unique; default: the host's own."),
+    GW_F(
+        GwHost, uri, GW_STRING, .flags = GW_REQUIRED,
+        .doc = "libvirt URI by which the controller reaches it, e.g. qemu+ssh://root@kvm1/system."),
+    GW_F(GwHost, group_id, GW_STRING, .doc = "The host group it is in; default: All Hosts."),
+    GW_F(GwHost, peer_uri, GW_STRING,
+         .doc = "libvirt URI by which other hosts reach it; default: derived from uri."),
+    GW_F(GwHost, migration_address, GW_STRING,
+         .doc = "Address that receives migration data; default: the URI's host."),
+    GW_F(GwHost, live_migration_enabled, GW_BOOL, .doc = "Whether live moves are allowed (R1)."),
+    GW_F(GwHost, live_limit, GW_INT, .min = 0, .max = 64,
+         .doc = "Simultaneous live migrations, in and out together, 0 to 64 (R20)."),
+    GW_F(GwHost, storage_limit, GW_INT, .min = 0, .max = 64,
+         .doc = "Simultaneous storage migrations, in and out together, 0 to 64 (R21)."),
+    GW_F(GwHost, live_in_use, GW_INT, .flags = GW_READ_ONLY, .doc = "Live slots in use (R23)."),
+    GW_F(GwHost, storage_in_use, GW_INT, .flags = GW_READ_ONLY, .doc = "Storage slots in use."),
+    GW_F(GwHost, method, GW_ENUM, .of_enum = &gw_method_enum, .doc = "Speed method (R24)."),
+    GW_F(GwHost, bandwidth_mibps, GW_INT, .max = 1000000,
+         .doc = "Bandwidth limit of one move in MiB/s; 0: none."),
+    GW_F(GwHost, completion_timeout_s_per_gib, GW_INT, .min = 0, .max = 1000000,
+         .doc = "Completion time-out in seconds per GiB to move; 0: none (R59)."),
+    GW_F(GwHost, progress_timeout_s, GW_INT, .min = 0, .max = 1000000,
+         .doc = "Progress time-out in seconds; 0: none (R60)."),
+    GW_F(GwHost, status, GW_ENUM, .of_enum = &gw_host_status_enum, .flags = GW_READ_ONLY,
+         .doc = "Status."),
+    GW_F(GwHost, status_reason, GW_STRING, .flags = GW_READ_ONLY, .doc = "Why it has this status."),
+    GW_F(GwHost, status_remedy, GW_STRING, .flags = GW_READ_ONLY, .doc = "What to do about it."),
+    GW_F(GwHost, last_seen, GW_STRING, .flags = GW_READ_ONLY, .doc = "Last answer, RFC 3339."),
+    GW_F(GwHost, facts, GW_OBJECT, .of = &gw_host_facts_record, .flags = GW_READ_ONLY,
+         .doc = "What the host says of itself."));
+
+GW_DEFINE_RECORD(GwShareMember, gw_share_member, "ShareMember",
+                 "A pool of a host that shows the share.",
+                 GW_F(GwShareMember, host_id, GW_STRING, .flags = GW_REQUIRED, .doc = "Host id."),
+                 GW_F(GwShareMember, pool, GW_STRING, .flags = GW_REQUIRED,
+                      .doc = "Pool name on that host."));
+
+GW_DEFINE_RECORD(
+    GwShare, gw_share, "Share", "A directory declared shared between hosts, and proved so.",
+    GW_F(GwShare, id, GW_STRING, .flags = GW_READ_ONLY, .doc = "Identifier."),
+    GW_F(GwShare, name, GW_STRING, .flags = GW_REQUIRED, .doc = "Name, unique."),
+    GW_F(GwShare, members, GW_ARRAY, .of = &gw_share_member_record, .flags = GW_REQUIRED,
+         .doc = "The pools that show it, one for each host."),
+    GW_F(GwShare, proved, GW_BOOL, .flags = GW_READ_ONLY,
+         .doc = "A marker written through one member was read through all others."),
+    GW_F(GwShare, locks_proved, GW_BOOL, .flags = GW_READ_ONLY,
+         .doc = "A disk lock taken through one member is refused through the others."),
+    GW_F(GwShare, proved_at, GW_STRING, .flags = GW_READ_ONLY, .doc = "When, RFC 3339."),
+    GW_F(GwShare, reason, GW_STRING, .flags = GW_READ_ONLY, .doc = "Why it is not proved."));
+
+GwHost *gw_host_new_default(void)
+{
+    GwHost *host = gw_host_new();
+    host->group_id = g_strdup(GW_GROUP_ROOT);
+    host->live_migration_enabled = TRUE;
+    host->live_limit = GW_LIMIT_DEFAULT;
+    host->storage_limit = GW_LIMIT_DEFAULT;
+    host->completion_timeout_s_per_gib = 800;
+    host->progress_timeout_s = 150;
+    return host;
+}
+
+static gboolean bad_uri(const char *uri, const char *why, GError **error)
+{
+    gw_error_set(error, GW_ERR_INVALID,
+                 "Give a libvirt URI such as qemu+ssh://root@kvm1/system or "
+                 "qemu+tls://kvm1.example.org/system.",
+                 "'%.200s' is no libvirt URI of a QEMU host: %s", uri, why);
+    return FALSE;
+}
+
+gboolean gw_host_check_uri(const char *uri, GError **error)
+{
+    static const char *const schemes[] = { "qemu",         "qemu+ssh",    "qemu+tls", "qemu+unix",
+                                           "qemu+libssh2", "qemu+libssh", "qemu+tcp", NULL };
+    static const char *const programs[] = { "command", "netcat", "mode", NULL };
+
+    if (strlen(uri) > 1024)
+        return bad_uri(uri, "it is longer than 1024 bytes", error);
+    g_autoptr(GError) parse_error = NULL;
+    g_autoptr(GUri) parsed = g_uri_parse(uri, G_URI_FLAGS_ENCODED, &parse_error);
+    if (parsed == NULL)
+        return bad_uri(uri, parse_error->message, error);
+    if (!g_strv_contains(schemes, g_uri_get_scheme(parsed)))
+        return bad_uri(uri, "the scheme must be qemu or qemu+TRANSPORT", error);
+    if (strcmp(g_uri_get_path(parsed), "/system") != 0 &&
+        strcmp(g_uri_get_path(parsed), "/session") != 0)
+        return bad_uri(uri, "the path must be /system", error);
+    if (g_uri_get_query(parsed) == NULL)
+        return TRUE;
+
+    g_autoptr(GHashTable) params =
+        g_uri_parse_params(g_uri_get_query(parsed), -1, "&", G_URI_PARAMS_NONE, &parse_error);
+    if (params == NULL)
+        return bad_uri(uri, parse_error->message, error);
+    for (int i = 0; programs[i] != NULL; i++) {
+        if (g_hash_table_contains(params, programs[i]))
+            return bad_uri(uri, "parameters that choose a program to run are not accepted", error);
+    }
+    return TRUE;
+}
+
+char *gw_host_uri_address(const char *uri)
+{
+    g_autoptr(GUri) parsed = g_uri_parse(uri, G_URI_FLAGS_ENCODED, NULL);
+    const char *address = parsed != NULL ? g_uri_get_host(parsed) : NULL;
+
+    return address != NULL && *address != '\0' ? g_strdup(address) : NULL;
+}
+
+char *gw_host_peer_uri(const GwHost *host)
+{
+    if (host->peer_uri != NULL && *host->peer_uri != '\0')
+        return g_strdup(host->peer_uri);
+
+    g_autoptr(GUri) parsed = g_uri_parse(host->uri, G_URI_FLAGS_ENCODED, NULL);
+    if (parsed == NULL || g_uri_get_host(parsed) == NULL || *g_uri_get_host(parsed) == '\0')
+        return NULL;
+    /* The query holds the controller's own files (keys, sockets): no use on another host. */
+    return g_uri_join(G_URI_FLAGS_ENCODED, g_uri_get_scheme(parsed), g_uri_get_userinfo(parsed),
+                      g_uri_get_host(parsed), g_uri_get_port(parsed), g_uri_get_path(parsed), NULL,
+                      NULL);
+}

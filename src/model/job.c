@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "model/job.h"
+
+const GwEnum gw_transfer_enum = {
+    "TransferType", (const char *const[]){ "None", "Live", "Live (VSM)", "Network", NULL }
+};
+
+const GwEnum gw_job_state_enum = { "JobState", (const char *const[]){
+                                                   "checking", "queued", "preparing", "copying",
+                                                   "settling", "committing", "cleaning", "held",
+                                                   "done", "failed", "cancelled", NULL } };
+
+gboolean gw_job_state_is_final(GwJobState state)
+{
+    return state == GW_JOB_DONE || state == GW_JOB_FAILED || state == GW_JOB_CANCELLED;
+}
+
+GW_DEFINE_RECORD(
+    GwMoveOptions, gw_move_options, "MoveOptions", "What may be chosen for one move.",
+    GW_F(GwMoveOptions, method, GW_ENUM, .of_enum = &gw_method_enum,
+         .doc = "Speed method; default: the source host's (R24)."),
+    GW_F(GwMoveOptions, bandwidth_mibps, GW_INT, .max = 1000000,
+         .doc = "Bandwidth limit in MiB/s; 0: the host's."),
+    GW_F(GwMoveOptions, max_downtime_ms, GW_INT, .max = 60000,
+         .doc = "Longest pause QEMU may aim at, in ms; 0: its default (300)."),
+    GW_F(GwMoveOptions, channels, GW_INT, .max = 64,
+         .doc = "Connections of Multichannel; 0: the default (2)."),
+    GW_F(GwMoveOptions, post_copy, GW_BOOL, .doc = "The move may be switched to post-copy."),
+    GW_F(GwMoveOptions, no_auto_converge, GW_BOOL, .doc = "Never slow the guest down."),
+    GW_F(GwMoveOptions, tls, GW_BOOL, .doc = "Encrypt the migration stream by QEMU's TLS."),
+    GW_F(GwMoveOptions, completion_timeout_s_per_gib, GW_INT, .max = 1000000,
+         .doc = "Completion time-out in seconds per GiB; 0: the host's (R59)."),
+    GW_F(GwMoveOptions, progress_timeout_s, GW_INT, .max = 1000000,
+         .doc = "Progress time-out in seconds; 0: the host's (R60)."));
+
+GW_DEFINE_RECORD(
+    GwProgress, gw_progress, "Progress", "How far a move is.",
+    GW_F(GwProgress, phase, GW_STRING, .doc = "Phase."),
+    GW_F(GwProgress, percent, GW_INT, .doc = "0 to 100, never going back."),
+    GW_F(GwProgress, iteration, GW_INT, .doc = "Pass over the memory."),
+    GW_F(GwProgress, processed_bytes, GW_INT, .doc = "Bytes sent."),
+    GW_F(GwProgress, remaining_bytes, GW_INT, .doc = "Bytes still to send."),
+    GW_F(GwProgress, total_bytes, GW_INT, .doc = "Bytes to move in all."),
+    GW_F(GwProgress, bandwidth_bps, GW_INT, .doc = "Bytes per second sent."),
+    GW_F(GwProgress, dirty_rate_bps, GW_INT, .doc = "Bytes per second dirtied by the guest."),
+    GW_F(GwProgress, elapsed_ms, GW_INT, .doc = "Since libvirt's job began, ms."),
+    GW_F(GwProgress, eta_ms, GW_INT, .min = -1, .max = G_MAXINT64,
+         .doc = "Time left in ms; -1: unknown."),
+    GW_F(GwProgress, expected_downtime_ms, GW_INT, .doc = "QEMU's estimate, ms."),
+    GW_F(GwProgress, throttle_percent, GW_INT, .doc = "How far auto-converge slows the guest."),
+    GW_F(GwProgress, converging, GW_BOOL, .doc = "False: dirtied as fast as it is copied."),
+    GW_F(GwProgress, note, GW_STRING, .doc = "In words."));
+
+GW_DEFINE_RECORD(
+    GwMoveResult, gw_move_result, "MoveResult", "The figures of a finished move.",
+    GW_F(GwMoveResult, total_ms, GW_INT, .doc = "From accepted to settled, ms."),
+    GW_F(GwMoveResult, queued_ms, GW_INT, .doc = "Waited for slots, ms."),
+    GW_F(GwMoveResult, copy_ms, GW_INT, .doc = "Copying, ms."),
+    GW_F(GwMoveResult, downtime_ms, GW_INT, .min = -1, .max = G_MAXINT64,
+         .doc = "From the source's pause to the destination's resume as the controller saw it, ms; "
+                "-1: not seen (R48)."),
+    GW_F(GwMoveResult, downtime_libvirt_ms, GW_INT, .min = -1, .max = G_MAXINT64,
+         .doc = "The hypervisor's own figure, ms; -1: not told."),
+    GW_F(GwMoveResult, transferred_bytes, GW_INT, .doc = "Bytes sent."),
+    GW_F(GwMoveResult, iterations, GW_INT, .doc = "Passes over the memory."),
+    GW_F(GwMoveResult, drive, GW_STRING, .doc = "peer-to-peer or controller."),
+    GW_F(GwMoveResult, method, GW_STRING, .doc = "The speed method really used."));
+
+GW_DEFINE_RECORD(GwJobError, gw_job_error, "JobError", "Why a job failed.",
+                 GW_F(GwJobError, code, GW_STRING, .doc = "Error code."),
+                 GW_F(GwJobError, message, GW_STRING, .doc = "What was observed and required."),
+                 GW_F(GwJobError, remedy, GW_STRING, .doc = "What to do about it."));
+
+GW_DEFINE_RECORD(GwJobStep, gw_job_step, "JobStep", "One step of a job's history.",
+                 GW_F(GwJobStep, at, GW_STRING, .doc = "When, RFC 3339."),
+                 GW_F(GwJobStep, state, GW_STRING, .doc = "The state entered."),
+                 GW_F(GwJobStep, event, GW_STRING, .doc = "What happened."),
+                 GW_F(GwJobStep, why, GW_STRING, .doc = "Why the state followed."));
+
+GW_DEFINE_RECORD(
+    GwJob, gw_job, "Job", "A long operation.",
+    GW_F(GwJob, id, GW_STRING, .flags = GW_REQUIRED, .doc = "Identifier."),
+    GW_F(GwJob, kind, GW_STRING, .flags = GW_REQUIRED, .doc = "vm-migrate or share-prove."),
+    GW_F(GwJob, title, GW_STRING, .doc = "For people."),
+    GW_F(GwJob, state, GW_ENUM, .of_enum = &gw_job_state_enum, .flags = GW_REQUIRED,
+         .doc = "State."),
+    GW_F(GwJob, vm_uuid, GW_STRING, .doc = "The VM's UUID."),
+    GW_F(GwJob, vm_name, GW_STRING, .doc = "The VM's name."),
+    GW_F(GwJob, source_host_id, GW_STRING, .doc = "Source host."),
+    GW_F(GwJob, destination_host_id, GW_STRING, .doc = "Destination host."),
+    GW_F(GwJob, transfer, GW_ENUM, .of_enum = &gw_transfer_enum, .doc = "Transfer type (R4)."),
+    GW_F(GwJob, options, GW_OBJECT, .of = &gw_move_options_record, .doc = "What was chosen."),
+    GW_F(GwJob, progress, GW_OBJECT, .of = &gw_progress_record, .doc = "How far it is (R6)."),
+    GW_F(GwJob, result, GW_OBJECT, .of = &gw_move_result_record, .doc = "The figures."),
+    GW_F(GwJob, error, GW_OBJECT, .of = &gw_job_error_record, .doc = "Why it failed."),
+    GW_F(GwJob, steps, GW_ARRAY, .of = &gw_job_step_record, .doc = "History."),
+    GW_F(GwJob, user, GW_STRING, .doc = "Who asked for it."),
+    GW_F(GwJob, waiting_for, GW_STRING, .doc = "What it waits for."),
+    GW_F(GwJob, cancel_requested, GW_BOOL, .doc = "Somebody asked to cancel it (R58)."),
+    GW_F(GwJob, created_at, GW_STRING, .doc = "Accepted, RFC 3339."),
+    GW_F(GwJob, started_at, GW_STRING, .doc = "Left the queue, RFC 3339."),
+    GW_F(GwJob, finished_at, GW_STRING, .doc = "Settled, RFC 3339."),
+    GW_F(GwJob, epoch, GW_INT, .doc = "Epoch of the VM that this move holds."),
+    GW_F(GwJob, commit_by_resume, GW_BOOL,
+         .doc = "The destination stays paused until the source is seen gone."),
+    GW_F(GwJob, peer_to_peer, GW_BOOL, .doc = "The source's libvirt drives the move."),
+    GW_F(GwJob, vm_persistent, GW_BOOL, .doc = "The VM has a persistent definition."),
+    GW_F(GwJob, vm_autostart, GW_BOOL, .doc = "The VM started with its host."),
+    GW_F(GwJob, vm_memory_kib, GW_INT, .doc = "Memory to move, KiB."),
+    GW_F(GwJob, wall_created_us, GW_INT, .flags = GW_INTERNAL, .doc = "Accepted, us since 1970."),
+    GW_F(GwJob, saved_xml, GW_STRING, .flags = GW_INTERNAL, .doc = "Definition before the move."));

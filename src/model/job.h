@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "model/host.h"
+#include "model/record.h"
+
+typedef enum {
+    GW_TRANSFER_NONE,
+    GW_TRANSFER_LIVE,     /* both hosts reach the VM's storage (R2, R4) */
+    GW_TRANSFER_LIVE_VSM, /* memory and disks (R13) */
+    GW_TRANSFER_NETWORK,  /* cold, over the network (R3) */
+} GwTransfer;
+extern const GwEnum gw_transfer_enum;
+
+/* What a person may choose for one move. Zero means: the host's or the product's default. */
+typedef struct {
+    int method; /* GwMethod */
+    gint64 bandwidth_mibps;
+    gint64 max_downtime_ms;
+    gint64 channels;           /* of Multichannel */
+    gboolean post_copy;        /* may switch to post-copy */
+    gboolean no_auto_converge; /* do not slow the guest down to converge */
+    gboolean tls;              /* encrypt QEMU's migration stream by its own TLS */
+    gint64 completion_timeout_s_per_gib;
+    gint64 progress_timeout_s;
+} GwMoveOptions;
+GW_DECLARE_RECORD(GwMoveOptions, gw_move_options)
+
+/* As libvirt's job statistics say it; sizes in bytes, rates in bytes per second, times in ms. */
+typedef struct {
+    char *phase; /* waiting, setup, memory, switchover, post-copy, settling, … */
+    gint64 percent;
+    gint64 iteration;
+    gint64 processed_bytes;
+    gint64 remaining_bytes;
+    gint64 total_bytes;
+    gint64 bandwidth_bps;
+    gint64 dirty_rate_bps;
+    gint64 elapsed_ms;
+    gint64 eta_ms; /* -1: unknown */
+    gint64 expected_downtime_ms;
+    gint64 throttle_percent;
+    gboolean converging; /* FALSE: dirtied as fast as copied; there is no honest ETA */
+    char *note;
+} GwProgress;
+GW_DECLARE_RECORD(GwProgress, gw_progress)
+
+typedef struct {
+    gint64 total_ms; /* from accepted to settled */
+    gint64 queued_ms;
+    gint64 copy_ms;     /* libvirt's migration job */
+    gint64 downtime_ms; /* from the source's pause to the destination's resume; -1: not seen */
+    gint64 downtime_libvirt_ms; /* QEMU's own figure; -1: not told */
+    gint64 transferred_bytes;
+    gint64 iterations;
+    char *drive;  /* who drove it: "peer-to-peer" or "controller" */
+    char *method; /* what was really used, in words */
+} GwMoveResult;
+GW_DECLARE_RECORD(GwMoveResult, gw_move_result)
+
+typedef enum {
+    GW_JOB_CHECKING,
+    GW_JOB_QUEUED,
+    GW_JOB_PREPARING,
+    GW_JOB_COPYING,
+    GW_JOB_SETTLING,   /* asking both hosts what is true, and acting on it */
+    GW_JOB_COMMITTING, /* the destination is being resumed */
+    GW_JOB_CLEANING,   /* the source's definition is being removed */
+    GW_JOB_HELD,       /* needs a person's answer; starts and stops nothing */
+    GW_JOB_DONE,
+    GW_JOB_FAILED,
+    GW_JOB_CANCELLED,
+} GwJobState;
+extern const GwEnum gw_job_state_enum;
+
+gboolean gw_job_state_is_final(GwJobState state);
+
+typedef struct {
+    char *code;
+    char *message;
+    char *remedy;
+} GwJobError;
+GW_DECLARE_RECORD(GwJobError, gw_job_error)
+
+/* One line of a job's history: each is also a row of the journal. */
+typedef struct {
+    char *at; /* RFC 3339 */
+    char *state;
+    char *event;
+    char *why;
+} GwJobStep;
+GW_DECLARE_RECORD(GwJobStep, gw_job_step)
+
+typedef struct {
+    char *id;
+    char *kind;  /* "vm-migrate", "share-prove" */
+    char *title; /* for people: Migrate web1 from kvm1 to kvm2 */
+    int state;   /* GwJobState */
+    char *vm_uuid;
+    char *vm_name;
+    char *source_host_id;
+    char *destination_host_id;
+    int transfer; /* GwTransfer */
+    GwMoveOptions *options;
+    GwProgress *progress;
+    GwMoveResult *result;
+    GwJobError *error;
+    GPtrArray *steps; /* GwJobStep */
+    char *user;
+    char *waiting_for; /* why it is queued or held, in words */
+    gboolean cancel_requested;
+    char *created_at;
+    char *started_at;
+    char *finished_at;
+    /* What recovery needs, fixed before the first side effect. */
+    gint64 epoch;              /* of the VM; higher wins */
+    gboolean commit_by_resume; /* destination stays paused until the source is seen gone */
+    gboolean peer_to_peer;
+    gboolean vm_persistent;
+    gboolean vm_autostart;
+    gint64 vm_memory_kib;
+    gint64 wall_created_us;
+    char *saved_xml; /* the inactive definition before Begin */
+} GwJob;
+GW_DECLARE_RECORD(GwJob, gw_job)

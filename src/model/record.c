@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "model/record.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+#define STRING_MAX (256 * 1024) /* bytes of one string value */
+#define ARRAY_MAX 1000000       /* elements of one list */
+
+typedef enum {
+    LENIENT = 1 << 0, /* skip unknown keys */
+    REQUEST = 1 << 1, /* refuse read-only keys */
+    PARTIAL = 1 << 2, /* required keys may be missing */
+} DecodeMode;
+
+#define MEMBER(self, field, T) (*(T *)((char *)(self) + (field)->offset))
+#define MEMBER_CONST(self, field, T) (*(T const *)((const char *)(self) + (field)->offset))
+
+const char *gw_enum_word(const GwEnum *e, int value)
+{
+    for (int i = 0; e->words[i] != NULL; i++) {
+        if (i == value)
+            return e->words[i];
+    }
+    return "unknown";
+}
+
+int gw_enum_value(const GwEnum *e, const char *word)
+{
+    for (int i = 0; word != NULL && e->words[i] != NULL; i++) {
+        if (strcmp(e->words[i], word) == 0)
+            return i;
+    }
+    return -1;
+}
+
+gpointer gw_record_new(const GwRecord *record)
+{
+    return g_malloc0(record->size);
+}
+
+GPtrArray *gw_record_array(const GwRecord *record)
+{
+    return g_ptr_array_new_with_free_func(record->destroy);
+}
+
+static const GwField *find_field(const GwRecord *record, const char *name)
+{
+    for (const GwField *f = record->fields; f->name != NULL; f++) {
+        if (strcmp(f->name, name) == 0)
+            return f;
+    }
+    return NULL;
+}
+
+gpointer gw_record_find(const GwRecord *record, const GPtrArray *array, const char *key,
+                        const char *value)
+{
+    const GwField *field = find_field(record, key);
+
+    g_return_val_if_fail(field != NULL && field->type == GW_STRING, NULL);
+    for (guint i = 0; array != NULL && i < array->len; i++) {
+        if (g_strcmp0(MEMBER(array->pdata[i], field, char *), value) == 0)
+            return array->pdata[i];
+    }
+    return NULL;
+}
+
+static void clear_field(const GwField *f, gpointer self)
+{
+    switch (f->type) {
+    case GW_STRING:
+        g_clear_pointer(&MEMBER(self, f, char *), g_free);
+        break;
+    case GW_STRINGS:
+        g_clear_pointer(&MEMBER(self, f, char **), g_strfreev);
+        break;
+    case GW_OBJECT:
+        gw_record_free(f->of, MEMBER(self, f, gpointer));
+        MEMBER(self, f, gpointer) = NULL;
+        break;
+    case GW_ARRAY:
+        g_clear_pointer(&MEMBER(self, f, GPtrArray *), g_ptr_array_unref);
+        break;
+    case GW_BOOL:
+    case GW_INT:
+    case GW_DOUBLE:
+    case GW_ENUM:
+        break;
+    }
+}
+
+void gw_record_free(const GwRecord *record, gpointer self)
+{
+    if (self == NULL)
+        return;
+    for (const GwField *f = record->fields; f->name != NULL; f++)
+        clear_field(f, self);
+    g_free(self);
+}
+
+static GPtrArray *copy_array(const GwRecord *of, const GPtrArray *array)
+{
+    if (array == NULL)
+        return NULL;
+    GPtrArray *copy = gw_record_array(of);
+    for (guint i = 0; i < array->len; i++)
+        g_ptr_array_add(copy, gw_record_copy(of, array->pdata[i]));
+    return copy;
+}
+
+gpointer gw_record_copy(const GwRecord *record, gconstpointer self)
+{
+    if (self == NULL)
+        return NULL;
+    gpointer copy = g_malloc0(record->size);
+    memcpy(copy, self, record->size);
+
+    for (const GwField *f = record->fields; f->name != NULL; f++) {
+        if (f->type == GW_STRING)
+            MEMBER(copy, f, char *) = g_strdup(MEMBER_CONST(self, f, char *));
+        else if (f->type == GW_STRINGS)
+            MEMBER(copy, f, char **) = g_strdupv(MEMBER_CONST(self, f, char **));
+        else if (f->type == GW_OBJECT)
+            MEMBER(copy, f, gpointer) = gw_record_copy(f->of, MEMBER_CONST(self, f, gpointer));
+        else if (f->type == GW_ARRAY)
+            MEMBER(copy, f, GPtrArray *) = copy_array(f->of, MEMBER_CONST(self, f, GPtrArray *));
+    }
+    return copy;
+}
+
+static gboolean arrays_equal(const GwRecord *of, const GPtrArray *a, const GPtrArray *b)
+{
+    guint length_a = a != NULL ? a->len : 0;
+    guint length_b = b != NULL ? b->len : 0;
+
+    if (length_a != length_b)
+        return FALSE;
+    for (guint i = 0; i < length_a; i++) {
+        if (!gw_record_equal(of, a->pdata[i], b->pdata[i]))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean strings_equal(char **a, char **b)
+{
+    static const char *const none[] = { NULL };
+    return g_strv_equal(a != NULL ? (const char *const *)a : none,
+                        b != NULL ? (const char *const *)b : none);
+}
+
+static gboolean fields_equal(const GwField *f, gconstpointer a, gconstpointer b)
+{
+    switch (f->type) {
+    case GW_STRING:
+        return g_strcmp0(MEMBER_CONST(a, f, char *), MEMBER_CONST(b, f, char *)) == 0;
+    case GW_BOOL:
+        return !MEMBER_CONST(a, f, gboolean) == !MEMBER_CONST(b, f, gboolean);
+    case GW_INT:
+        return MEMBER_CONST(a, f, gint64) == MEMBER_CONST(b, f, gint64);
+    case GW_DOUBLE:
+        return memcmp(&MEMBER_CONST(a, f, double), &MEMBER_CONST(b, f, double), sizeof(double)) ==
+               0;
+    case GW_ENUM:
+        return MEMBER_CONST(a, f, int) == MEMBER_CONST(b, f, int);
+    case GW_STRINGS:
+        return strings_equal(MEMBER_CONST(a, f, char **), MEMBER_CONST(b, f, char **));
+    case GW_OBJECT:
+        return gw_record_equal(f->of, MEMBER_CONST(a, f, gpointer), MEMBER_CONST(b, f, gpointer));
+    case GW_ARRAY:
+        return arrays_equal(f->of, MEMBER_CONST(a, f, GPtrArray *),
+                            MEMBER_CONST(b, f, GPtrArray *));
+    }
+    return FALSE;
+}
+
+gboolean gw_record_equal(const GwRecord *record, gconstpointer a, gconstpointer b)
+{
+    if (a == NULL || b == NULL)
+        return a == b;
+    for (const GwField *f = record->fields; f->name != NULL; f++) {
+        if (!fields_equal(f, a, b))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* Encoding ------------------------------------------------------------------------------- */
+
+static json_t *encode(const GwRecord *record, gconstpointer self, guint hidden);
+
+static json_t *encode_field(const GwField *f, gconstpointer self, guint hidden)
+{
+    switch (f->type) {
+    case GW_STRING: {
+        const char *text = MEMBER_CONST(self, f, char *);
+        return text != NULL ? json_string(text) : NULL;
+    }
+    case GW_BOOL:
+        return json_boolean(MEMBER_CONST(self, f, gboolean));
+    case GW_INT:
+        return json_integer(MEMBER_CONST(self, f, gint64));
+    case GW_DOUBLE:
+        return json_real(MEMBER_CONST(self, f, double));
+    case GW_ENUM:
+        return json_string(gw_enum_word(f->of_enum, MEMBER_CONST(self, f, int)));
+    case GW_STRINGS: {
+        json_t *list = json_array();
+        char **words = MEMBER_CONST(self, f, char **);
+        for (guint i = 0; words != NULL && words[i] != NULL; i++)
+            json_array_append_new(list, json_string(words[i]));
+        return list;
+    }
+    case GW_OBJECT: {
+        gconstpointer inner = MEMBER_CONST(self, f, gpointer);
+        return inner != NULL ? encode(f->of, inner, hidden) : NULL;
+    }
+    case GW_ARRAY: {
+        json_t *list = json_array();
+        const GPtrArray *array = MEMBER_CONST(self, f, GPtrArray *);
+        for (guint i = 0; array != NULL && i < array->len; i++)
+            json_array_append_new(list, encode(f->of, array->pdata[i], hidden));
+        return list;
+    }
+    }
+    return NULL;
+}
+
+static json_t *encode(const GwRecord *record, gconstpointer self, guint hidden)
+{
+    json_t *object = json_object();
+
+    for (const GwField *f = record->fields; f->name != NULL; f++) {
+        if ((f->flags & hidden) != 0)
+            continue;
+        json_t *value = encode_field(f, self, hidden);
+        if (value != NULL)
+            json_object_set_new_nocheck(object, f->name, value);
+    }
+    return object;
+}
+
+json_t *gw_record_to_json(const GwRecord *record, gconstpointer self)
+{
+    return encode(record, self, 0);
+}
+
+json_t *gw_record_to_public_json(const GwRecord *record, gconstpointer self)
+{
+    return encode(record, self, GW_INTERNAL);
+}
+
+/* Decoding ------------------------------------------------------------------------------- */
+
+static gpointer decode(const GwRecord *record, json_t *json, guint mode, GError **error);
+
+static gboolean wrong_type(const GwField *f, const char *wanted, GError **error)
+{
+    gw_error_set(error, GW_ERR_INVALID, f->doc, "'%s' must be %s", f->name, wanted);
+    return FALSE;
+}
+
+static gboolean check_text(const GwField *f, json_t *json, GError **error)
+{
+    if (!json_is_string(json))
+        return wrong_type(f, "a string", error);
+    if (json_string_length(json) > STRING_MAX ||
+        strlen(json_string_value(json)) != json_string_length(json)) {
+        return wrong_type(f, "a string under 256 KiB without NUL", error);
+    }
+    return TRUE;
+}
+
+static gboolean decode_int(const GwField *f, json_t *json, gint64 *out, GError **error)
+{
+    gboolean bounded = f->min != 0 || f->max != 0;
+    gint64 min = bounded ? f->min : 0;
+    gint64 max = bounded ? f->max : G_MAXINT64;
+
+    if (!json_is_integer(json))
+        return wrong_type(f, "an integer", error);
+    gint64 value = json_integer_value(json);
+    if (value < min || value > max) {
+        gw_error_set(error, GW_ERR_INVALID, f->doc,
+                     "'%s' is %" G_GINT64_FORMAT ", must be from %" G_GINT64_FORMAT
+                     " to %" G_GINT64_FORMAT,
+                     f->name, value, min, max);
+        return FALSE;
+    }
+    *out = value;
+    return TRUE;
+}
+
+static gboolean decode_enum(const GwField *f, json_t *json, int *out, GError **error)
+{
+    int value = json_is_string(json) ? gw_enum_value(f->of_enum, json_string_value(json)) : -1;
+
+    if (value < 0) {
+        g_autofree char *words = g_strjoinv(", ", (char **)f->of_enum->words);
+        g_autofree char *wanted = g_strdup_printf("one of: %s", words);
+        return wrong_type(f, wanted, error);
+    }
+    *out = value;
+    return TRUE;
+}
+
+static gboolean decode_strings(const GwField *f, json_t *json, char ***out, GError **error)
+{
+    if (!json_is_array(json) || json_array_size(json) > ARRAY_MAX)
+        return wrong_type(f, "a list of strings", error);
+
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    for (gsize i = 0; i < json_array_size(json); i++) {
+        json_t *item = json_array_get(json, i);
+        if (!check_text(f, item, error))
+            return FALSE;
+        g_strv_builder_add(builder, json_string_value(item));
+    }
+    *out = g_strv_builder_end(builder);
+    return TRUE;
+}
+
+static gboolean decode_array(const GwField *f, json_t *json, guint mode, GPtrArray **out,
+                             GError **error)
+{
+    if (!json_is_array(json) || json_array_size(json) > ARRAY_MAX)
+        return wrong_type(f, "a list", error);
+
+    g_autoptr(GPtrArray) array = gw_record_array(f->of);
+    for (gsize i = 0; i < json_array_size(json); i++) {
+        gpointer item = decode(f->of, json_array_get(json, i), mode, error);
+        if (item == NULL) {
+            g_prefix_error(error, "%s[%" G_GSIZE_FORMAT "]: ", f->name, i);
+            return FALSE;
+        }
+        g_ptr_array_add(array, item);
+    }
+    *out = g_steal_pointer(&array);
+    return TRUE;
+}
+
+/* Replaces one member; on an error it keeps what it had. */
+static gboolean decode_field(const GwField *f, gpointer self, json_t *json, guint mode,
+                             GError **error)
+{
+    switch (f->type) {
+    case GW_STRING:
+        if (!check_text(f, json, error))
+            return FALSE;
+        clear_field(f, self);
+        MEMBER(self, f, char *) = g_strdup(json_string_value(json));
+        return TRUE;
+    case GW_BOOL:
+        if (!json_is_boolean(json))
+            return wrong_type(f, "true or false", error);
+        MEMBER(self, f, gboolean) = json_is_true(json);
+        return TRUE;
+    case GW_INT:
+        return decode_int(f, json, &MEMBER(self, f, gint64), error);
+    case GW_DOUBLE:
+        if (!json_is_number(json))
+            return wrong_type(f, "a number", error);
+        MEMBER(self, f, double) = json_number_value(json);
+        return TRUE;
+    case GW_ENUM:
+        return decode_enum(f, json, &MEMBER(self, f, int), error);
+    case GW_STRINGS: {
+        char **strings = NULL;
+        if (!decode_strings(f, json, &strings, error))
+            return FALSE;
+        clear_field(f, self);
+        MEMBER(self, f, char **) = strings;
+        return TRUE;
+    }
+    case GW_OBJECT: {
+        gpointer inner = decode(f->of, json, mode, error);
+        if (inner == NULL) {
+            g_prefix_error(error, "%s: ", f->name);
+            return FALSE;
+        }
+        clear_field(f, self);
+        MEMBER(self, f, gpointer) = inner;
+        return TRUE;
+    }
+    case GW_ARRAY: {
+        GPtrArray *array = NULL;
+        if (!decode_array(f, json, mode, &array, error))
+            return FALSE;
+        clear_field(f, self);
+        MEMBER(self, f, GPtrArray *) = array;
+        return TRUE;
+    }
+    }
+    return FALSE;
+}
+
+static gboolean decode_key(const GwRecord *record, gpointer self, const char *key, json_t *value,
+                           guint mode, GError **error)
+{
+    const GwField *f = find_field(record, key);
+
+    if (f == NULL) {
+        if ((mode & LENIENT) != 0)
+            return TRUE;
+        gw_error_set(error, GW_ERR_INVALID, "Remove the field, or check its spelling.",
+                     "unknown field '%s' in %s", key, record->name);
+        return FALSE;
+    }
+    if ((mode & REQUEST) != 0 && (f->flags & (GW_READ_ONLY | GW_INTERNAL)) != 0) {
+        gw_error_set(error, GW_ERR_INVALID, "Remove the field.", "'%s' of %s cannot be set",
+                     f->name, record->name);
+        return FALSE;
+    }
+    return decode_field(f, self, value, mode, error);
+}
+
+static gboolean decode_into(const GwRecord *record, gpointer self, json_t *json, guint mode,
+                            GError **error)
+{
+    const char *key = NULL;
+    json_t *value = NULL;
+
+    if (!json_is_object(json)) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "%s must be a JSON object", record->name);
+        return FALSE;
+    }
+    json_object_foreach (json, key, value) {
+        if (!decode_key(record, self, key, value, mode, error))
+            return FALSE;
+    }
+    for (const GwField *f = record->fields; f->name != NULL && (mode & PARTIAL) == 0; f++) {
+        if ((f->flags & GW_REQUIRED) != 0 && json_object_get(json, f->name) == NULL) {
+            gw_error_set(error, GW_ERR_INVALID, f->doc, "%s needs '%s'", record->name, f->name);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+static gpointer decode(const GwRecord *record, json_t *json, guint mode, GError **error)
+{
+    gpointer self = gw_record_new(record);
+
+    if (!decode_into(record, self, json, mode, error)) {
+        gw_record_free(record, self);
+        return NULL;
+    }
+    return self;
+}
+
+gpointer gw_record_from_json(const GwRecord *record, json_t *json, GError **error)
+{
+    return decode(record, json, 0, error);
+}
+
+gpointer gw_record_from_stored(const GwRecord *record, json_t *json, GError **error)
+{
+    return decode(record, json, LENIENT, error);
+}
+
+gpointer gw_record_from_request(const GwRecord *record, json_t *json, GError **error)
+{
+    return decode(record, json, REQUEST, error);
+}
+
+gboolean gw_record_patch(const GwRecord *record, gpointer self, json_t *json, GError **error)
+{
+    gpointer trial = gw_record_copy(record, self);
+
+    if (!decode_into(record, trial, json, REQUEST | PARTIAL, error)) {
+        gw_record_free(record, trial);
+        return FALSE;
+    }
+    /* The trial becomes the record; what the record held goes with the shell of the trial. */
+    gpointer old = g_memdup2(self, record->size);
+    memcpy(self, trial, record->size);
+    gw_record_free(record, old);
+    g_free(trial);
+    return TRUE;
+}
+
+/* Schema --------------------------------------------------------------------------------- */
+
+static json_t *reference(const GwRecord *record)
+{
+    return json_pack("{s:s+}", "$ref", "#/components/schemas/", record->name);
+}
+
+static json_t *field_schema(const GwField *f)
+{
+    switch (f->type) {
+    case GW_STRING:
+        return json_pack("{s:s}", "type", "string");
+    case GW_BOOL:
+        return json_pack("{s:s}", "type", "boolean");
+    case GW_INT:
+        return json_pack("{s:s,s:s,s:I}", "type", "integer", "format", "int64", "minimum",
+                         (json_int_t)f->min);
+    case GW_DOUBLE:
+        return json_pack("{s:s}", "type", "number");
+    case GW_ENUM: {
+        json_t *words = json_array();
+        for (int i = 0; f->of_enum->words[i] != NULL; i++)
+            json_array_append_new(words, json_string(f->of_enum->words[i]));
+        return json_pack("{s:s,s:o}", "type", "string", "enum", words);
+    }
+    case GW_STRINGS:
+        return json_pack("{s:s,s:{s:s}}", "type", "array", "items", "type", "string");
+    case GW_OBJECT:
+        return json_pack("{s:[o]}", "allOf", reference(f->of));
+    case GW_ARRAY:
+        return json_pack("{s:s,s:o}", "type", "array", "items", reference(f->of));
+    }
+    return json_object();
+}
+
+json_t *gw_record_schema(const GwRecord *record)
+{
+    json_t *properties = json_object();
+    json_t *required = json_array();
+
+    for (const GwField *f = record->fields; f->name != NULL; f++) {
+        if ((f->flags & GW_INTERNAL) != 0)
+            continue;
+        json_t *schema = field_schema(f);
+        json_object_set_new(schema, "description", json_string(f->doc));
+        if ((f->flags & GW_READ_ONLY) != 0)
+            json_object_set_new(schema, "readOnly", json_true());
+        json_object_set_new(properties, f->name, schema);
+        if ((f->flags & GW_REQUIRED) != 0)
+            json_array_append_new(required, json_string(f->name));
+    }
+    return json_pack("{s:s,s:s,s:o,s:o,s:b}", "type", "object", "description", record->doc,
+                     "properties", properties, "required", required, "additionalProperties", 0);
+}

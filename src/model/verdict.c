@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "model/verdict.h"
+
+const GwEnum gw_severity_enum = { "Severity", (const char *const[]){ "error", "warning", NULL } };
+
+GW_DEFINE_RECORD(GwFinding, gw_finding, "Finding", "What a preflight rule found.",
+                 GW_F(GwFinding, rule, GW_STRING, .doc = "The rule's name."),
+                 GW_F(GwFinding, requirement, GW_STRING, .doc = "The requirement it serves."),
+                 GW_F(GwFinding, severity, GW_ENUM, .of_enum = &gw_severity_enum,
+                      .doc = "error blocks the move, warning does not."),
+                 GW_F(GwFinding, observed, GW_STRING, .doc = "What was observed."),
+                 GW_F(GwFinding, required, GW_STRING, .doc = "What is required."),
+                 GW_F(GwFinding, remedy, GW_STRING, .doc = "What to do about it."));
+
+GW_DEFINE_RECORD(GwCandidate, gw_candidate, "Candidate", "What moving a VM to a host would be.",
+                 GW_F(GwCandidate, host_id, GW_STRING, .doc = "Destination."),
+                 GW_F(GwCandidate, host_name, GW_STRING, .doc = "Its name."),
+                 GW_F(GwCandidate, transfer, GW_ENUM, .of_enum = &gw_transfer_enum,
+                      .doc = "Transfer type (R4, R13)."),
+                 GW_F(GwCandidate, suitable, GW_BOOL, .doc = "Nothing blocks the move."),
+                 GW_F(GwCandidate, findings, GW_ARRAY, .of = &gw_finding_record,
+                      .doc = "What was found."));
+
+GW_DEFINE_RECORD(GwMovePlan, gw_move_plan, "MovePlan", "A move as it would be done.",
+                 GW_F(GwMovePlan, vm_uuid, GW_STRING, .doc = "The VM's UUID."),
+                 GW_F(GwMovePlan, vm_name, GW_STRING, .doc = "The VM's name."),
+                 GW_F(GwMovePlan, source_host_id, GW_STRING, .doc = "Where it runs."),
+                 GW_F(GwMovePlan, source_host_name, GW_STRING, .doc = "Its name."),
+                 GW_F(GwMovePlan, candidate, GW_OBJECT, .of = &gw_candidate_record,
+                      .doc = "The destination."),
+                 GW_F(GwMovePlan, commit_by_resume, GW_BOOL,
+                      .doc = "The destination stays paused until the source is seen gone."),
+                 GW_F(GwMovePlan, method, GW_STRING,
+                      .doc = "The speed method between these versions."),
+                 GW_F(GwMovePlan, script_cli, GW_STRINGS, .doc = "As godwit commands (R43)."),
+                 GW_F(GwMovePlan, script_virsh, GW_STRINGS, .doc = "As virsh commands (R43)."));

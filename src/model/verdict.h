@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "model/job.h"
+
+typedef enum {
+    GW_SEVERITY_ERROR,   /* blocks the move */
+    GW_SEVERITY_WARNING, /* passes, and is said */
+} GwSeverity;
+extern const GwEnum gw_severity_enum;
+
+/* One thing a preflight rule found (I8). */
+typedef struct {
+    char *rule;        /* "pci-passthrough" */
+    char *requirement; /* "R55" */
+    int severity;      /* GwSeverity */
+    char *observed;
+    char *required;
+    char *remedy;
+} GwFinding;
+GW_DECLARE_RECORD(GwFinding, gw_finding)
+
+/* What moving one VM to one host would be. */
+typedef struct {
+    char *host_id;
+    char *host_name;
+    int transfer;        /* GwTransfer, by where the storage is; NONE: no way */
+    gboolean suitable;   /* no finding is an error */
+    GPtrArray *findings; /* GwFinding */
+} GwCandidate;
+GW_DECLARE_RECORD(GwCandidate, gw_candidate)
+
+/* The answer to a dry run. */
+typedef struct {
+    char *vm_uuid;
+    char *vm_name;
+    char *source_host_id;
+    char *source_host_name;
+    GwCandidate *candidate;
+    gboolean commit_by_resume;
+    char *method;        /* what the speed method comes to between these two versions, in words */
+    char **script_cli;   /* this move as godwit commands (R43) */
+    char **script_virsh; /* and as the equivalent virsh lines */
+} GwMovePlan;
+GW_DECLARE_RECORD(GwMovePlan, gw_move_plan)

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "model/fabric.h"
+#include "model/verdict.h"
+
+/* The planner is pure: a picture of the fabric in, verdicts with reasons out. */
+
+/* What the destination's libvirt said when asked to compare the VM's CPU with its own. */
+typedef enum {
+    GW_CPU_UNKNOWN, /* not asked (a list of candidates), or it could not tell */
+    GW_CPU_COMPATIBLE,
+    GW_CPU_INCOMPATIBLE,
+} GwCpuVerdict;
+
+typedef struct {
+    const GwFabric *fabric;
+    const GwVm *vm;
+    const GwHost *source;
+    const GwHost *destination;
+    const GwMoveOptions *options;
+    GwCpuVerdict cpu;
+    const char *cpu_why; /* libvirt's words where incompatible */
+} GwPlanInput;
+
+/* What a move is to be, once nothing forbids it. All strings are owned. */
+typedef struct {
+    gboolean commit_by_resume; /* no proven cross-host lock covers every writable disk */
+    gboolean unsafe;           /* sharing proved where libvirt cannot see it */
+    gboolean auto_converge;
+    gboolean post_copy;
+    gboolean tls;
+    char *compression; /* libvirt's method name: "zstd", "xbzrle"; NULL: none */
+    gint64 channels;   /* 0: a single connection */
+    gint64 bandwidth_mibps;
+    gint64 max_downtime_ms;
+    gint64 completion_timeout_us; /* of the whole copy; 0: none (R59) */
+    gint64 progress_timeout_us;   /* without progress; 0: none (R60) */
+    char *
+        method_words; /* "Compression (multifd with zstd)" and why where it is not what was asked */
+} GwMoveDecision;
+
+void gw_move_decision_free(GwMoveDecision *decision);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwMoveDecision, gw_move_decision_free)
+
+/* Runs every preflight rule. Owned by the caller. */
+GwCandidate *gw_plan_candidate(const GwPlanInput *input);
+/* One candidate for every host (the source's own too, with its reason), best first: suitable before
+ * unsuitable, then by name. options may be NULL. */
+GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
+GwMoveDecision *gw_plan_decide(const GwPlanInput *input);
+
+/* R43. NULL-terminated, owned. */
+char **gw_plan_script_cli(const GwPlanInput *input);
+char **gw_plan_script_virsh(const GwPlanInput *input, const GwMoveDecision *decision,
+                            gboolean peer_to_peer);
+
+/* share.c: what storage is. */
+/* The identity of @pool's storage, equal on two hosts exactly when they see the same (R4): from
+ * server + export for netfs, cluster + pool for rbd, … and, for a plain directory, only from a
+ * proved GwShare. NULL: local. */
+char *gw_share_id_of_pool(const GwFabric *fabric, const GwHost *host, const GwPool *pool);
+/* The active pool whose directory holds @path on @host (the deepest), or NULL. */
+const GwPool *gw_share_pool_of_path(const GwHost *host, const char *path);
+/* Whether both hosts reach what @disk lives on; @why gets the reason where not (owned). */
+gboolean gw_share_reaches_disk(const GwFabric *fabric, const GwHost *source,
+                               const GwHost *destination, const GwDisk *disk, char **why);
+
+/* slots.c: the ledger, derived from the jobs, never counted separately (R20-R23). */
+typedef struct {
+    gint64 live;
+    gint64 storage;
+} GwSlots;
+
+/* What jobs that hold slots use on @host_id now. */
+GwSlots gw_slots_in_use(const GwFabric *fabric, const char *host_id);
+/* What a move of this type takes at each end (R22). */
+GwSlots gw_slots_of_transfer(GwTransfer transfer);
+/* Whether @job may begin now; @why gets the reason where not (owned). */
+gboolean gw_slots_fit(const GwFabric *fabric, const GwJob *job, char **why);
+
+/* rules: each is a row of gw_rules, in the order they are shown. */
+typedef struct GwRule GwRule;
+struct GwRule {
+    const char *name;        /* "pci-passthrough" */
+    const char *requirement; /* "R55" */
+    GwSeverity severity;
+    const char *summary; /* for docs and --help */
+    /* Appends a finding for each thing that does not meet the rule. */
+    void (*check)(const GwRule *self, const GwPlanInput *input, GPtrArray *findings);
+};
+extern const GwRule *const gw_rules[]; /* ends with NULL */
