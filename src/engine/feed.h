@@ -8,7 +8,7 @@
 typedef struct GwFeed GwFeed;
 
 typedef struct {
-    grefcount refs;
+    gatomicrefcount refs;
     guint64 id;
     char *type; /* "host", "group", "vm", "share", "job" */
     char *data; /* one line of JSON: {"id": …, "removed": true} or the record's public form */

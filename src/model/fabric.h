@@ -8,13 +8,14 @@
  * readers hold a reference for as long as they like and never hold the engine up. Elements are
  * shared between pictures: nobody changes one that has been published. */
 typedef struct {
-    grefcount refs;
+    gatomicrefcount refs;
     guint64 revision;
-    GHashTable *groups; /* id -> GwGroup */
-    GHashTable *hosts;  /* id -> GwHost */
-    GHashTable *vms;    /* host id -> GHashTable (uuid -> GwVm): one table for each host */
-    GHashTable *shares; /* id -> GwShare */
-    GHashTable *jobs;   /* id -> GwJob */
+    GHashTable *groups;  /* id -> GwGroup */
+    GHashTable *hosts;   /* id -> GwHost */
+    GHashTable *vms;     /* host id -> GHashTable (uuid -> GwVm): one table for each host */
+    GHashTable *shares;  /* id -> GwShare */
+    GHashTable *jobs;    /* id -> GwJob */
+    GHashTable *own_vms; /* which VM tables belong to this picture alone; fabric.c's business */
 } GwFabric;
 
 GwFabric *gw_fabric_new(void);
@@ -33,9 +34,9 @@ void gw_fabric_put_share(GwFabric *fabric, GwShare *share);
 void gw_fabric_put_job(GwFabric *fabric, GwJob *job);
 void gw_fabric_put_vm(GwFabric *fabric, GwVm *vm);
 void gw_fabric_remove_vm(GwFabric *fabric, const char *host_id, const char *uuid);
-/* Replaces all VMs of a host; takes the array's elements. */
-void gw_fabric_set_vms(GwFabric *fabric, const char *host_id, GPtrArray *vms);
-void gw_fabric_remove(GwFabric *fabric, GHashTable *table, const char *id);
+/* Replaces all VMs of a host; the array stays the caller's. */
+void gw_fabric_set_vms(GwFabric *fabric, const char *host_id, const GPtrArray *vms);
+/* With its VMs. Groups, shares and jobs: g_hash_table_remove on their table. */
 void gw_fabric_remove_host(GwFabric *fabric, const char *host_id);
 
 /* All return borrowed records, or NULL. */

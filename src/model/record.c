@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model/record.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -35,9 +36,28 @@ int gw_enum_value(const GwEnum *e, const char *word)
     return -1;
 }
 
+/* The count stands before the record, at the alignment malloc promises. */
+typedef union {
+    gatomicrefcount refs;
+    max_align_t align;
+} Header;
+
+static Header *header_of(gpointer self)
+{
+    return (Header *)self - 1;
+}
+
 gpointer gw_record_new(const GwRecord *record)
 {
-    return g_malloc0(record->size);
+    Header *header = g_malloc0(sizeof(Header) + record->size);
+    g_atomic_ref_count_init(&header->refs);
+    return header + 1;
+}
+
+gpointer gw_record_ref(gpointer self)
+{
+    g_atomic_ref_count_inc(&header_of(self)->refs);
+    return self;
 }
 
 GPtrArray *gw_record_array(const GwRecord *record)
@@ -93,11 +113,11 @@ static void clear_field(const GwField *f, gpointer self)
 
 void gw_record_free(const GwRecord *record, gpointer self)
 {
-    if (self == NULL)
+    if (self == NULL || !g_atomic_ref_count_dec(&header_of(self)->refs))
         return;
     for (const GwField *f = record->fields; f->name != NULL; f++)
         clear_field(f, self);
-    g_free(self);
+    g_free(header_of(self));
 }
 
 static GPtrArray *copy_array(const GwRecord *of, const GPtrArray *array)
@@ -114,7 +134,7 @@ gpointer gw_record_copy(const GwRecord *record, gconstpointer self)
 {
     if (self == NULL)
         return NULL;
-    gpointer copy = g_malloc0(record->size);
+    gpointer copy = gw_record_new(record);
     memcpy(copy, self, record->size);
 
     for (const GwField *f = record->fields; f->name != NULL; f++) {
@@ -473,11 +493,11 @@ gboolean gw_record_patch(const GwRecord *record, gpointer self, json_t *json, GE
         gw_record_free(record, trial);
         return FALSE;
     }
-    /* The trial becomes the record; what the record held goes with the shell of the trial. */
-    gpointer old = g_memdup2(self, record->size);
+    /* They change places: what @self held goes with the trial. */
+    g_autofree char *held = g_memdup2(self, record->size);
     memcpy(self, trial, record->size);
-    gw_record_free(record, old);
-    g_free(trial);
+    memcpy(trial, held, record->size);
+    gw_record_free(record, trial);
     return TRUE;
 }
 

@@ -49,7 +49,10 @@ struct GwRecord {
     const char *doc;
 };
 
+/* Records are counted, so that pictures of the fabric can share them: new gives the first
+ * reference, free gives one back and frees with the last. Never allocate one in another way. */
 gpointer gw_record_new(const GwRecord *record);
+gpointer gw_record_ref(gpointer self);
 void gw_record_free(const GwRecord *record, gpointer self);
 gpointer gw_record_copy(const GwRecord *record, gconstpointer self);
 gboolean gw_record_equal(const GwRecord *record, gconstpointer a, gconstpointer b);
