@@ -350,7 +350,7 @@ static gboolean decode_array(const GwField *f, json_t *json, guint mode, GPtrArr
 
     g_autoptr(GPtrArray) array = gw_record_array(f->of);
     for (gsize i = 0; i < json_array_size(json); i++) {
-        gpointer item = decode(f->of, json_array_get(json, i), mode, error);
+        gpointer item = decode(f->of, json_array_get(json, i), mode & ~PARTIAL, error);
         if (item == NULL) {
             g_prefix_error(error, "%s[%" G_GSIZE_FORMAT "]: ", f->name, i);
             return FALSE;
@@ -395,7 +395,7 @@ static gboolean decode_field(const GwField *f, gpointer self, json_t *json, guin
         return TRUE;
     }
     case GW_OBJECT: {
-        gpointer inner = decode(f->of, json, mode, error);
+        gpointer inner = decode(f->of, json, mode & ~PARTIAL, error);
         if (inner == NULL) {
             g_prefix_error(error, "%s: ", f->name);
             return FALSE;
