@@ -211,12 +211,19 @@ gboolean gw_record_equal(const GwRecord *record, gconstpointer a, gconstpointer 
 
 static json_t *encode(const GwRecord *record, gconstpointer self, guint hidden);
 
+/* What a host says may be any bytes; a string that cannot be stored would go missing silently. */
+static json_t *encode_text(const char *text)
+{
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    return json_string_nocheck(valid);
+}
+
 static json_t *encode_field(const GwField *f, gconstpointer self, guint hidden)
 {
     switch (f->type) {
     case GW_STRING: {
         const char *text = MEMBER_CONST(self, f, char *);
-        return text != NULL ? json_string(text) : NULL;
+        return text != NULL ? encode_text(text) : NULL;
     }
     case GW_BOOL:
         return json_boolean(MEMBER_CONST(self, f, gboolean));
@@ -230,7 +237,7 @@ static json_t *encode_field(const GwField *f, gconstpointer self, guint hidden)
         json_t *list = json_array();
         char **words = MEMBER_CONST(self, f, char **);
         for (guint i = 0; words != NULL && words[i] != NULL; i++)
-            json_array_append_new(list, json_string(words[i]));
+            json_array_append_new(list, encode_text(words[i]));
         return list;
     }
     case GW_OBJECT: {
