@@ -6,11 +6,13 @@
 
 #include "base/error.h"
 
-#define STRING_MAX (256 * 1024) /* bytes of one string value */
-#define ARRAY_MAX 1000000       /* elements of one list */
+#define STRING_MAX (256 * 1024)              /* bytes of one string value */
+#define STORED_STRING_MAX (16 * 1024 * 1024) /* the same in what we wrote: XML of a host among it  \
+                                              */
+#define ARRAY_MAX 1000000                    /* elements of one list */
 
 typedef enum {
-    LENIENT = 1 << 0, /* skip unknown keys */
+    LENIENT = 1 << 0, /* ours: skip unknown keys, clamp numbers, take any text */
     REQUEST = 1 << 1, /* refuse read-only keys */
     PARTIAL = 1 << 2, /* required keys may be missing */
 } DecodeMode;
@@ -289,18 +291,32 @@ static gboolean wrong_type(const GwField *f, const char *wanted, GError **error)
     return FALSE;
 }
 
-static gboolean check_text(const GwField *f, json_t *json, GError **error)
+/* Line ends and tabs are text; what else drives a terminal is not. */
+static gboolean has_control(const char *text)
 {
+    for (const char *p = text; *p != '\0'; p = g_utf8_next_char(p)) {
+        if (g_unichar_iscntrl(g_utf8_get_char(p)) && *p != '\n' && *p != '\t')
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean check_text(const GwField *f, json_t *json, guint mode, GError **error)
+{
+    gboolean lenient = (mode & LENIENT) != 0;
+
     if (!json_is_string(json))
         return wrong_type(f, "a string", error);
-    if (json_string_length(json) > STRING_MAX ||
+    if (json_string_length(json) > (lenient ? STORED_STRING_MAX : STRING_MAX) ||
         strlen(json_string_value(json)) != json_string_length(json)) {
         return wrong_type(f, "a string under 256 KiB without NUL", error);
     }
+    if (!lenient && has_control(json_string_value(json)))
+        return wrong_type(f, "a string without control characters", error);
     return TRUE;
 }
 
-static gboolean decode_int(const GwField *f, json_t *json, gint64 *out, GError **error)
+static gboolean decode_int(const GwField *f, json_t *json, guint mode, gint64 *out, GError **error)
 {
     gboolean bounded = f->min != 0 || f->max != 0;
     gint64 min = bounded ? f->min : 0;
@@ -309,14 +325,14 @@ static gboolean decode_int(const GwField *f, json_t *json, gint64 *out, GError *
     if (!json_is_integer(json))
         return wrong_type(f, "an integer", error);
     gint64 value = json_integer_value(json);
-    if (value < min || value > max) {
+    if ((value < min || value > max) && (mode & LENIENT) == 0) {
         gw_error_set(error, GW_ERR_INVALID, f->doc,
                      "'%s' is %" G_GINT64_FORMAT ", must be from %" G_GINT64_FORMAT
                      " to %" G_GINT64_FORMAT,
                      f->name, value, min, max);
         return FALSE;
     }
-    *out = value;
+    *out = CLAMP(value, min, max);
     return TRUE;
 }
 
@@ -333,7 +349,8 @@ static gboolean decode_enum(const GwField *f, json_t *json, int *out, GError **e
     return TRUE;
 }
 
-static gboolean decode_strings(const GwField *f, json_t *json, char ***out, GError **error)
+static gboolean decode_strings(const GwField *f, json_t *json, guint mode, char ***out,
+                               GError **error)
 {
     if (!json_is_array(json) || json_array_size(json) > ARRAY_MAX)
         return wrong_type(f, "a list of strings", error);
@@ -341,7 +358,7 @@ static gboolean decode_strings(const GwField *f, json_t *json, char ***out, GErr
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
     for (gsize i = 0; i < json_array_size(json); i++) {
         json_t *item = json_array_get(json, i);
-        if (!check_text(f, item, error))
+        if (!check_text(f, item, mode, error))
             return FALSE;
         g_strv_builder_add(builder, json_string_value(item));
     }
@@ -374,7 +391,7 @@ static gboolean decode_field(const GwField *f, gpointer self, json_t *json, guin
 {
     switch (f->type) {
     case GW_STRING:
-        if (!check_text(f, json, error))
+        if (!check_text(f, json, mode, error))
             return FALSE;
         clear_field(f, self);
         MEMBER(self, f, char *) = g_strdup(json_string_value(json));
@@ -385,7 +402,7 @@ static gboolean decode_field(const GwField *f, gpointer self, json_t *json, guin
         MEMBER(self, f, gboolean) = json_is_true(json);
         return TRUE;
     case GW_INT:
-        return decode_int(f, json, &MEMBER(self, f, gint64), error);
+        return decode_int(f, json, mode, &MEMBER(self, f, gint64), error);
     case GW_DOUBLE:
         if (!json_is_number(json))
             return wrong_type(f, "a number", error);
@@ -395,7 +412,7 @@ static gboolean decode_field(const GwField *f, gpointer self, json_t *json, guin
         return decode_enum(f, json, &MEMBER(self, f, int), error);
     case GW_STRINGS: {
         char **strings = NULL;
-        if (!decode_strings(f, json, &strings, error))
+        if (!decode_strings(f, json, mode, &strings, error))
             return FALSE;
         clear_field(f, self);
         MEMBER(self, f, char **) = strings;
