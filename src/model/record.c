@@ -6,10 +6,11 @@
 
 #include "base/error.h"
 
-#define STRING_MAX (256 * 1024)              /* bytes of one string value */
-#define STORED_STRING_MAX (16 * 1024 * 1024) /* the same in what we wrote: XML of a host among it  \
-                                              */
-#define ARRAY_MAX 1000000                    /* elements of one list */
+#define STRING_MAX (256 * 1024) /* bytes of one string value */
+#define STORED_STRING_MAX                                                                          \
+    (16 * 1024 * 1024)    /* the same in what we wrote: XML of a host among it                     \
+                           */
+#define ARRAY_MAX 1000000 /* elements of one list */
 
 typedef enum {
     LENIENT = 1 << 0, /* ours: skip unknown keys, clamp numbers, take any text */
@@ -457,6 +458,11 @@ static gboolean decode_key(const GwRecord *record, gpointer self, const char *ke
                      f->name, record->name);
         return FALSE;
     }
+    if (json_is_null(value) && (mode & PARTIAL) != 0 && (f->flags & GW_REQUIRED) == 0 &&
+        (f->type == GW_STRING || f->type == GW_OBJECT)) {
+        clear_field(f, self);
+        return TRUE;
+    }
     return decode_field(f, self, value, mode, error);
 }
 
@@ -532,6 +538,17 @@ static json_t *reference(const GwRecord *record)
     return json_pack("{s:s+}", "$ref", "#/components/schemas/", record->name);
 }
 
+static json_t *int_schema(const GwField *f)
+{
+    json_t *schema = json_pack("{s:s,s:s,s:I}", "type", "integer", "format", "int64", "minimum",
+                               (json_int_t)f->min);
+    gboolean bounded = f->min != 0 || f->max != 0;
+
+    if (bounded && f->max != G_MAXINT64)
+        json_object_set_new(schema, "maximum", json_integer(f->max));
+    return schema;
+}
+
 static json_t *field_schema(const GwField *f)
 {
     switch (f->type) {
@@ -540,8 +557,7 @@ static json_t *field_schema(const GwField *f)
     case GW_BOOL:
         return json_pack("{s:s}", "type", "boolean");
     case GW_INT:
-        return json_pack("{s:s,s:s,s:I}", "type", "integer", "format", "int64", "minimum",
-                         (json_int_t)f->min);
+        return int_schema(f);
     case GW_DOUBLE:
         return json_pack("{s:s}", "type", "number");
     case GW_ENUM: {

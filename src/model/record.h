@@ -70,7 +70,8 @@ gpointer gw_record_from_json(const GwRecord *record, json_t *json, GError **erro
 gpointer gw_record_from_stored(const GwRecord *record, json_t *json, GError **error);
 /* A request's body: strict, and GW_READ_ONLY or GW_INTERNAL keys are refused. */
 gpointer gw_record_from_request(const GwRecord *record, json_t *json, GError **error);
-/* Changes @self by the keys present in @json (a merge of a PATCH body), or leaves it whole. */
+/* Changes @self by the keys present in @json (a merge of a PATCH body, RFC 7396: null takes an
+ * optional text or object away; an object or a list replaces the old one), or leaves it whole. */
 gboolean gw_record_patch(const GwRecord *record, gpointer self, json_t *json, GError **error);
 /* The JSON schema (OpenAPI 3.1) of the served form; other records by $ref. New reference. */
 json_t *gw_record_schema(const GwRecord *record);
