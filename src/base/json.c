@@ -24,8 +24,13 @@ json_t *gw_json_load(const char *path, GError **error)
     g_autofree char *text = NULL;
     gsize length = 0;
 
-    if (!g_file_get_contents(path, &text, &length, error))
+    g_autoptr(GError) unreadable = NULL;
+
+    if (!g_file_get_contents(path, &text, &length, &unreadable)) {
+        gw_error_set(error, GW_ERR_INVALID, "Give the path of a file that can be read.", "%s",
+                     unreadable->message);
         return NULL;
+    }
     json_t *json = gw_json_parse(text, length, (gsize)GW_JSON_TEXT_MAX * 64, error);
     if (json == NULL)
         g_prefix_error(error, "%s: ", path);
