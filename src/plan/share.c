@@ -6,7 +6,7 @@
 #include "plan/rule.h"
 
 /* How the identity of storage is read from its server and name. libvirt gives both in one text
- * ("server:/export", "mon1,mon2/pool", "target:iqn…"). */
+ * ("server:/export", "mon1,mon2:pool", "portal:iqn…"). */
 typedef struct {
     const char *type;   /* of the pool, or the protocol of a network disk */
     const char *scheme; /* of the identity */
@@ -59,8 +59,9 @@ gboolean gw_share_is_loopback(const char *server)
     g_autofree char *copy = g_ascii_strdown(server, -1);
     const char *name = without_port(copy);
 
-    return *name == '\0' || g_strv_contains(names, name) || g_str_has_prefix(name, "127.") ||
-           g_str_has_prefix(name, "::ffff:127.");
+    /* A path is a socket on the host. */
+    return *name == '\0' || *name == '/' || g_strv_contains(names, name) ||
+           g_str_has_prefix(name, "127.") || g_str_has_prefix(name, "::ffff:127.");
 }
 
 gboolean gw_share_servers_known(const char *hosts)
@@ -129,7 +130,15 @@ static char *make_id(const Scheme *scheme, const char *hosts, const char *name)
     return g_strdup_printf("%s:%s:%s%s", scheme->scheme, h, slash, *n == '/' ? n + 1 : n);
 }
 
-/* Where the name of the storage begins in @source. */
+/* Whether @text, which follows a colon, is a port and more follows. */
+static gboolean is_port(const char *text)
+{
+    gsize digits = strspn(text, "0123456789");
+    return digits > 0 && (text[digits] == ',' || text[digits] == ':');
+}
+
+/* Where the name of the storage begins in @source, "SERVERS:NAME" or "//SERVER/NAME"; @source
+ * itself where it names no server. */
 static const char *find_name(const char *source)
 {
     static const char *const kinds[] = { "iqn.", "eui.", "naa." };
@@ -138,11 +147,15 @@ static const char *find_name(const char *source)
         if (target != NULL)
             return target;
     }
-    const char *begin = g_str_has_prefix(source, "//") ? source + 2 : source;
-    const char *slash = strchr(begin, '/');
+    const char *slash = g_str_has_prefix(source, "//") ? strchr(source + 2, '/') : NULL;
     if (slash != NULL)
         return slash;
-    const char *colon = strrchr(begin, ':');
+    const char *path = strstr(source, ":/");
+    if (path != NULL)
+        return path + 1;
+    const char *colon = strchr(source, ':');
+    while (colon != NULL && is_port(colon + 1))
+        colon = strchr(colon + 1, ':');
     return colon != NULL ? colon + 1 : source;
 }
 
@@ -235,8 +248,9 @@ static gboolean names_target(const GwPool *pool, const char *path)
 {
     if (g_strcmp0(pool->type, "iscsi") != 0)
         return TRUE;
-    const char *target = pool->source != NULL ? find_name(pool->source) : "";
-    return *target != '\0' && strstr(path, target) != NULL;
+    g_autofree char *mark =
+        g_strconcat("-iscsi-", pool->source != NULL ? find_name(pool->source) : "", "-lun-", NULL);
+    return strstr(path, mark) != NULL;
 }
 
 gssize gw_share_pool_depth(const GwPool *pool, const char *path)
