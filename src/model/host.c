@@ -67,6 +67,9 @@ GW_DEFINE_RECORD(
          .doc = "libvirt URI by which other hosts reach it; default: derived from uri."),
     GW_F(GwHost, migration_address, GW_STRING,
          .doc = "Address that receives migration data; default: the URI's host."),
+    GW_F(GwHost, management_bridge, GW_STRING,
+         .doc = "Bridge that carries the host's own management address; VMs on it are not moved "
+                "(R52); default: none."),
     GW_F(GwHost, live_migration_enabled, GW_BOOL, .doc = "Whether live moves are allowed (R1)."),
     GW_F(GwHost, live_limit, GW_INT, .min = 0, .max = 64,
          .doc = "Simultaneous live migrations, in and out together, 0 to 64 (R20)."),

@@ -78,6 +78,7 @@ typedef struct {
     char *group_id;
     char *peer_uri;          /* how other hosts' libvirt reaches it; NULL: derived from uri */
     char *migration_address; /* where migration data goes; NULL: the URI's host */
+    char *management_bridge; /* the bridge its own management address is on; NULL: none (R52) */
     gboolean live_migration_enabled;
     gint64 live_limit;
     gint64 storage_limit;
