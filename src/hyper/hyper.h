@@ -164,6 +164,7 @@ GwReply *gw_reply_new(guint64 id);
 void gw_reply_free(GwReply *reply);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwReply, gw_reply_free)
 void gw_look_free(GwLook *look);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwLook, gw_look_free)
 GwHyperEvent *gw_hyper_event_new(GwHyperEventKind kind, const char *host_id, const char *vm_uuid);
 void gw_hyper_event_free(GwHyperEvent *event);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwHyperEvent, gw_hyper_event_free)

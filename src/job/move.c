@@ -287,7 +287,7 @@ static void abort_stalled(GwMove *move, const GwMoveEvent *event, GwMoveOutcome 
 
 void gw_move_look(GwMove *move, GwMoveOutcome *outcome)
 {
-    move->wake_us = 0;
+    move->wake_us = move->too_long_us = move->stalled_us = 0; /* the copy is over */
     gw_move_set_phase(move, "settling");
     gw_move_add_effect(outcome, GW_DO_LOOK);
 }
