@@ -163,7 +163,7 @@ static gint64 expected_kib(const GwPlanInput *input, guint *jobs)
                              ? CLAMP(job->progress->percent, 0, 100)
                              : 0;
         /* Hosts' own numbers: kept from overflowing. */
-        sum += CLAMP(job->vm_memory_kib, 0, G_MAXINT64 / 1000000) / 100 * (100 - percent);
+        sum += CLAMP(job->vm_memory_kib, 0, G_MAXINT64 / 1000000) * (100 - percent) / 100;
         (*jobs)++;
     }
     return sum;

@@ -8,7 +8,7 @@
 
 #define EACH_REACH(input, reach)                                                                   \
     for (guint i_ = 0;                                                                             \
-         i_ < (input)->reaches->len && ((reach) = (input)->reaches->pdata[i_]) != NULL; i_++)
+         i_ < (input)->reaches->len && ((reach) = (input)->reaches->pdata[i_], TRUE); i_++)
 
 static void check_reach(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {

@@ -151,6 +151,17 @@ static void missing_parts(void **state)
         assert_false(candidate->suitable);
         assert_true(candidate->findings->len > 0);
     }
+    /* An ordinary VM, a host that tells nothing of itself but that it is there. */
+    empty->status = GW_HOST_OK;
+    g_ptr_array_set_size(((GwVm *)s->vm)->disks, 0);
+    g_free(((GwVm *)s->vm)->cpu_mode);
+    ((GwVm *)s->vm)->cpu_mode = g_strdup("host-passthrough");
+    g_autoptr(GPtrArray) ordinary = gw_plan_candidates(s->fabric, s->vm, NULL);
+    for (guint i = 0; i < ordinary->len; i++) {
+        const GwCandidate *candidate = ordinary->pdata[i];
+        if (strcmp(candidate->host_id, "kvm9") == 0)
+            assert_true(candidate->suitable);
+    }
     bare->host_id[3] = '7'; /* its host is not managed any more */
     g_autoptr(GPtrArray) none = gw_plan_candidates(s->fabric, bare, NULL);
     assert_int_equal(none->len, 0);
@@ -194,8 +205,10 @@ static void a_thousand_hosts(void **state)
         assert_int_equal(candidates->len, 1002);
         assert_true(((GwCandidate *)candidates->pdata[1000])->suitable);
     }
-    print_message("1,002 candidates in %.1f ms\n", (double)best / 1000);
-    assert_true(best < 100 * 1000); /* ten times what it takes, for slow machines */
+    print_message("# 1,002 candidates in %.1f ms\n", (double)best / 1000);
+    /* A few ms on an idle machine; the bound is for instrumented builds and busy ones, and still
+     * catches anything that grows with the square. */
+    assert_true(best < 1000 * 1000);
     scenario_free(s);
 }
 
