@@ -4,11 +4,15 @@
 #include "plan/reach.h"
 #include "plan/rule.h"
 
+static gboolean is_same_host(const GwPlanInput *input)
+{
+    return g_strcmp0(input->source->id, input->destination->id) == 0;
+}
+
 /* R4, R13: by where the storage is, whatever else stands in the way. */
 static GwTransfer transfer_of(const GwPlanInput *input)
 {
-    if (input->source == input->destination ||
-        g_strcmp0(input->source->id, input->destination->id) == 0)
+    if (is_same_host(input) || !gw_reach_is_known(input))
         return GW_TRANSFER_NONE;
     for (guint i = 0; i < input->reaches->len; i++) {
         if (((const GwReach *)input->reaches->pdata[i])->how == GW_REACH_NOT)
@@ -52,7 +56,7 @@ GwCandidate *gw_plan_candidate(const GwPlanInput *input)
     candidate->host_name = g_strdup(gw_plan_host_name(input->destination));
     candidate->transfer = (int)transfer_of(&own);
     /* To the host it is on there is no move, and nothing else worth saying of it. */
-    if (candidate->transfer == (int)GW_TRANSFER_NONE)
+    if (is_same_host(input))
         gw_rule_same_host.check(&gw_rule_same_host, &own, found);
     else
         run_rules(&own, found);

@@ -79,9 +79,8 @@ static gint64 scale_us(gint64 s_per_gib, gint64 kib)
 GwMoveDecision *gw_plan_decide(const GwPlanInput *input)
 {
     GwPlanInput own = *input;
-    g_autoptr(GPtrArray) reaches = input->reaches == NULL ? gw_reach_all(input) : NULL;
-    if (reaches != NULL)
-        own.reaches = reaches;
+    g_autoptr(GPtrArray) reaches = gw_reach_all(input);
+    own.reaches = reaches;
     const GwMoveOptions *options = gw_plan_options(&own);
     GwMethodChoice choice = gw_method_choose(&own);
     GwMoveDecision *decision = g_new0(GwMoveDecision, 1);

@@ -67,6 +67,8 @@ static gboolean find_counterpart(GwReach *reach, const Ends *ends, const GwPool 
             continue;
         if (same_storage(reach, ends, pool, other)) {
             reach->other_path = anywhere;
+            if (anywhere && gw_share_pool_depth(other, path) == depth)
+                reach->hidden_by = gw_share_pool_of_path(ends->destination, path);
             return TRUE;
         }
     }
@@ -87,32 +89,48 @@ static const GwShare *unproved_share(const Ends *ends, const GwPool *pool)
     return NULL;
 }
 
+static char *why_local(const GwPool *pool, const char *on)
+{
+    if (gw_share_has_server(pool))
+        return g_strdup_printf("its pool '%s' of %s is from '%s', which names no server that is "
+                               "the same one for another host",
+                               gw_plan_text(pool->name), on, gw_plan_text(pool->source));
+    return g_strdup_printf("it is in pool '%s' of %s (type %s), which is local as far as can be "
+                           "seen",
+                           gw_plan_text(pool->name), on, gw_plan_text(pool->type));
+}
+
 static void explain_local_pool(GwReach *reach, const Ends *ends, const GwPool *pool)
 {
     const char *on = gw_plan_host_name(ends->source);
     const char *to = gw_plan_host_name(ends->destination);
-    const GwShare *share = unproved_share(ends, pool);
-    g_autofree char *id = gw_share_id_of_pool(ends->fabric, ends->source, pool);
+    const GwShare *unproved = unproved_share(ends, pool);
+    const GwShare *proved =
+        gw_share_common(ends->fabric, TRUE, ends->source, pool, ends->source, pool);
+    g_autofree char *id = gw_share_own_id(pool);
 
-    if (share != NULL) {
-        g_autofree char *name = gw_plan_quote(share->name);
+    if (unproved != NULL) {
+        g_autofree char *name = gw_plan_quote(unproved->name);
         not_reached(reach,
                     g_strdup_printf("it is in share '%s', which is not proved: %s",
-                                    gw_plan_text(share->name), gw_plan_text(share->reason)),
+                                    gw_plan_text(unproved->name), gw_plan_text(unproved->reason)),
                     g_strdup_printf("Prove it: godwit share prove %s.", name));
-    } else if (id != NULL) {
-        not_reached(
-            reach,
-            g_strdup_printf("%s has no active pool of %s, which pool '%s' of %s shows", to, id,
-                            gw_plan_text(pool->name), on),
-            g_strdup_printf("Define and start a pool of it on %s, at %s, or add %s to the share: "
-                            "godwit share add.",
-                            to, gw_plan_text(pool->target_path), to));
-    } else {
+    } else if (proved != NULL) {
         not_reached(reach,
-                    g_strdup_printf("it is in pool '%s' of %s (type %s), which is local as far as "
-                                    "can be seen",
-                                    gw_plan_text(pool->name), on, gw_plan_text(pool->type)),
+                    g_strdup_printf("it is in share '%s', of which %s is no member with an active "
+                                    "pool",
+                                    gw_plan_text(proved->name), to),
+                    g_strdup_printf("If %s shows the share at %s, start its pool there and declare "
+                                    "it: godwit share add. It is then proved.",
+                                    to, gw_plan_text(pool->target_path)));
+    } else if (id != NULL) {
+        not_reached(reach,
+                    g_strdup_printf("%s has no active pool of %s, which pool '%s' of %s shows", to,
+                                    id, gw_plan_text(pool->name), on),
+                    g_strdup_printf("Define and start a pool of it on %s, at %s.", to,
+                                    gw_plan_text(pool->target_path)));
+    } else {
+        not_reached(reach, why_local(pool, on),
                     g_strdup_printf("If %s shows the same storage at %s, make it a pool there and "
                                     "declare both shared: godwit share add. It is then proved.",
                                     to, gw_plan_text(pool->target_path)));
@@ -134,7 +152,7 @@ static void reach_path(GwReach *reach, const Ends *ends, const char *path)
                                     dir));
         return;
     }
-    g_autofree char *clean = g_canonicalize_filename(path, "/");
+    g_autofree char *clean = gw_share_clean_path(path);
     gssize depth = deepest(pools, clean);
     for (int anywhere = 0; anywhere <= 1; anywhere++) {
         for (guint i = 0; i < pools->len; i++) {
@@ -201,7 +219,7 @@ static void reach_block(GwReach *reach, const Ends *ends)
         return;
     g_clear_pointer(&reach->why, g_free);
     g_clear_pointer(&reach->remedy, g_free);
-    g_autofree char *clean = g_canonicalize_filename(path, "/");
+    g_autofree char *clean = gw_share_clean_path(path);
     if (is_world_wide(clean)) {
         not_shown(
             reach, g_strdup_printf("nothing that %s tells shows that it sees the LUN %s", to, path),
@@ -255,7 +273,8 @@ static void reach_network(GwReach *reach, const Ends *ends)
     }
     not_shown(reach,
               g_strdup_printf("nothing that %s tells shows that it reaches %s on %s", to,
-                              disk->source, gw_plan_text(disk->source_host)),
+                              disk->source,
+                              configured ? "the monitors of its ceph.conf" : disk->source_host),
               g_strdup_printf("Define and start a pool of the same storage on %s, or see by hand "
                               "that it gets there.",
                               to));
@@ -295,10 +314,16 @@ void gw_reach_free(gpointer data)
     g_free(reach);
 }
 
+gboolean gw_reach_is_known(const GwPlanInput *input)
+{
+    return input->vm->error == NULL && input->source->facts != NULL &&
+           input->destination->facts != NULL;
+}
+
 GPtrArray *gw_reach_all(const GwPlanInput *input)
 {
     GPtrArray *all = g_ptr_array_new_with_free_func(gw_reach_free);
-    const GPtrArray *disks = input->vm->disks;
+    const GPtrArray *disks = gw_reach_is_known(input) ? input->vm->disks : NULL;
 
     for (guint i = 0; disks != NULL && i < disks->len; i++) {
         const GwDisk *disk = disks->pdata[i];

@@ -38,7 +38,7 @@ static void check_one_status(const GwRule *self, const GwHost *host, GPtrArray *
     if (answers)
         gw_rule_add(self, findings, g_strdup_printf("%s has not yet said what it is", name),
                     g_strdup("A host whose CPU, memory, storage and networks are known."),
-                    g_strdup_printf("Wait a moment, or ask again: godwit host refresh %s.", name));
+                    g_strdup("Wait a moment, or refresh the host."));
     else
         gw_rule_add(
             self, findings,
@@ -53,8 +53,7 @@ static void check_one_status(const GwRule *self, const GwHost *host, GPtrArray *
 static void check_status(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     check_one_status(self, input->source, findings);
-    if (input->destination != input->source)
-        check_one_status(self, input->destination, findings);
+    check_one_status(self, input->destination, findings);
 }
 
 const GwRule gw_rule_host_status = { "host-status", "R32", GW_SEVERITY_ERROR,
@@ -64,19 +63,16 @@ static void check_one_enabled(const GwRule *self, const GwHost *host, GPtrArray 
 {
     if (host->live_migration_enabled)
         return;
-    g_autofree char *name = gw_plan_quote(gw_plan_host_name(host));
     gw_rule_add(self, findings,
                 g_strdup_printf("Live migration is disabled on %s", gw_plan_host_name(host)),
                 g_strdup("Live migration enabled at both ends."),
-                g_strdup_printf("Enable it in the settings of %s: godwit host set %s.",
-                                gw_plan_host_name(host), name));
+                g_strdup_printf("Enable it in the settings of %s.", gw_plan_host_name(host)));
 }
 
 static void check_live_enabled(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     check_one_enabled(self, input->source, findings);
-    if (input->destination != input->source)
-        check_one_enabled(self, input->destination, findings);
+    check_one_enabled(self, input->destination, findings);
 }
 
 const GwRule gw_rule_live_enabled = { "live-enabled", "R1", GW_SEVERITY_ERROR,
@@ -98,8 +94,7 @@ static void check_one_limit(const GwRule *self, const GwHost *host, GPtrArray *f
 static void check_live_limit(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     check_one_limit(self, input->source, findings);
-    if (input->destination != input->source)
-        check_one_limit(self, input->destination, findings);
+    check_one_limit(self, input->destination, findings);
 }
 
 const GwRule gw_rule_live_limit = { "live-limit", "R20", GW_SEVERITY_ERROR,
@@ -168,7 +163,7 @@ static gint64 expected_kib(const GwPlanInput *input, guint *jobs)
                              ? CLAMP(job->progress->percent, 0, 100)
                              : 0;
         /* Hosts' own numbers: kept from overflowing. */
-        sum += CLAMP(job->vm_memory_kib, 0, G_MAXINT64 / 1000000) / 100 * (100 - percent);
+        sum += CLAMP(job->vm_memory_kib, 0, G_MAXINT64 / 1000000) * (100 - percent) / 100;
         (*jobs)++;
     }
     return sum;
@@ -186,7 +181,7 @@ static void check_memory(const GwRule *self, const GwPlanInput *input, GPtrArray
     gint64 need = MIN(gw_plan_memory_kib(input->vm), G_MAXINT64 / 4);
     guint jobs = 0;
 
-    if (facts->memory_kib == 0 || need == 0 || input->destination == input->source)
+    if (facts->memory_kib == 0 || need == 0)
         return; /* not known: host-status says so */
     gint64 expected = expected_kib(input, &jobs);
     gint64 left = facts->free_memory_kib - expected;

@@ -195,9 +195,10 @@ static void nic_kind(const GwRule *self, const GwPlanInput *input, GPtrArray *fi
         if (!is_type(nic, kinds[i].type))
             continue;
         gw_rule_add(self, findings,
-                    g_strdup_printf("Adapter %s is of type %s (%s): it depends on %s",
-                                    gw_plan_text(nic->mac), nic->type, gw_plan_text(nic->source),
-                                    kinds[i].depends),
+                    g_strdup_printf("Adapter %s is of type %s%s%s: it depends on %s",
+                                    gw_plan_text(nic->mac), nic->type,
+                                    nic->source != NULL ? " on " : "",
+                                    nic->source != NULL ? nic->source : "", kinds[i].depends),
                     g_strdup("The same network behind the adapter on both hosts."),
                     g_strdup(kinds[i].remedy));
     }

@@ -8,7 +8,7 @@
 
 #define EACH_REACH(input, reach)                                                                   \
     for (guint i_ = 0;                                                                             \
-         i_ < (input)->reaches->len && ((reach) = (input)->reaches->pdata[i_]) != NULL; i_++)
+         i_ < (input)->reaches->len && ((reach) = (input)->reaches->pdata[i_], TRUE); i_++)
 
 static void check_reach(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
@@ -33,6 +33,25 @@ const GwRule gw_rule_storage_reach = { "storage-reach", "R2", GW_SEVERITY_ERROR,
                                        "Both hosts must reach the storage of every disk.",
                                        check_reach };
 
+/* The storage is at the right place, but the destination has another pool over the disk's path. */
+static void add_hidden(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
+                       const GwReach *reach)
+{
+    const char *to = gw_plan_host_name(input->destination);
+    const char *pool = gw_plan_text(reach->hidden_by->name);
+    g_autofree char *quoted = gw_plan_quote(pool);
+
+    gw_rule_add(self, findings,
+                g_strdup_printf("Disk %s is at %s, over which %s has its pool '%s' (%s)",
+                                gw_plan_text(reach->disk->target), reach->disk->source, to, pool,
+                                gw_plan_text(reach->hidden_by->target_path)),
+                g_strdup("The same storage at the disk's path on both hosts."),
+                g_strdup_printf("If that pool is only a folder of the same storage, remove it on "
+                                "%s (virsh pool-destroy %s, virsh pool-undefine %s); that leaves "
+                                "the files.",
+                                to, quoted, quoted));
+}
+
 static void check_path(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     const GwReach *reach = NULL;
@@ -41,6 +60,10 @@ static void check_path(const GwRule *self, const GwPlanInput *input, GPtrArray *
     {
         if (!reach->other_path)
             continue;
+        if (reach->hidden_by != NULL) {
+            add_hidden(self, input, findings, reach);
+            continue;
+        }
         gw_rule_add(self, findings,
                     g_strdup_printf("Disk %s is at %s; %s shows the same storage at %s (pool '%s')",
                                     gw_plan_text(reach->disk->target), reach->disk->source,

@@ -48,7 +48,9 @@ static void check_running(const GwRule *self, const GwPlanInput *input, GPtrArra
     g_autofree char *quoted = gw_plan_virsh_vm(vm);
     g_auto(GStrv) parts = g_strsplit(state_remedies[state], "%s", 2);
     gw_rule_add(self, findings,
-                g_strdup_printf("%s is %s%s%s%s", name, gw_enum_word(&gw_vm_state_enum, vm->state),
+                g_strdup_printf("%s is %s%s%s%s", name,
+                                state == GW_VM_UNKNOWN ? "in an unknown state"
+                                                       : gw_enum_word(&gw_vm_state_enum, vm->state),
                                 vm->state_reason != NULL ? " (" : "",
                                 vm->state_reason != NULL ? vm->state_reason : "",
                                 vm->state_reason != NULL ? ")" : ""),
@@ -132,9 +134,7 @@ static void add_twin(const GwRule *self, const GwPlanInput *input, GPtrArray *fi
 static void check_twin(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     const char *to = gw_plan_host_name(input->destination);
-    GHashTable *vms = input->destination == input->source
-                          ? NULL
-                          : g_hash_table_lookup(input->fabric->vms, input->destination->id);
+    GHashTable *vms = g_hash_table_lookup(input->fabric->vms, input->destination->id);
     GHashTableIter iter;
     gpointer value;
 
@@ -156,7 +156,7 @@ static void check_twin(const GwRule *self, const GwPlanInput *input, GPtrArray *
                     g_strdup_printf("%s already holds another VM named %s (UUID %s)", to,
                                     gw_plan_vm_name(other), gw_plan_text(other->uuid)),
                     g_strdup("A name that is free at the destination."),
-                    g_strdup_printf("Rename one of the two while it is off: virsh domrename."));
+                    g_strdup("Rename one of the two while it is off: virsh domrename."));
         return;
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "base/text.h"
 #include "plan/rule.h"
 
 /* R43: the move as commands. Every name is one quoted word, since names may hold anything. */
@@ -23,14 +24,23 @@ static void add_word(GString *line, const char *word)
     g_string_append_printf(line, " %s", quoted);
 }
 
+/* The name where it finds this VM and can be shown as it is, else the UUID. */
+static const char *word_for_vm(const GwPlanInput *input)
+{
+    const GwVm *vm = input->vm;
+    gboolean named = gw_text_check_name("VM", vm->name, NULL) &&
+                     gw_fabric_find_vm(input->fabric, vm->name, NULL) == vm;
+    return named ? vm->name : vm->uuid;
+}
+
 char **gw_plan_script_cli(const GwPlanInput *input)
 {
     const GwMoveOptions *options = gw_plan_options(input);
     GString *line = g_string_new("godwit vm migrate");
-    const GwVm *by_name =
-        input->vm->name != NULL ? gw_fabric_find_vm(input->fabric, input->vm->name, NULL) : NULL;
-    const char *vm = by_name == input->vm ? input->vm->name : input->vm->uuid;
-    const char *host = gw_plan_host_name(input->destination);
+    const char *vm = word_for_vm(input);
+    const char *host = gw_text_check_name("host", input->destination->name, NULL)
+                           ? input->destination->name
+                           : input->destination->id;
 
     if (options->method != (int)GW_METHOD_DEFAULT) {
         g_string_append(line, " --method");

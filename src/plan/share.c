@@ -159,6 +159,11 @@ static const char *find_name(const char *source)
     return colon != NULL ? colon + 1 : source;
 }
 
+gboolean gw_share_has_server(const GwPool *pool)
+{
+    return find_scheme(pool->type) != NULL;
+}
+
 char *gw_share_own_id(const GwPool *pool)
 {
     const Scheme *scheme = find_scheme(pool->type);
@@ -253,6 +258,14 @@ static gboolean names_target(const GwPool *pool, const char *path)
     return strstr(path, mark) != NULL;
 }
 
+char *gw_share_clean_path(const char *path)
+{
+    /* GLib keeps two leading slashes apart from one, as POSIX allows; Linux does not. */
+    while (path[0] == '/' && path[1] == '/')
+        path++;
+    return g_canonicalize_filename(path, "/");
+}
+
 gssize gw_share_pool_depth(const GwPool *pool, const char *path)
 {
     const char *dir = pool->target_path;
@@ -275,7 +288,7 @@ const GwPool *gw_share_pool_of_path(const GwHost *host, const char *path)
 
     if (path == NULL || *path != '/')
         return NULL;
-    g_autofree char *clean = g_canonicalize_filename(path, "/");
+    g_autofree char *clean = gw_share_clean_path(path);
     for (guint i = 0; pools != NULL && i < pools->len; i++) {
         gssize depth = gw_share_pool_depth(pools->pdata[i], clean);
         if (depth > best_depth) {

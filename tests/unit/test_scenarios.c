@@ -188,7 +188,7 @@ static int compare_words(gconstpointer a, gconstpointer b)
 
 static GPtrArray *list_folders(const char *root)
 {
-    GPtrArray *folders = g_ptr_array_new();
+    GPtrArray *folders = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) error = NULL;
     g_autoptr(GDir) dir = g_dir_open(root, 0, &error);
     const char *name = NULL;
