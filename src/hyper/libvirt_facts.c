@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "base/error.h"
+#include "hyper/libvirt_internal.h"
+#include "hyper/libvirt_xml.h"
+
+/* What a host says of itself.
+ *
+ * Pools and disk sizes are read by a thread of their own, one for each host, since libvirtd may
+ * hang there with its storage: the facts wait for it a while, and take what was read last if it is
+ * not back by then. When it comes back with something new, the engine is told to ask again. */
+
+#define STORAGE_PATIENCE_US (4 * G_TIME_SPAN_SECOND)
+#define INTERFACES_MAX 4096
+
+/* Storage ------------------------------------------------------------------------------------- */
+
+static GwPool *read_pool(virStoragePoolPtr handle)
+{
+    virStoragePoolInfo info = { 0 };
+    char *xml = virStoragePoolGetXMLDesc(handle, 0);
+    GwPool *pool = xml != NULL ? gw_libvirt_pool_from_xml(xml, NULL) : NULL;
+
+    free(xml);
+    if (pool == NULL || virStoragePoolGetInfo(handle, &info) < 0)
+        return pool;
+    pool->active = info.state == VIR_STORAGE_POOL_RUNNING;
+    pool->capacity_bytes = (gint64)MIN(info.capacity, (guint64)G_MAXINT64);
+    pool->available_bytes = (gint64)MIN(info.available, (guint64)G_MAXINT64);
+    return pool;
+}
+
+/* NULL where the host has no storage driver, or cannot be asked. */
+static GPtrArray *read_pools(virConnectPtr ptr)
+{
+    virStoragePoolPtr *handles = NULL;
+    int count = virConnectListAllStoragePools(ptr, &handles, 0);
+    if (count < 0)
+        return NULL;
+
+    GPtrArray *pools = gw_record_array(&gw_pool_record);
+    for (int i = 0; i < count; i++) {
+        GwPool *pool = read_pool(handles[i]);
+        if (pool != NULL)
+            g_ptr_array_add(pools, pool);
+        virStoragePoolFree(handles[i]);
+    }
+    free(handles);
+    return pools;
+}
+
+static void add_sizes(GHashTable *sizes, const virDomainStatsRecord *record)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+    guint count = 0;
+
+    virDomainGetUUIDString(record->dom, uuid);
+    virTypedParamsGetUInt(record->params, record->nparams, "block.count", &count);
+    for (guint i = 0; i < MIN(count, GW_LIBVIRT_DEVICES_MAX); i++) {
+        g_autofree char *name_key = g_strdup_printf("block.%u.name", i);
+        g_autofree char *size_key = g_strdup_printf("block.%u.capacity", i);
+        const char *name = NULL;
+        unsigned long long size = 0;
+        if (virTypedParamsGetString(record->params, record->nparams, name_key, &name) <= 0 ||
+            virTypedParamsGetULLong(record->params, record->nparams, size_key, &size) <= 0)
+            continue;
+        gint64 *kept = g_new(gint64, 1);
+        *kept = (gint64)MIN(size, (guint64)G_MAXINT64);
+        g_hash_table_insert(sizes, g_strconcat(uuid, "/", name, NULL), kept);
+    }
+}
+
+/* Virtual sizes of all disks of the host; NOWAIT passes over VMs that a job keeps busy. */
+static GHashTable *read_sizes(virConnectPtr ptr)
+{
+    virDomainStatsRecordPtr *records = NULL;
+    int count = virConnectGetAllDomainStats(ptr, VIR_DOMAIN_STATS_BLOCK, &records,
+                                            VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT);
+    if (count < 0)
+        return NULL;
+
+    GHashTable *sizes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    for (int i = 0; i < count; i++)
+        add_sizes(sizes, records[i]);
+    virDomainStatsRecordListFree(records);
+    return sizes;
+}
+
+static gboolean pools_equal(const GPtrArray *a, const GPtrArray *b)
+{
+    if (a == NULL || b == NULL || a->len != b->len)
+        return FALSE;
+    for (guint i = 0; i < a->len; i++) {
+        if (!gw_record_equal(&gw_pool_record, a->pdata[i], b->pdata[i]))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+typedef struct {
+    GwLvHost *host;
+    virConnectPtr ptr;
+    gboolean late; /* (L) the facts that wanted this have gone without it */
+} StorageRead;
+
+static void publish_sizes(GwLvHost *host, GHashTable *sizes)
+{
+    g_mutex_lock(&host->driver->lock);
+    GHashTable *old = host->sizes;
+    host->sizes = sizes;
+    g_mutex_unlock(&host->driver->lock);
+    g_clear_pointer(&old, g_hash_table_unref);
+}
+
+/* Whether the pools are news to somebody. */
+static gboolean publish_pools(StorageRead *read, GPtrArray *pools)
+{
+    GwLvHost *host = read->host;
+
+    g_mutex_lock(&host->driver->lock);
+    gboolean news = read->late && !pools_equal(host->pools, pools);
+    GPtrArray *old = host->pools;
+    host->pools = pools;
+    host->storage_read = NULL;
+    g_cond_broadcast(&host->driver->changed);
+    g_mutex_unlock(&host->driver->lock);
+    g_clear_pointer(&old, g_ptr_array_unref);
+    return news;
+}
+
+static void read_storage(gpointer data, gpointer user)
+{
+    g_autofree StorageRead *read = data;
+    GwLvHost *host = read->host;
+    GHashTable *sizes = read_sizes(read->ptr);
+
+    if (sizes != NULL)
+        publish_sizes(host, sizes);
+    if (publish_pools(read, read_pools(read->ptr)))
+        gw_lv_emit(host->driver, gw_hyper_event_new(GW_EVENT_FACTS_CHANGED, host->id, NULL));
+    virConnectClose(read->ptr);
+}
+
+/* A copy of the host's pools, as fresh as can be had in time. */
+static GPtrArray *storage_pools(GwLvHost *host, virConnectPtr ptr)
+{
+    GwLvDriver *driver = host->driver;
+    gint64 until = g_get_monotonic_time() + STORAGE_PATIENCE_US;
+    StorageRead *mine = NULL;
+
+    g_mutex_lock(&driver->lock);
+    if (host->storage_read == NULL) {
+        mine = g_new0(StorageRead, 1);
+        mine->host = host;
+        mine->ptr = ptr;
+        virConnectRef(ptr);
+        host->storage_read = mine;
+    }
+    g_mutex_unlock(&driver->lock);
+    if (mine != NULL)
+        gw_lv_work(driver, read_storage, mine);
+
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&driver->lock);
+    while (host->storage_read != NULL) {
+        if (!g_cond_wait_until(&driver->changed, &driver->lock, until))
+            break;
+    }
+    if (host->storage_read != NULL)
+        ((StorageRead *)host->storage_read)->late = TRUE;
+    GPtrArray *copy = gw_record_array(&gw_pool_record);
+    for (guint i = 0; host->pools != NULL && i < host->pools->len; i++)
+        g_ptr_array_add(copy, gw_pool_copy(host->pools->pdata[i]));
+    return copy;
+}
+
+void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->driver->lock);
+
+    for (guint i = 0; host->sizes != NULL && vm->disks != NULL && i < vm->disks->len; i++) {
+        GwDisk *disk = vm->disks->pdata[i];
+        if (disk->target == NULL)
+            continue;
+        g_autofree char *key = g_strconcat(vm->uuid, "/", disk->target, NULL);
+        const gint64 *size = g_hash_table_lookup(host->sizes, key);
+        if (size != NULL)
+            disk->capacity_bytes = *size;
+    }
+}
+
+/* Networks ------------------------------------------------------------------------------------ */
+
+static GwNetwork *read_network(virNetworkPtr handle)
+{
+    char *xml = virNetworkGetXMLDesc(handle, 0);
+    GwNetwork *network = xml != NULL ? gw_libvirt_network_from_xml(xml, NULL) : NULL;
+
+    free(xml);
+    if (network != NULL)
+        network->active = virNetworkIsActive(handle) == 1;
+    return network;
+}
+
+static void read_networks(virConnectPtr ptr, GPtrArray *networks)
+{
+    virNetworkPtr *handles = NULL;
+    int count = virConnectListAllNetworks(ptr, &handles, 0);
+
+    for (int i = 0; i < count; i++) {
+        GwNetwork *network = read_network(handles[i]);
+        if (network != NULL)
+            g_ptr_array_add(networks, network);
+        virNetworkFree(handles[i]);
+    }
+    if (count >= 0)
+        free(handles);
+}
+
+/* Bridges come from libvirt's interface driver, which some hosts lack (it needs udev or netcf),
+ * and from the networks that name one. Node devices show network cards but not which of them is a
+ * bridge, so a bridge that neither knows is not told: nothing is guessed. */
+static void read_interfaces(virConnectPtr ptr, GHashTable *bridges)
+{
+    virInterfacePtr *handles = NULL;
+    int count = virConnectListAllInterfaces(ptr, &handles, VIR_CONNECT_LIST_INTERFACES_ACTIVE);
+
+    for (int i = 0; i < count; i++) {
+        const char *name = virInterfaceGetName(handles[i]);
+        /* libvirt's own taps, one for each adapter of each VM, are no bridges. */
+        if (i < INTERFACES_MAX && name != NULL && !g_str_has_prefix(name, "vnet")) {
+            char *xml = virInterfaceGetXMLDesc(handles[i], 0);
+            char *bridge = xml != NULL ? gw_libvirt_bridge_from_xml(xml) : NULL;
+            if (bridge != NULL)
+                g_hash_table_add(bridges, bridge);
+            free(xml);
+        }
+        virInterfaceFree(handles[i]);
+    }
+    if (count >= 0)
+        free(handles);
+}
+
+static void read_bridges(virConnectPtr ptr, GwHostFacts *facts)
+{
+    g_autoptr(GHashTable) bridges = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+    read_interfaces(ptr, bridges);
+    for (guint i = 0; i < facts->networks->len; i++) {
+        const GwNetwork *network = facts->networks->pdata[i];
+        if (network->bridge != NULL && network->active)
+            g_hash_table_add(bridges, g_strdup(network->bridge));
+    }
+
+    g_autoptr(GList) names = g_list_sort(g_hash_table_get_keys(bridges), (GCompareFunc)strcmp);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    for (GList *item = names; item != NULL; item = item->next) {
+        GwNetwork *network = gw_network_new();
+        network->name = g_strdup(item->data);
+        network->kind = g_strdup("bridge");
+        network->bridge = g_strdup(item->data);
+        network->active = TRUE;
+        g_ptr_array_add(facts->networks, network);
+        g_strv_builder_add(builder, item->data);
+    }
+    facts->bridges = g_strv_builder_end(builder);
+}
+
+/* The host itself ----------------------------------------------------------------------------- */
+
+/* Memory that can be had: free, and what the kernel gives back of buffers and page cache. Free
+ * memory alone (virNodeGetFreeMemory) is near zero on any host that has run for a while. This is a
+ * little too much where "cached" holds shared memory; libvirt does not tell the kernel's own
+ * estimate. */
+static gint64 free_memory_kib(virConnectPtr ptr)
+{
+    int count = 0;
+    guint64 sum = 0;
+
+    if (virNodeGetMemoryStats(ptr, VIR_NODE_MEMORY_STATS_ALL_CELLS, NULL, &count, 0) < 0 ||
+        count <= 0 || count > 64)
+        return (gint64)(virNodeGetFreeMemory(ptr) / 1024);
+    g_autofree virNodeMemoryStats *stats = g_new0(virNodeMemoryStats, (gsize)count);
+    if (virNodeGetMemoryStats(ptr, VIR_NODE_MEMORY_STATS_ALL_CELLS, stats, &count, 0) < 0)
+        return (gint64)(virNodeGetFreeMemory(ptr) / 1024);
+    for (int i = 0; i < count; i++) {
+        if (strcmp(stats[i].field, VIR_NODE_MEMORY_STATS_FREE) == 0 ||
+            strcmp(stats[i].field, VIR_NODE_MEMORY_STATS_BUFFERS) == 0 ||
+            strcmp(stats[i].field, VIR_NODE_MEMORY_STATS_CACHED) == 0)
+            sum += MIN(stats[i].value, (guint64)G_MAXINT64 / 4);
+    }
+    return (gint64)sum;
+}
+
+static gboolean read_node(virConnectPtr ptr, GwHostFacts *facts, GError **error)
+{
+    virNodeInfo node = { 0 };
+    unsigned long version = 0;
+
+    if (virNodeGetInfo(ptr, &node) < 0) {
+        gw_lv_error(error);
+        return FALSE;
+    }
+    facts->cpus = node.cpus;
+    facts->memory_kib = (gint64)node.memory;
+    facts->free_memory_kib = free_memory_kib(ptr);
+    if (virConnectGetLibVersion(ptr, &version) == 0)
+        facts->libvirt_version = (gint64)version;
+    if (virConnectGetVersion(ptr, &version) == 0)
+        facts->qemu_version = (gint64)version;
+    char *hostname = virConnectGetHostname(ptr);
+    facts->hostname = g_strdup(hostname);
+    free(hostname);
+    return TRUE;
+}
+
+/* The model that a host-model CPU gets here says more than the host's own, which can be an odd
+ * baseline; KVM first, since without it the answer is about emulation. */
+static void read_cpu_model(virConnectPtr ptr, GwHostFacts *facts)
+{
+    char *xml = virConnectGetDomainCapabilities(ptr, NULL, facts->arch, NULL, "kvm", 0);
+    char *model = xml != NULL ? gw_libvirt_host_model_from_xml(xml) : NULL;
+
+    if (model != NULL) {
+        g_free(facts->cpu_model);
+        facts->cpu_model = model;
+    }
+    free(xml);
+}
+
+GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error)
+{
+    g_autoptr(GwHostFacts) facts = gw_host_facts_new();
+    char *capabilities = virConnectGetCapabilities(ptr);
+
+    if (capabilities == NULL) {
+        gw_lv_error(error);
+        return NULL;
+    }
+    gboolean well = gw_libvirt_capabilities_into(facts, capabilities, error);
+    free(capabilities);
+    if (!well || !read_node(ptr, facts, error))
+        return NULL;
+    read_cpu_model(ptr, facts);
+    facts->networks = gw_record_array(&gw_network_record);
+    read_networks(ptr, facts->networks);
+    read_bridges(ptr, facts);
+    facts->pools = storage_pools(host, ptr);
+    return g_steal_pointer(&facts);
+}
+
+gboolean gw_lv_op_facts(GwLvTask *task, GwReply *reply, GError **error)
+{
+    reply->facts = gw_lv_facts(task->host, task->conn->ptr, error);
+    return reply->facts != NULL;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+#include "hyper/hyper.h"
+
+/* What the files of the libvirt driver share.
+ *
+ * One lock, driver->lock, guards every field marked (L). It is held for bookkeeping only: never
+ * across a libvirt call, nor while the sink is called. */
+
+typedef struct GwLvDriver GwLvDriver;
+typedef struct GwLvHost GwLvHost;
+typedef struct GwLvConn GwLvConn;
+typedef struct GwLvTask GwLvTask;
+
+#define GW_LV_CONTROL_MAX 3 /* libvirtd answers 5 calls of a connection at a time, pings included  \
+                             */
+#define GW_LV_SLOW_MAX 1    /* of these, calls that can stall with a host's storage */
+#define GW_LV_DIALS_MAX 8   /* hanging attempts to connect to one host */
+#define GW_LV_DIAL_US (9500 * G_TIME_SPAN_MILLISECOND)
+#define GW_LV_CALL_US (60 * G_TIME_SPAN_SECOND) /* where a request names no time-out */
+
+typedef enum {
+    GW_LV_CONTROL, /* on the host's control connection */
+    GW_LV_SLOW,    /* the same, but may stall with its storage: one at a time */
+    GW_LV_OWN,     /* opens connections of its own, or needs none */
+} GwLvLane;
+
+typedef gboolean (*GwLvRun)(GwLvTask *task, GwReply *reply, GError **error);
+
+typedef struct {
+    GwLvRun run;
+    GwLvLane lane;
+} GwLvOp;
+
+struct GwLvDriver {
+    GwHyper base;
+    GMutex lock;
+    GCond changed;        /* something below went down */
+    GHashTable *hosts;    /* (L) id -> GwLvHost */
+    GThreadPool *workers; /* grows as needed, threads are shared with the whole process */
+    gboolean closing;     /* (L) the sink is not to be called any more */
+    guint in_sink;        /* (L) threads that call it now */
+    guint busy;           /* (L) tasks handed to workers */
+    guint64 next_serial;  /* (L) */
+    int timer;            /* the sweep of deadlines, in the event loop */
+    gatomicrefcount refs;
+};
+
+/* Lives as long as the driver. */
+struct GwLvHost {
+    GwLvDriver *driver;
+    char *id;
+    char *uri;             /* (L) of the last CONNECT */
+    GwLvConn *conn;        /* (L) NULL: not connected */
+    GQueue waiting;        /* (L) tasks not begun */
+    GPtrArray *running;    /* (L) tasks handed to workers */
+    guint control;         /* (L) how many of these are on the control connection */
+    guint slow;            /* (L) and how many of those may stall */
+    guint dials;           /* (L) attempts to connect under way */
+    guint64 generation;    /* (L) goes up with each CONNECT and DISCONNECT: a late one is dropped */
+    GHashTable *sizes;     /* (L) "uuid/target" -> gint64 *, see libvirt_facts.c */
+    GPtrArray *pools;      /* (L) GwPool, the last that were read */
+    gpointer storage_read; /* (L) the reading that is under way, libvirt_facts.c */
+};
+
+/* A control connection. Closed by a worker when the last task that uses it is through. */
+struct GwLvConn {
+    gatomicrefcount refs;
+    GwLvDriver *driver;
+    GwLvHost *host;
+    virConnectPtr ptr;
+    guint64 serial;
+    gboolean lost; /* (L) */
+    int domain_ids[8];
+    int pool_ids[2];
+    int network_id;
+};
+
+struct GwLvTask {
+    GwLvDriver *driver;
+    GwLvHost *host;
+    GwRequest *request;
+    const GwLvOp *op;
+    GwLvConn *conn;     /* NULL in GW_LV_OWN */
+    GError *refused;    /* to be answered with this, without being run */
+    gint64 deadline_us; /* (L) 0: none */
+    guint64 generation; /* of the host when it was submitted */
+    gboolean answered;  /* (L) */
+    gboolean began;     /* (L) GW_OP_MIGRATE: libvirt has been asked to */
+    gboolean cancelled; /* (L) GW_OP_MIGRATE: aborted before that */
+};
+
+/* libvirt.c */
+GwLvDriver *gw_lv_driver_ref(GwLvDriver *driver);
+void gw_lv_driver_unref(GwLvDriver *driver);
+GwLvHost *gw_lv_host(GwLvDriver *driver, const char *id); /* needs the lock; NULL: unknown */
+/* Hands an event to the sink; takes ownership. */
+void gw_lv_emit(GwLvDriver *driver, GwHyperEvent *event);
+/* Answers @task unless that has been done; takes ownership of @reply. */
+void gw_lv_answer(GwLvTask *task, GwReply *reply);
+/* A thread of its own for @run, which close() waits for. */
+void gw_lv_work(GwLvDriver *driver, GFunc run, gpointer data);
+void gw_lv_sweep(GwLvDriver *driver);
+/* Fails what waits for the connection with @serial of @host and tells the sink, once. */
+void gw_lv_lost(GwLvDriver *driver, GwLvHost *host, guint64 serial, const char *why);
+/* Takes the connection off the host of a DISCONNECT, unless a later request overtook it. */
+GwLvConn *gw_lv_detach(GwLvTask *task);
+/* Whether @task may go on to ask libvirt to migrate: nobody was told that it failed, or aborted. */
+gboolean gw_lv_begin(GwLvTask *task, GError **error);
+
+/* libvirt_connect.c */
+virConnectPtr gw_lv_dial(GwLvTask *task, const char *uri, GError **error);
+GwLvConn *gw_lv_conn_ref(GwLvConn *conn);
+void gw_lv_conn_unref(GwLvConn *conn);
+/* Ends a connection's events, and drops one reference, in a worker. */
+void gw_lv_conn_retire(GwLvConn *conn);
+gboolean gw_lv_op_connect(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_disconnect(GwLvTask *task, GwReply *reply, GError **error);
+/* Whether the connection still carries calls. */
+gboolean gw_lv_alive(virConnectPtr ptr);
+/* @uri so that nothing can ask a person for anything. Free with g_free. */
+char *gw_lv_quiet_uri(const char *uri);
+
+/* libvirt_events.c */
+gboolean gw_lv_loop_ref(GError **error);
+void gw_lv_loop_unref(void);
+/* Subscribes to the host's news; what an older libvirt lacks is left out. */
+gboolean gw_lv_listen(GwLvConn *conn, GError **error);
+void gw_lv_unlisten(GwLvConn *conn);
+
+/* libvirt_error.c */
+/* Sets @error from libvirt's last error in this thread. */
+void gw_lv_error(GError **error);
+/* libvirt's last error in this thread, VIR_ERR_OK where there is none. */
+int gw_lv_last_code(void);
+
+/* libvirt_words.c */
+int gw_lv_state(int state);
+const char *gw_lv_reason(int state, int reason);
+const char *gw_lv_event_word(int event);
+const char *gw_lv_detail_word(int event, int detail);
+
+/* What kind of job runs on a domain. */
+typedef enum {
+    GW_LV_JOB_NONE,
+    GW_LV_JOB_OUT, /* migration out */
+    GW_LV_JOB_IN,  /* migration in */
+    GW_LV_JOB_OTHER,
+    GW_LV_JOB_UNKNOWN, /* could not be told: QEMU does not answer */
+} GwLvJob;
+
+/* libvirt_vm.c */
+/* The request's VM. NULL with @error unset where the host has none. */
+virDomainPtr gw_lv_find(GwLvTask *task, GError **error);
+/* The same, but that is an error. */
+virDomainPtr gw_lv_need(GwLvTask *task, GError **error);
+GwLvJob gw_lv_job(virDomainPtr domain);
+gboolean gw_lv_op_list(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_get(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_xml(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_look(GwLvTask *task, GwReply *reply, GError **error);
+
+/* libvirt_control.c */
+gboolean gw_lv_op_resume(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_pause(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_destroy(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_undefine(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_define(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_autostart(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_start(GwLvTask *task, GwReply *reply, GError **error);
+
+/* libvirt_facts.c */
+gboolean gw_lv_op_facts(GwLvTask *task, GwReply *reply, GError **error);
+/* The facts of the host behind @ptr. */
+GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error);
+/* Fills in the sizes of @vm's disks that were read with the facts; needs no lock. */
+void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm);
+
+/* libvirt_cpu.c */
+gboolean gw_lv_op_cpu_compare(GwLvTask *task, GwReply *reply, GError **error);
+
+/* libvirt_move.c */
+gboolean gw_lv_op_migrate(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_abort(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_set_bandwidth(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_set_downtime(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_post_copy(GwLvTask *task, GwReply *reply, GError **error);
+
+/* libvirt_progress.c */
+gboolean gw_lv_op_progress(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_stats(GwLvTask *task, GwReply *reply, GError **error);
+
+/* libvirt_proof.c */
+gboolean gw_lv_op_marker_write(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_marker_read(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_marker_remove(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_lock_hold(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_lock_drop(GwLvTask *task, GwReply *reply, GError **error);
+
+/* libvirt's handles, freed by scope. */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomain, virDomainFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virNetwork, virNetworkFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virInterface, virInterfaceFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStoragePool, virStoragePoolFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStorageVol, virStorageVolFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStream, virStreamFree)
+
+typedef struct {
+    virTypedParameterPtr list;
+    int count;
+} GwLvParams;
+static inline void gw_lv_params_clear(GwLvParams *params)
+{
+    virTypedParamsFree(params->list, params->count);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GwLvParams, gw_lv_params_clear)

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "model/host.h"
+#include "model/vm.h"
+
+/* What libvirt says in XML, as records. Pure functions of hostile text: no connection, no I/O; unit
+ * tests and a fuzzer call them. */
+
+#define GW_LIBVIRT_DEVICES_MAX 4096 /* of one kind in one VM; the rest is named in vm->error */
+#define GW_LIBVIRT_CPU_XML_MAX (64 * 1024) /* bytes; a larger <cpu> is left out */
+#define GW_LIBVIRT_VALUE_MAX 4096          /* bytes of one name, path or address */
+
+/* A domain's definition. State, snapshots and the like are not in it and stay zero. What is there
+ * but unusable (a path that is too long, too many devices) is left out and named in vm->error. */
+GwVm *gw_libvirt_vm_from_xml(const char *text, GError **error);
+/* The UUID of a domain's definition, in lower case. Free with g_free. */
+char *gw_libvirt_uuid_from_xml(const char *text, GError **error);
+/* A storage pool's definition: name, type, where it is seen and what it is. */
+GwPool *gw_libvirt_pool_from_xml(const char *text, GError **error);
+/* A libvirt network; its bridge is NULL where it has none. */
+GwNetwork *gw_libvirt_network_from_xml(const char *text, GError **error);
+/* The name of a host interface that is a bridge, or NULL. Free with g_free. */
+char *gw_libvirt_bridge_from_xml(const char *text);
+/* host_uuid, arch, cpu_xml, cpu_model and machines of virConnectGetCapabilities. */
+gboolean gw_libvirt_capabilities_into(GwHostFacts *facts, const char *text, GError **error);
+/* The model a host-model CPU gets, of virConnectGetDomainCapabilities; NULL where unsupported. */
+char *gw_libvirt_host_model_from_xml(const char *text);
