@@ -336,9 +336,20 @@ const GwJob *gw_fabric_job_of_vm(const GwFabric *fabric, const char *uuid)
 
 /* Lists ---------------------------------------------------------------------------------- */
 
+static void append_values(GPtrArray *list, GHashTable *table)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, table);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        g_ptr_array_add(list, value);
+}
+
 static GPtrArray *sorted(GHashTable *table, GCompareFunc compare)
 {
-    GPtrArray *list = g_hash_table_get_values_as_ptr_array(table);
+    GPtrArray *list = g_ptr_array_sized_new(g_hash_table_size(table));
+    append_values(list, table);
     g_ptr_array_sort(list, compare);
     return list;
 }
@@ -350,11 +361,21 @@ static GPtrArray *sorted(GHashTable *table, GCompareFunc compare)
         const Type *b = *(Type *const *)pb;                                                        \
         return g_strcmp0(a_expr, b_expr);                                                          \
     }
-COMPARE(compare_groups, GwGroup, a->name, b->name)
 COMPARE(compare_hosts, GwHost, a->name, b->name)
 COMPARE(compare_shares, GwShare, a->name, b->name)
 COMPARE(compare_jobs, GwJob, b->id, a->id)
 #undef COMPARE
+
+/* Names of groups are unique in their parent only; the order must be total, or cursors that resume
+ * a list could skip one. */
+static int compare_groups(gconstpointer pa, gconstpointer pb)
+{
+    const GwGroup *a = *(GwGroup *const *)pa;
+    const GwGroup *b = *(GwGroup *const *)pb;
+    int by_name = g_strcmp0(a->name, b->name);
+
+    return by_name != 0 ? by_name : g_strcmp0(a->id, b->id);
+}
 
 static int compare_vms(gconstpointer pa, gconstpointer pb)
 {
@@ -395,10 +416,8 @@ GPtrArray *gw_fabric_list_vms(const GwFabric *fabric, const char *host_id)
 
     g_hash_table_iter_init(&iter, fabric->vms);
     while (g_hash_table_iter_next(&iter, &id, &vms)) {
-        if (host_id == NULL || strcmp(id, host_id) == 0) {
-            g_autoptr(GPtrArray) values = g_hash_table_get_values_as_ptr_array(vms);
-            g_ptr_array_extend(list, values, NULL, NULL);
-        }
+        if (host_id == NULL || strcmp(id, host_id) == 0)
+            append_values(list, vms);
     }
     g_ptr_array_sort(list, compare_vms);
     return list;
