@@ -61,6 +61,11 @@ gboolean gw_record_equal(const GwRecord *record, gconstpointer a, gconstpointer 
 json_t *gw_record_to_json(const GwRecord *record, gconstpointer self);
 /* What is served: without GW_INTERNAL fields. New reference. */
 json_t *gw_record_to_public_json(const GwRecord *record, gconstpointer self);
+/* Appends the same as text, without the fields that have any flag of @hidden (GW_INTERNAL: what is
+ * served). For long lists: no tree is built. @self need not come from gw_record_new. */
+void gw_record_write(const GwRecord *record, gconstpointer self, guint hidden, GString *out);
+/* Appends @text as a JSON string. */
+void gw_record_write_string(GString *out, const char *text);
 /* Strict: unknown keys, wrong types, numbers out of bounds and strings with control characters
  * (other than line ends and tabs) are errors that name the key. gw_record_from_stored reads what we
  * wrote, and whatever gw_record_to_json could write: an unknown key is skipped, so that a newer
