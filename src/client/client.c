@@ -109,6 +109,8 @@ GwClient *gw_client_new(const GwClientConfig *config, GError **error)
     g_autoptr(GwClient) client = g_new0(GwClient, 1);
 
     client->interrupt_fd = -1;
+    client->timeout_ms = CALL_TIMEOUT_MS;
+    client->clock = gw_clock_new_system();
     client->server = check_server(config->server, error);
     if (client->server == NULL || !check_ca(config->ca_file, error) ||
         !load_token(client, config->token_file, error))
@@ -128,6 +130,7 @@ void gw_client_free(GwClient *client)
     if (client->authorization != NULL)
         explicit_bzero(client->authorization, strlen(client->authorization));
     g_free(client->authorization);
+    gw_clock_free(client->clock);
     g_free(client->server);
     g_free(client->ca_file);
     json_decref(client->problem);
@@ -137,6 +140,11 @@ void gw_client_free(GwClient *client)
 void gw_client_set_interrupt(GwClient *client, int fd)
 {
     client->interrupt_fd = fd;
+}
+
+void gw_client_set_timeout(GwClient *client, int timeout_ms)
+{
+    client->timeout_ms = timeout_ms;
 }
 
 json_t *gw_client_problem(const GwClient *client)
@@ -182,7 +190,7 @@ static Transfer *begin(GwClient *client, const Request *request, GString *answer
 {
     Transfer *transfer = gw_transfer_new(client, request->method, request->path, collect, answer);
 
-    curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long)CALL_TIMEOUT_MS);
+    curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long)client->timeout_ms);
     gw_transfer_header(transfer, "Accept", "application/json, application/problem+json");
     if (request->body != NULL) {
         /* An action without a body has no type either: "Name:" makes libcurl leave it out. */

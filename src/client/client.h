@@ -24,6 +24,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwClient, gw_client_free)
 
 /* While @fd is readable, calls and streams end with GW_ERR_CANCELLED at once (a signalfd, say). */
 void gw_client_set_interrupt(GwClient *client, int fd);
+/* How long a call may take in all; default 60 s. */
+void gw_client_set_timeout(GwClient *client, int timeout_ms);
 
 /* One request under /api/v1; @path begins with a slash, its parts escaped by gw_client_segment.
  * @body may be NULL and stays the caller's. Returns what was answered (JSON null for an empty

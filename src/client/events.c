@@ -44,6 +44,11 @@ void gw_event_stream_free(GwEventStream *stream)
     g_free(stream);
 }
 
+static gint64 now_us(const GwEventStream *stream)
+{
+    return gw_clock_now_us(stream->client->clock);
+}
+
 static gboolean is_stream(const Transfer *transfer)
 {
     g_autofree char *type = gw_transfer_content_type(transfer);
@@ -54,7 +59,7 @@ static gboolean on_bytes(gpointer user, const char *bytes, gsize length)
 {
     GwEventStream *stream = user;
 
-    stream->last_byte_us = g_get_monotonic_time();
+    stream->last_byte_us = now_us(stream);
     if (is_stream(stream->transfer))
         return gw_sse_feed(&stream->sse, bytes, length);
     if (stream->refusal->len + length > REFUSAL_MAX)
@@ -67,7 +72,7 @@ static void connect_now(GwEventStream *stream)
 {
     stream->transfer = gw_transfer_new(stream->client, "GET", "/events", on_bytes, stream);
     stream->opened = FALSE;
-    stream->last_byte_us = g_get_monotonic_time();
+    stream->last_byte_us = now_us(stream);
     gw_sse_restart(&stream->sse);
     g_string_truncate(stream->refusal, 0);
     gw_transfer_header(stream->transfer, "Accept", "text/event-stream");
@@ -102,7 +107,7 @@ static GwStreamWord go_down(GwEventStream *stream, GError **error)
     set_down_error(stream, error);
     gw_transfer_free(stream->client, stream->transfer);
     stream->transfer = NULL;
-    stream->connect_at_us = g_get_monotonic_time() + (gint64)wait_ms * 1000;
+    stream->connect_at_us = now_us(stream) + (gint64)wait_ms * 1000;
     stream->backoff_ms = MIN(stream->backoff_ms * 2, BACKOFF_MAX_MS);
     return GW_STREAM_DOWN;
 }
@@ -111,7 +116,7 @@ static GwStreamWord go_down(GwEventStream *stream, GError **error)
 static gboolean ready(GwEventStream *stream, GwStreamWord *word, GwStreamEvent **event,
                       GError **error)
 {
-    gint64 now = g_get_monotonic_time();
+    gint64 now = now_us(stream);
 
     if (stream->transfer != NULL && !stream->opened && is_stream(stream->transfer)) {
         stream->opened = TRUE;
@@ -137,14 +142,14 @@ static gboolean ready(GwEventStream *stream, GwStreamWord *word, GwStreamEvent *
 GwStreamWord gw_event_stream_next(GwEventStream *stream, int timeout_ms, GwStreamEvent **event,
                                   GError **error)
 {
-    gint64 deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
+    gint64 deadline = now_us(stream) + (gint64)timeout_ms * 1000;
     GwStreamWord word = GW_STREAM_IDLE;
 
     while (!ready(stream, &word, event, error)) {
-        gint64 left_us = deadline - g_get_monotonic_time();
+        gint64 left_us = deadline - now_us(stream);
         if (stream->transfer == NULL)
-            left_us = MIN(left_us, stream->connect_at_us - g_get_monotonic_time() + 1000);
-        if (deadline <= g_get_monotonic_time())
+            left_us = MIN(left_us, stream->connect_at_us - now_us(stream) + 1000);
+        if (deadline <= now_us(stream))
             return GW_STREAM_IDLE;
         if (!gw_client_pump(stream->client, (int)MAX(left_us / 1000, 1), error))
             return GW_STREAM_DOWN;

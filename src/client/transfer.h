@@ -3,12 +3,15 @@
 
 #include <curl/curl.h>
 
+#include "base/clock.h"
 #include "client/client.h"
 
 /* Inside the room: the client, and one HTTP exchange over libcurl, shared by calls and the event
  * stream. */
 
 struct GwClient {
+    GwClock *clock;
+    int timeout_ms; /* of a call */
     CURLM *multi;
     char *server;
     char *ca_file;
