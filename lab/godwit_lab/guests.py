@@ -6,7 +6,7 @@ import zlib
 from xml.sax.saxutils import quoteattr
 
 from . import initrd, qmp, witness
-from .hosts import Host, find_host, fixed_uuid, known_hosts
+from .hosts import Host, find_host, fixed_uuid, keep_capabilities, known_hosts
 from .run import read_json, wait_for, write, write_json
 from .settings import CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, PREFIX, SHARED
 
@@ -159,6 +159,7 @@ def start(host_name, options):
         host.virsh("define", xml_path)
         host.virsh("start", name)
     wait_for("guest %s (its console is %s)" % (name, console(name)), lambda: is_ready(name), 60)
+    keep_capabilities(host)  # the emulator of --no-lock was probed only now
     print("guest %s is up on %s at %s after %.1f s" % (name, host_name, guest["address"],
                                                        time.monotonic() - begun))
     return guest

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from . import net, pki
 from .run import (all_pids, command_line, is_same_process, kill_all, read_json, record_of, run,
                   start_time, wait_for, write, write_json)
-from .settings import (CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, NAME, PKI, PREFIX, SHARED,
+from .settings import (CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, NAME, PKI, PREFIX, SHARED,
                        STATE, TLS_PORT, TREE)
 
 # What a host has for itself: folder in the host's state -> where the host sees it.
@@ -152,7 +152,8 @@ def write_configuration(host):
     if host.keeper_pid() is not None:
         return
     pki.prepare_host(host.name, host.address)
-    for folder in list(BINDS) + ["etc", "work"]:
+    for folder in list(BINDS) + ["etc/mdevctl.d/scripts.d/callouts",
+                                  "etc/mdevctl.d/scripts.d/notifiers", "work"]:
         os.makedirs(base + "/" + folder, exist_ok=True)
     write(base + "/run/" + os.path.basename(MARK), STATE + "\n" + host.name + "\n")
     names = ["127.0.0.1 localhost", GATEWAY + " machine"]
@@ -223,9 +224,29 @@ def start_keeper(host):
     net.connect_host(host.name, pid, host.address)
 
 
+def capabilities_cache(host):
+    return "%s/capabilities-%s" % (CACHE, "stock" if host.stock else "kvm")
+
+
+def seed_capabilities(host):
+    """Lends the host what another libvirtd found out about these QEMUs: seconds saved. libvirt
+    checks by itself whether it still fits."""
+    target = host.base + "/cache/qemu/capabilities"
+    if os.path.isdir(capabilities_cache(host)) and not os.path.isdir(target):
+        shutil.copytree(capabilities_cache(host), target)
+
+
+def keep_capabilities(host):
+    found = host.base + "/cache/qemu/capabilities"
+    names = sorted(os.listdir(found)) if os.path.isdir(found) else []
+    if names and not all(os.path.exists("%s/%s" % (capabilities_cache(host), n)) for n in names):
+        shutil.copytree(found, capabilities_cache(host), dirs_exist_ok=True)
+
+
 def start_libvirtd(host):
     if host.libvirtd_pid() is not None:
         return
+    seed_capabilities(host)
     # One that we lost sight of would hold the sockets.
     kill_all([record for record in members() if record["host"] == host.name and
               os.path.basename((command_line(record["pid"]) or [""])[0]) == "libvirtd"])
@@ -258,6 +279,7 @@ def bring_up(host, rate):
         write_json(host.base + "/versions.json", {
             "libvirt": re.search(r"library: libvirt (\S+)", said).group(1),
             "qemu": re.search(r"hypervisor: QEMU (\S+)", said).group(1)})
+    keep_capabilities(host)
 
 
 def up(count, stock, rate):

@@ -41,6 +41,7 @@ def bridge_up():
     if BRIDGE not in links():
         run(["ip", "link", "add", BRIDGE, "type", "bridge", "forward_delay", "0",
              "mcast_snooping", "0"])
+        run(["ip", "link", "set", BRIDGE, "addrgenmode", "none"])  # no IPv6 chatter on the wire
     run(["ip", "address", "replace", GATEWAY + "/24", "dev", BRIDGE])
     run(["ip", "link", "set", BRIDGE, "up"])
 
@@ -53,7 +54,7 @@ def connect_host(host, keeper_pid, address):
             run(["ip", "link", "delete", outside])
         run(["ip", "link", "add", outside, "type", "veth", "peer", "name", inside,
              "netns", str(keeper_pid)])
-        run(["ip", "link", "set", outside, "master", BRIDGE, "up"])
+        run(["ip", "link", "set", outside, "addrgenmode", "none", "master", BRIDGE, "up"])
     inside = ["nsenter", "-t", str(keeper_pid), "-n"]
     run(inside + ["ip", "-batch", "-"], input_text="""
 link set lo up
