@@ -146,8 +146,6 @@ def start(host_name, options):
     guest["address"] = options["address"] or free_address(name)
     if guest["address"] in {row["address"] for row in known_guests() if row["name"] != name}:
         raise LabError("%s is another guest's address" % guest["address"])
-    if witness.is_running():
-        witness.command("forget " + name)
     make_disk(host, guest)
     xml_path = "%s/%s.xml" % (GUESTS, name)
     write(xml_path, domain_xml(guest))
@@ -183,6 +181,8 @@ def remove(name):
         if host.virsh("domstate", name, check=False).returncode == 0:
             host.virsh("undefine", name, "--managed-save", "--snapshots-metadata")
     guest = read_json("%s/%s.json" % (GUESTS, name))
+    if witness.is_running():
+        witness.command("forget " + name)
     if guest is not None:
         for path in image_everywhere(guest) + [console(name), "%s/%s.xml" % (GUESTS, name),
                                                "%s/%s.json" % (GUESTS, name)]:

@@ -9,6 +9,7 @@ from .run import is_same_process, kill_all, read_json, record_of, wait_for, writ
 from .settings import CACHE, CONTROL_PORT, GATEWAY, LabError, WITNESS
 
 SOCKET = WITNESS + "/socket"
+SILENCE_MS = 1000
 
 
 def is_running():
@@ -59,6 +60,11 @@ def stop():
             os.unlink(path)
 
 
+def is_silent(row):
+    """A guest that runs says something every millisecond; one unknown here may still be booting."""
+    return row is not None and row["last_seen_ms_ago"] > SILENCE_MS
+
+
 def report(guest=None, since=None, look_at_hosts=True):
     """All findings: heartbeats' and, unless told not to, which QEMUs run now."""
     found = json.loads(command("report" if since is None else "report %f" % since))
@@ -72,6 +78,8 @@ def report(guest=None, since=None, look_at_hosts=True):
         qemus = [row for row in qmp.running_qemus() if guest in (None, row["name"])]
         found["qemus"] = qemus
         found["doubles"] = qmp.doubles(qemus)
+        problems += ["%s: runs on %s, but is silent" % (row["name"], row["host"]) for row in qemus
+                     if row["running"] and is_silent(found["guests"].get(row["name"]))]
         problems += ["%s: runs on %s" % (uuid, " and ".join(where))
                      for uuid, where in sorted(found["doubles"].items())]
     found["problems"] = problems
