@@ -110,8 +110,7 @@ void *disk_thread(void *unused)
 {
     uint64_t other = 0;
 
-    (void)unused;
-    for (;;) {
+    while (!state.stopping) {
         uint64_t started = monotonic_ns();
         uint64_t sequence = state.disk_sequence;
         check_slot(sequence);
@@ -122,5 +121,5 @@ void *disk_thread(void *unused)
             say("DISK cannot be written: %s", strerror(errno));
         sleep_until(started + config.disk_interval_ms * 1000000ull);
     }
-    return NULL;
+    return unused;
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/input.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -22,11 +23,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MAX_INPUTS 8
+
 struct guest_config config = {
     .fill_percent = 50,
     .verify_mib = 32,
     .interval_us = 1000,
-    .disk_interval_ms = 20,
+    .disk_interval_ms = 50,
 };
 struct guest_state state;
 
@@ -156,20 +159,40 @@ static void start(void *(*body)(void *), int priority)
         say("no real-time priority for the heartbeat");
 }
 
-/* An ordered shutdown ("virsh shutdown") is the power button. */
-static void wait_for_power_button(void)
+static void on_input(int button)
 {
     struct input_event event;
-    int button = open("/dev/input/event0", O_RDONLY | O_CLOEXEC);
 
-    while (button >= 0 && read(button, &event, sizeof event) == sizeof event)
-        if (event.type == EV_KEY && event.code == KEY_POWER && event.value == 1) {
-            say("power button: off");
-            sync();
-            reboot(RB_POWER_OFF);
-        }
-    for (;;)
-        pause();
+    if (read(button, &event, sizeof event) == sizeof event && event.type == EV_KEY &&
+        event.code == KEY_POWER && event.value == 1) {
+        say("power button: off");
+        state.stopping = true; /* so that no write is in flight when the device goes */
+        sleep_until(monotonic_ns() + 200000000ull);
+        reboot(RB_POWER_OFF);
+    }
+}
+
+/* An ordered shutdown ("virsh shutdown") is the power button; which input it is depends on chance. */
+static void wait_for_power_button(void)
+{
+    struct pollfd inputs[MAX_INPUTS];
+    nfds_t count = 0;
+
+    for (int i = 0; i < MAX_INPUTS; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "/dev/input/event%d", i);
+        inputs[count] = (struct pollfd){ .fd = open(path, O_RDONLY | O_CLOEXEC), .events = POLLIN };
+        count += inputs[count].fd >= 0;
+    }
+    if (count == 0)
+        say("no power button: virsh shutdown will not work");
+    for (;;) {
+        if (poll(inputs, count, -1) < 0)
+            continue;
+        for (nfds_t i = 0; i < count; i++)
+            if (inputs[i].revents & POLLIN)
+                on_input(inputs[i].fd);
+    }
 }
 
 int main(void)
@@ -180,6 +203,7 @@ int main(void)
     mount("sysfs", "/sys", "sysfs", 0, NULL);
     mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
     read_command_line();
+    say("kernel is up");
     load_modules();
     choose_boot_id();
     if (!net_configure())

@@ -31,6 +31,7 @@ struct guest_state {
     _Atomic uint64_t disk_errors;   /* what was read is not what was written */
     _Atomic uint64_t disk_failures; /* the device refused */
     _Atomic unsigned dirty_kib;     /* KiB/s to rewrite */
+    _Atomic bool stopping;
     _Atomic unsigned plant_flips;
     _Atomic unsigned plant_stales;
 };

@@ -14,8 +14,9 @@
 
 #define PAGE 4096u
 #define WORDS (PAGE / sizeof(uint64_t))
-#define TICK_NS 5000000ull
-#define MAX_BACKLOG_TICKS 10 /* a starved guest does not burst afterwards */
+#define TICK_NS 5000000ull       /* while pages are rewritten */
+#define IDLE_TICK_NS 20000000ull /* an idle guest should cost its host little */
+#define MAX_BACKLOG_NS 50000000ull /* a starved guest does not burst afterwards */
 #define BODY_STEP 0x9e3779b97f4a7c15ull
 
 enum { W_NUMBER, W_GENERATION, W_BOOT, W_CHECK, W_BODY };
@@ -221,8 +222,8 @@ void *memory_thread(void *unused)
     for (;;) {
         uint64_t now = monotonic_ns();
         uint64_t passed = now - last;
-        if (passed > MAX_BACKLOG_TICKS * TICK_NS)
-            passed = MAX_BACKLOG_TICKS * TICK_NS;
+        if (passed > MAX_BACKLOG_NS)
+            passed = MAX_BACKLOG_NS;
         last = now;
         dirty_credit += (uint64_t)state.dirty_kib * 1024 * passed / 1000000000ull;
         for (; dirty_credit >= PAGE; dirty_credit -= PAGE)
@@ -239,7 +240,7 @@ void *memory_thread(void *unused)
             check_total();
         }
         if (config.verify_mib != 0)
-            sleep_until(now + TICK_NS);
+            sleep_until(now + (state.dirty_kib > 0 ? TICK_NS : IDLE_TICK_NS));
     }
     return NULL;
 }
