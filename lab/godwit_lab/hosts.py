@@ -250,9 +250,14 @@ def start_libvirtd(host):
     # One that we lost sight of would hold the sockets.
     kill_all([record for record in members() if record["host"] == host.name and
               os.path.basename((command_line(record["pid"]) or [""])[0]) == "libvirtd"])
-    pid = spawn(host.enter() + ["/usr/sbin/libvirtd", "--listen", "--pid-file",
-                                "/run/libvirt/libvirtd.pid"], host.base + "/libvirtd.out")
-    write_json(host.base + "/libvirtd.json", record_of(pid))
+    pid_file = host.base + "/libvirtd.pid"
+    if os.path.exists(pid_file):
+        os.unlink(pid_file)
+    spawn(host.enter() + [CACHE + "/bin/reaper", pid_file, "/usr/sbin/libvirtd", "--listen",
+                          "--pid-file", "/run/libvirt/libvirtd.pid"], host.base + "/libvirtd.out")
+    wait_for("process of libvirtd", lambda: os.path.exists(pid_file), 5)
+    with open(pid_file, encoding="utf-8") as text:
+        write_json(host.base + "/libvirtd.json", record_of(int(text.read())))
 
 
 def answers(host):

@@ -159,6 +159,7 @@ def build():
     compile_c(CACHE + "/bin/guest", sorted(glob.glob(HERE + "/guest/*.c")),
               ["-static", "-pthread", "-fno-tree-vectorize"])
     compile_c(CACHE + "/bin/witness", sorted(glob.glob(HERE + "/witness/*.c")))
+    compile_c(CACHE + "/bin/reaper", [HERE + "/reaper/reaper.c"])
     compile_c(CACHE + "/bin/nolock.so", [HERE + "/nolock/nolock.c"],
               ["-shared", "-fPIC", "-ldl"])
     wrapper = CACHE + "/bin/qemu-nolock"
