@@ -68,18 +68,9 @@ static GError *refusal(const GwCandidate *candidate, const char *vm_name)
     return error;
 }
 
-/* The picture as the planner sees it: without the job that is being checked. */
-static GwFabric *planning_fabric(GwEngine *engine, const Check *check)
-{
-    GwFabric *fabric = gw_fabric_next(gw_engine_now(engine));
-    if (check->own_job_id != NULL)
-        g_hash_table_remove(fabric->jobs, check->own_job_id);
-    return fabric;
-}
-
 static void judge(GwEngine *engine, Check *check, CheckResult *result)
 {
-    g_autoptr(GwFabric) fabric = planning_fabric(engine, check);
+    const GwFabric *fabric = gw_engine_now(engine);
     GwPlanInput input = {
         .fabric = fabric,
         .vm = check->vm,
@@ -88,6 +79,7 @@ static void judge(GwEngine *engine, Check *check, CheckResult *result)
         .options = check->options,
         .cpu = check->cpu,
         .cpu_why = check->cpu_why,
+        .job_id = check->own_job_id,
     };
     if (input.source == NULL || input.destination == NULL) {
         gw_error_set(&result->error, GW_ERR_NOT_FOUND, NULL, "a host of the move was removed");
@@ -134,10 +126,9 @@ static void compared(GwEngine *engine, const GwReply *reply, const char *key, gi
 
     (void)key;
     /* "Cannot tell" (old libvirt, odd CPU) is not a verdict; the rule says so as a warning. */
-    if (reply->error == NULL) {
+    if (reply->error == NULL)
         check->cpu = reply->verdict ? GW_CPU_COMPATIBLE : GW_CPU_INCOMPATIBLE;
-        check->cpu_why = g_strdup(reply->text);
-    }
+    check->cpu_why = g_strdup(reply->error == NULL ? reply->text : reply->error->message);
     finish(engine, check);
 }
 

@@ -226,13 +226,7 @@ static void expire_requests(GwEngine *engine, gint64 now_us)
 
 /* Calls ------------------------------------------------------------------------------------ */
 
-Call *gw_call_ref(Call *call)
-{
-    g_atomic_int_inc(&call->refs);
-    return call;
-}
-
-void gw_call_unref(Call *call)
+static void call_unref(Call *call)
 {
     if (!g_atomic_int_dec_and_test(&call->refs))
         return;
@@ -242,7 +236,7 @@ void gw_call_unref(Call *call)
     g_free(call);
 }
 
-void gw_call_answer(Call *call, gpointer result, GError *error)
+void gw_engine_answer(Call *call, gpointer result, GError *error)
 {
     g_mutex_lock(&call->lock);
     call->result = result;
@@ -250,7 +244,7 @@ void gw_call_answer(Call *call, gpointer result, GError *error)
     call->done = TRUE;
     g_cond_signal(&call->cond);
     g_mutex_unlock(&call->lock);
-    gw_call_unref(call);
+    call_unref(call);
 }
 
 static void run_call(GwEngine *engine, gpointer data)
@@ -299,7 +293,7 @@ gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpoin
         g_propagate_error(error, g_steal_pointer(&call->error));
     if (extra != NULL)
         *extra = call->extra;
-    gw_call_unref(call);
+    call_unref(call);
     return result;
 }
 

@@ -89,10 +89,8 @@ struct Call {
 /* Any thread: runs @fn on the loop and waits for its answer; the result, or NULL with @error. */
 gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
                         gconstpointer c, gpointer *extra, GError **error);
-Call *gw_call_ref(Call *call);
-void gw_call_unref(Call *call);
 /* Answers; takes @result or @error. Later answers are dropped. */
-void gw_call_answer(Call *call, gpointer result, GError *error);
+void gw_engine_answer(Call *call, gpointer result, GError *error);
 
 char *gw_engine_rfc3339(GwEngine *engine);
 char *gw_engine_new_id(GwEngine *engine);

@@ -55,7 +55,7 @@ static void changed(GwEngine *engine, gpointer data)
     /* A removal answers with its id: anything but NULL is success. */
     gpointer result =
         change->record != NULL ? g_steal_pointer(&change->record) : g_steal_pointer(&change->id);
-    gw_call_answer(change->call, result, NULL);
+    gw_engine_answer(change->call, result, NULL);
     change_free(change);
 }
 
@@ -67,7 +67,7 @@ static void not_changed(GwEngine *engine, gpointer data)
     gw_error_set(&error, GW_ERR_STORE,
                  "Free space under the controller's database, then try again.",
                  "the change cannot be recorded: %s", engine->store_trouble);
-    gw_call_answer(change->call, NULL, error);
+    gw_engine_answer(change->call, NULL, error);
     change_free(change);
 }
 
@@ -141,7 +141,7 @@ static void put_group(GwEngine *engine, Call *call, const GwGroup *wanted, gbool
     }
     if (!check_group(gw_engine_now(engine), group, &error)) {
         gw_group_free(group);
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
         return;
     }
     commit(engine, call, GW_KIND_GROUP, group, group->id, NULL);
@@ -174,7 +174,7 @@ static void call_change_group(GwEngine *engine, Call *call)
     if (known_group(engine, group->id, &error))
         put_group(engine, call, group, FALSE);
     else
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
 }
 
 static gboolean group_is_empty(const GwFabric *fabric, const char *id)
@@ -201,11 +201,11 @@ static void call_remove_group(GwEngine *engine, Call *call)
     GError *error = NULL;
 
     if (!known_group(engine, group != NULL ? group->id : call->in[0], &error)) {
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
     } else if (!group_is_empty(gw_engine_now(engine), group->id)) {
         gw_error_set(&error, GW_ERR_CONFLICT, "Move its hosts and groups elsewhere first.",
                      "host group '%s' is not empty", group->name);
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
     } else {
         commit(engine, call, GW_KIND_GROUP, NULL, group->id, NULL);
     }
@@ -332,7 +332,7 @@ static void tried(GwEngine *engine, const GwReply *reply, const char *key, gint6
     }
     if (error != NULL) {
         g_prefix_error(&error, "host '%s': ", trial->host->uri);
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
     } else {
         GwHost *host = g_steal_pointer(&trial->host);
         commit(engine, call, GW_KIND_HOST, host, host->id,
@@ -367,7 +367,7 @@ static void call_add_host(GwEngine *engine, Call *call)
         return;
     }
     gw_host_free(host);
-    gw_call_answer(call, NULL, error);
+    gw_engine_answer(call, NULL, error);
 }
 
 static void call_change_host(GwEngine *engine, Call *call)
@@ -379,13 +379,13 @@ static void call_change_host(GwEngine *engine, Call *call)
     if (old == NULL) {
         gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
                      wanted->id);
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
         return;
     }
     GwHost *host = gw_host_copy(wanted);
     if (!check_host(engine, host, &error)) {
         gw_host_free(host);
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
     } else if (g_strcmp0(host->uri, old->uri) != 0) {
         try_host(engine, call, host, FALSE);
     } else {
@@ -421,14 +421,14 @@ static void call_remove_host(GwEngine *engine, Call *call)
     if (host == NULL) {
         gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
                      (const char *)call->in[0]);
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
         return;
     }
     const GwJob *job = job_of_host(gw_engine_now(engine), host->id);
     if (job != NULL) {
         gw_error_set(&error, GW_ERR_CONFLICT, "Wait for the job, or cancel it.",
                      "job '%s' uses host '%s'", job->title, host->name);
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
         return;
     }
     commit(engine, call, GW_KIND_HOST, NULL, host->id, stop_managing);
@@ -442,12 +442,12 @@ static void call_refresh_host(GwEngine *engine, Call *call)
     if (host == NULL) {
         gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
                      (const char *)call->in[0]);
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
         return;
     }
     g_autofree char *id = g_strdup(host->id);
     go_on_managing(engine, id);
-    gw_call_answer(call, g_steal_pointer(&id), NULL);
+    gw_engine_answer(call, g_steal_pointer(&id), NULL);
 }
 
 GwHost *gw_engine_add_host(GwEngine *engine, const GwHost *host, GError **error)

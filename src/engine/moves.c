@@ -271,9 +271,9 @@ static void planned(GwEngine *engine, CheckResult *result, gpointer user)
     /* A dry run shows a refusal as the plan's findings; only what could not be asked is an error.
      */
     if (result->plan != NULL)
-        gw_call_answer(user, g_steal_pointer(&result->plan), NULL);
+        gw_engine_answer(user, g_steal_pointer(&result->plan), NULL);
     else
-        gw_call_answer(user, NULL, g_steal_pointer(&result->error));
+        gw_engine_answer(user, NULL, g_steal_pointer(&result->error));
 }
 
 static void call_plan(GwEngine *engine, Call *call)
@@ -284,7 +284,7 @@ static void call_plan(GwEngine *engine, Call *call)
     GError *error = NULL;
 
     if (!resolve(engine, call->in[0], request->destination, &vm, &host, &error)) {
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
         return;
     }
     gw_check_begin(engine, vm->uuid, vm->host_id, host->id, request->options, NULL, planned, call);
@@ -345,7 +345,7 @@ static void accepted(GwEngine *engine, gpointer data)
     Accepting *accepting = data;
     GwJob *job = g_steal_pointer(&accepting->job);
 
-    gw_call_answer(accepting->call, gw_job_copy(job), NULL);
+    gw_engine_answer(accepting->call, gw_job_copy(job), NULL);
     show_job(engine, job);
     add_run(engine, job);
     g_hash_table_remove(engine->accepting, job->vm_uuid);
@@ -363,7 +363,7 @@ static void not_accepted(GwEngine *engine, gpointer data)
                  "Free space under the controller's database, then try again.",
                  "the move was not begun, since it cannot be recorded: %s", engine->store_trouble);
     g_hash_table_remove(engine->accepting, accepting->job->vm_uuid);
-    gw_call_answer(accepting->call, NULL, error);
+    gw_engine_answer(accepting->call, NULL, error);
     gw_job_free(accepting->job);
     g_free(accepting);
 }
@@ -375,14 +375,14 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
 
     if (result->error != NULL) {
         call->extra = g_steal_pointer(&result->plan);
-        gw_call_answer(call, NULL, g_steal_pointer(&result->error));
+        gw_engine_answer(call, NULL, g_steal_pointer(&result->error));
         return;
     }
     if (!g_hash_table_add(engine->accepting, g_strdup(result->vm->uuid))) {
         GError *error = NULL;
         gw_error_set(&error, GW_ERR_CONFLICT, "Wait for that job, or cancel it.",
                      "another move of '%s' is being accepted", result->vm->name);
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
         return;
     }
     Accepting *accepting = g_new0(Accepting, 1);
@@ -404,7 +404,7 @@ static void call_migrate(GwEngine *engine, Call *call)
     GError *error = NULL;
 
     if (!resolve(engine, call->in[0], request->destination, &vm, &host, &error)) {
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
         return;
     }
     gw_check_begin(engine, vm->uuid, vm->host_id, host->id, request->options, NULL, checked, call);
@@ -429,9 +429,9 @@ static void call_candidates(GwEngine *engine, Call *call)
     const GwVm *vm = gw_fabric_find_vm(gw_engine_now(engine), call->in[0], &error);
 
     if (vm == NULL)
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
     else
-        gw_call_answer(call, gw_plan_candidates(gw_engine_now(engine), vm, call->in[1]), NULL);
+        gw_engine_answer(call, gw_plan_candidates(gw_engine_now(engine), vm, call->in[1]), NULL);
 }
 
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
@@ -472,9 +472,9 @@ static void call_event(GwEngine *engine, Call *call)
     if (run != NULL && change != NULL && change->max_downtime_ms >= 0)
         run->move->job->options->max_downtime_ms = change->max_downtime_ms;
     if (run == NULL || !gw_moves_step(engine, run, (GwMoveEvent){ .kind = kind }, &error))
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
     else
-        gw_call_answer(call, gw_job_copy(run->move->job), NULL);
+        gw_engine_answer(call, gw_job_copy(run->move->job), NULL);
 }
 
 static GwJob *send_event(GwEngine *engine, const char *job, GwMoveEventKind kind,

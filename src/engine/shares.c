@@ -277,7 +277,7 @@ static void started(GwEngine *engine, gpointer data)
 
     gw_fabric_put_share(gw_engine_change(engine), gw_share_copy(proof->share));
     gw_engine_tell(engine, "share", proof->share->id, NULL);
-    gw_call_answer(starting->call, gw_job_copy(proof->job), NULL);
+    gw_engine_answer(starting->call, gw_job_copy(proof->job), NULL);
     g_free(starting);
     begin(engine, proof);
 }
@@ -290,7 +290,7 @@ static void not_started(GwEngine *engine, gpointer data)
     gw_error_set(&error, GW_ERR_STORE,
                  "Free space under the controller's database, then try again.",
                  "the share cannot be recorded: %s", engine->store_trouble);
-    gw_call_answer(starting->call, NULL, error);
+    gw_engine_answer(starting->call, NULL, error);
     proof_free(starting->proof);
     g_free(starting);
 }
@@ -365,7 +365,7 @@ static void call_add_share(GwEngine *engine, Call *call)
                      "a share '%s' exists already", share->name);
     if (error != NULL || !check_members(engine, share, &error)) {
         gw_share_free(share);
-        gw_call_answer(call, NULL, error);
+        gw_engine_answer(call, NULL, error);
         return;
     }
     start_proof(engine, call, share, call->in[1]);
@@ -380,7 +380,7 @@ static const GwShare *find_share(GwEngine *engine, Call *call)
         return share;
     gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit share list.", "no share '%s'",
                  (const char *)call->in[0]);
-    gw_call_answer(call, NULL, error);
+    gw_engine_answer(call, NULL, error);
     return NULL;
 }
 
@@ -403,7 +403,7 @@ static void removed(GwEngine *engine, gpointer data)
     g_hash_table_remove(gw_engine_change(engine)->shares, removing->id);
     gw_engine_tell(engine, "share", removing->id, NULL);
     gw_inventory_derive_shares(engine);
-    gw_call_answer(removing->call, removing->id, NULL);
+    gw_engine_answer(removing->call, removing->id, NULL);
     g_free(removing);
 }
 
@@ -415,7 +415,7 @@ static void not_removed(GwEngine *engine, gpointer data)
     gw_error_set(&error, GW_ERR_STORE,
                  "Free space under the controller's database, then try again.",
                  "the change cannot be recorded: %s", engine->store_trouble);
-    gw_call_answer(removing->call, NULL, error);
+    gw_engine_answer(removing->call, NULL, error);
     g_free(removing->id);
     g_free(removing);
 }
