@@ -104,11 +104,14 @@ struct HostRun {
     gboolean busy;   /* connecting or listing */
     guint failures;
     gint64 retry_us; /* when to connect again; 0: not waiting */
+    Call *waiter;    /* answered with the host once it is listed, or lost again; NULL: nobody waits */
     gint64 facts_us; /* when to ask for facts; 0: no need */
     gboolean facts_busy;
     GHashTable *asking; /* VM UUIDs being asked for; value: GINT_TO_POINTER(ask again) */
 };
 void gw_inventory_start_host(GwEngine *engine, const char *host_id);
+/* Answers @call with the host when its first list is in, so that who adds a host sees it whole. */
+void gw_inventory_answer_when_listed(GwEngine *engine, const char *host_id, Call *call);
 void gw_inventory_stop_host(GwEngine *engine, const char *host_id);
 void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event);
 void gw_inventory_ask_vm(GwEngine *engine, const char *host_id, const char *uuid);

@@ -44,6 +44,11 @@ static void apply(GwEngine *engine, Change *change)
     gw_engine_tell(engine, group ? "group" : "host", change->id, NULL);
 }
 
+static void begin_managing(GwEngine *engine, gpointer id)
+{
+    gw_inventory_start_host(engine, id);
+}
+
 static void changed(GwEngine *engine, gpointer data)
 {
     Change *change = data;
@@ -52,6 +57,11 @@ static void changed(GwEngine *engine, gpointer data)
     if (change->after != NULL)
         change->after(engine, change->id);
     engine->schedule = TRUE;
+    if (change->after == begin_managing) {
+        gw_inventory_answer_when_listed(engine, change->id, change->call);
+        change_free(change);
+        return;
+    }
     /* A removal answers with its id: anything but NULL is success. */
     gpointer result =
         change->record != NULL ? g_steal_pointer(&change->record) : g_steal_pointer(&change->id);
@@ -297,11 +307,6 @@ static gboolean check_host(GwEngine *engine, GwHost *host, GError **error)
     if (host->name != NULL && !gw_text_check_name("the host's name", host->name, error))
         return FALSE;
     return check_unique(fabric, host, error);
-}
-
-static void begin_managing(GwEngine *engine, gpointer id)
-{
-    gw_inventory_start_host(engine, id);
 }
 
 /* A new URI needs a new connection; anything else does not. */

@@ -44,6 +44,21 @@ static void set_status(GwEngine *engine, const char *host_id, GwHostStatus statu
     engine->schedule = TRUE;
 }
 
+static void answer_waiter(GwEngine *engine, HostRun *run)
+{
+    if (run->waiter != NULL)
+        gw_engine_answer(g_steal_pointer(&run->waiter),
+                         gw_host_copy(gw_fabric_host(gw_engine_now(engine), run->id)), NULL);
+}
+
+void gw_inventory_answer_when_listed(GwEngine *engine, const char *host_id, Call *call)
+{
+    HostRun *run = find_run(engine, host_id);
+
+    g_assert(run != NULL && run->waiter == NULL);
+    run->waiter = call;
+}
+
 /* 1, 2, 4 … 30 s: soon after a restart of libvirtd, gently with a host that is off. */
 static gint64 back_off(guint failures)
 {
@@ -60,6 +75,7 @@ static void lost(GwEngine *engine, HostRun *run, const char *reason, const char 
     g_hash_table_remove_all(run->asking);
     run->retry_us = gw_clock_now_us(engine->clock) + back_off(run->failures++);
     set_status(engine, run->id, GW_HOST_NOT_RESPONDING, reason, remedy);
+    answer_waiter(engine, run);
 }
 
 /* Facts ------------------------------------------------------------------------------------ */
@@ -235,6 +251,7 @@ static void list_came(GwEngine *engine, const GwReply *reply, const char *host_i
     run->failures = 0;
     set_status(engine, host_id, GW_HOST_OK_LIMITED,
                "no agent on this host: the controller reaches it by libvirt alone", NULL);
+    answer_waiter(engine, run);
     gw_moves_host_back(engine, host_id);
 }
 
@@ -278,6 +295,9 @@ void gw_inventory_start_host(GwEngine *engine, const char *host_id)
 
 void gw_inventory_stop_host(GwEngine *engine, const char *host_id)
 {
+    HostRun *run = find_run(engine, host_id);
+    if (run != NULL)
+        answer_waiter(engine, run);
     g_hash_table_remove(engine->hosts, host_id);
     gw_engine_ask(engine, gw_request_new(GW_OP_DISCONNECT, host_id, NULL), NULL, host_id, 0);
 }

@@ -60,6 +60,7 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     move->job->vm_autostart = result->vm->autostart;
     move->completion_timeout_us = run->decision->completion_timeout_us;
     move->progress_timeout_us = run->decision->progress_timeout_us;
+    move->job->result->downtime_ms = move->job->result->downtime_libvirt_ms = -1;
     g_free(move->job->result->method);
     move->job->result->method = g_strdup(run->decision->method_words);
 
@@ -310,31 +311,23 @@ static void do_restore_autostart(GwEngine *engine, MoveRun *run)
 /* The hypervisor's own figures complete the result; without them the job is no less done. */
 static void stats_came(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    const GwJob *known = g_hash_table_lookup(gw_engine_now(engine)->jobs, job_id);
+    MoveRun *run = find_run(engine, job_id);
 
     (void)unused;
-    if (known == NULL)
+    if (run == NULL || reply->error != NULL)
         return;
-    GwJob *job = gw_job_copy(known);
-    job->result->downtime_libvirt_ms =
-        reply->error == NULL ? reply->result->downtime_libvirt_ms : -1;
-    if (reply->error == NULL) {
-        job->result->copy_ms = reply->result->copy_ms;
-        job->result->transferred_bytes = reply->result->transferred_bytes;
-        job->result->iterations = reply->result->iterations;
-    }
-    GwBatch *batch = gw_batch_new();
-    gw_batch_put(batch, GW_KIND_JOB, job_id, gw_record_to_json(&gw_job_record, job));
-    gw_engine_journal(engine, batch, NULL, NULL, NULL);
-    gw_fabric_put_job(gw_engine_change(engine), job);
-    gw_engine_tell(engine, "job", job_id, NULL);
+    GwMoveResult *result = run->move->job->result;
+    result->downtime_libvirt_ms = reply->result->downtime_libvirt_ms;
+    result->copy_ms = reply->result->copy_ms;
+    result->transferred_bytes = reply->result->transferred_bytes;
+    result->iterations = reply->result->iterations;
 }
 
+/* Asked of the source before its definition goes: the figures go with it. */
 static void do_stats(GwEngine *engine, MoveRun *run)
 {
     const GwJob *job = run->move->job;
-    ask(engine, run, gw_request_new(GW_OP_STATS, job->destination_host_id, job->vm_uuid),
-        stats_came, 0);
+    ask(engine, run, gw_request_new(GW_OP_STATS, job->source_host_id, job->vm_uuid), stats_came, 0);
 }
 
 static void alarm_double(const GwJob *job)

@@ -353,6 +353,8 @@ static void run_action(GwMove *move, const GwMoveRow *row, const GwMoveEvent *ev
         /* A time-out's figures say more than libvirt's "aborted by user". */
         if (job->error == NULL)
             take_error(job, event->error);
+        if (event->kind == GW_MOVE_RETURNED && event->error == NULL)
+            gw_move_add_effect(outcome, GW_DO_STATS);
         gw_move_look(move, outcome);
         break;
     case LOOK:

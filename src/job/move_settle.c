@@ -118,10 +118,13 @@ static void settle_committed(GwMove *move, const GwMoveEvent *event, const char 
     job->result->downtime_ms = seen ? (move->resumed_us - move->paused_us) / 1000 : -1;
     if (move->started_us != 0 && job->result->copy_ms == 0)
         job->result->copy_ms = (event->now_us - move->started_us) / 1000;
+    if (job->result->transferred_bytes == 0)
+        job->result->transferred_bytes = job->progress->processed_bytes;
+    if (job->result->iterations == 0)
+        job->result->iterations = job->progress->iteration;
     gw_move_replace_string(&job->result->drive, job->peer_to_peer ? "peer-to-peer" : "controller");
     if (job->vm_autostart)
         gw_move_add_effect(outcome, GW_DO_RESTORE_AUTOSTART);
-    gw_move_add_effect(outcome, GW_DO_STATS);
     gw_move_finish(move, GW_JOB_DONE, event, why, outcome);
     job->progress->percent = 100;
     job->progress->remaining_bytes = 0;
