@@ -46,9 +46,14 @@ static void set_status(GwEngine *engine, const char *host_id, GwHostStatus statu
 
 static void answer_waiter(GwEngine *engine, HostRun *run)
 {
-    if (run->waiter != NULL)
-        gw_engine_answer(g_steal_pointer(&run->waiter),
-                         gw_host_copy(gw_fabric_host(gw_engine_now(engine), run->id)), NULL);
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), run->id);
+    GError *error = NULL;
+
+    if (run->waiter == NULL)
+        return;
+    if (host == NULL)
+        gw_error_set(&error, GW_ERR_NOT_FOUND, NULL, "the host was removed again");
+    gw_engine_answer(g_steal_pointer(&run->waiter), gw_host_copy(host), error);
 }
 
 void gw_inventory_answer_when_listed(GwEngine *engine, const char *host_id, Call *call)

@@ -676,7 +676,7 @@ static gboolean enter_mount_namespace(void)
 static void mount_small(const char *dir)
 {
     if (!enter_mount_namespace() || mount("tmpfs", dir, "tmpfs", 0, "size=1m") != 0) {
-        print_message("no mount namespace here: cannot make a small file system\n");
+        print_message("skip: no mount namespace here to make a small file system in\n");
         skip();
     }
 }
