@@ -126,7 +126,8 @@ GwSettle gw_reconcile(GwSeen source, GwSeen destination, GwIntent intent, const 
     /* I2: some host holds the definition at every instant, so it is made before one goes. */
     gboolean leaves_source =
         row->settle == GW_SETTLE_UNDEFINE_SOURCE || row->settle == GW_SETTLE_COMMITTED;
-    if (intent.vm_persistent && leaves_source && !destination.persistent) {
+    gboolean defined = intent.vm_persistent || source.persistent;
+    if (defined && leaves_source && !destination.persistent) {
         *why = "the destination runs but keeps no definition yet";
         return GW_SETTLE_DEFINE_DESTINATION;
     }
