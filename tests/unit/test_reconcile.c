@@ -33,6 +33,15 @@ static void explain(GwSeen source, GwSeen destination, GwSettle settle)
     fail_msg("%s x %s -> %s", a, b, gw_settle_word(settle));
 }
 
+/* A definition without persistence, or absence with it, no host can say. */
+static gboolean is_possible(GwSeen seen)
+{
+    gboolean defined = seen.side == GW_SIDE_OFF || seen.side == GW_SIDE_MIGRATED;
+    if (seen.side == GW_SIDE_ABSENT)
+        return !seen.persistent && !seen.job_active;
+    return !defined || (seen.persistent && !seen.job_active);
+}
+
 static void check_safety(GwSeen source, GwSeen destination, GwIntent intent)
 {
     const char *why = NULL;
@@ -40,6 +49,8 @@ static void check_safety(GwSeen source, GwSeen destination, GwIntent intent)
     gboolean ok = TRUE;
 
     assert_non_null(why);
+    if (!is_possible(source) || !is_possible(destination))
+        return;
     switch (settle) {
     case GW_SETTLE_RESUME_SOURCE:
         ok = HAS_NO_PROCESS(destination.side) && IS_STOPPED(source.side) && !source.job_active;
@@ -56,10 +67,10 @@ static void check_safety(GwSeen source, GwSeen destination, GwIntent intent)
         break;
     case GW_SETTLE_UNDEFINE_SOURCE:
         ok = HAS_NO_PROCESS(source.side) && destination.side != GW_SIDE_ABSENT &&
-             (!intent.vm_persistent || destination.persistent);
+             destination.persistent;
         break;
     case GW_SETTLE_UNDEFINE_DESTINATION:
-        ok = HAS_NO_PROCESS(destination.side) && source.side != GW_SIDE_ABSENT;
+        ok = HAS_NO_PROCESS(destination.side) && source.persistent;
         break;
     case GW_SETTLE_KEEP_SOURCE:
         ok = source.side == GW_SIDE_RUNNING && destination.side == GW_SIDE_ABSENT;
@@ -75,7 +86,7 @@ static void check_safety(GwSeen source, GwSeen destination, GwIntent intent)
         break;
     case GW_SETTLE_DEFINE_SOURCE:
     case GW_SETTLE_DEFINE_DESTINATION:
-        ok = intent.vm_persistent || source.persistent;
+        ok = intent.vm_persistent || source.persistent || destination.persistent;
         break;
     case GW_SETTLE_WAIT:
     case GW_SETTLE_WATCH:
@@ -148,14 +159,6 @@ static gboolean is_end(GwSettle settle)
     return settle == GW_SETTLE_WAIT || settle == GW_SETTLE_WATCH || settle == GW_SETTLE_HOLD ||
            settle == GW_SETTLE_KEEP_SOURCE || settle == GW_SETTLE_COMMITTED ||
            settle == GW_SETTLE_STOPPED;
-}
-
-static gboolean is_possible(GwSeen seen)
-{
-    gboolean defined = seen.side == GW_SIDE_OFF || seen.side == GW_SIDE_MIGRATED;
-    if (seen.side == GW_SIDE_ABSENT)
-        return !seen.persistent && !seen.job_active;
-    return !defined || (seen.persistent && !seen.job_active);
 }
 
 /* From wherever it begins, it ends in a few steps; and no step on the way takes the last definition
