@@ -268,28 +268,44 @@ static void read_bridges(virConnectPtr ptr, GwHostFacts *facts)
 
 /* The host itself ----------------------------------------------------------------------------- */
 
-/* Memory that can be had: free, and what the kernel gives back of buffers and page cache. Free
- * memory alone (virNodeGetFreeMemory) is near zero on any host that has run for a while. This is a
- * little too much where "cached" holds shared memory; libvirt does not tell the kernel's own
- * estimate. */
-static gint64 free_memory_kib(virConnectPtr ptr)
+/* What virNodeGetMemoryStats calls by these names, added up; 0 where it does not tell. */
+static gint64 memory_stats_kib(virConnectPtr ptr, const char *const *names)
 {
+    virNodeMemoryStats stats[32] = { 0 };
     int count = 0;
     guint64 sum = 0;
 
     if (virNodeGetMemoryStats(ptr, VIR_NODE_MEMORY_STATS_ALL_CELLS, NULL, &count, 0) < 0 ||
-        count <= 0 || count > 64)
-        return (gint64)(virNodeGetFreeMemory(ptr) / 1024);
-    g_autofree virNodeMemoryStats *stats = g_new0(virNodeMemoryStats, (gsize)count);
+        count <= 0)
+        return 0;
+    count = MIN(count, (int)G_N_ELEMENTS(stats));
     if (virNodeGetMemoryStats(ptr, VIR_NODE_MEMORY_STATS_ALL_CELLS, stats, &count, 0) < 0)
-        return (gint64)(virNodeGetFreeMemory(ptr) / 1024);
+        return 0;
     for (int i = 0; i < count; i++) {
-        if (strcmp(stats[i].field, VIR_NODE_MEMORY_STATS_FREE) == 0 ||
-            strcmp(stats[i].field, VIR_NODE_MEMORY_STATS_BUFFERS) == 0 ||
-            strcmp(stats[i].field, VIR_NODE_MEMORY_STATS_CACHED) == 0)
+        if (g_strv_contains(names, stats[i].field))
             sum += MIN(stats[i].value, (guint64)G_MAXINT64 / 4);
     }
     return (gint64)sum;
+}
+
+/* Memory that can be had: free, and what the kernel gives back of buffers and page cache. Free
+ * memory alone (virNodeGetFreeMemory) is near zero on any host that has run for a while. This is a
+ * little too much where "cached" holds shared memory; libvirt does not tell the kernel's own
+ * estimate. */
+static void read_memory(virConnectPtr ptr, const virNodeInfo *node, GwHostFacts *facts)
+{
+    static const char *const total[] = { VIR_NODE_MEMORY_STATS_TOTAL, NULL };
+    static const char *const available[] = { VIR_NODE_MEMORY_STATS_FREE,
+                                             VIR_NODE_MEMORY_STATS_BUFFERS,
+                                             VIR_NODE_MEMORY_STATS_CACHED, NULL };
+
+    /* Of one source where there is one: the node's own figure can be that of another moment. */
+    facts->memory_kib = memory_stats_kib(ptr, total);
+    facts->free_memory_kib = memory_stats_kib(ptr, available);
+    if (facts->memory_kib == 0)
+        facts->memory_kib = (gint64)node->memory;
+    if (facts->free_memory_kib == 0)
+        facts->free_memory_kib = (gint64)(virNodeGetFreeMemory(ptr) / 1024);
 }
 
 static gboolean read_node(virConnectPtr ptr, GwHostFacts *facts, GError **error)
@@ -302,8 +318,7 @@ static gboolean read_node(virConnectPtr ptr, GwHostFacts *facts, GError **error)
         return FALSE;
     }
     facts->cpus = node.cpus;
-    facts->memory_kib = (gint64)node.memory;
-    facts->free_memory_kib = free_memory_kib(ptr);
+    read_memory(ptr, &node, facts);
     if (virConnectGetLibVersion(ptr, &version) == 0)
         facts->libvirt_version = (gint64)version;
     if (virConnectGetVersion(ptr, &version) == 0)
