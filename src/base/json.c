@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/json.h"
 
+#include <string.h>
+
 #include "base/error.h"
 
 json_t *gw_json_parse(const char *text, gsize length, gsize max, GError **error)
@@ -9,6 +11,12 @@ json_t *gw_json_parse(const char *text, gsize length, gsize max, GError **error)
         gw_error_set(error, GW_ERR_TOO_LARGE, "Send less in one request.",
                      "JSON of %" G_GSIZE_FORMAT " bytes, at most %" G_GSIZE_FORMAT " are accepted",
                      length, max);
+        return NULL;
+    }
+    /* jansson skips NUL bytes between tokens. */
+    if (length > 0 && memchr(text, '\0', length) != NULL) {
+        gw_error_set(error, GW_ERR_INVALID, "Send one valid JSON value.",
+                     "not valid JSON: it holds a NUL byte");
         return NULL;
     }
     json_error_t where;
@@ -24,8 +32,13 @@ json_t *gw_json_load(const char *path, GError **error)
     g_autofree char *text = NULL;
     gsize length = 0;
 
-    if (!g_file_get_contents(path, &text, &length, error))
+    g_autoptr(GError) unreadable = NULL;
+
+    if (!g_file_get_contents(path, &text, &length, &unreadable)) {
+        gw_error_set(error, GW_ERR_INVALID, "Give the path of a file that can be read.", "%s",
+                     unreadable->message);
         return NULL;
+    }
     json_t *json = gw_json_parse(text, length, (gsize)GW_JSON_TEXT_MAX * 64, error);
     if (json == NULL)
         g_prefix_error(error, "%s: ", path);

@@ -35,8 +35,10 @@ GwXml *gw_xml_parse(const char *text, GError **error)
     xml->doc = xmlReadMemory(text, (int)length, NULL, NULL, options);
     if (xml->doc == NULL || xml->doc->intSubset != NULL) {
         const xmlError *last = xmlGetLastError();
-        gw_error_set(error, GW_ERR_INVALID, NULL, "not usable XML: %s",
-                     xml->doc != NULL ? "it has a DTD" : (last != NULL ? last->message : "empty"));
+        const char *why = last != NULL && last->message != NULL ? last->message : "empty";
+        g_autofree char *line = g_strchomp(g_strdup(why));
+        gw_error_set(error, GW_ERR_INVALID, "Correct the definition on its host (virsh edit).",
+                     "not usable XML: %s", xml->doc != NULL ? "it has a DTD" : line);
         return NULL;
     }
     xml->xpath = xmlXPathNewContext(xml->doc);

@@ -132,6 +132,10 @@ typedef struct {
     /* Waits until no thread of the driver calls the sink any more; replies still owed are dropped.
      */
     void (*close)(GwHyper *hyper);
+    /* Only drivers that can run under a virtual clock; NULL otherwise. When something is due next
+     * (0: nothing), and doing all that is due at @now_us. */
+    gint64 (*next_us)(GwHyper *hyper);
+    void (*run)(GwHyper *hyper, gint64 now_us);
 } GwHyperDriver;
 
 /* Every driver's object begins with this. */
@@ -160,9 +164,13 @@ GwReply *gw_reply_new(guint64 id);
 void gw_reply_free(GwReply *reply);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwReply, gw_reply_free)
 void gw_look_free(GwLook *look);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwLook, gw_look_free)
 GwHyperEvent *gw_hyper_event_new(GwHyperEventKind kind, const char *host_id, const char *vm_uuid);
 void gw_hyper_event_free(GwHyperEvent *event);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwHyperEvent, gw_hyper_event_free)
 
 /* The drivers. */
 GwHyper *gw_libvirt_open(GwHyperSink sink, GError **error);
+/* A fabric from JSON (docs/simulator.md), with scripted times and faults. Under a virtual clock it
+ * runs when it is told to; under a system clock in a thread of its own. */
+GwHyper *gw_sim_open(GwHyperSink sink, GwClock *clock, json_t *fabric, GError **error);

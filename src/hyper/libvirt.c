@@ -241,7 +241,11 @@ static void close_driver(GwHyper *hyper)
     gw_lv_driver_unref(driver);
 }
 
-static const GwHyperDriver libvirt_driver = { "libvirt", submit, close_driver };
+static const GwHyperDriver libvirt_driver = {
+    .name = "libvirt",
+    .submit = submit,
+    .close = close_driver,
+};
 
 static void on_timer(int timer, void *user)
 {

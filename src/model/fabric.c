@@ -336,9 +336,20 @@ const GwJob *gw_fabric_job_of_vm(const GwFabric *fabric, const char *uuid)
 
 /* Lists ---------------------------------------------------------------------------------- */
 
+static void add_values(GPtrArray *list, GHashTable *table)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, table);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        g_ptr_array_add(list, value);
+}
+
 static GPtrArray *sorted(GHashTable *table, GCompareFunc compare)
 {
-    GPtrArray *list = g_hash_table_get_values_as_ptr_array(table);
+    GPtrArray *list = g_ptr_array_new();
+    add_values(list, table);
     g_ptr_array_sort(list, compare);
     return list;
 }
@@ -395,10 +406,8 @@ GPtrArray *gw_fabric_list_vms(const GwFabric *fabric, const char *host_id)
 
     g_hash_table_iter_init(&iter, fabric->vms);
     while (g_hash_table_iter_next(&iter, &id, &vms)) {
-        if (host_id == NULL || strcmp(id, host_id) == 0) {
-            g_autoptr(GPtrArray) values = g_hash_table_get_values_as_ptr_array(vms);
-            g_ptr_array_extend(list, values, NULL, NULL);
-        }
+        if (host_id == NULL || strcmp(id, host_id) == 0)
+            add_values(list, vms);
     }
     g_ptr_array_sort(list, compare_vms);
     return list;

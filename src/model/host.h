@@ -78,6 +78,7 @@ typedef struct {
     char *group_id;
     char *peer_uri;          /* how other hosts' libvirt reaches it; NULL: derived from uri */
     char *migration_address; /* where migration data goes; NULL: the URI's host */
+    char *management_bridge; /* the bridge its own management address is on; NULL: none (R52) */
     gboolean live_migration_enabled;
     gint64 live_limit;
     gint64 storage_limit;
@@ -98,8 +99,8 @@ GW_DECLARE_RECORD(GwHost, gw_host)
 /* A new host with the product's defaults. */
 GwHost *gw_host_new_default(void);
 /* Whether @uri can be a libvirt URI of a QEMU host: qemu[+transport]://[user@]host/system…,
- * bounded, no control characters, no parameter that makes libvirt run a program (command=,
- * netcat=). */
+ * bounded, printable ASCII, no password, only parameters known to be harmless (none that makes
+ * libvirt run a program: command=, netcat=). */
 gboolean gw_host_check_uri(const char *uri, GError **error);
 /* The host part of @uri, NULL where it has none (a local socket). */
 char *gw_host_uri_address(const char *uri);

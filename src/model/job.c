@@ -97,6 +97,7 @@ GW_DEFINE_RECORD(
     GW_F(GwJob, user, GW_STRING, .doc = "Who asked for it."),
     GW_F(GwJob, waiting_for, GW_STRING, .doc = "What it waits for."),
     GW_F(GwJob, cancel_requested, GW_BOOL, .doc = "Somebody asked to cancel it (R58)."),
+    GW_F(GwJob, doubled, GW_BOOL, .doc = "The VM was seen running on both hosts."),
     GW_F(GwJob, created_at, GW_STRING, .doc = "Accepted, RFC 3339."),
     GW_F(GwJob, started_at, GW_STRING, .doc = "Left the queue, RFC 3339."),
     GW_F(GwJob, finished_at, GW_STRING, .doc = "Settled, RFC 3339."),

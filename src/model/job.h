@@ -109,6 +109,7 @@ typedef struct {
     char *user;
     char *waiting_for; /* why it is queued or held, in words */
     gboolean cancel_requested;
+    gboolean doubled; /* it was seen running on both hosts: only a person ends this job */
     char *created_at;
     char *started_at;
     char *finished_at;

@@ -7,10 +7,13 @@
 #include "base/error.h"
 
 #define STRING_MAX (256 * 1024) /* bytes of one string value */
-#define ARRAY_MAX 1000000       /* elements of one list */
+#define STORED_STRING_MAX                                                                          \
+    (16 * 1024 * 1024)    /* the same in what we wrote: XML of a host among it                     \
+                           */
+#define ARRAY_MAX 1000000 /* elements of one list */
 
 typedef enum {
-    LENIENT = 1 << 0, /* skip unknown keys */
+    LENIENT = 1 << 0, /* ours: skip unknown keys, clamp numbers, take any text */
     REQUEST = 1 << 1, /* refuse read-only keys */
     PARTIAL = 1 << 2, /* required keys may be missing */
 } DecodeMode;
@@ -211,12 +214,19 @@ gboolean gw_record_equal(const GwRecord *record, gconstpointer a, gconstpointer 
 
 static json_t *encode(const GwRecord *record, gconstpointer self, guint hidden);
 
+/* What a host says may be any bytes; a string that cannot be stored would go missing silently. */
+static json_t *encode_text(const char *text)
+{
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    return json_string_nocheck(valid);
+}
+
 static json_t *encode_field(const GwField *f, gconstpointer self, guint hidden)
 {
     switch (f->type) {
     case GW_STRING: {
         const char *text = MEMBER_CONST(self, f, char *);
-        return text != NULL ? json_string(text) : NULL;
+        return text != NULL ? encode_text(text) : NULL;
     }
     case GW_BOOL:
         return json_boolean(MEMBER_CONST(self, f, gboolean));
@@ -230,7 +240,7 @@ static json_t *encode_field(const GwField *f, gconstpointer self, guint hidden)
         json_t *list = json_array();
         char **words = MEMBER_CONST(self, f, char **);
         for (guint i = 0; words != NULL && words[i] != NULL; i++)
-            json_array_append_new(list, json_string(words[i]));
+            json_array_append_new(list, encode_text(words[i]));
         return list;
     }
     case GW_OBJECT: {
@@ -282,18 +292,32 @@ static gboolean wrong_type(const GwField *f, const char *wanted, GError **error)
     return FALSE;
 }
 
-static gboolean check_text(const GwField *f, json_t *json, GError **error)
+/* Line ends and tabs are text; what else drives a terminal is not. */
+static gboolean has_control(const char *text)
 {
+    for (const char *p = text; *p != '\0'; p = g_utf8_next_char(p)) {
+        if (g_unichar_iscntrl(g_utf8_get_char(p)) && *p != '\n' && *p != '\t')
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean check_text(const GwField *f, json_t *json, guint mode, GError **error)
+{
+    gboolean lenient = (mode & LENIENT) != 0;
+
     if (!json_is_string(json))
         return wrong_type(f, "a string", error);
-    if (json_string_length(json) > STRING_MAX ||
+    if (json_string_length(json) > (lenient ? STORED_STRING_MAX : STRING_MAX) ||
         strlen(json_string_value(json)) != json_string_length(json)) {
         return wrong_type(f, "a string under 256 KiB without NUL", error);
     }
+    if (!lenient && has_control(json_string_value(json)))
+        return wrong_type(f, "a string without control characters", error);
     return TRUE;
 }
 
-static gboolean decode_int(const GwField *f, json_t *json, gint64 *out, GError **error)
+static gboolean decode_int(const GwField *f, json_t *json, guint mode, gint64 *out, GError **error)
 {
     gboolean bounded = f->min != 0 || f->max != 0;
     gint64 min = bounded ? f->min : 0;
@@ -302,14 +326,14 @@ static gboolean decode_int(const GwField *f, json_t *json, gint64 *out, GError *
     if (!json_is_integer(json))
         return wrong_type(f, "an integer", error);
     gint64 value = json_integer_value(json);
-    if (value < min || value > max) {
+    if ((value < min || value > max) && (mode & LENIENT) == 0) {
         gw_error_set(error, GW_ERR_INVALID, f->doc,
                      "'%s' is %" G_GINT64_FORMAT ", must be from %" G_GINT64_FORMAT
                      " to %" G_GINT64_FORMAT,
                      f->name, value, min, max);
         return FALSE;
     }
-    *out = value;
+    *out = CLAMP(value, min, max);
     return TRUE;
 }
 
@@ -326,7 +350,8 @@ static gboolean decode_enum(const GwField *f, json_t *json, int *out, GError **e
     return TRUE;
 }
 
-static gboolean decode_strings(const GwField *f, json_t *json, char ***out, GError **error)
+static gboolean decode_strings(const GwField *f, json_t *json, guint mode, char ***out,
+                               GError **error)
 {
     if (!json_is_array(json) || json_array_size(json) > ARRAY_MAX)
         return wrong_type(f, "a list of strings", error);
@@ -334,7 +359,7 @@ static gboolean decode_strings(const GwField *f, json_t *json, char ***out, GErr
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
     for (gsize i = 0; i < json_array_size(json); i++) {
         json_t *item = json_array_get(json, i);
-        if (!check_text(f, item, error))
+        if (!check_text(f, item, mode, error))
             return FALSE;
         g_strv_builder_add(builder, json_string_value(item));
     }
@@ -350,7 +375,7 @@ static gboolean decode_array(const GwField *f, json_t *json, guint mode, GPtrArr
 
     g_autoptr(GPtrArray) array = gw_record_array(f->of);
     for (gsize i = 0; i < json_array_size(json); i++) {
-        gpointer item = decode(f->of, json_array_get(json, i), mode, error);
+        gpointer item = decode(f->of, json_array_get(json, i), mode & ~PARTIAL, error);
         if (item == NULL) {
             g_prefix_error(error, "%s[%" G_GSIZE_FORMAT "]: ", f->name, i);
             return FALSE;
@@ -367,7 +392,7 @@ static gboolean decode_field(const GwField *f, gpointer self, json_t *json, guin
 {
     switch (f->type) {
     case GW_STRING:
-        if (!check_text(f, json, error))
+        if (!check_text(f, json, mode, error))
             return FALSE;
         clear_field(f, self);
         MEMBER(self, f, char *) = g_strdup(json_string_value(json));
@@ -378,7 +403,7 @@ static gboolean decode_field(const GwField *f, gpointer self, json_t *json, guin
         MEMBER(self, f, gboolean) = json_is_true(json);
         return TRUE;
     case GW_INT:
-        return decode_int(f, json, &MEMBER(self, f, gint64), error);
+        return decode_int(f, json, mode, &MEMBER(self, f, gint64), error);
     case GW_DOUBLE:
         if (!json_is_number(json))
             return wrong_type(f, "a number", error);
@@ -388,14 +413,14 @@ static gboolean decode_field(const GwField *f, gpointer self, json_t *json, guin
         return decode_enum(f, json, &MEMBER(self, f, int), error);
     case GW_STRINGS: {
         char **strings = NULL;
-        if (!decode_strings(f, json, &strings, error))
+        if (!decode_strings(f, json, mode, &strings, error))
             return FALSE;
         clear_field(f, self);
         MEMBER(self, f, char **) = strings;
         return TRUE;
     }
     case GW_OBJECT: {
-        gpointer inner = decode(f->of, json, mode, error);
+        gpointer inner = decode(f->of, json, mode & ~PARTIAL, error);
         if (inner == NULL) {
             g_prefix_error(error, "%s: ", f->name);
             return FALSE;
@@ -432,6 +457,11 @@ static gboolean decode_key(const GwRecord *record, gpointer self, const char *ke
         gw_error_set(error, GW_ERR_INVALID, "Remove the field.", "'%s' of %s cannot be set",
                      f->name, record->name);
         return FALSE;
+    }
+    if (json_is_null(value) && (mode & PARTIAL) != 0 && (f->flags & GW_REQUIRED) == 0 &&
+        (f->type == GW_STRING || f->type == GW_OBJECT)) {
+        clear_field(f, self);
+        return TRUE;
     }
     return decode_field(f, self, value, mode, error);
 }
@@ -508,6 +538,17 @@ static json_t *reference(const GwRecord *record)
     return json_pack("{s:s+}", "$ref", "#/components/schemas/", record->name);
 }
 
+static json_t *int_schema(const GwField *f)
+{
+    json_t *schema = json_pack("{s:s,s:s,s:I}", "type", "integer", "format", "int64", "minimum",
+                               (json_int_t)f->min);
+    gboolean bounded = f->min != 0 || f->max != 0;
+
+    if (bounded && f->max != G_MAXINT64)
+        json_object_set_new(schema, "maximum", json_integer(f->max));
+    return schema;
+}
+
 static json_t *field_schema(const GwField *f)
 {
     switch (f->type) {
@@ -516,8 +557,7 @@ static json_t *field_schema(const GwField *f)
     case GW_BOOL:
         return json_pack("{s:s}", "type", "boolean");
     case GW_INT:
-        return json_pack("{s:s,s:s,s:I}", "type", "integer", "format", "int64", "minimum",
-                         (json_int_t)f->min);
+        return int_schema(f);
     case GW_DOUBLE:
         return json_pack("{s:s}", "type", "number");
     case GW_ENUM: {

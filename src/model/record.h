@@ -61,14 +61,22 @@ gboolean gw_record_equal(const GwRecord *record, gconstpointer a, gconstpointer 
 json_t *gw_record_to_json(const GwRecord *record, gconstpointer self);
 /* What is served: without GW_INTERNAL fields. New reference. */
 json_t *gw_record_to_public_json(const GwRecord *record, gconstpointer self);
-/* Strict: unknown keys, wrong types, numbers out of bounds and strings with control characters are
- * errors that name the key. What was stored by us is read leniently in one way only: an unknown
- * key is skipped by gw_record_from_stored, so that a newer controller's rows can be read. */
+/* Appends the same as text, without the fields that have any flag of @hidden (GW_INTERNAL: what is
+ * served). For long lists: no tree is built. @self need not come from gw_record_new. */
+void gw_record_write(const GwRecord *record, gconstpointer self, guint hidden, GString *out);
+/* Appends @text as a JSON string. */
+void gw_record_write_string(GString *out, const char *text);
+/* Strict: unknown keys, wrong types, numbers out of bounds and strings with control characters
+ * (other than line ends and tabs) are errors that name the key. gw_record_from_stored reads what we
+ * wrote, and whatever gw_record_to_json could write: an unknown key is skipped, so that a newer
+ * controller's rows can be read; a number out of bounds is clamped and a text taken as it is, since
+ * some of both came from hosts, and no host may make the store unreadable. */
 gpointer gw_record_from_json(const GwRecord *record, json_t *json, GError **error);
 gpointer gw_record_from_stored(const GwRecord *record, json_t *json, GError **error);
 /* A request's body: strict, and GW_READ_ONLY or GW_INTERNAL keys are refused. */
 gpointer gw_record_from_request(const GwRecord *record, json_t *json, GError **error);
-/* Changes @self by the keys present in @json (a merge of a PATCH body), or leaves it whole. */
+/* Changes @self by the keys present in @json (a merge of a PATCH body, RFC 7396: null takes an
+ * optional text or object away; an object or a list replaces the old one), or leaves it whole. */
 gboolean gw_record_patch(const GwRecord *record, gpointer self, json_t *json, GError **error);
 /* The JSON schema (OpenAPI 3.1) of the served form; other records by $ref. New reference. */
 json_t *gw_record_schema(const GwRecord *record);

@@ -20,7 +20,11 @@ typedef struct {
     const GwHost *destination;
     const GwMoveOptions *options;
     GwCpuVerdict cpu;
-    const char *cpu_why; /* libvirt's words where incompatible */
+    const char
+        *cpu_why; /* libvirt's words where incompatible; with UNKNOWN: why it could not tell */
+    const char *job_id; /* the job of this very move, where there is one already: neither its hold
+                           on the VM nor its memory counts against it */
+    const GPtrArray *reaches; /* the planner's own: leave it NULL */
 } GwPlanInput;
 
 /* What a move is to be, once nothing forbids it. All strings are owned. */
@@ -58,7 +62,8 @@ char **gw_plan_script_virsh(const GwPlanInput *input, const GwMoveDecision *deci
 /* share.c: what storage is. */
 /* The identity of @pool's storage, equal on two hosts exactly when they see the same (R4): from
  * server + export for netfs, cluster + pool for rbd, … and, for a plain directory, only from a
- * proved GwShare. NULL: local. */
+ * proved GwShare. A server that is the host itself (localhost) identifies nothing: another host
+ * would mean its own. NULL: local. */
 char *gw_share_id_of_pool(const GwFabric *fabric, const GwHost *host, const GwPool *pool);
 /* The active pool whose directory holds @path on @host (the deepest), or NULL. */
 const GwPool *gw_share_pool_of_path(const GwHost *host, const char *path);
@@ -86,7 +91,8 @@ struct GwRule {
     const char *requirement; /* "R55" */
     GwSeverity severity;
     const char *summary; /* for docs and --help */
-    /* Appends a finding for each thing that does not meet the rule. */
+    /* Appends a finding for each thing that does not meet the rule; a finding may be milder than
+     * the rule's severity. Called by gw_plan_candidate only, which prepares @input. */
     void (*check)(const GwRule *self, const GwPlanInput *input, GPtrArray *findings);
 };
 extern const GwRule *const gw_rules[]; /* ends with NULL */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "cli/session.h"
+
+/* The columns of each table, so that a test can hold them against the records they show. */
+extern const GwColumn gw_host_columns[], gw_host_sheet[], gw_pool_columns[], gw_network_columns[];
+extern const GwColumn gw_group_columns[];
+extern const GwColumn gw_vm_columns[], gw_vm_sheet[], gw_disk_columns[], gw_nic_columns[];
+extern const GwColumn gw_hostdev_columns[], gw_candidate_columns[], gw_plan_sheet[];
+extern const GwColumn gw_job_columns[], gw_job_sheet[], gw_step_columns[];
+extern const GwColumn gw_share_columns[], gw_share_sheet[], gw_member_columns[];
+
+/* common.c: what several commands do alike. */
+
+/* A "set" without any option is a mistake to be told, not a change of nothing. */
+gboolean gw_require_change(json_t *body, GError **error);
+/* Sets the usage error for an option that must be given; returns its exit status. */
+int gw_missing_option(const char *command, const char *option, const char *remedy, GError **error);
+int gw_remove_record(GwSession *session, const char *collection, const char *what,
+                     const char *which, GError **error);
+/* A job that was just begun: printed where --no-wait was given, else followed to its end. */
+int gw_wait_for_job(GwSession *session, const GwArgs *args, json_t *job, GError **error);
+#define GW_NO_WAIT_OPTION                                                                          \
+    {                                                                                              \
+        "no-wait", GW_OPTION_FLAG, NULL, "Return as soon as the job has begun, and print its id."  \
+    }

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <glib-unix.h>
+#include <glib/gstdio.h>
+#include <locale.h>
+#include <sys/stat.h>
+
+#include "api/api.h"
+#include "base/error.h"
+#include "controller/options.h"
+#include "engine/engine_config.h"
+#include "hyper/hyper.h"
+#include "store/store.h"
+
+/* godwitd: the controller. */
+
+typedef struct {
+    const Options *options;
+    GwClock *clock;
+    GwStore *store;
+    GwEngine *engine;
+    GwApi *api;
+    GMainLoop *loop;
+} Controller;
+
+static GwHyper *open_hyper(GwHyperSink sink, gpointer user, GError **error)
+{
+    Controller *controller = user;
+
+    if (controller->options->simulate == NULL)
+        return gw_libvirt_open(sink, error);
+    g_autoptr(GwJson) fabric = gw_json_load(controller->options->simulate, error);
+    return fabric != NULL ? gw_sim_open(sink, controller->clock, fabric, error) : NULL;
+}
+
+/* The folder holds the token, the key and the database: nobody else's business. */
+static gboolean make_state_folder(const char *path, GError **error)
+{
+    g_autofree char *tls = g_build_filename(path, "tls", NULL);
+
+    if (g_mkdir_with_parents(path, 0700) == 0 && g_chmod(path, 0700) == 0 &&
+        g_mkdir_with_parents(tls, 0700) == 0)
+        return TRUE;
+    gw_error_set(error, GW_ERR_STORE, "Choose another one with --state-dir, or make it writable.",
+                 "cannot make the state folder %s: %s", path, g_strerror(errno));
+    return FALSE;
+}
+
+static gboolean start_engine(Controller *controller, GError **error)
+{
+    const char *folder = controller->options->state_dir;
+    g_autofree char *database = g_build_filename(folder, "godwit.db", NULL);
+    g_autofree char *token = g_build_filename(folder, "admin.token", NULL);
+
+    controller->clock = gw_clock_new_system();
+    controller->store = gw_store_open(database, error);
+    if (controller->store == NULL)
+        return FALSE;
+    GwEngineConfig config = { controller->clock, controller->store, open_hyper, controller, token };
+    controller->engine = gw_engine_new(&config, error);
+    return controller->engine != NULL;
+}
+
+static gboolean start_api(Controller *controller, GError **error)
+{
+    const Options *options = controller->options;
+    g_autofree char *certificate = g_build_filename(options->state_dir, "tls", "server.pem", NULL);
+    g_autofree char *key = g_build_filename(options->state_dir, "tls", "server.key", NULL);
+    GwApiConfig config = GW_API_CONFIG_DEFAULT;
+
+    config.address = options->listen;
+    config.port = (guint16)options->port;
+    config.names = (const char *const *)options->names;
+    config.certificate_path = certificate;
+    config.key_path = key;
+    controller->api = gw_api_start(controller->engine, &config, error);
+    return controller->api != NULL;
+}
+
+static gboolean quit(gpointer user)
+{
+    g_main_loop_quit(((Controller *)user)->loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static void serve(Controller *controller)
+{
+    controller->loop = g_main_loop_new(NULL, FALSE);
+    g_unix_signal_add(SIGTERM, quit, controller);
+    g_unix_signal_add(SIGINT, quit, controller);
+    g_message("listening on https://%s:%u, state in %s", controller->options->listen,
+              gw_api_port(controller->api), controller->options->state_dir);
+    g_main_loop_run(controller->loop);
+    g_message("stopping; guests and running moves go on");
+    g_main_loop_unref(controller->loop);
+}
+
+static void stop(Controller *controller)
+{
+    if (controller->api != NULL)
+        gw_api_stop(controller->api);
+    gw_engine_free(controller->engine);
+    gw_store_close(controller->store);
+    gw_clock_free(controller->clock);
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(Options) options = { 0 };
+    Controller controller = { .options = &options };
+
+    setlocale(LC_ALL, "");
+    umask(0077);
+    if (!options_parse(&options, &argc, &argv, &error)) {
+        g_printerr("godwitd: %s\n", error->message);
+        return 2;
+    }
+    if (options.version) {
+        g_print("godwitd %s\n", GW_VERSION);
+        return 0;
+    }
+    gboolean started = make_state_folder(options.state_dir, &error) &&
+                       start_engine(&controller, &error) && start_api(&controller, &error);
+    if (started) {
+        serve(&controller);
+    } else {
+        const char *remedy = gw_error_remedy(error);
+        g_printerr("godwitd: %s\n%s%s", error->message, remedy != NULL ? remedy : "",
+                   remedy != NULL ? "\n" : "");
+    }
+    stop(&controller);
+    return started ? 0 : 1;
+}

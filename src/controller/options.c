@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "controller/options.h"
+
+#include "api/api.h"
+#include "base/error.h"
+
+#define CONFIG_FILE "/etc/godwit/godwitd.conf"
+#define GROUP "controller"
+#define PORT_UNSET (-1)
+
+void options_clear(Options *options)
+{
+    g_free(options->state_dir);
+    g_free(options->listen);
+    g_strfreev(options->names);
+    g_free(options->simulate);
+}
+
+static gboolean read_file(Options *options, GError **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    g_autoptr(GError) problem = NULL;
+
+    if (!g_key_file_load_from_file(file, CONFIG_FILE, G_KEY_FILE_NONE, &problem)) {
+        if (g_error_matches(problem, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+            return TRUE;
+        gw_error_set(error, GW_ERR_INVALID, NULL, "%s: %s", CONFIG_FILE, problem->message);
+        return FALSE;
+    }
+    if (options->state_dir == NULL)
+        options->state_dir = g_key_file_get_string(file, GROUP, "state-dir", NULL);
+    if (options->listen == NULL)
+        options->listen = g_key_file_get_string(file, GROUP, "listen", NULL);
+    if (options->names == NULL)
+        options->names = g_key_file_get_string_list(file, GROUP, "name", NULL, NULL);
+    if (options->port == PORT_UNSET && g_key_file_has_key(file, GROUP, "port", NULL))
+        options->port = g_key_file_get_integer(file, GROUP, "port", NULL);
+    return TRUE;
+}
+
+static void set_defaults(Options *options)
+{
+    if (options->state_dir == NULL)
+        options->state_dir = g_strdup("/var/lib/godwit");
+    if (options->listen == NULL)
+        options->listen = g_strdup("127.0.0.1");
+    if (options->port == PORT_UNSET)
+        options->port = GW_API_PORT;
+}
+
+gboolean options_parse(Options *options, int *argc, char ***argv, GError **error)
+{
+    const GOptionEntry entries[] = {
+        { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->state_dir,
+          "Database, token and TLS key (default: /var/lib/godwit)", "DIR" },
+        { "listen", 0, 0, G_OPTION_ARG_STRING, &options->listen,
+          "IP address to listen on (default: 127.0.0.1)", "ADDRESS" },
+        { "port", 0, 0, G_OPTION_ARG_INT, &options->port, "Port (default: 8447; 0: any free one)",
+          "PORT" },
+        { "name", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->names,
+          "One more name for the certificate that is made at the first start", "NAME" },
+        { "simulate", 0, 0, G_OPTION_ARG_FILENAME, &options->simulate,
+          "Manage the simulated fabric in FILE instead of real hosts", "FILE" },
+        { "version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL },
+        G_OPTION_ENTRY_NULL,
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new("- the Godwit controller");
+    g_autoptr(GError) problem = NULL;
+
+    options->port = PORT_UNSET;
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, argc, argv, &problem)) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "%s; see godwitd --help", problem->message);
+        return FALSE;
+    }
+    if (*argc > 1) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "unexpected '%s'; see godwitd --help",
+                     (*argv)[1]);
+        return FALSE;
+    }
+    if (!read_file(options, error))
+        return FALSE;
+    set_defaults(options);
+    if (options->port < 0 || options->port > 65535) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "port %d is not from 0 to 65535", options->port);
+        return FALSE;
+    }
+    return TRUE;
+}

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/engine_internal.h"
+
+#include "base/error.h"
+#include "base/text.h"
+#include "engine/engine_config.h"
+
+#define FEED_ITEMS 20000
+#define REQUEST_TIMEOUT_US (30 * G_USEC_PER_SEC)
+#define CALL_TIMEOUT_US (40 * G_USEC_PER_SEC)
+
+/* Messages -------------------------------------------------------------------------------- */
+
+typedef struct {
+    MessageFn fn;
+    gpointer data;
+} Message;
+
+void gw_engine_post(GwEngine *engine, MessageFn fn, gpointer data)
+{
+    Message *message = g_new(Message, 1);
+    message->fn = fn;
+    message->data = data;
+    g_async_queue_push(engine->inbox, message);
+}
+
+/* The picture ------------------------------------------------------------------------------ */
+
+typedef struct {
+    char *type, *id, *host_id;
+} News;
+
+static void news_free(gpointer data)
+{
+    News *news = data;
+    g_free(news->type);
+    g_free(news->id);
+    g_free(news->host_id);
+    g_free(news);
+}
+
+const GwFabric *gw_engine_now(GwEngine *engine)
+{
+    return engine->draft != NULL ? engine->draft : engine->published;
+}
+
+GwFabric *gw_engine_change(GwEngine *engine)
+{
+    if (engine->draft == NULL)
+        engine->draft = gw_fabric_next(engine->published);
+    return engine->draft;
+}
+
+GwFabric *gw_engine_fabric(GwEngine *engine)
+{
+    g_mutex_lock(&engine->lock);
+    GwFabric *fabric = gw_fabric_ref(engine->published);
+    g_mutex_unlock(&engine->lock);
+    return fabric;
+}
+
+GwFeed *gw_engine_feed(GwEngine *engine)
+{
+    return engine->feed;
+}
+
+void gw_engine_tell(GwEngine *engine, const char *type, const char *id, const char *host_id)
+{
+    for (guint i = engine->news->len; i > 0 && i + 16 > engine->news->len; i--) {
+        const News *known = engine->news->pdata[i - 1];
+        if (g_strcmp0(known->type, type) == 0 && g_strcmp0(known->id, id) == 0 &&
+            g_strcmp0(known->host_id, host_id) == 0)
+            return;
+    }
+    News *news = g_new0(News, 1);
+    news->type = g_strdup(type);
+    news->id = g_strdup(id);
+    news->host_id = g_strdup(host_id);
+    g_ptr_array_add(engine->news, news);
+}
+
+static json_t *news_body(const GwFabric *fabric, const News *news)
+{
+    gconstpointer record = NULL;
+    const GwRecord *type = NULL;
+
+    if (strcmp(news->type, "vm") == 0) {
+        record = gw_fabric_vm(fabric, news->host_id, news->id);
+        type = &gw_vm_record;
+    } else if (strcmp(news->type, "host") == 0) {
+        record = gw_fabric_host(fabric, news->id);
+        type = &gw_host_record;
+    } else if (strcmp(news->type, "job") == 0) {
+        record = g_hash_table_lookup(fabric->jobs, news->id);
+        type = &gw_job_record;
+    } else if (strcmp(news->type, "group") == 0) {
+        record = g_hash_table_lookup(fabric->groups, news->id);
+        type = &gw_group_record;
+    } else {
+        record = g_hash_table_lookup(fabric->shares, news->id);
+        type = &gw_share_record;
+    }
+    if (record != NULL)
+        return gw_record_to_public_json(type, record);
+    json_t *gone = json_pack("{s:s,s:b}", "id", news->id, "removed", 1);
+    if (news->host_id != NULL)
+        json_object_set_new(gone, "host_id", json_string(news->host_id));
+    return gone;
+}
+
+static void publish(GwEngine *engine)
+{
+    if (engine->draft == NULL)
+        return;
+    g_mutex_lock(&engine->lock);
+    GwFabric *old = engine->published;
+    engine->published = g_steal_pointer(&engine->draft);
+    g_mutex_unlock(&engine->lock);
+    gw_fabric_unref(old);
+
+    for (guint i = 0; i < engine->news->len; i++) {
+        const News *news = engine->news->pdata[i];
+        g_autoptr(GwJson) body = news_body(engine->published, news);
+        gw_feed_push(engine->feed, news->type, gw_json_text(body));
+    }
+    g_ptr_array_set_size(engine->news, 0);
+}
+
+/* Requests to drivers ---------------------------------------------------------------------- */
+
+typedef struct {
+    ReplyFn done;
+    char *key;
+    gint64 number;
+    gint64 deadline_us; /* 0: waits for as long as the driver does */
+    GwOp op;
+    char *host_id;
+} Pending;
+
+static void pending_free(gpointer data)
+{
+    Pending *pending = data;
+    g_free(pending->key);
+    g_free(pending->host_id);
+    g_free(pending);
+}
+
+void gw_engine_ask(GwEngine *engine, GwRequest *request, ReplyFn done, const char *key,
+                   gint64 number)
+{
+    Pending *pending = g_new0(Pending, 1);
+    gint64 span = request->timeout_us > 0 ? request->timeout_us : REQUEST_TIMEOUT_US;
+
+    request->id = ++engine->last_request;
+    pending->done = done;
+    pending->key = g_strdup(key);
+    pending->number = number;
+    pending->op = request->op;
+    pending->host_id = g_strdup(request->host_id);
+    /* The migrate call ends by itself: keep-alive turns a dead host into an error. */
+    pending->deadline_us = request->op == GW_OP_MIGRATE ? 0 : gw_clock_now_us(engine->clock) + span;
+    g_hash_table_insert(engine->pending, GSIZE_TO_POINTER(request->id), pending);
+    gw_hyper_submit(engine->hyper, request);
+}
+
+static void deliver(GwEngine *engine, const GwReply *reply)
+{
+    gpointer value = NULL;
+
+    if (!g_hash_table_steal_extended(engine->pending, GSIZE_TO_POINTER(reply->id), NULL, &value))
+        return; /* its deadline passed before */
+    Pending *pending = value;
+    if (pending->done != NULL)
+        pending->done(engine, reply, pending->key, pending->number);
+    pending_free(pending);
+}
+
+static void reply_arrived(GwEngine *engine, gpointer data)
+{
+    g_autoptr(GwReply) reply = data;
+    deliver(engine, reply);
+}
+
+static void event_arrived(GwEngine *engine, gpointer data)
+{
+    g_autoptr(GwHyperEvent) event = data;
+    gw_inventory_event(engine, event);
+}
+
+static void sink_reply(GwReply *reply, gpointer user)
+{
+    gw_engine_post(user, reply_arrived, reply);
+}
+
+static void sink_event(GwHyperEvent *event, gpointer user)
+{
+    gw_engine_post(user, event_arrived, event);
+}
+
+static void expire_requests(GwEngine *engine, gint64 now_us)
+{
+    g_autoptr(GArray) late = g_array_new(FALSE, FALSE, sizeof(guint64));
+    GHashTableIter iter;
+    gpointer id, value;
+
+    g_hash_table_iter_init(&iter, engine->pending);
+    while (g_hash_table_iter_next(&iter, &id, &value)) {
+        const Pending *pending = value;
+        guint64 number = GPOINTER_TO_SIZE(id);
+        if (pending->deadline_us != 0 && pending->deadline_us <= now_us)
+            g_array_append_val(late, number);
+    }
+    for (guint i = 0; i < late->len; i++) {
+        guint64 number = g_array_index(late, guint64, i);
+        const Pending *pending = g_hash_table_lookup(engine->pending, GSIZE_TO_POINTER(number));
+        g_autoptr(GwReply) reply = gw_reply_new(number);
+        const GwHost *host = gw_fabric_host(gw_engine_now(engine), pending->host_id);
+        gw_error_set(&reply->error, GW_ERR_TIMEOUT,
+                     "Check the host and its libvirtd; it is slow or stuck.",
+                     "host '%s' did not answer '%s' in time",
+                     host != NULL ? host->name : pending->host_id, gw_op_word(pending->op));
+        reply->at_us = now_us;
+        deliver(engine, reply);
+    }
+}
+
+/* Calls ------------------------------------------------------------------------------------ */
+
+static void call_unref(Call *call)
+{
+    if (!g_atomic_int_dec_and_test(&call->refs))
+        return;
+    g_clear_error(&call->error);
+    g_mutex_clear(&call->lock);
+    g_cond_clear(&call->cond);
+    g_free(call);
+}
+
+void gw_engine_answer(Call *call, gpointer result, GError *error)
+{
+    g_mutex_lock(&call->lock);
+    call->result = result;
+    call->error = error;
+    call->done = TRUE;
+    g_cond_signal(&call->cond);
+    g_mutex_unlock(&call->lock);
+    call_unref(call);
+}
+
+static void run_call(GwEngine *engine, gpointer data)
+{
+    Call *call = data;
+    call->fn(engine, call);
+}
+
+static gboolean turn(GwEngine *engine, gint64 wait_us);
+
+static void wait_for_call(GwEngine *engine, Call *call)
+{
+    if (engine->loop == NULL) {
+        gint64 until = gw_clock_now_us(engine->clock) + CALL_TIMEOUT_US;
+        while (!call->done && gw_clock_now_us(engine->clock) < until) {
+            gint64 before = gw_clock_now_us(engine->clock);
+            if (!turn(engine, until - before) && gw_clock_now_us(engine->clock) == before)
+                break;
+        }
+        return;
+    }
+    /* The deadlines of what the loop asks hosts are shorter than this one. */
+    g_mutex_lock(&call->lock);
+    while (!call->done)
+        g_cond_wait(&call->cond, &call->lock);
+    g_mutex_unlock(&call->lock);
+}
+
+gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
+                        gconstpointer c, gpointer *extra, GError **error)
+{
+    Call *call = g_new0(Call, 1);
+
+    g_mutex_init(&call->lock);
+    g_cond_init(&call->cond);
+    call->refs = 2;
+    call->fn = fn;
+    call->in[0] = a;
+    call->in[1] = b;
+    call->in[2] = c;
+    gw_engine_post(engine, run_call, call);
+    wait_for_call(engine, call);
+
+    gpointer result = g_steal_pointer(&call->result);
+    if (call->error != NULL)
+        g_propagate_error(error, g_steal_pointer(&call->error));
+    if (extra != NULL)
+        *extra = call->extra;
+    call_unref(call);
+    return result;
+}
+
+char *gw_engine_rfc3339(GwEngine *engine)
+{
+    gint64 wall = gw_clock_wall_us(engine->clock);
+    g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(wall / G_USEC_PER_SEC);
+    return g_date_time_format(time, "%Y-%m-%dT%H:%M:%SZ");
+}
+
+char *gw_engine_new_id(GwEngine *engine)
+{
+    return gw_text_new_id(gw_clock_wall_us(engine->clock));
+}
+
+/* Turns ------------------------------------------------------------------------------------ */
+
+static gint64 earlier(gint64 a, gint64 b)
+{
+    return a == 0 ? b : b == 0 ? a : MIN(a, b);
+}
+
+static gint64 next_deadline(GwEngine *engine)
+{
+    gint64 next = earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, engine->pending);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        next = earlier(next, ((Pending *)value)->deadline_us);
+    if (engine->hyper->driver->next_us != NULL && gw_clock_is_virtual(engine->clock))
+        next = earlier(next, engine->hyper->driver->next_us(engine->hyper));
+    return next;
+}
+
+static void end_turn(GwEngine *engine)
+{
+    if (engine->schedule) {
+        engine->schedule = FALSE;
+        gw_moves_schedule(engine);
+    }
+    publish(engine);
+}
+
+/* Takes all messages there are, waiting up to @wait_us for the first (a virtual clock is advanced
+ * instead). TRUE: something was done. */
+static gboolean turn(GwEngine *engine, gint64 wait_us)
+{
+    Message *message = g_async_queue_try_pop(engine->inbox);
+    gboolean did = message != NULL;
+
+    if (message == NULL) {
+        gint64 now = gw_clock_now_us(engine->clock);
+        gint64 next = next_deadline(engine);
+        gint64 span = next == 0 ? wait_us : CLAMP(next - now, 0, wait_us);
+        if (gw_clock_is_virtual(engine->clock))
+            gw_clock_advance_to(engine->clock, now + span);
+        else
+            message = g_async_queue_timeout_pop(engine->inbox, (guint64)MAX(span, 1));
+    }
+    /* A bounded number, so that readers see changes also under a flood. */
+    for (int i = 0; message != NULL && i < 1000; i++) {
+        message->fn(engine, message->data);
+        g_free(message);
+        did = TRUE;
+        message = i < 999 ? g_async_queue_try_pop(engine->inbox) : NULL;
+    }
+
+    gint64 now = gw_clock_now_us(engine->clock);
+    if (gw_clock_is_virtual(engine->clock) && engine->hyper->driver->run != NULL)
+        engine->hyper->driver->run(engine->hyper, now);
+    expire_requests(engine, now);
+    gw_inventory_timers(engine, now);
+    gw_moves_timers(engine, now);
+    end_turn(engine);
+    return did;
+}
+
+void gw_engine_run_until(GwEngine *engine, gint64 until_us)
+{
+    g_return_if_fail(gw_clock_is_virtual(engine->clock));
+    for (;;) {
+        gint64 now = gw_clock_now_us(engine->clock);
+        gboolean did = turn(engine, MAX(until_us - now, 0));
+        if (!did && gw_clock_now_us(engine->clock) >= until_us &&
+            g_async_queue_length(engine->inbox) <= 0)
+            return;
+    }
+}
+
+static gpointer loop_thread(gpointer data)
+{
+    GwEngine *engine = data;
+    while (!g_atomic_int_get(&engine->stopping))
+        turn(engine, 10 * G_USEC_PER_SEC);
+    return NULL;
+}
+
+/* Beginning and end ------------------------------------------------------------------------ */
+
+static void start(GwEngine *engine, gpointer data)
+{
+    g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(gw_engine_now(engine));
+
+    for (guint i = 0; i < hosts->len; i++)
+        gw_inventory_start_host(engine, ((GwHost *)hosts->pdata[i])->id);
+    gw_moves_start_restored(engine);
+    engine->schedule = TRUE;
+    (void)data;
+}
+
+GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
+{
+    GwEngine *engine = g_new0(GwEngine, 1);
+    GwHyperSink sink = { sink_reply, sink_event, engine };
+
+    g_mutex_init(&engine->lock);
+    g_mutex_init(&engine->tokens_lock);
+    engine->clock = config->clock;
+    engine->store = config->store;
+    engine->inbox = g_async_queue_new();
+    engine->journal_inbox = g_async_queue_new();
+    engine->feed = gw_feed_new(FEED_ITEMS);
+    engine->published = gw_fabric_new();
+    engine->news = g_ptr_array_new_with_free_func(news_free);
+    engine->pending = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, pending_free);
+    engine->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_host_run_free);
+    engine->moves = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_move_run_free);
+    engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+
+    engine->hyper = config->open_hyper(sink, config->user, error);
+    if (engine->hyper == NULL || !gw_startup_load(engine, error) ||
+        !gw_tokens_load(engine, config->admin_token_path, error)) {
+        gw_engine_free(engine);
+        return NULL;
+    }
+    publish(engine);
+    gw_engine_post(engine, start, NULL);
+    if (!gw_clock_is_virtual(engine->clock)) {
+        engine->journal = g_thread_new("journal", gw_journal_thread, engine);
+        engine->loop = g_thread_new("engine", loop_thread, engine);
+    }
+    return engine;
+}
+
+static void nothing(GwEngine *engine, gpointer data)
+{
+    (void)engine;
+    (void)data;
+}
+
+void gw_engine_free(GwEngine *engine)
+{
+    if (engine == NULL)
+        return;
+    g_atomic_int_set(&engine->stopping, TRUE);
+    gw_feed_close(engine->feed);
+    if (engine->loop != NULL) {
+        gw_engine_post(engine, nothing, NULL);
+        g_thread_join(engine->loop);
+        gw_journal_stop(engine);
+    }
+    gw_hyper_close(engine->hyper);
+    /* What is still in the inbox belongs to a driver and a store that are gone: the messages'
+     * payloads go with the process. */
+    g_async_queue_unref(engine->inbox);
+    g_async_queue_unref(engine->journal_inbox);
+    g_hash_table_unref(engine->pending);
+    g_hash_table_unref(engine->hosts);
+    g_hash_table_unref(engine->moves);
+    g_hash_table_unref(engine->accepting);
+    g_hash_table_unref(engine->epochs);
+    g_hash_table_unref(engine->tokens);
+    gw_fabric_unref(engine->draft);
+    gw_fabric_unref(engine->published);
+    g_ptr_array_unref(engine->news);
+    gw_feed_free(engine->feed);
+    g_free(engine->store_trouble);
+    g_mutex_clear(&engine->lock);
+    g_mutex_clear(&engine->tokens_lock);
+    g_free(engine);
+}

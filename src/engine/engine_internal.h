@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "engine/engine.h"
+#include "engine/feed.h"
+#include "hyper/hyper.h"
+#include "job/move.h"
+#include "plan/plan.h"
+#include "store/store.h"
+
+/* What the files of this room share. Everything here runs on the loop, unless it says otherwise. */
+
+typedef struct Call Call;
+typedef struct HostRun HostRun;
+typedef struct MoveRun MoveRun;
+
+struct GwEngine {
+    GwClock *clock;
+    GwStore *store;
+    GwHyper *hyper;
+    GwFeed *feed;
+    GAsyncQueue *inbox; /* Message; the only way in from other threads */
+    GThread *loop;      /* NULL under a virtual clock: the caller's thread is the loop */
+    GThread *journal;
+    GAsyncQueue *journal_inbox;
+
+    GMutex lock; /* guards published */
+    GwFabric *published;
+    GwFabric *draft; /* being changed in this turn; NULL: nothing changed */
+    GPtrArray *news; /* what the feed is to say when the draft is published */
+
+    guint64 last_request;
+    GHashTable *pending;   /* request id -> Pending */
+    GHashTable *hosts;     /* host id -> HostRun */
+    GHashTable *moves;     /* job id -> MoveRun */
+    GHashTable *accepting; /* VM UUIDs whose new job is being journaled */
+    GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
+    GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
+    GMutex tokens_lock;
+    gboolean schedule; /* a queue or a slot changed: look at the queue at the end of the turn */
+    gboolean stopping;
+    char *store_trouble; /* why the last commit that could fail did */
+};
+
+/* engine.c: turns, messages, publishing ----------------------------------------------------- */
+
+typedef void (*MessageFn)(GwEngine *engine, gpointer data);
+/* From any thread. */
+void gw_engine_post(GwEngine *engine, MessageFn fn, gpointer data);
+
+/* The picture as it is within this turn; never NULL, never kept. */
+const GwFabric *gw_engine_now(GwEngine *engine);
+/* The same, to be changed; it is published at the end of the turn. */
+GwFabric *gw_engine_change(GwEngine *engine);
+/* Says in the feed that a record changed or went; @type: host, group, vm, share, job. */
+void gw_engine_tell(GwEngine *engine, const char *type, const char *id, const char *host_id);
+
+/* Asks a driver; @done gets the reply exactly once, on the loop (the reply is freed after it). At
+ * the deadline it gets GW_ERR_TIMEOUT. @key is copied; what it names may be gone by then. */
+typedef void (*ReplyFn)(GwEngine *engine, const GwReply *reply, const char *key, gint64 number);
+void gw_engine_ask(GwEngine *engine, GwRequest *request, ReplyFn done, const char *key,
+                   gint64 number);
+
+/* Makes @batch durable, then runs @then on the loop (in the order of these calls). Where the store
+ * refuses: if @failed is NULL it is tried again until it succeeds, else @failed is run. */
+void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, MessageFn failed,
+                       gpointer data);
+
+/* journal.c */
+gpointer gw_journal_thread(gpointer engine);
+void gw_journal_stop(GwEngine *engine);
+
+/* startup.c */
+gboolean gw_startup_load(GwEngine *engine, GError **error);
+
+/* A call of another thread that waits for the loop's answer. */
+typedef void (*CallFn)(GwEngine *engine, Call *call);
+struct Call {
+    gint refs;
+    CallFn fn;
+    gconstpointer in[4]; /* the caller's, valid until the call is answered */
+    gpointer result;
+    gpointer extra;
+    GError *error;
+    gboolean done;
+    GMutex lock;
+    GCond cond;
+};
+/* Any thread: runs @fn on the loop and waits for its answer; the result, or NULL with @error. */
+gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
+                        gconstpointer c, gpointer *extra, GError **error);
+/* Answers; takes @result or @error. Later answers are dropped. */
+void gw_engine_answer(Call *call, gpointer result, GError *error);
+
+char *gw_engine_rfc3339(GwEngine *engine);
+char *gw_engine_new_id(GwEngine *engine);
+
+/* inventory.c: hosts and what they hold ------------------------------------------------------ */
+
+struct HostRun {
+    char *id;
+    gboolean connected;
+    gboolean listed; /* the full list of VMs was read since the connection came up */
+    gboolean busy;   /* connecting or listing */
+    guint failures;
+    gint64 retry_us; /* when to connect again; 0: not waiting */
+    Call *waiter;    /* answered with the host once it is listed, or lost again; NULL: nobody waits */
+    gint64 facts_us; /* when to ask for facts; 0: no need */
+    gboolean facts_busy;
+    GHashTable *asking; /* VM UUIDs being asked for; value: GINT_TO_POINTER(ask again) */
+};
+void gw_inventory_start_host(GwEngine *engine, const char *host_id);
+/* Answers @call with the host when its first list is in, so that who adds a host sees it whole. */
+void gw_inventory_answer_when_listed(GwEngine *engine, const char *host_id, Call *call);
+void gw_inventory_stop_host(GwEngine *engine, const char *host_id);
+void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event);
+void gw_inventory_ask_vm(GwEngine *engine, const char *host_id, const char *uuid);
+void gw_inventory_ask_facts(GwEngine *engine, const char *host_id);
+/* Puts facts into the picture, with share ids derived. */
+void gw_inventory_put_facts(GwEngine *engine, const char *host_id, const GwHostFacts *facts);
+void gw_inventory_put_vm(GwEngine *engine, const char *host_id, const char *uuid,
+                         const GPtrArray *vms);
+/* After shares changed: derive every pool's share id anew. */
+void gw_inventory_derive_shares(GwEngine *engine);
+gint64 gw_inventory_next_us(GwEngine *engine);
+void gw_inventory_timers(GwEngine *engine, gint64 now_us);
+void gw_host_run_free(gpointer run);
+
+/* check.c: preflight on fresh facts ---------------------------------------------------------- */
+
+typedef struct {
+    GwMovePlan *plan;         /* NULL where a host could not be asked: see error */
+    GwMoveDecision *decision; /* NULL where refused */
+    GwVm *vm;                 /* as the source host just said */
+    GError *error;            /* refused, or could not be asked */
+} CheckResult;
+typedef void (*CheckFn)(GwEngine *engine, CheckResult *result, gpointer user);
+/* Asks source and destination, plans, and answers once; @result belongs to the callee's call. */
+void gw_check_begin(GwEngine *engine, const char *vm_uuid, const char *source_id,
+                    const char *destination_id, const GwMoveOptions *options,
+                    const char *own_job_id, CheckFn done, gpointer user);
+
+/* moves.c: jobs of the kind vm-migrate ------------------------------------------------------- */
+
+struct MoveRun {
+    GwMove *move;
+    GwMoveDecision *decision;
+    guint looks; /* generation of the look under way */
+    gboolean have_source, have_destination;
+    GwSeen seen_source, seen_destination;
+    gboolean progress_busy;
+};
+void gw_moves_restore(GwEngine *engine, GwJob *job);
+void gw_moves_start_restored(GwEngine *engine);
+void gw_moves_host_back(GwEngine *engine, const char *host_id);
+void gw_moves_lifecycle(GwEngine *engine, const GwHyperEvent *event);
+void gw_moves_schedule(GwEngine *engine);
+gint64 gw_moves_next_us(GwEngine *engine);
+void gw_moves_timers(GwEngine *engine, gint64 now_us);
+void gw_move_run_free(gpointer run);
+/* Feeds one event to a move and carries out what follows. FALSE where the state refuses it. */
+gboolean gw_moves_step(GwEngine *engine, MoveRun *run, GwMoveEvent event, GError **error);
+/* move_effects.c */
+void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);
+
+/* shares.c */
+void gw_shares_restore(GwEngine *engine, GwJob *job);
+
+/* tokens.c */
+/* Loads the tokens; where there are none at all, makes the first administrator's and leaves it in
+ * the file @path (NULL: nowhere). */
+gboolean gw_tokens_load(GwEngine *engine, const char *path, GError **error);

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "engine/engine_internal.h"
+
+/* Adding, changing and removing groups and hosts. */
+
+/* A change of one record that waits for the journal before it is seen. */
+typedef struct {
+    Call *call;
+    GwKind kind;
+    gpointer record; /* owned; NULL: a removal */
+    char *id;
+    MessageFn after; /* gets @id */
+} Change;
+
+static const GwRecord *record_of(GwKind kind)
+{
+    return kind == GW_KIND_GROUP ? &gw_group_record : &gw_host_record;
+}
+
+static void change_free(Change *change)
+{
+    gw_record_free(record_of(change->kind), change->record);
+    g_free(change->id);
+    g_free(change);
+}
+
+static void apply(GwEngine *engine, Change *change)
+{
+    GwFabric *fabric = gw_engine_change(engine);
+    gboolean group = change->kind == GW_KIND_GROUP;
+
+    if (change->record != NULL && group)
+        gw_fabric_put_group(fabric, gw_group_copy(change->record));
+    else if (change->record != NULL)
+        gw_fabric_put_host(fabric, gw_host_copy(change->record));
+    else if (group)
+        g_hash_table_remove(fabric->groups, change->id);
+    else
+        gw_fabric_remove_host(fabric, change->id);
+    gw_engine_tell(engine, group ? "group" : "host", change->id, NULL);
+}
+
+static void begin_managing(GwEngine *engine, gpointer id)
+{
+    gw_inventory_start_host(engine, id);
+}
+
+static void changed(GwEngine *engine, gpointer data)
+{
+    Change *change = data;
+
+    apply(engine, change);
+    if (change->after != NULL)
+        change->after(engine, change->id);
+    engine->schedule = TRUE;
+    if (change->after == begin_managing) {
+        gw_inventory_answer_when_listed(engine, change->id, change->call);
+        change_free(change);
+        return;
+    }
+    /* A removal answers with its id: anything but NULL is success. */
+    gpointer result =
+        change->record != NULL ? g_steal_pointer(&change->record) : g_steal_pointer(&change->id);
+    gw_engine_answer(change->call, result, NULL);
+    change_free(change);
+}
+
+static void not_changed(GwEngine *engine, gpointer data)
+{
+    Change *change = data;
+    GError *error = NULL;
+
+    gw_error_set(&error, GW_ERR_STORE,
+                 "Free space under the controller's database, then try again.",
+                 "the change cannot be recorded: %s", engine->store_trouble);
+    gw_engine_answer(change->call, NULL, error);
+    change_free(change);
+}
+
+/* Takes @record (NULL: remove @id). */
+static void commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
+                   MessageFn after)
+{
+    Change *change = g_new0(Change, 1);
+    GwBatch *batch = gw_batch_new();
+
+    change->call = call;
+    change->kind = kind;
+    change->record = record;
+    change->id = g_strdup(id);
+    change->after = after;
+    if (record != NULL)
+        gw_batch_put(batch, kind, id, gw_record_to_json(record_of(kind), record));
+    else
+        gw_batch_remove(batch, kind, id);
+    gw_engine_journal(engine, batch, changed, not_changed, change);
+}
+
+/* Groups ----------------------------------------------------------------------------------- */
+
+static gboolean check_group(const GwFabric *fabric, const GwGroup *group, GError **error)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    if (!gw_text_check_name("the group's name", group->name, error))
+        return FALSE;
+    if (g_hash_table_lookup(fabric->groups, group->parent_id) == NULL) {
+        gw_error_set(error, GW_ERR_NOT_FOUND, "List them: godwit group list.",
+                     "no host group '%s' to be its parent", group->parent_id);
+        return FALSE;
+    }
+    g_hash_table_iter_init(&iter, fabric->groups);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwGroup *other = value;
+        if (g_strcmp0(other->id, group->id) != 0 && g_strcmp0(other->name, group->name) == 0) {
+            gw_error_set(error, GW_ERR_CONFLICT, "Choose another name.",
+                         "a host group '%s' exists already", group->name);
+            return FALSE;
+        }
+    }
+    for (const GwGroup *up = group; up != NULL && up->parent_id != NULL;
+         up = g_hash_table_lookup(fabric->groups, up->parent_id)) {
+        if (g_strcmp0(up->parent_id, group->id) == 0) {
+            gw_error_set(error, GW_ERR_CONFLICT, "Choose a parent outside of it.",
+                         "group '%s' would lie inside itself", group->name);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+static void put_group(GwEngine *engine, Call *call, const GwGroup *wanted, gboolean is_new)
+{
+    GwGroup *group = gw_group_copy(wanted);
+    GError *error = NULL;
+
+    if (is_new) {
+        g_free(group->id);
+        group->id = gw_engine_new_id(engine);
+    }
+    const GwGroup *parent = gw_fabric_find_group(
+        gw_engine_now(engine), group->parent_id != NULL ? group->parent_id : GW_GROUP_ROOT);
+    if (parent != NULL) {
+        g_free(group->parent_id);
+        group->parent_id = g_strdup(parent->id);
+    }
+    if (!check_group(gw_engine_now(engine), group, &error)) {
+        gw_group_free(group);
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    commit(engine, call, GW_KIND_GROUP, group, group->id, NULL);
+}
+
+static gboolean known_group(GwEngine *engine, const char *id, GError **error)
+{
+    if (g_strcmp0(id, GW_GROUP_ROOT) == 0) {
+        gw_error_set(error, GW_ERR_CONFLICT, NULL, "All Hosts is the root and stays as it is");
+        return FALSE;
+    }
+    if (id == NULL || g_hash_table_lookup(gw_engine_now(engine)->groups, id) == NULL) {
+        gw_error_set(error, GW_ERR_NOT_FOUND, "List them: godwit group list.", "no host group '%s'",
+                     id != NULL ? id : "");
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static void call_add_group(GwEngine *engine, Call *call)
+{
+    put_group(engine, call, call->in[0], TRUE);
+}
+
+static void call_change_group(GwEngine *engine, Call *call)
+{
+    const GwGroup *group = call->in[0];
+    GError *error = NULL;
+
+    if (known_group(engine, group->id, &error))
+        put_group(engine, call, group, FALSE);
+    else
+        gw_engine_answer(call, NULL, error);
+}
+
+static gboolean group_is_empty(const GwFabric *fabric, const char *id)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, fabric->groups);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        if (g_strcmp0(((GwGroup *)value)->parent_id, id) == 0)
+            return FALSE;
+    }
+    g_hash_table_iter_init(&iter, fabric->hosts);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        if (g_strcmp0(((GwHost *)value)->group_id, id) == 0)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void call_remove_group(GwEngine *engine, Call *call)
+{
+    const GwGroup *group = gw_fabric_find_group(gw_engine_now(engine), call->in[0]);
+    GError *error = NULL;
+
+    if (!known_group(engine, group != NULL ? group->id : call->in[0], &error)) {
+        gw_engine_answer(call, NULL, error);
+    } else if (!group_is_empty(gw_engine_now(engine), group->id)) {
+        gw_error_set(&error, GW_ERR_CONFLICT, "Move its hosts and groups elsewhere first.",
+                     "host group '%s' is not empty", group->name);
+        gw_engine_answer(call, NULL, error);
+    } else {
+        commit(engine, call, GW_KIND_GROUP, NULL, group->id, NULL);
+    }
+}
+
+GwGroup *gw_engine_add_group(GwEngine *engine, const GwGroup *group, GError **error)
+{
+    return gw_engine_call(engine, call_add_group, group, NULL, NULL, NULL, error);
+}
+
+GwGroup *gw_engine_change_group(GwEngine *engine, const GwGroup *group, GError **error)
+{
+    return gw_engine_call(engine, call_change_group, group, NULL, NULL, NULL, error);
+}
+
+gboolean gw_engine_remove_group(GwEngine *engine, const char *id, GError **error)
+{
+    g_autofree char *removed =
+        gw_engine_call(engine, call_remove_group, id, NULL, NULL, NULL, error);
+    return removed != NULL;
+}
+
+/* Hosts ------------------------------------------------------------------------------------ */
+
+/* A URI is tried under a name of its own before anything is stored. */
+#define TRIAL_PREFIX "trial:"
+
+typedef struct {
+    Call *call;
+    GwHost *host;
+    gboolean is_new;
+    char *trial_id;
+} Trial;
+
+static void trial_free(Trial *trial)
+{
+    gw_host_free(trial->host);
+    g_free(trial->trial_id);
+    g_free(trial);
+}
+
+static gboolean conflict(GError **error, const char *what, const GwHost *other, const char *value)
+{
+    gw_error_set(error, GW_ERR_CONFLICT, "Look at it: godwit host list.",
+                 "host '%s' has the %s '%s' already", other->name, what, value);
+    return FALSE;
+}
+
+/* Whether no other managed host has this URI, name or libvirt UUID. */
+static gboolean check_unique(const GwFabric *fabric, const GwHost *host, GError **error)
+{
+    const char *uuid = host->facts != NULL ? host->facts->host_uuid : NULL;
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, fabric->hosts);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwHost *other = value;
+        if (g_strcmp0(other->id, host->id) == 0)
+            continue;
+        if (g_strcmp0(other->uri, host->uri) == 0)
+            return conflict(error, "URI", other, host->uri);
+        if (host->name != NULL && g_strcmp0(other->name, host->name) == 0)
+            return conflict(error, "name", other, host->name);
+        if (uuid != NULL && other->facts != NULL && g_strcmp0(other->facts->host_uuid, uuid) == 0)
+            return conflict(error, "libvirt host UUID", other, uuid);
+    }
+    return TRUE;
+}
+
+static gboolean check_host(GwEngine *engine, GwHost *host, GError **error)
+{
+    const GwFabric *fabric = gw_engine_now(engine);
+    const GwGroup *group =
+        gw_fabric_find_group(fabric, host->group_id != NULL ? host->group_id : GW_GROUP_ROOT);
+
+    if (group == NULL) {
+        gw_error_set(error, GW_ERR_NOT_FOUND, "List them: godwit group list.", "no host group '%s'",
+                     host->group_id);
+        return FALSE;
+    }
+    g_free(host->group_id);
+    host->group_id = g_strdup(group->id);
+    if (!gw_host_check_uri(host->uri, error))
+        return FALSE;
+    if (host->peer_uri != NULL && *host->peer_uri != '\0' &&
+        !gw_host_check_uri(host->peer_uri, error))
+        return FALSE;
+    if (host->name != NULL && !gw_text_check_name("the host's name", host->name, error))
+        return FALSE;
+    return check_unique(fabric, host, error);
+}
+
+/* A new URI needs a new connection; anything else does not. */
+static void go_on_managing(GwEngine *engine, gpointer id)
+{
+    gw_inventory_stop_host(engine, id);
+    gw_inventory_start_host(engine, id);
+}
+
+static void tried(GwEngine *engine, const GwReply *reply, const char *key, gint64 number)
+{
+    Trial *trial = GSIZE_TO_POINTER((gsize)number);
+    Call *call = trial->call;
+    GError *error = NULL;
+
+    (void)key;
+    gw_engine_ask(engine, gw_request_new(GW_OP_DISCONNECT, trial->trial_id, NULL), NULL, NULL, 0);
+    if (reply->error != NULL) {
+        error = g_error_copy(reply->error);
+    } else {
+        GwHost *host = trial->host;
+        gw_host_facts_free(host->facts);
+        host->facts = gw_host_facts_copy(reply->facts);
+        if (host->name == NULL)
+            host->name = gw_text_printable(host->facts->hostname, GW_TEXT_NAME_MAX);
+        host->status = GW_HOST_CONNECTING;
+        check_unique(gw_engine_now(engine), host, &error);
+    }
+    if (error != NULL) {
+        g_prefix_error(&error, "host '%s': ", trial->host->uri);
+        gw_engine_answer(call, NULL, error);
+    } else {
+        GwHost *host = g_steal_pointer(&trial->host);
+        commit(engine, call, GW_KIND_HOST, host, host->id,
+               trial->is_new ? begin_managing : go_on_managing);
+    }
+    trial_free(trial);
+}
+
+static void try_host(GwEngine *engine, Call *call, GwHost *host, gboolean is_new)
+{
+    Trial *trial = g_new0(Trial, 1);
+
+    trial->call = call;
+    trial->host = host;
+    trial->is_new = is_new;
+    trial->trial_id = g_strconcat(TRIAL_PREFIX, host->id, NULL);
+    GwRequest *request = gw_request_new(GW_OP_CONNECT, trial->trial_id, NULL);
+    request->text = g_strdup(host->uri);
+    request->timeout_us = 15 * G_USEC_PER_SEC;
+    gw_engine_ask(engine, request, tried, NULL, (gint64)GPOINTER_TO_SIZE(trial));
+}
+
+static void call_add_host(GwEngine *engine, Call *call)
+{
+    GwHost *host = gw_host_copy(call->in[0]);
+    GError *error = NULL;
+
+    g_free(host->id);
+    host->id = gw_engine_new_id(engine);
+    if (check_host(engine, host, &error)) {
+        try_host(engine, call, host, TRUE);
+        return;
+    }
+    gw_host_free(host);
+    gw_engine_answer(call, NULL, error);
+}
+
+static void call_change_host(GwEngine *engine, Call *call)
+{
+    const GwHost *wanted = call->in[0];
+    const GwHost *old = gw_fabric_host(gw_engine_now(engine), wanted->id);
+    GError *error = NULL;
+
+    if (old == NULL) {
+        gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
+                     wanted->id);
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    GwHost *host = gw_host_copy(wanted);
+    if (!check_host(engine, host, &error)) {
+        gw_host_free(host);
+        gw_engine_answer(call, NULL, error);
+    } else if (g_strcmp0(host->uri, old->uri) != 0) {
+        try_host(engine, call, host, FALSE);
+    } else {
+        commit(engine, call, GW_KIND_HOST, host, host->id, NULL);
+    }
+}
+
+static const GwJob *job_of_host(const GwFabric *fabric, const char *id)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, fabric->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *job = value;
+        if (!gw_job_state_is_final(job->state) && (g_strcmp0(job->source_host_id, id) == 0 ||
+                                                   g_strcmp0(job->destination_host_id, id) == 0))
+            return job;
+    }
+    return NULL;
+}
+
+static void stop_managing(GwEngine *engine, gpointer id)
+{
+    gw_inventory_stop_host(engine, id);
+}
+
+static void call_remove_host(GwEngine *engine, Call *call)
+{
+    const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), call->in[0]);
+    GError *error = NULL;
+
+    if (host == NULL) {
+        gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
+                     (const char *)call->in[0]);
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    const GwJob *job = job_of_host(gw_engine_now(engine), host->id);
+    if (job != NULL) {
+        gw_error_set(&error, GW_ERR_CONFLICT, "Wait for the job, or cancel it.",
+                     "job '%s' uses host '%s'", job->title, host->name);
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    commit(engine, call, GW_KIND_HOST, NULL, host->id, stop_managing);
+}
+
+static void call_refresh_host(GwEngine *engine, Call *call)
+{
+    const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), call->in[0]);
+    GError *error = NULL;
+
+    if (host == NULL) {
+        gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
+                     (const char *)call->in[0]);
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    g_autofree char *id = g_strdup(host->id);
+    go_on_managing(engine, id);
+    gw_engine_answer(call, g_steal_pointer(&id), NULL);
+}
+
+GwHost *gw_engine_add_host(GwEngine *engine, const GwHost *host, GError **error)
+{
+    return gw_engine_call(engine, call_add_host, host, NULL, NULL, NULL, error);
+}
+
+GwHost *gw_engine_change_host(GwEngine *engine, const GwHost *host, GError **error)
+{
+    return gw_engine_call(engine, call_change_host, host, NULL, NULL, NULL, error);
+}
+
+gboolean gw_engine_remove_host(GwEngine *engine, const char *id, GError **error)
+{
+    g_autofree char *removed =
+        gw_engine_call(engine, call_remove_host, id, NULL, NULL, NULL, error);
+    return removed != NULL;
+}
+
+gboolean gw_engine_refresh_host(GwEngine *engine, const char *id, GError **error)
+{
+    g_autofree char *refreshed =
+        gw_engine_call(engine, call_refresh_host, id, NULL, NULL, NULL, error);
+    return refreshed != NULL;
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
+#include "engine/engine_internal.h"
+
+/* Keeps the picture of each host current: connect, list once, then follow events. */
+
+#define CONNECT_TIMEOUT_US (15 * G_USEC_PER_SEC)
+#define FACTS_DELAY_US (G_USEC_PER_SEC / 2) /* events come in bursts: ask once for a burst */
+
+void gw_host_run_free(gpointer data)
+{
+    HostRun *run = data;
+    g_free(run->id);
+    g_hash_table_unref(run->asking);
+    g_free(run);
+}
+
+static HostRun *find_run(GwEngine *engine, const char *host_id)
+{
+    return host_id != NULL ? g_hash_table_lookup(engine->hosts, host_id) : NULL;
+}
+
+/* Status ----------------------------------------------------------------------------------- */
+
+static void set_status(GwEngine *engine, const char *host_id, GwHostStatus status,
+                       const char *reason, const char *remedy)
+{
+    const GwHost *old = gw_fabric_host(gw_engine_now(engine), host_id);
+    if (old == NULL)
+        return;
+
+    GwHost *host = gw_host_copy(old);
+    host->status = status;
+    g_free(host->status_reason);
+    g_free(host->status_remedy);
+    host->status_reason = g_strdup(reason);
+    host->status_remedy = g_strdup(remedy);
+    if (status == GW_HOST_OK || status == GW_HOST_OK_LIMITED) {
+        g_free(host->last_seen);
+        host->last_seen = gw_engine_rfc3339(engine);
+    }
+    gw_fabric_put_host(gw_engine_change(engine), host);
+    gw_engine_tell(engine, "host", host_id, NULL);
+    engine->schedule = TRUE;
+}
+
+static void answer_waiter(GwEngine *engine, HostRun *run)
+{
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), run->id);
+    GError *error = NULL;
+
+    if (run->waiter == NULL)
+        return;
+    if (host == NULL)
+        gw_error_set(&error, GW_ERR_NOT_FOUND, NULL, "the host was removed again");
+    gw_engine_answer(g_steal_pointer(&run->waiter), gw_host_copy(host), error);
+}
+
+void gw_inventory_answer_when_listed(GwEngine *engine, const char *host_id, Call *call)
+{
+    HostRun *run = find_run(engine, host_id);
+
+    g_assert(run != NULL && run->waiter == NULL);
+    run->waiter = call;
+}
+
+/* 1, 2, 4 … 30 s: soon after a restart of libvirtd, gently with a host that is off. */
+static gint64 back_off(guint failures)
+{
+    return MIN((gint64)1 << MIN(failures, 5), 30) * G_USEC_PER_SEC;
+}
+
+static void lost(GwEngine *engine, HostRun *run, const char *reason, const char *remedy)
+{
+    run->connected = FALSE;
+    run->listed = FALSE;
+    run->busy = FALSE;
+    run->facts_us = 0;
+    run->facts_busy = FALSE;
+    g_hash_table_remove_all(run->asking);
+    run->retry_us = gw_clock_now_us(engine->clock) + back_off(run->failures++);
+    set_status(engine, run->id, GW_HOST_NOT_RESPONDING, reason, remedy);
+    answer_waiter(engine, run);
+}
+
+/* Facts ------------------------------------------------------------------------------------ */
+
+static void derive_share_ids(const GwFabric *fabric, GwHost *host)
+{
+    for (guint i = 0; host->facts->pools != NULL && i < host->facts->pools->len; i++) {
+        GwPool *pool = host->facts->pools->pdata[i];
+        g_free(pool->share_id);
+        pool->share_id = gw_share_id_of_pool(fabric, host, pool);
+    }
+}
+
+void gw_inventory_put_facts(GwEngine *engine, const char *host_id, const GwHostFacts *facts)
+{
+    const GwHost *old = gw_fabric_host(gw_engine_now(engine), host_id);
+    if (old == NULL)
+        return;
+
+    GwHost *host = gw_host_copy(old);
+    gw_host_facts_free(host->facts);
+    host->facts = gw_host_facts_copy(facts);
+    derive_share_ids(gw_engine_now(engine), host);
+    gw_fabric_put_host(gw_engine_change(engine), host);
+    gw_engine_tell(engine, "host", host_id, NULL);
+}
+
+void gw_inventory_derive_shares(GwEngine *engine)
+{
+    g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(gw_engine_now(engine));
+
+    for (guint i = 0; i < hosts->len; i++) {
+        const GwHost *host = hosts->pdata[i];
+        if (host->facts != NULL) {
+            g_autoptr(GwHostFacts) facts = gw_host_facts_copy(host->facts);
+            gw_inventory_put_facts(engine, host->id, facts);
+        }
+    }
+}
+
+static void facts_came(GwEngine *engine, const GwReply *reply, const char *host_id, gint64 unused)
+{
+    HostRun *run = find_run(engine, host_id);
+
+    (void)unused;
+    if (run == NULL)
+        return;
+    run->facts_busy = FALSE;
+    if (reply->error == NULL)
+        gw_inventory_put_facts(engine, host_id, reply->facts);
+    else
+        g_debug("facts of %s: %s", host_id, reply->error->message);
+}
+
+void gw_inventory_ask_facts(GwEngine *engine, const char *host_id)
+{
+    HostRun *run = find_run(engine, host_id);
+    if (run != NULL && run->connected && run->facts_us == 0)
+        run->facts_us = gw_clock_now_us(engine->clock) + FACTS_DELAY_US;
+}
+
+/* VMs -------------------------------------------------------------------------------------- */
+
+/* Marks a VM with the job that moves it, so that lists can show it. */
+static void put_vm(GwEngine *engine, const GwVm *fresh, const char *host_id)
+{
+    const GwVm *old = gw_fabric_vm(gw_engine_now(engine), host_id, fresh->uuid);
+    const GwJob *job = gw_fabric_job_of_vm(gw_engine_now(engine), fresh->uuid);
+    GwVm *vm = gw_vm_copy(fresh);
+
+    g_free(vm->host_id);
+    vm->host_id = g_strdup(host_id);
+    g_free(vm->job_id);
+    vm->job_id = job != NULL ? g_strdup(job->id) : NULL;
+    if (old != NULL && gw_record_equal(&gw_vm_record, old, vm)) {
+        gw_vm_free(vm);
+        return;
+    }
+    gw_fabric_put_vm(gw_engine_change(engine), vm);
+    gw_engine_tell(engine, "vm", fresh->uuid, host_id);
+}
+
+static void remove_vm(GwEngine *engine, const char *host_id, const char *uuid)
+{
+    if (gw_fabric_vm(gw_engine_now(engine), host_id, uuid) == NULL)
+        return;
+    gw_fabric_remove_vm(gw_engine_change(engine), host_id, uuid);
+    gw_engine_tell(engine, "vm", uuid, host_id);
+}
+
+void gw_inventory_put_vm(GwEngine *engine, const char *host_id, const char *uuid,
+                         const GPtrArray *vms)
+{
+    if (vms->len > 0)
+        put_vm(engine, vms->pdata[0], host_id);
+    else
+        remove_vm(engine, host_id, uuid);
+}
+
+static void vm_came(GwEngine *engine, const GwReply *reply, const char *key, gint64 unused)
+{
+    const char *slash = strchr(key, '/');
+    g_autofree char *host_id = g_strndup(key, (gsize)(slash - key));
+    const char *uuid = slash + 1;
+    HostRun *run = find_run(engine, host_id);
+    gpointer again = NULL;
+
+    (void)unused;
+    if (run == NULL || !g_hash_table_lookup_extended(run->asking, uuid, NULL, &again))
+        return;
+    gboolean ask_again = GPOINTER_TO_INT(again) != 0;
+    g_hash_table_remove(run->asking, uuid);
+    if (reply->error == NULL)
+        gw_inventory_put_vm(engine, host_id, uuid, reply->vms);
+    if (ask_again)
+        gw_inventory_ask_vm(engine, host_id, uuid);
+}
+
+void gw_inventory_ask_vm(GwEngine *engine, const char *host_id, const char *uuid)
+{
+    HostRun *run = find_run(engine, host_id);
+
+    if (run == NULL || !run->connected)
+        return;
+    if (g_hash_table_contains(run->asking, uuid)) {
+        /* The answer under way may be older than what was just heard. */
+        g_hash_table_replace(run->asking, g_strdup(uuid), GINT_TO_POINTER(1));
+        return;
+    }
+    g_hash_table_replace(run->asking, g_strdup(uuid), GINT_TO_POINTER(0));
+    g_autofree char *key = g_strdup_printf("%s/%s", host_id, uuid);
+    gw_engine_ask(engine, gw_request_new(GW_OP_GET_VM, host_id, uuid), vm_came, key, 0);
+}
+
+static void take_list(GwEngine *engine, const char *host_id, const GPtrArray *vms)
+{
+    GHashTable *known = g_hash_table_lookup(gw_engine_now(engine)->vms, host_id);
+    g_autoptr(GHashTable) gone = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    GHashTableIter iter;
+    gpointer uuid;
+
+    if (known != NULL) {
+        g_hash_table_iter_init(&iter, known);
+        while (g_hash_table_iter_next(&iter, &uuid, NULL))
+            g_hash_table_add(gone, g_strdup(uuid));
+    }
+    for (guint i = 0; i < vms->len; i++) {
+        const GwVm *vm = vms->pdata[i];
+        g_hash_table_remove(gone, vm->uuid);
+        put_vm(engine, vm, host_id);
+    }
+    g_hash_table_iter_init(&iter, gone);
+    while (g_hash_table_iter_next(&iter, &uuid, NULL))
+        remove_vm(engine, host_id, uuid);
+}
+
+/* Connecting ------------------------------------------------------------------------------- */
+
+static void list_came(GwEngine *engine, const GwReply *reply, const char *host_id, gint64 unused)
+{
+    HostRun *run = find_run(engine, host_id);
+
+    (void)unused;
+    if (run == NULL || !run->connected)
+        return;
+    run->busy = FALSE;
+    if (reply->error != NULL) {
+        lost(engine, run, reply->error->message, gw_error_remedy(reply->error));
+        return;
+    }
+    take_list(engine, host_id, reply->vms);
+    run->listed = TRUE;
+    run->failures = 0;
+    set_status(engine, host_id, GW_HOST_OK_LIMITED,
+               "no agent on this host: the controller reaches it by libvirt alone", NULL);
+    answer_waiter(engine, run);
+    gw_moves_host_back(engine, host_id);
+}
+
+static void connected(GwEngine *engine, const GwReply *reply, const char *host_id, gint64 unused)
+{
+    HostRun *run = find_run(engine, host_id);
+
+    (void)unused;
+    if (run == NULL)
+        return;
+    if (reply->error != NULL) {
+        lost(engine, run, reply->error->message, gw_error_remedy(reply->error));
+        return;
+    }
+    run->connected = TRUE;
+    gw_inventory_put_facts(engine, host_id, reply->facts);
+    gw_engine_ask(engine, gw_request_new(GW_OP_LIST_VMS, host_id, NULL), list_came, host_id, 0);
+}
+
+static void connect_host(GwEngine *engine, HostRun *run)
+{
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), run->id);
+    GwRequest *request = gw_request_new(GW_OP_CONNECT, run->id, NULL);
+
+    run->retry_us = 0;
+    run->busy = TRUE;
+    request->text = g_strdup(host->uri);
+    request->timeout_us = CONNECT_TIMEOUT_US;
+    gw_engine_ask(engine, request, connected, run->id, 0);
+}
+
+void gw_inventory_start_host(GwEngine *engine, const char *host_id)
+{
+    HostRun *run = g_new0(HostRun, 1);
+
+    run->id = g_strdup(host_id);
+    run->asking = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_hash_table_replace(engine->hosts, run->id, run);
+    connect_host(engine, run);
+}
+
+void gw_inventory_stop_host(GwEngine *engine, const char *host_id)
+{
+    HostRun *run = find_run(engine, host_id);
+    if (run != NULL)
+        answer_waiter(engine, run);
+    g_hash_table_remove(engine->hosts, host_id);
+    gw_engine_ask(engine, gw_request_new(GW_OP_DISCONNECT, host_id, NULL), NULL, host_id, 0);
+}
+
+/* Events ----------------------------------------------------------------------------------- */
+
+static gboolean changes_memory(const char *lifecycle)
+{
+    static const char *const words[] = { "started", "stopped", "crashed", NULL };
+    return lifecycle != NULL && g_strv_contains(words, lifecycle);
+}
+
+void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event)
+{
+    HostRun *run = find_run(engine, event->host_id);
+
+    if (run == NULL)
+        return;
+    switch (event->kind) {
+    case GW_EVENT_HOST_LOST:
+        if (run->connected)
+            lost(engine, run, event->text,
+                 "Check that the host is up, that libvirtd runs on it and that the network "
+                 "between is open; Godwit goes on trying.");
+        break;
+    case GW_EVENT_VM_LIFECYCLE:
+        gw_moves_lifecycle(engine, event);
+        if (changes_memory(event->text))
+            gw_inventory_ask_facts(engine, run->id);
+        gw_inventory_ask_vm(engine, run->id, event->vm_uuid);
+        break;
+    case GW_EVENT_VM_CHANGED:
+        gw_inventory_ask_vm(engine, run->id, event->vm_uuid);
+        break;
+    case GW_EVENT_FACTS_CHANGED:
+        gw_inventory_ask_facts(engine, run->id);
+        break;
+    case GW_EVENT_ITERATION:
+        break; /* the statistics say it too */
+    }
+}
+
+/* Timers ----------------------------------------------------------------------------------- */
+
+gint64 gw_inventory_next_us(GwEngine *engine)
+{
+    GHashTableIter iter;
+    gpointer value;
+    gint64 next = 0;
+
+    g_hash_table_iter_init(&iter, engine->hosts);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const HostRun *run = value;
+        if (run->retry_us != 0 && (next == 0 || run->retry_us < next))
+            next = run->retry_us;
+        if (run->facts_us != 0 && !run->facts_busy && (next == 0 || run->facts_us < next))
+            next = run->facts_us;
+    }
+    return next;
+}
+
+void gw_inventory_timers(GwEngine *engine, gint64 now_us)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, engine->hosts);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        HostRun *run = value;
+        if (run->retry_us != 0 && run->retry_us <= now_us)
+            connect_host(engine, run);
+        if (run->facts_us != 0 && run->facts_us <= now_us && !run->facts_busy) {
+            run->facts_us = 0;
+            run->facts_busy = TRUE;
+            gw_engine_ask(engine, gw_request_new(GW_OP_FACTS, run->id, NULL), facts_came, run->id,
+                          0);
+        }
+    }
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
+#include "engine/engine_internal.h"
+
+/* What a move wants done, as requests to hosts; and their replies as events of the move. */
+
+#define LOOK_TIMEOUT_US (15 * G_USEC_PER_SEC)
+
+static MoveRun *find_run(GwEngine *engine, const char *job_id)
+{
+    return g_hash_table_lookup(engine->moves, job_id);
+}
+
+static void step(GwEngine *engine, MoveRun *run, GwMoveEvent event)
+{
+    g_autoptr(GError) late = NULL;
+    if (!gw_moves_step(engine, run, event, &late))
+        g_debug("job %s: %s", run->move->job->id, late->message);
+}
+
+static void ask(GwEngine *engine, const MoveRun *run, GwRequest *request, ReplyFn done,
+                gint64 number)
+{
+    gw_engine_ask(engine, request, done, run->move->job->id, number);
+}
+
+/* For requests whose answer decides nothing. */
+static void noted(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 op)
+{
+    (void)engine;
+    if (reply->error != NULL)
+        g_info("job %s: %s: %s", job_id, gw_op_word((GwOp)op), reply->error->message);
+}
+
+static void tell(GwEngine *engine, const MoveRun *run, GwOp op, const char *host_id, gint64 number)
+{
+    GwRequest *request = gw_request_new(op, host_id, run->move->job->vm_uuid);
+    request->number = number;
+    ask(engine, run, request, noted, op);
+}
+
+/* Check ------------------------------------------------------------------------------------ */
+
+static void checked(GwEngine *engine, CheckResult *result, gpointer user)
+{
+    g_autofree char *job_id = user;
+    MoveRun *run = find_run(engine, job_id);
+
+    if (run == NULL)
+        return;
+    if (result->error != NULL) {
+        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_REFUSED, .error = result->error });
+        return;
+    }
+    GwMove *move = run->move;
+    gw_move_decision_free(run->decision);
+    run->decision = g_steal_pointer(&result->decision);
+    move->job->commit_by_resume = run->decision->commit_by_resume;
+    move->job->vm_persistent = result->vm->persistent;
+    move->job->vm_autostart = result->vm->autostart;
+    move->completion_timeout_us = run->decision->completion_timeout_us;
+    move->progress_timeout_us = run->decision->progress_timeout_us;
+    move->job->result->downtime_ms = move->job->result->downtime_libvirt_ms = -1;
+    g_free(move->job->result->method);
+    move->job->result->method = g_strdup(run->decision->method_words);
+
+    const GwHost *destination =
+        gw_fabric_host(gw_engine_now(engine), move->job->destination_host_id);
+    g_autofree char *peer = destination != NULL ? gw_host_peer_uri(destination) : NULL;
+    move->job->peer_to_peer = peer != NULL;
+    step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_CHECKED });
+}
+
+static void do_check(GwEngine *engine, MoveRun *run)
+{
+    const GwJob *job = run->move->job;
+
+    gw_check_begin(engine, job->vm_uuid, job->source_host_id, job->destination_host_id,
+                   job->options, job->id, checked, g_strdup(job->id));
+}
+
+/* Prepare ---------------------------------------------------------------------------------- */
+
+static void prepared(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
+{
+    MoveRun *run = find_run(engine, job_id);
+
+    (void)unused;
+    if (run == NULL)
+        return;
+    GwMoveEventKind kind = reply->error == NULL ? GW_MOVE_PREPARED : GW_MOVE_NOT_PREPARED;
+    step(engine, run, (GwMoveEvent){ .kind = kind, .error = reply->error });
+}
+
+/* With autostart on, a source host that boots at the wrong moment would start a second copy. */
+static void saved_xml(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
+{
+    MoveRun *run = find_run(engine, job_id);
+
+    if (run == NULL)
+        return;
+    GwJob *job = run->move->job;
+    if (reply->error == NULL) {
+        g_free(job->saved_xml);
+        job->saved_xml = g_strdup(reply->text);
+    }
+    if (reply->error != NULL || !job->vm_autostart) {
+        prepared(engine, reply, job_id, unused);
+        return;
+    }
+    GwRequest *request = gw_request_new(GW_OP_AUTOSTART, job->source_host_id, job->vm_uuid);
+    ask(engine, run, request, prepared, 0);
+}
+
+static void do_prepare(GwEngine *engine, MoveRun *run)
+{
+    const GwJob *job = run->move->job;
+    ask(engine, run, gw_request_new(GW_OP_GET_XML, job->source_host_id, job->vm_uuid), saved_xml,
+        0);
+}
+
+/* Copy ------------------------------------------------------------------------------------- */
+
+static void returned(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
+{
+    MoveRun *run = find_run(engine, job_id);
+
+    (void)unused;
+    if (run != NULL)
+        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_RETURNED, .error = reply->error });
+}
+
+static char *migration_uri(const GwHost *destination)
+{
+    g_autofree char *address = destination->migration_address != NULL
+                                   ? g_strdup(destination->migration_address)
+                                   : gw_host_uri_address(destination->uri);
+    if (address == NULL)
+        return NULL;
+    gboolean v6 = strchr(address, ':') != NULL && address[0] != '[';
+    return g_strdup_printf(v6 ? "tcp://[%s]" : "tcp://%s", address);
+}
+
+static GwMigrate *how(GwEngine *engine, const MoveRun *run)
+{
+    const GwJob *job = run->move->job;
+    const GwMoveDecision *decision = run->decision;
+    const GwHost *destination = gw_fabric_host(gw_engine_now(engine), job->destination_host_id);
+    GwMigrate *migrate = g_new0(GwMigrate, 1);
+
+    migrate->destination_host_id = g_strdup(destination->id);
+    migrate->peer_uri = gw_host_peer_uri(destination);
+    migrate->migration_uri = migration_uri(destination);
+    migrate->peer_to_peer = job->peer_to_peer;
+    migrate->paused = decision->commit_by_resume;
+    migrate->persist = job->vm_persistent;
+    migrate->unsafe = decision->unsafe;
+    migrate->auto_converge = decision->auto_converge;
+    migrate->post_copy = decision->post_copy;
+    migrate->tls = decision->tls;
+    migrate->bandwidth_mibps = decision->bandwidth_mibps;
+    migrate->max_downtime_ms = decision->max_downtime_ms;
+    migrate->channels = decision->channels;
+    migrate->compression = g_strdup(decision->compression);
+    return migrate;
+}
+
+static void do_migrate(GwEngine *engine, MoveRun *run)
+{
+    GwRequest *request =
+        gw_request_new(GW_OP_MIGRATE, run->move->job->source_host_id, run->move->job->vm_uuid);
+    request->migrate = how(engine, run);
+    ask(engine, run, request, returned, 0);
+}
+
+static void progress_came(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
+{
+    MoveRun *run = find_run(engine, job_id);
+
+    (void)unused;
+    if (run == NULL)
+        return;
+    run->progress_busy = FALSE;
+    if (reply->error != NULL)
+        return; /* the next one may come through; time-outs watch over it */
+    if (reply->progress == NULL)
+        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_NO_JOB });
+    else
+        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_PROGRESS, .progress = reply->progress });
+}
+
+static void do_progress(GwEngine *engine, MoveRun *run)
+{
+    const GwJob *job = run->move->job;
+
+    if (run->progress_busy)
+        return;
+    run->progress_busy = TRUE;
+    ask(engine, run, gw_request_new(GW_OP_PROGRESS, job->source_host_id, job->vm_uuid),
+        progress_came, 0);
+}
+
+static void do_apply_change(GwEngine *engine, MoveRun *run)
+{
+    const GwJob *job = run->move->job;
+
+    tell(engine, run, GW_OP_SET_BANDWIDTH, job->source_host_id, job->options->bandwidth_mibps);
+    if (job->options->max_downtime_ms > 0)
+        tell(engine, run, GW_OP_SET_DOWNTIME, job->source_host_id, job->options->max_downtime_ms);
+}
+
+/* Look ------------------------------------------------------------------------------------- */
+
+static GwSeen seen_of(const GwReply *reply)
+{
+    if (reply->error != NULL)
+        return (GwSeen){ .side = GW_SIDE_UNKNOWN };
+    const GwLook *look = reply->look;
+    return (GwSeen){
+        .side = gw_side_of(look->present, look->state, look->reason),
+        .job_active = look->job_active,
+        .persistent = look->persistent,
+    };
+}
+
+enum { SIDE_SOURCE, SIDE_DESTINATION };
+
+static void looked(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 number)
+{
+    MoveRun *run = find_run(engine, job_id);
+
+    if (run == NULL || (guint)(number >> 1) != run->looks)
+        return; /* a later look has taken its place */
+    if ((number & 1) == SIDE_SOURCE) {
+        run->seen_source = seen_of(reply);
+        run->have_source = TRUE;
+    } else {
+        run->seen_destination = seen_of(reply);
+        run->have_destination = TRUE;
+    }
+    if (!run->have_source || !run->have_destination)
+        return;
+    step(engine, run,
+         (GwMoveEvent){ .kind = GW_MOVE_LOOKED,
+                        .source = run->seen_source,
+                        .destination = run->seen_destination });
+}
+
+static void do_look(GwEngine *engine, MoveRun *run)
+{
+    const GwJob *job = run->move->job;
+    const char *const hosts[] = { job->source_host_id, job->destination_host_id };
+
+    run->looks++;
+    run->have_source = run->have_destination = FALSE;
+    for (gint64 side = SIDE_SOURCE; side <= SIDE_DESTINATION; side++) {
+        GwRequest *request = gw_request_new(GW_OP_LOOK, hosts[side], job->vm_uuid);
+        request->timeout_us = LOOK_TIMEOUT_US;
+        ask(engine, run, request, looked, (gint64)run->looks * 2 + side);
+    }
+}
+
+/* Settle ----------------------------------------------------------------------------------- */
+
+static void acted(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 settle)
+{
+    MoveRun *run = find_run(engine, job_id);
+
+    if (run == NULL)
+        return;
+    /* The event of the resume may come later than its answer. */
+    if (settle == GW_SETTLE_RESUME_DESTINATION && reply->error == NULL &&
+        run->move->resumed_us < run->move->paused_us)
+        run->move->resumed_us = reply->at_us;
+    step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_ACTED, .error = reply->error });
+}
+
+static void do_settle(GwEngine *engine, MoveRun *run)
+{
+    static const struct {
+        GwOp op;
+        gboolean at_source;
+    } steps[GW_SETTLE_COUNT] = {
+        [GW_SETTLE_RESUME_SOURCE] = { GW_OP_RESUME, TRUE },
+        [GW_SETTLE_RESUME_DESTINATION] = { GW_OP_RESUME, FALSE },
+        [GW_SETTLE_DESTROY_SOURCE] = { GW_OP_DESTROY, TRUE },
+        [GW_SETTLE_DESTROY_DESTINATION] = { GW_OP_DESTROY, FALSE },
+        [GW_SETTLE_UNDEFINE_SOURCE] = { GW_OP_UNDEFINE, TRUE },
+        [GW_SETTLE_UNDEFINE_DESTINATION] = { GW_OP_UNDEFINE, FALSE },
+        [GW_SETTLE_DEFINE_SOURCE] = { GW_OP_DEFINE, TRUE },
+        [GW_SETTLE_DEFINE_DESTINATION] = { GW_OP_DEFINE, FALSE },
+        [GW_SETTLE_PAUSE_SOURCE] = { GW_OP_PAUSE, TRUE },
+    };
+    const GwJob *job = run->move->job;
+    GwSettle settle = run->move->settle;
+    const char *host = steps[settle].at_source ? job->source_host_id : job->destination_host_id;
+    GwRequest *request = gw_request_new(steps[settle].op, host, job->vm_uuid);
+
+    if (request->op == GW_OP_DEFINE)
+        request->text = g_strdup(job->saved_xml);
+    ask(engine, run, request, acted, settle);
+}
+
+static void do_restore_autostart(GwEngine *engine, MoveRun *run)
+{
+    const GwJob *job = run->move->job;
+    const char *host = job->state == GW_JOB_DONE ? job->destination_host_id : job->source_host_id;
+    tell(engine, run, GW_OP_AUTOSTART, host, 1);
+}
+
+/* The hypervisor's own figures complete the result; without them the job is no less done. */
+static void stats_came(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
+{
+    MoveRun *run = find_run(engine, job_id);
+
+    (void)unused;
+    if (run == NULL || reply->error != NULL)
+        return;
+    GwMoveResult *result = run->move->job->result;
+    result->downtime_libvirt_ms = reply->result->downtime_libvirt_ms;
+    result->copy_ms = reply->result->copy_ms;
+    result->transferred_bytes = reply->result->transferred_bytes;
+    result->iterations = reply->result->iterations;
+}
+
+/* Asked of the source before its definition goes: the figures go with it. */
+static void do_stats(GwEngine *engine, MoveRun *run)
+{
+    const GwJob *job = run->move->job;
+    ask(engine, run, gw_request_new(GW_OP_STATS, job->source_host_id, job->vm_uuid), stats_came, 0);
+}
+
+static void alarm_double(const GwJob *job)
+{
+    g_critical("VM %s (%s) was seen RUNNING ON BOTH HOSTS of job %s; its source is being paused. "
+               "Check its disks before going on.",
+               job->vm_name, job->vm_uuid, job->id);
+}
+
+void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect)
+{
+    const GwJob *job = run->move->job;
+
+    switch (effect) {
+    case GW_DO_CHECK:
+        do_check(engine, run);
+        break;
+    case GW_DO_PREPARE:
+        do_prepare(engine, run);
+        break;
+    case GW_DO_MIGRATE:
+        do_migrate(engine, run);
+        break;
+    case GW_DO_PROGRESS:
+        do_progress(engine, run);
+        break;
+    case GW_DO_ABORT:
+        tell(engine, run, GW_OP_ABORT, job->source_host_id, 0);
+        break;
+    case GW_DO_APPLY_CHANGE:
+        do_apply_change(engine, run);
+        break;
+    case GW_DO_POST_COPY:
+        tell(engine, run, GW_OP_POST_COPY, job->source_host_id, 0);
+        break;
+    case GW_DO_LOOK:
+        do_look(engine, run);
+        break;
+    case GW_DO_SETTLE:
+        do_settle(engine, run);
+        break;
+    case GW_DO_RESTORE_AUTOSTART:
+        do_restore_autostart(engine, run);
+        break;
+    case GW_DO_STATS:
+        do_stats(engine, run);
+        break;
+    case GW_DO_ALARM:
+        alarm_double(job);
+        break;
+    case GW_DO_COUNT:
+        break;
+    }
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/engine_internal.h"
+
+/* What the store holds becomes the first picture of the fabric. */
+
+#define FINAL_JOBS_KEPT 1000 /* finished jobs in memory; the store has them all */
+
+typedef struct {
+    GwEngine *engine;
+    const GwRecord *record;
+    void (*put)(GwEngine *engine, gpointer record);
+} Loading;
+
+static gboolean load_one(const char *id, json_t *body, gpointer user, GError **error)
+{
+    Loading *loading = user;
+    gpointer record = gw_record_from_stored(loading->record, body, error);
+
+    if (record == NULL) {
+        g_prefix_error(error, "%s '%s' in the database: ", loading->record->name, id);
+        return FALSE;
+    }
+    loading->put(loading->engine, record);
+    return TRUE;
+}
+
+static void put_group(GwEngine *engine, gpointer record)
+{
+    gw_fabric_put_group(gw_engine_change(engine), record);
+}
+
+static void put_share(GwEngine *engine, gpointer record)
+{
+    gw_fabric_put_share(gw_engine_change(engine), record);
+}
+
+static void put_host(GwEngine *engine, gpointer record)
+{
+    GwHost *host = record;
+    host->status = GW_HOST_CONNECTING;
+    gw_fabric_put_host(gw_engine_change(engine), host);
+}
+
+static void put_job(GwEngine *engine, gpointer record)
+{
+    GwJob *job = record;
+
+    gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
+    if (gw_job_state_is_final(job->state))
+        gw_job_free(job);
+    else if (g_strcmp0(job->kind, "vm-migrate") == 0)
+        gw_moves_restore(engine, job);
+    else
+        gw_shares_restore(engine, job);
+}
+
+static gboolean load_epoch(const char *id, json_t *body, gpointer user, GError **error)
+{
+    GwEngine *engine = user;
+    gint64 *epoch = g_new(gint64, 1);
+
+    *epoch = json_integer_value(json_object_get(body, "epoch"));
+    g_hash_table_replace(engine->epochs, g_strdup(id), epoch);
+    (void)error;
+    return TRUE;
+}
+
+static void trim_jobs(GwEngine *engine)
+{
+    GwFabric *fabric = gw_engine_change(engine);
+    g_autoptr(GPtrArray) jobs = gw_fabric_list_jobs(fabric);
+    guint finished = 0;
+
+    for (guint i = 0; i < jobs->len; i++) {
+        const GwJob *job = jobs->pdata[i];
+        if (gw_job_state_is_final(job->state) && ++finished > FINAL_JOBS_KEPT)
+            g_hash_table_remove(fabric->jobs, job->id);
+    }
+}
+
+gboolean gw_startup_load(GwEngine *engine, GError **error)
+{
+    const struct {
+        GwKind kind;
+        Loading loading;
+    } kinds[] = {
+        { GW_KIND_GROUP, { engine, &gw_group_record, put_group } },
+        { GW_KIND_HOST, { engine, &gw_host_record, put_host } },
+        { GW_KIND_SHARE, { engine, &gw_share_record, put_share } },
+        { GW_KIND_JOB, { engine, &gw_job_record, put_job } },
+    };
+
+    GwGroup *root = gw_group_new();
+    root->id = g_strdup(GW_GROUP_ROOT);
+    root->name = g_strdup("All Hosts");
+    gw_fabric_put_group(gw_engine_change(engine), root);
+    for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        Loading loading = kinds[i].loading;
+        if (!gw_store_each(engine->store, kinds[i].kind, load_one, &loading, error))
+            return FALSE;
+    }
+    if (!gw_store_each(engine->store, GW_KIND_EPOCH, load_epoch, engine, error))
+        return FALSE;
+    trim_jobs(engine);
+    return TRUE;
+}

@@ -1,0 +1,689 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "base/error.h"
+#include "hyper/sim_internal.h"
+
+#define MIB (1024 * 1024)
+
+typedef struct {
+    gint64 at_us;
+    guint64 order;
+    SimFn fn;
+    gpointer data;
+} SimDue;
+
+/* Time ------------------------------------------------------------------------------------- */
+
+static int by_time(gconstpointer pa, gconstpointer pb, gpointer unused)
+{
+    const SimDue *a = pa;
+    const SimDue *b = pb;
+
+    (void)unused;
+    if (a->at_us != b->at_us)
+        return a->at_us < b->at_us ? -1 : 1;
+    return a->order < b->order ? -1 : 1;
+}
+
+void gw_sim_later(GwSim *sim, gint64 span_us, SimFn fn, gpointer data)
+{
+    SimDue *due = g_new(SimDue, 1);
+    due->at_us = gw_clock_now_us(sim->clock) + span_us;
+    due->order = ++sim->order;
+    due->fn = fn;
+    due->data = data;
+    g_queue_insert_sorted(&sim->due, due, by_time, NULL);
+    g_cond_signal(&sim->cond);
+}
+
+static void run_due(GwSim *sim, gint64 now_us)
+{
+    while (!g_queue_is_empty(&sim->due) &&
+           ((SimDue *)g_queue_peek_head(&sim->due))->at_us <= now_us) {
+        g_autofree SimDue *due = g_queue_pop_head(&sim->due);
+        due->fn(sim, due->data);
+    }
+}
+
+/* Replies and events ----------------------------------------------------------------------- */
+
+void gw_sim_reply(GwSim *sim, GwReply *reply)
+{
+    if (sim->driver == NULL) {
+        gw_reply_free(reply);
+        return;
+    }
+    reply->at_us = gw_clock_now_us(sim->clock);
+    sim->driver->hyper.sink.reply(reply, sim->driver->hyper.sink.user);
+}
+
+void gw_sim_event(GwSim *sim, GwHyperEvent *event)
+{
+    if (sim->driver == NULL || event->host_id == NULL) {
+        gw_hyper_event_free(event);
+        return;
+    }
+    event->at_us = gw_clock_now_us(sim->clock);
+    sim->driver->hyper.sink.event(event, sim->driver->hyper.sink.user);
+}
+
+void gw_sim_lifecycle(GwSim *sim, const SimHost *host, const char *uuid, const char *what,
+                      const char *detail)
+{
+    if (host->down || host->id == NULL)
+        return;
+    GwHyperEvent *event = gw_hyper_event_new(GW_EVENT_VM_LIFECYCLE, host->id, uuid);
+    event->text = g_strdup(what);
+    event->text2 = g_strdup(detail);
+    gw_sim_event(sim, event);
+}
+
+/* The world -------------------------------------------------------------------------------- */
+
+static void sim_vm_free(gpointer data)
+{
+    SimVm *vm = data;
+    gw_vm_free(vm->vm);
+    g_free(vm->reason);
+    g_free(vm);
+}
+
+static void sim_host_free(gpointer data)
+{
+    SimHost *host = data;
+    g_free(host->uri);
+    g_free(host->id);
+    gw_host_facts_free(host->facts);
+    g_hash_table_unref(host->vms);
+    g_hash_table_unref(host->markers);
+    g_free(host);
+}
+
+static void sim_fault_free(gpointer data)
+{
+    SimFault *fault = data;
+    g_free(fault->at);
+    g_free(fault->what);
+    g_free(fault);
+}
+
+SimVm *gw_sim_find(const SimHost *host, const char *uuid)
+{
+    return g_hash_table_lookup(host->vms, uuid);
+}
+
+SimHost *gw_sim_host_by_id(GwSim *sim, const char *id)
+{
+    for (guint i = 0; i < sim->hosts->len; i++) {
+        SimHost *host = sim->hosts->pdata[i];
+        if (g_strcmp0(host->id, id) == 0)
+            return host;
+    }
+    return NULL;
+}
+
+static SimHost *host_by_uri(GwSim *sim, const char *uri)
+{
+    for (guint i = 0; i < sim->hosts->len; i++) {
+        SimHost *host = sim->hosts->pdata[i];
+        if (g_strcmp0(host->uri, uri) == 0)
+            return host;
+    }
+    return NULL;
+}
+
+guint gw_sim_running(GwSim *sim, const char *vm_uuid)
+{
+    guint count = 0;
+
+    for (guint i = 0; i < sim->hosts->len; i++) {
+        const SimVm *vm = gw_sim_find(sim->hosts->pdata[i], vm_uuid);
+        count += vm != NULL && gw_vm_is_running(vm->vm);
+    }
+    return count;
+}
+
+guint gw_sim_most_running(GwSim *sim, const char *vm_uuid)
+{
+    return GPOINTER_TO_UINT(g_hash_table_lookup(sim->most_running, vm_uuid));
+}
+
+guint gw_sim_definitions(GwSim *sim, const char *vm_uuid)
+{
+    guint count = 0;
+
+    for (guint i = 0; i < sim->hosts->len; i++) {
+        const SimVm *vm = gw_sim_find(sim->hosts->pdata[i], vm_uuid);
+        count += vm != NULL && vm->vm->persistent;
+    }
+    return count;
+}
+
+static void count_running(GwSim *sim, const char *uuid)
+{
+    guint now = gw_sim_running(sim, uuid);
+    if (now > gw_sim_most_running(sim, uuid))
+        g_hash_table_replace(sim->most_running, g_strdup(uuid), GUINT_TO_POINTER(now));
+}
+
+void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState state,
+                      const char *reason)
+{
+    static const char *const words[] = {
+        [GW_VM_RUNNING] = "resumed",
+        [GW_VM_PAUSED] = "suspended",
+        [GW_VM_OFF] = "stopped",
+    };
+    vm->vm->state = state;
+    g_free(vm->reason);
+    vm->reason = g_strdup(reason);
+    g_free(vm->vm->state_reason);
+    vm->vm->state_reason = g_strdup(reason);
+    count_running(sim, vm->vm->uuid);
+    gw_sim_lifecycle(sim, host, vm->vm->uuid, words[state], reason);
+}
+
+void gw_sim_end_process(GwSim *sim, SimHost *host, const char *uuid, const char *reason)
+{
+    SimVm *vm = gw_sim_find(host, uuid);
+
+    if (vm == NULL)
+        return;
+    vm->job = FALSE;
+    if (vm->vm->persistent) {
+        gw_sim_set_state(sim, host, vm, GW_VM_OFF, reason);
+        return;
+    }
+    g_hash_table_remove(host->vms, uuid);
+    gw_sim_lifecycle(sim, host, uuid, "stopped", reason);
+}
+
+SimVm *gw_sim_add_vm(SimHost *host, const GwVm *like)
+{
+    SimVm *vm = g_new0(SimVm, 1);
+    vm->vm = gw_vm_copy(like);
+    vm->reason = g_strdup(like->state_reason);
+    g_hash_table_replace(host->vms, g_strdup(like->uuid), vm);
+    return vm;
+}
+
+/* Loading ---------------------------------------------------------------------------------- */
+
+static gint64 number_of(json_t *object, const char *key, gint64 fallback)
+{
+    json_t *value = json_object_get(object, key);
+    return json_is_integer(value) ? json_integer_value(value) : fallback;
+}
+
+static gboolean load_vms(GwSim *sim, SimHost *host, json_t *vms, GError **error)
+{
+    for (gsize i = 0; i < json_array_size(vms); i++) {
+        g_autoptr(GwVm) vm = gw_record_from_json(&gw_vm_record, json_array_get(vms, i), error);
+        if (vm == NULL)
+            return FALSE;
+        gw_sim_add_vm(host, vm);
+        count_running(sim, vm->uuid);
+    }
+    return TRUE;
+}
+
+static gboolean load_host(GwSim *sim, json_t *json, GError **error)
+{
+    const char *uri = json_string_value(json_object_get(json, "uri"));
+    json_t *facts = json_object_get(json, "facts");
+    SimHost *host = g_new0(SimHost, 1);
+
+    host->uri = g_strdup(uri);
+    host->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, sim_vm_free);
+    host->markers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_ptr_array_add(sim->hosts, host);
+    if (uri == NULL || facts == NULL) {
+        gw_error_set(error, GW_ERR_INVALID, "See docs/simulator.md.",
+                     "a simulated host needs 'uri' and 'facts'");
+        return FALSE;
+    }
+    host->latency_us = number_of(json, "latency_ms", 1) * 1000;
+    host->down = json_is_true(json_object_get(json, "down"));
+    host->facts = gw_record_from_json(&gw_host_facts_record, facts, error);
+    return host->facts != NULL && load_vms(sim, host, json_object_get(json, "vms"), error);
+}
+
+gboolean gw_sim_fault(GwSim *sim, json_t *json, GError **error)
+{
+    const char *at = json_string_value(json_object_get(json, "at"));
+    const char *what = json_string_value(json_object_get(json, "do"));
+
+    if (at == NULL || what == NULL) {
+        gw_error_set(error, GW_ERR_INVALID, "See docs/simulator.md.",
+                     "a fault needs 'at' and 'do'");
+        return FALSE;
+    }
+    SimFault *fault = g_new0(SimFault, 1);
+    fault->at = g_strdup(at);
+    fault->what = g_strdup(what);
+    fault->ms = number_of(json, "ms", 1000);
+    g_ptr_array_add(sim->faults, fault);
+    return TRUE;
+}
+
+GwSim *gw_sim_new(GwClock *clock, json_t *fabric, GError **error)
+{
+    g_autoptr(GwSim) sim = g_new0(GwSim, 1);
+    json_t *hosts = json_object_get(fabric, "hosts");
+    json_t *faults = json_object_get(fabric, "faults");
+
+    g_mutex_init(&sim->lock);
+    g_cond_init(&sim->cond);
+    g_queue_init(&sim->due);
+    sim->clock = clock;
+    sim->hosts = g_ptr_array_new_with_free_func(sim_host_free);
+    sim->faults = g_ptr_array_new_with_free_func(sim_fault_free);
+    sim->moves = g_ptr_array_new_with_free_func(gw_sim_move_unref);
+    sim->most_running = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    sim->link_bps = number_of(fabric, "link_mibps", 1000) * MIB;
+    sim->dirty_bps = number_of(fabric, "dirty_mibps", 0) * MIB;
+    sim->confirm_us = number_of(fabric, "confirm_ms", 200) * 1000;
+    for (gsize i = 0; i < json_array_size(hosts); i++) {
+        if (!load_host(sim, json_array_get(hosts, i), error))
+            return NULL;
+    }
+    for (gsize i = 0; i < json_array_size(faults); i++) {
+        if (!gw_sim_fault(sim, json_array_get(faults, i), error))
+            return NULL;
+    }
+    return g_steal_pointer(&sim);
+}
+
+void gw_sim_free(GwSim *sim)
+{
+    if (sim == NULL)
+        return;
+    g_queue_clear_full(&sim->due, g_free);
+    g_clear_pointer(&sim->moves, g_ptr_array_unref);
+    g_clear_pointer(&sim->faults, g_ptr_array_unref);
+    g_clear_pointer(&sim->hosts, g_ptr_array_unref);
+    g_clear_pointer(&sim->most_running, g_hash_table_unref);
+    g_mutex_clear(&sim->lock);
+    g_cond_clear(&sim->cond);
+    g_free(sim);
+}
+
+static GwLook *look_of(const SimVm *vm)
+{
+    GwLook *look = g_new0(GwLook, 1);
+
+    look->present = vm != NULL;
+    if (vm != NULL) {
+        look->state = vm->vm->state;
+        look->reason = g_strdup(vm->reason);
+        look->persistent = vm->vm->persistent;
+        look->autostart = vm->vm->autostart;
+        look->job_active = vm->job;
+    }
+    return look;
+}
+
+GwLook *gw_sim_look(GwSim *sim, const char *uri, const char *vm_uuid)
+{
+    const SimHost *host = host_by_uri(sim, uri);
+    const SimVm *vm = host != NULL ? gw_sim_find(host, vm_uuid) : NULL;
+    return vm != NULL ? look_of(vm) : NULL;
+}
+
+/* Requests --------------------------------------------------------------------------------- */
+
+static void fail(GwReply *reply, GwErrorCode code, const char *message)
+{
+    gw_error_set(&reply->error, code, NULL, "%s", message);
+}
+
+static GwVm *vm_answer(const SimVm *vm)
+{
+    GwVm *copy = gw_vm_copy(vm->vm);
+    copy->job_active = vm->job;
+    copy->incoming = vm->job && g_strcmp0(vm->reason, "migration") == 0 &&
+                     vm->vm->state == GW_VM_PAUSED && !vm->vm->persistent;
+    return copy;
+}
+
+static void answer_vms(const SimHost *host, const char *uuid, GwReply *reply)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    reply->vms = gw_record_array(&gw_vm_record);
+    g_hash_table_iter_init(&iter, host->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const SimVm *vm = value;
+        if (uuid == NULL || strcmp(uuid, vm->vm->uuid) == 0)
+            g_ptr_array_add(reply->vms, vm_answer(vm));
+    }
+}
+
+static void do_define(SimHost *host, const GwRequest *request, GwReply *reply)
+{
+    SimVm *vm = gw_sim_find(host, request->vm_uuid);
+
+    if (vm == NULL) {
+        g_autoptr(GwVm) blank = gw_vm_new();
+        blank->uuid = g_strdup(request->vm_uuid);
+        blank->name = g_strdup(request->vm_uuid);
+        blank->state = GW_VM_OFF;
+        vm = gw_sim_add_vm(host, blank);
+    }
+    vm->vm->persistent = TRUE;
+    (void)reply;
+}
+
+static void do_undefine(SimHost *host, const GwRequest *request, GwReply *reply)
+{
+    SimVm *vm = gw_sim_find(host, request->vm_uuid);
+
+    if (vm != NULL && gw_vm_is_active(vm->vm))
+        fail(reply, GW_ERR_CONFLICT, "the VM is active");
+    else if (vm != NULL)
+        g_hash_table_remove(host->vms, request->vm_uuid);
+}
+
+static void set_running(GwSim *sim, SimHost *host, const GwRequest *request, GwVmState state,
+                        const char *reason, GwReply *reply)
+{
+    SimVm *vm = gw_sim_find(host, request->vm_uuid);
+
+    if (vm == NULL || !gw_vm_is_active(vm->vm))
+        fail(reply, GW_ERR_CONFLICT, "the VM has no process here");
+    else if (vm->vm->state != (int)state)
+        gw_sim_set_state(sim, host, vm, state, reason);
+}
+
+static char *marker_key(const SimHost *host, const GwRequest *request)
+{
+    const GwPool *pool = gw_record_find(&gw_pool_record, host->facts->pools, "name", request->text);
+    /* Pools with one source are one storage. */
+    return g_strdup_printf("%s/%s", pool != NULL && pool->source != NULL ? pool->source : host->uri,
+                           request->text2);
+}
+
+static void do_marker(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply)
+{
+    g_autofree char *key = marker_key(host, request);
+    SimHost *keeper = sim->hosts->pdata[0]; /* one table for the whole fabric */
+
+    if (request->op == GW_OP_MARKER_WRITE)
+        g_hash_table_replace(keeper->markers, g_steal_pointer(&key),
+                             g_strdup_printf("%" G_GINT64_FORMAT, request->number));
+    else if (request->op == GW_OP_MARKER_REMOVE)
+        g_hash_table_remove(keeper->markers, key);
+    else {
+        g_autofree char *wanted = g_strdup_printf("%" G_GINT64_FORMAT, request->number);
+        reply->verdict = g_strcmp0(g_hash_table_lookup(keeper->markers, key), wanted) == 0;
+    }
+}
+
+static void do_lock(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply)
+{
+    g_autofree char *marker = marker_key(host, request);
+    g_autofree char *key = g_strconcat("lock:", marker, NULL);
+    SimHost *keeper = sim->hosts->pdata[0];
+    const char *holder = g_hash_table_lookup(keeper->markers, key);
+
+    if (request->op == GW_OP_LOCK_DROP) {
+        if (g_strcmp0(holder, host->uri) == 0)
+            g_hash_table_remove(keeper->markers, key);
+        return;
+    }
+    reply->verdict = holder == NULL || strcmp(holder, host->uri) == 0;
+    if (reply->verdict)
+        g_hash_table_replace(keeper->markers, g_steal_pointer(&key), g_strdup(host->uri));
+}
+
+static void do_progress(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply)
+{
+    const SimMove *move = gw_sim_move_of(sim, host, request->vm_uuid);
+    reply->progress = move != NULL ? gw_sim_progress(sim, move) : NULL;
+}
+
+static void do_stats(SimHost *host, const GwRequest *request, GwReply *reply)
+{
+    if (gw_sim_find(host, request->vm_uuid) == NULL) {
+        fail(reply, GW_ERR_NOT_FOUND, "no such VM");
+        return;
+    }
+    reply->result = gw_move_result_new();
+    reply->result->downtime_libvirt_ms = -1;
+}
+
+static void do_start(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply)
+{
+    SimVm *vm = gw_sim_find(host, request->vm_uuid);
+
+    if (vm == NULL)
+        fail(reply, GW_ERR_NOT_FOUND, "no such VM");
+    else if (!gw_vm_is_active(vm->vm))
+        gw_sim_set_state(sim, host, vm, GW_VM_RUNNING, "booted");
+}
+
+static void do_autostart(SimHost *host, const GwRequest *request)
+{
+    SimVm *vm = gw_sim_find(host, request->vm_uuid);
+    if (vm != NULL)
+        vm->vm->autostart = request->number != 0;
+}
+
+static void do_abort(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply)
+{
+    SimMove *move = gw_sim_move_of(sim, host, request->vm_uuid);
+
+    if (move == NULL)
+        fail(reply, GW_ERR_CONFLICT, "no job is active");
+    else
+        gw_sim_abort(sim, move);
+}
+
+static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply)
+{
+    switch (request->op) {
+    case GW_OP_CONNECT:
+    case GW_OP_FACTS:
+        reply->facts = gw_host_facts_copy(host->facts);
+        break;
+    case GW_OP_LIST_VMS:
+        answer_vms(host, NULL, reply);
+        break;
+    case GW_OP_GET_VM:
+        answer_vms(host, request->vm_uuid, reply);
+        break;
+    case GW_OP_GET_XML:
+        if (gw_sim_find(host, request->vm_uuid) == NULL)
+            fail(reply, GW_ERR_NOT_FOUND, "no such VM");
+        reply->text = g_strdup("<domain/>");
+        break;
+    case GW_OP_LOOK:
+        reply->look = look_of(gw_sim_find(host, request->vm_uuid));
+        break;
+    case GW_OP_CPU_COMPARE:
+        reply->verdict = TRUE;
+        break;
+    case GW_OP_PROGRESS:
+        do_progress(sim, host, request, reply);
+        break;
+    case GW_OP_STATS:
+        do_stats(host, request, reply);
+        break;
+    case GW_OP_ABORT:
+        do_abort(sim, host, request, reply);
+        break;
+    case GW_OP_RESUME:
+        set_running(sim, host, request, GW_VM_RUNNING, "unpaused", reply);
+        break;
+    case GW_OP_PAUSE:
+        set_running(sim, host, request, GW_VM_PAUSED, "user", reply);
+        break;
+    case GW_OP_DESTROY:
+        gw_sim_end_process(sim, host, request->vm_uuid, "destroyed");
+        break;
+    case GW_OP_UNDEFINE:
+        do_undefine(host, request, reply);
+        break;
+    case GW_OP_DEFINE:
+        do_define(host, request, reply);
+        break;
+    case GW_OP_AUTOSTART:
+        do_autostart(host, request);
+        break;
+    case GW_OP_START:
+        do_start(sim, host, request, reply);
+        break;
+    case GW_OP_MARKER_WRITE:
+    case GW_OP_MARKER_READ:
+    case GW_OP_MARKER_REMOVE:
+        do_marker(sim, host, request, reply);
+        break;
+    case GW_OP_LOCK_HOLD:
+    case GW_OP_LOCK_DROP:
+        do_lock(sim, host, request, reply);
+        break;
+    case GW_OP_DISCONNECT:
+    case GW_OP_MIGRATE:
+    case GW_OP_SET_BANDWIDTH:
+    case GW_OP_SET_DOWNTIME:
+    case GW_OP_COUNT:
+        break;
+    case GW_OP_POST_COPY:
+        fail(reply, GW_ERR_UNSUPPORTED, "the simulator has no post-copy");
+        break;
+    }
+}
+
+static void serve(GwSim *sim, gpointer data)
+{
+    g_autoptr(GwRequest) request = data;
+    g_autoptr(GwReply) reply = gw_reply_new(request->id);
+    gboolean connecting = request->op == GW_OP_CONNECT;
+    SimHost *host =
+        connecting ? host_by_uri(sim, request->text) : gw_sim_host_by_id(sim, request->host_id);
+
+    if (request->op == GW_OP_DISCONNECT) {
+        if (host != NULL)
+            g_clear_pointer(&host->id, g_free);
+    } else if (host == NULL || host->down) {
+        fail(reply, GW_ERR_UNREACHABLE, host == NULL ? "no such simulated host" : "host is down");
+    } else if (request->op == GW_OP_MIGRATE) {
+        gw_sim_begin_move(sim, host, request);
+        return; /* it answers when it is over */
+    } else {
+        if (connecting) {
+            g_free(host->id);
+            host->id = g_strdup(request->host_id);
+        }
+        perform(sim, host, request, reply);
+    }
+    gw_sim_reply(sim, g_steal_pointer(&reply));
+}
+
+/* The driver ------------------------------------------------------------------------------- */
+
+static void submit(GwHyper *hyper, GwRequest *request)
+{
+    GwSim *sim = ((SimDriver *)hyper)->sim;
+
+    g_mutex_lock(&sim->lock);
+    const SimHost *host = gw_sim_host_by_id(sim, request->host_id);
+    gw_sim_later(sim, host != NULL ? host->latency_us : 1000, serve, request);
+    g_mutex_unlock(&sim->lock);
+}
+
+static gint64 next_us(GwHyper *hyper)
+{
+    GwSim *sim = ((SimDriver *)hyper)->sim;
+
+    g_mutex_lock(&sim->lock);
+    const SimDue *first = g_queue_peek_head(&sim->due);
+    gint64 at = first != NULL ? first->at_us : 0;
+    g_mutex_unlock(&sim->lock);
+    return at;
+}
+
+static void run(GwHyper *hyper, gint64 now_us)
+{
+    GwSim *sim = ((SimDriver *)hyper)->sim;
+
+    g_mutex_lock(&sim->lock);
+    run_due(sim, now_us);
+    g_mutex_unlock(&sim->lock);
+}
+
+static gpointer real_time(gpointer data)
+{
+    SimDriver *driver = data;
+    GwSim *sim = driver->sim;
+
+    g_mutex_lock(&sim->lock);
+    while (!driver->closing) {
+        run_due(sim, gw_clock_now_us(sim->clock));
+        const SimDue *first = g_queue_peek_head(&sim->due);
+        gint64 until = first != NULL ? first->at_us : gw_clock_now_us(sim->clock) + G_USEC_PER_SEC;
+        g_cond_wait_until(&sim->cond, &sim->lock, until);
+    }
+    g_mutex_unlock(&sim->lock);
+    return NULL;
+}
+
+/* What the driver's owner had asked and not got goes with it. */
+static void drop_requests(GwSim *sim)
+{
+    for (GList *link = sim->due.head, *next; link != NULL; link = next) {
+        SimDue *due = link->data;
+        next = link->next;
+        if (due->fn == serve) {
+            gw_request_free(due->data);
+            g_free(due);
+            g_queue_delete_link(&sim->due, link);
+        }
+    }
+}
+
+static void close_driver(GwHyper *hyper)
+{
+    SimDriver *driver = (SimDriver *)hyper;
+    GwSim *sim = driver->sim;
+
+    g_mutex_lock(&sim->lock);
+    driver->closing = TRUE;
+    g_cond_signal(&sim->cond);
+    g_mutex_unlock(&sim->lock);
+    if (driver->thread != NULL)
+        g_thread_join(driver->thread);
+    sim->driver = NULL;
+    drop_requests(sim);
+    gw_sim_client_lost(sim);
+    if (driver->owns_sim)
+        gw_sim_free(sim);
+    g_free(driver);
+}
+
+static const GwHyperDriver sim_driver = { "sim", submit, close_driver, next_us, run };
+
+GwHyper *gw_sim_attach(GwSim *sim, GwHyperSink sink)
+{
+    SimDriver *driver = g_new0(SimDriver, 1);
+
+    driver->hyper.driver = &sim_driver;
+    driver->hyper.sink = sink;
+    driver->sim = sim;
+    sim->driver = driver;
+    if (!gw_clock_is_virtual(sim->clock))
+        driver->thread = g_thread_new("sim", real_time, driver);
+    return &driver->hyper;
+}
+
+GwHyper *gw_sim_open(GwHyperSink sink, GwClock *clock, json_t *fabric, GError **error)
+{
+    GwSim *sim = gw_sim_new(clock, fabric, error);
+    if (sim == NULL)
+        return NULL;
+    GwHyper *hyper = gw_sim_attach(sim, sink);
+    ((SimDriver *)hyper)->owns_sim = TRUE;
+    return hyper;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "hyper/hyper.h"
+
+/* A simulated fabric: hosts and VMs from JSON, moves with times that follow from memory, link and
+ * dirty rate, and faults that strike at named moments (docs/simulator.md). Deterministic under a
+ * virtual clock. The world outlives its drivers, as real hosts outlive a controller: closing a
+ * driver is what a controller's death is to libvirt. */
+typedef struct GwSim GwSim;
+
+GwSim *gw_sim_new(GwClock *clock, json_t *fabric, GError **error);
+void gw_sim_free(GwSim *sim);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwSim, gw_sim_free)
+
+/* A driver over @sim; one at a time. It belongs to who opened it, @sim does not. */
+GwHyper *gw_sim_attach(GwSim *sim, GwHyperSink sink);
+
+/* What a witness outside sees, whatever the hosts answer. Host by URI. */
+/* How many unpaused processes of the VM there are in the whole fabric. */
+guint gw_sim_running(GwSim *sim, const char *vm_uuid);
+/* The most there ever were at once. */
+guint gw_sim_most_running(GwSim *sim, const char *vm_uuid);
+/* How many hosts hold a persistent definition. */
+guint gw_sim_definitions(GwSim *sim, const char *vm_uuid);
+/* NULL: the host has no such VM. Owned by the caller. */
+GwLook *gw_sim_look(GwSim *sim, const char *uri, const char *vm_uuid);
+/* Adds a fault, as an element of "faults" of the fabric's JSON. */
+gboolean gw_sim_fault(GwSim *sim, json_t *fault, GError **error);

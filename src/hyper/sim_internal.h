@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "hyper/sim.h"
+
+/* sim.c: the world, its hosts and simple requests. sim_move.c: moves and faults. All under
+ * sim->lock. */
+
+typedef struct {
+    GwVm *vm;
+    char *reason;
+    gboolean job;
+} SimVm;
+
+typedef struct {
+    char *uri;
+    GwHostFacts *facts;
+    GHashTable *vms;     /* uuid -> SimVm */
+    GHashTable *markers; /* pool/name -> number, as text */
+    gboolean down;
+    gint64 latency_us;
+    char *id; /* the engine's, since CONNECT */
+} SimHost;
+
+typedef enum {
+    SIM_SETUP,
+    SIM_COPY,
+    SIM_SWITCHOVER, /* the source pauses, the rest is sent */
+    SIM_FINISH,     /* the destination has it all */
+    SIM_CONFIRM,    /* the source ends its process */
+    SIM_OVER,
+} SimPhase;
+
+typedef struct {
+    guint64 request_id;
+    SimHost *source, *destination;
+    char *vm_uuid;
+    GwMigrate *how;
+    SimPhase phase;
+    gint64 began_us;
+    gint64 paused_us;
+    gint64 remaining_bytes, sent_bytes;
+    gint64 iteration;
+    gboolean orphan; /* its client is gone */
+    gboolean aborted;
+    gboolean over;
+    guint refs;
+} SimMove;
+
+typedef struct {
+    char *at;   /* phase word */
+    char *what; /* what strikes */
+    gint64 ms;  /* for how long, where that has a meaning */
+} SimFault;
+
+typedef void (*SimFn)(GwSim *sim, gpointer data);
+
+struct GwSim {
+    GMutex lock;
+    GCond cond;
+    GwClock *clock;
+    GPtrArray *hosts; /* SimHost */
+    GQueue due;       /* SimDue, by time, then by order of scheduling */
+    guint64 order;
+    gint64 link_bps;
+    gint64 dirty_bps;
+    gint64 confirm_us;
+    GPtrArray *faults;        /* SimFault */
+    GPtrArray *moves;         /* SimMove */
+    GHashTable *most_running; /* uuid -> guint */
+    struct SimDriver *driver;
+};
+
+typedef struct SimDriver {
+    GwHyper hyper;
+    GwSim *sim;
+    gboolean owns_sim;
+    GThread *thread; /* under a system clock */
+    gboolean closing;
+} SimDriver;
+
+void gw_sim_later(GwSim *sim, gint64 span_us, SimFn fn, gpointer data);
+void gw_sim_reply(GwSim *sim, GwReply *reply);
+void gw_sim_event(GwSim *sim, GwHyperEvent *event);
+void gw_sim_lifecycle(GwSim *sim, const SimHost *host, const char *uuid, const char *what,
+                      const char *detail);
+SimVm *gw_sim_find(const SimHost *host, const char *uuid);
+SimHost *gw_sim_host_by_id(GwSim *sim, const char *id);
+void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState state,
+                      const char *reason);
+/* The process ends: off where it is defined, gone where it is not. */
+void gw_sim_end_process(GwSim *sim, SimHost *host, const char *uuid, const char *reason);
+SimVm *gw_sim_add_vm(SimHost *host, const GwVm *like);
+
+void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request);
+SimMove *gw_sim_move_of(GwSim *sim, const SimHost *source, const char *uuid);
+void gw_sim_abort(GwSim *sim, SimMove *move);
+void gw_sim_client_lost(GwSim *sim);
+GwProgress *gw_sim_progress(GwSim *sim, const SimMove *move);
+void gw_sim_move_unref(gpointer move);

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "base/error.h"
+#include "hyper/sim_internal.h"
+
+/* A move as libvirt does it, in five phases, and what is left when something dies in one of them:
+ * the failure catalogue of RECOVERY.md, row by row. */
+
+#define SETUP_US 20000
+#define DOWNTIME_US 300000
+#define FINISH_US 5000
+
+static const char *const phase_words[] = { "setup",  "copy",    "switchover",
+                                           "finish", "confirm", "over" };
+
+void gw_sim_move_unref(gpointer data)
+{
+    SimMove *move = data;
+    if (--move->refs > 0)
+        return;
+    g_free(move->vm_uuid);
+    gw_migrate_free(move->how);
+    g_free(move);
+}
+
+SimMove *gw_sim_move_of(GwSim *sim, const SimHost *source, const char *uuid)
+{
+    for (guint i = 0; i < sim->moves->len; i++) {
+        SimMove *move = sim->moves->pdata[i];
+        if (!move->over && move->source == source && strcmp(move->vm_uuid, uuid) == 0)
+            return move;
+    }
+    return NULL;
+}
+
+/* Ends ------------------------------------------------------------------------------------- */
+
+static void answer(GwSim *sim, SimMove *move, const char *failure)
+{
+    move->over = TRUE;
+    if (move->orphan)
+        return;
+    GwReply *reply = gw_reply_new(move->request_id);
+    if (failure != NULL)
+        gw_error_set(&reply->error, GW_ERR_OPERATION, NULL, "%s", failure);
+    gw_sim_reply(sim, reply);
+}
+
+static void drop_destination(GwSim *sim, SimMove *move)
+{
+    SimVm *vm = gw_sim_find(move->destination, move->vm_uuid);
+
+    if (vm == NULL)
+        return;
+    vm->vm->persistent = FALSE;
+    gw_sim_end_process(sim, move->destination, move->vm_uuid, "failed");
+}
+
+static void source_job_over(SimMove *move)
+{
+    SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
+    if (vm != NULL)
+        vm->job = FALSE;
+}
+
+static void source_goes_on(GwSim *sim, SimMove *move)
+{
+    SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
+
+    if (vm == NULL)
+        return;
+    vm->job = FALSE;
+    if (vm->vm->state == GW_VM_PAUSED)
+        gw_sim_set_state(sim, move->source, vm, GW_VM_RUNNING, "migration-canceled");
+}
+
+static void roll_back(GwSim *sim, SimMove *move, const char *failure)
+{
+    drop_destination(sim, move);
+    source_goes_on(sim, move);
+    answer(sim, move, failure);
+}
+
+/* Faults ----------------------------------------------------------------------------------- */
+
+static void host_back(GwSim *sim, gpointer data)
+{
+    SimHost *host = data;
+    host->down = FALSE;
+    (void)sim;
+}
+
+static void host_down(GwSim *sim, SimHost *host, gint64 ms)
+{
+    if (host->id != NULL) {
+        GwHyperEvent *event = gw_hyper_event_new(GW_EVENT_HOST_LOST, host->id, NULL);
+        event->text = g_strdup("connection lost");
+        gw_sim_event(sim, event);
+    }
+    host->down = TRUE;
+    gw_sim_later(sim, ms * 1000, host_back, host);
+}
+
+static void fault_fail(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    (void)fault;
+    roll_back(sim, move, "simulated failure");
+}
+
+static void fault_kill_source(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    (void)fault;
+    if (move->phase <= SIM_FINISH)
+        drop_destination(sim, move);
+    gw_sim_end_process(sim, move->source, move->vm_uuid, "crashed");
+    answer(sim, move, "the source process died");
+}
+
+static void fault_kill_destination(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    (void)fault;
+    roll_back(sim, move, "the destination process died");
+}
+
+/* libvirtd of the source: before the switchover its restart cancels the job; at its end the VM is
+ * left paused. */
+static void fault_source_down(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    if (move->phase <= SIM_COPY)
+        source_goes_on(sim, move);
+    else
+        source_job_over(move);
+    if (move->phase <= SIM_SWITCHOVER)
+        drop_destination(sim, move);
+    answer(sim, move, "connection to the source lost");
+    host_down(sim, move->source, fault->ms);
+}
+
+static void fault_destination_down(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    host_down(sim, move->destination, fault->ms);
+    roll_back(sim, move, "connection to the destination lost");
+}
+
+static void late_resume(GwSim *sim, gpointer data)
+{
+    SimMove *move = data;
+    source_goes_on(sim, move);
+    answer(sim, move, "no answer from the destination");
+    gw_sim_move_unref(move);
+}
+
+/* The destination finishes, its reply is lost, and the source goes on 30 s later: libvirt's own way
+ * of running a VM twice. */
+static void fault_lose_finish(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    SimVm *vm = gw_sim_find(move->destination, move->vm_uuid);
+
+    vm->job = FALSE;
+    vm->vm->persistent = move->how->persist;
+    gw_sim_set_state(sim, move->destination, vm, move->how->paused ? GW_VM_PAUSED : GW_VM_RUNNING,
+                     move->how->paused ? "user" : "migrated");
+    host_down(sim, move->destination, fault->ms);
+    move->refs++;
+    gw_sim_later(sim, 30 * G_USEC_PER_SEC, late_resume, move);
+}
+
+/* The reply to the controller is lost although all went well. */
+static void fault_lose_reply(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    (void)fault;
+    SimVm *vm = gw_sim_find(move->destination, move->vm_uuid);
+    if (vm->job) {
+        vm->job = FALSE;
+        vm->vm->persistent = move->how->persist;
+        gw_sim_set_state(sim, move->destination, vm,
+                         move->how->paused ? GW_VM_PAUSED : GW_VM_RUNNING,
+                         move->how->paused ? "user" : "migrated");
+    }
+    gw_sim_end_process(sim, move->source, move->vm_uuid, "migrated");
+    answer(sim, move, "connection lost");
+}
+
+static const struct {
+    const char *what;
+    void (*strike)(GwSim *sim, SimMove *move, const SimFault *fault);
+} strikes[] = {
+    { "fail", fault_fail },
+    { "kill-source", fault_kill_source },
+    { "kill-destination", fault_kill_destination },
+    { "source-down", fault_source_down },
+    { "destination-down", fault_destination_down },
+    { "lose-finish", fault_lose_finish },
+    { "lose-reply", fault_lose_reply },
+};
+
+/* TRUE: the move ended, or goes its own way from here. Each fault strikes once. */
+static gboolean struck(GwSim *sim, SimMove *move)
+{
+    for (guint i = 0; i < sim->faults->len; i++) {
+        SimFault *fault = sim->faults->pdata[i];
+        if (strcmp(fault->at, phase_words[move->phase]) != 0)
+            continue;
+        for (guint k = 0; k < G_N_ELEMENTS(strikes); k++) {
+            if (strcmp(strikes[k].what, fault->what) == 0) {
+                strikes[k].strike(sim, move, fault);
+                g_ptr_array_remove_index(sim->faults, i);
+                return TRUE;
+            }
+        }
+    }
+    return FALSE;
+}
+
+/* Phases ----------------------------------------------------------------------------------- */
+
+static void advance(GwSim *sim, gpointer data);
+
+static void next_phase(GwSim *sim, SimMove *move, SimPhase phase, gint64 span_us)
+{
+    move->phase = phase;
+    move->refs++;
+    gw_sim_later(sim, span_us, advance, move);
+}
+
+static gint64 send_us(const GwSim *sim, const SimMove *move)
+{
+    gint64 limit = move->how->bandwidth_mibps * 1024 * 1024;
+    gint64 bps = limit > 0 ? MIN(limit, sim->link_bps) : sim->link_bps;
+    return move->remaining_bytes * G_USEC_PER_SEC / bps;
+}
+
+static void copy_round(GwSim *sim, SimMove *move)
+{
+    gint64 span = send_us(sim, move);
+    gint64 limit = move->how->max_downtime_ms > 0 ? move->how->max_downtime_ms * 1000 : DOWNTIME_US;
+
+    if (span <= limit && move->iteration > 0) {
+        next_phase(sim, move, SIM_SWITCHOVER, 0);
+        return;
+    }
+    move->iteration++;
+    move->sent_bytes += move->remaining_bytes;
+    SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
+    gint64 memory = vm->vm->memory_kib * 1024;
+    move->remaining_bytes = MIN(memory, (gint64)((double)span * sim->dirty_bps / G_USEC_PER_SEC));
+    next_phase(sim, move, SIM_COPY, MAX(span, 1000));
+}
+
+static void switch_over(GwSim *sim, SimMove *move)
+{
+    SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
+    gw_sim_set_state(sim, move->source, vm, GW_VM_PAUSED, "migration");
+    next_phase(sim, move, SIM_FINISH, send_us(sim, move) + FINISH_US);
+}
+
+static void finish_move(GwSim *sim, SimMove *move)
+{
+    SimVm *vm = gw_sim_find(move->destination, move->vm_uuid);
+
+    vm->job = FALSE;
+    vm->vm->persistent = move->how->persist;
+    gw_sim_set_state(sim, move->destination, vm, move->how->paused ? GW_VM_PAUSED : GW_VM_RUNNING,
+                     move->how->paused ? "user" : "migrated");
+    next_phase(sim, move, SIM_CONFIRM, sim->confirm_us);
+}
+
+static void advance(GwSim *sim, gpointer data)
+{
+    SimMove *move = data;
+
+    if (!move->over && !struck(sim, move)) {
+        if (move->aborted && move->phase <= SIM_SWITCHOVER)
+            roll_back(sim, move, "operation aborted: migration job: canceled by client");
+        else if (move->phase <= SIM_COPY)
+            copy_round(sim, move);
+        else if (move->phase == SIM_SWITCHOVER)
+            switch_over(sim, move);
+        else if (move->phase == SIM_FINISH)
+            finish_move(sim, move);
+        else {
+            gw_sim_end_process(sim, move->source, move->vm_uuid, "migrated");
+            answer(sim, move, NULL);
+        }
+    }
+    gw_sim_move_unref(move);
+}
+
+void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
+{
+    SimVm *vm = gw_sim_find(source, request->vm_uuid);
+    SimHost *destination = gw_sim_host_by_id(sim, request->migrate->destination_host_id);
+    gboolean possible = vm != NULL && gw_vm_is_running(vm->vm) && !vm->job && destination != NULL &&
+                        !destination->down;
+
+    SimMove *move = g_new0(SimMove, 1);
+    move->refs = 1;
+    move->request_id = request->id;
+    move->source = source;
+    move->destination = destination;
+    move->vm_uuid = g_strdup(request->vm_uuid);
+    move->how = gw_migrate_copy(request->migrate);
+    move->began_us = gw_clock_now_us(sim->clock);
+    g_ptr_array_add(sim->moves, move);
+    if (!possible) {
+        answer(sim, move, "the VM cannot be moved: not running here, or the destination is away");
+        return;
+    }
+    vm->job = TRUE;
+    move->remaining_bytes = vm->vm->memory_kib * 1024;
+    SimVm *incoming = gw_sim_add_vm(destination, vm->vm);
+    incoming->vm->persistent = FALSE;
+    incoming->vm->autostart = FALSE;
+    incoming->vm->state = GW_VM_PAUSED;
+    incoming->job = TRUE;
+    g_free(incoming->reason);
+    incoming->reason = g_strdup("migration");
+    next_phase(sim, move, SIM_SETUP, SETUP_US);
+}
+
+void gw_sim_abort(GwSim *sim, SimMove *move)
+{
+    if (move->phase > SIM_COPY)
+        return; /* too late: libvirt says yes and finishes */
+    move->aborted = TRUE;
+    next_phase(sim, move, move->phase, 1000);
+}
+
+/* The client's end: nothing to a peer-to-peer move; a direct one is left in the phase it was in. */
+static void orphan(GwSim *sim, SimMove *move)
+{
+    move->orphan = TRUE;
+    if (move->how->peer_to_peer)
+        return;
+    switch (move->phase) {
+    case SIM_SETUP:
+    case SIM_COPY:
+        roll_back(sim, move, NULL);
+        break;
+    case SIM_SWITCHOVER:
+    case SIM_FINISH:
+        drop_destination(sim, move);
+        source_job_over(move);
+        move->over = TRUE;
+        break;
+    case SIM_CONFIRM:
+    case SIM_OVER:
+        source_job_over(move);
+        move->over = TRUE;
+        break;
+    }
+}
+
+void gw_sim_client_lost(GwSim *sim)
+{
+    for (guint i = 0; i < sim->moves->len; i++) {
+        SimMove *move = sim->moves->pdata[i];
+        if (!move->over)
+            orphan(sim, move);
+    }
+    for (guint i = 0; i < sim->hosts->len; i++)
+        g_clear_pointer(&((SimHost *)sim->hosts->pdata[i])->id, g_free);
+}
+
+GwProgress *gw_sim_progress(GwSim *sim, const SimMove *move)
+{
+    GwProgress *progress = gw_progress_new();
+
+    progress->phase = g_strdup(move->phase >= SIM_SWITCHOVER ? "switchover" : "memory");
+    progress->iteration = move->iteration;
+    progress->processed_bytes = move->sent_bytes;
+    progress->remaining_bytes = move->remaining_bytes;
+    progress->total_bytes = move->sent_bytes + move->remaining_bytes;
+    progress->bandwidth_bps = sim->link_bps;
+    progress->dirty_rate_bps = sim->dirty_bps;
+    progress->elapsed_ms = (gw_clock_now_us(sim->clock) - move->began_us) / 1000;
+    progress->converging = sim->dirty_bps < sim->link_bps || move->iteration < 2;
+    progress->eta_ms = progress->converging ? send_us(sim, move) / 1000 : -1;
+    return progress;
+}

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
+#include "job/move_internal.h"
+
+#define MS(n) ((gint64)(n)*1000)
+#define SECONDS(n) ((gint64)(n)*G_USEC_PER_SEC)
+#define POLL_US MS(500)           /* statistics: libvirt has no event for them */
+#define ABORT_AGAIN_US SECONDS(2) /* an abort that did not abort is asked for again */
+
+typedef enum {
+    NOTHING,
+    CHECK,
+    PREPARE,
+    MIGRATE,
+    PROGRESS,
+    ASK_PROGRESS,
+    ABORT,
+    ABORT_TOO_LONG,
+    ABORT_STALLED,
+    APPLY_CHANGE,
+    SWITCH_POST_COPY,
+    LOOK,
+    LOOK_FAILED, /* the event's error becomes the job's, then look */
+    LOOK_CANCELLED,
+    STEP_TAKEN,  /* look again: at once, or later where the step is being repeated */
+    DECIDE,      /* what gw_reconcile says */
+    KEEP_SOURCE, /* a person said so */
+    KEEP_DESTINATION,
+    NOTE_CANCEL, /* too late to abort, early enough to prefer the source */
+    FAIL,
+    CANCEL,
+} Action;
+
+#define ROW(s, e, n, a, w)                                                                         \
+    {                                                                                              \
+        GW_JOB_##s, GW_MOVE_##e, GW_JOB_##n, a, w                                                  \
+    }
+
+static const GwMoveRow rows[] = {
+    ROW(QUEUED, SLOTS, CHECKING, CHECK, "slots are free at both ends"),
+    ROW(QUEUED, CANCEL, CANCELLED, CANCEL, "nothing had begun"),
+    ROW(QUEUED, RESTART, QUEUED, NOTHING, "nothing had begun"),
+
+    ROW(CHECKING, CHECKED, PREPARING, PREPARE, "nothing forbids the move on fresh facts"),
+    ROW(CHECKING, REFUSED, FAILED, FAIL, "preflight refused it"),
+    ROW(CHECKING, CANCEL, CANCELLED, CANCEL, "nothing had begun"),
+    ROW(CHECKING, RESTART, QUEUED, NOTHING, "nothing had begun"),
+
+    ROW(PREPARING, PREPARED, COPYING, MIGRATE, "what recovery needs is saved"),
+    ROW(PREPARING, NOT_PREPARED, SETTLING, LOOK_FAILED, "preparing failed"),
+    ROW(PREPARING, CANCEL, SETTLING, LOOK_CANCELLED, "cancelled before the copy began"),
+    ROW(PREPARING, RESTART, SETTLING, LOOK, "the controller restarted: ask the hosts"),
+
+    ROW(COPYING, PROGRESS, COPYING, PROGRESS, "statistics"),
+    ROW(COPYING, TIMER, COPYING, ASK_PROGRESS, "time to ask for statistics"),
+    ROW(COPYING, NO_JOB, SETTLING, LOOK, "no migration is under way any more: ask the hosts"),
+    ROW(COPYING, RETURNED, SETTLING, LOOK_FAILED, "libvirt returned: ask the hosts what is true"),
+    ROW(COPYING, CANCEL, COPYING, ABORT, "asked to cancel"),
+    ROW(COPYING, TOO_LONG, COPYING, ABORT_TOO_LONG, "completion time-out"),
+    ROW(COPYING, STALLED, COPYING, ABORT_STALLED, "progress time-out"),
+    ROW(COPYING, CHANGE, COPYING, APPLY_CHANGE, "new limits"),
+    ROW(COPYING, POST_COPY, COPYING, SWITCH_POST_COPY, "asked to switch to post-copy"),
+    ROW(COPYING, RESTART, SETTLING, LOOK, "the controller restarted: ask the hosts"),
+
+    ROW(SETTLING, LOOKED, SETTLING, DECIDE, "the hosts' words decide"),
+    ROW(SETTLING, ACTED, SETTLING, STEP_TAKEN, "a step was taken: ask again"),
+    ROW(SETTLING, TIMER, SETTLING, LOOK, "ask again"),
+    ROW(SETTLING, HOST_BACK, SETTLING, LOOK, "a host answers again"),
+    ROW(SETTLING, CANCEL, SETTLING, NOTE_CANCEL, "asked to cancel"),
+    ROW(SETTLING, RESTART, SETTLING, LOOK, "the controller restarted: ask the hosts"),
+
+    ROW(COMMITTING, ACTED, SETTLING, STEP_TAKEN, "resumed: see whether it runs"),
+    ROW(COMMITTING, TIMER, SETTLING, LOOK, "ask again"),
+    ROW(COMMITTING, HOST_BACK, SETTLING, LOOK, "a host answers again"),
+    ROW(COMMITTING, RESTART, SETTLING, LOOK, "the controller restarted: ask the hosts"),
+
+    ROW(CLEANING, LOOKED, CLEANING, DECIDE, "the hosts' words decide"),
+    ROW(CLEANING, ACTED, CLEANING, STEP_TAKEN, "a step was taken: ask again"),
+    ROW(CLEANING, TIMER, CLEANING, LOOK, "ask again"),
+    ROW(CLEANING, HOST_BACK, CLEANING, LOOK, "a host answers again"),
+    ROW(CLEANING, RESTART, SETTLING, LOOK, "the controller restarted: ask the hosts"),
+
+    ROW(HELD, KEEP_SOURCE, SETTLING, KEEP_SOURCE, "a person keeps the source"),
+    ROW(HELD, KEEP_DESTINATION, SETTLING, KEEP_DESTINATION, "a person keeps the destination"),
+    ROW(HELD, RESTART, HELD, NOTHING, "still waits for a person's answer"),
+};
+
+const GwMoveRow *gw_move_rows(guint *count)
+{
+    *count = G_N_ELEMENTS(rows);
+    return rows;
+}
+
+GwMove *gw_move_new(GwJob *job, gint64 now_us)
+{
+    GwMove *move = g_new0(GwMove, 1);
+    move->job = job;
+    move->created_us = now_us;
+    move->least_remaining_bytes = G_MAXINT64;
+    return move;
+}
+
+void gw_move_free(GwMove *move)
+{
+    if (move == NULL)
+        return;
+    gw_job_free(move->job);
+    g_free(move);
+}
+
+/* Small doings ---------------------------------------------------------------------------- */
+
+static char *rfc3339(gint64 wall_us)
+{
+    g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(wall_us / G_USEC_PER_SEC);
+    g_autofree char *text = g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S");
+    return g_strdup_printf("%s.%03dZ", text, (int)(wall_us % G_USEC_PER_SEC / 1000));
+}
+
+void gw_move_add_effect(GwMoveOutcome *outcome, GwMoveDo effect)
+{
+    g_assert(outcome->count < GW_MOVE_EFFECTS_MAX);
+    outcome->effects[outcome->count++] = effect;
+}
+
+void gw_move_replace_string(char **slot, const char *text)
+{
+    g_free(*slot);
+    *slot = g_strdup(text);
+}
+
+void gw_move_set_error(GwJob *job, const char *code, const char *message, const char *remedy)
+{
+    gw_job_error_free(job->error);
+    job->error = gw_job_error_new();
+    job->error->code = g_strdup(code);
+    job->error->message = g_strdup(message);
+    job->error->remedy = g_strdup(remedy);
+}
+
+static void take_error(GwJob *job, const GError *error)
+{
+    if (error == NULL)
+        return;
+    GwErrorCode code = error->domain == GW_ERROR ? (GwErrorCode)error->code : GW_ERR_INTERNAL;
+    gw_move_set_error(job, gw_error_code_word(code), error->message, gw_error_remedy(error));
+}
+
+/* The one setter of a move's state: it writes the history and asks for the journal. */
+void gw_move_enter(GwMove *move, GwJobState next, const GwMoveEvent *event, const char *why,
+                   GwMoveOutcome *outcome)
+{
+    GwJob *job = move->job;
+    GwJobStep *step = gw_job_step_new();
+
+    job->state = next;
+    step->at = rfc3339(event->wall_us);
+    step->state = g_strdup(gw_enum_word(&gw_job_state_enum, next));
+    step->event = g_strdup(gw_move_event_word(event->kind));
+    step->why = g_strdup(why);
+    if (job->steps == NULL)
+        job->steps = gw_record_array(&gw_job_step_record);
+    g_ptr_array_add(job->steps, step);
+    outcome->journal = TRUE;
+}
+
+void gw_move_set_phase(GwMove *move, const char *phase)
+{
+    if (move->job->progress == NULL)
+        move->job->progress = gw_progress_new();
+    gw_move_replace_string(&move->job->progress->phase, phase);
+}
+
+void gw_move_finish(GwMove *move, GwJobState state, const GwMoveEvent *event, const char *why,
+                    GwMoveOutcome *outcome)
+{
+    GwJob *job = move->job;
+
+    if (job->result == NULL)
+        job->result = gw_move_result_new();
+    job->result->total_ms = (event->now_us - move->created_us) / 1000;
+    gw_move_replace_string(&job->finished_at, NULL);
+    job->finished_at = rfc3339(event->wall_us);
+    g_clear_pointer(&job->waiting_for, g_free);
+    move->wake_us = move->too_long_us = move->stalled_us = 0;
+    gw_move_enter(move, state, event, why, outcome);
+    gw_move_set_phase(move, gw_enum_word(&gw_job_state_enum, state));
+}
+
+/* The copy ------------------------------------------------------------------------------- */
+
+void gw_move_begin_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    gint64 now = event->now_us;
+
+    move->wake_us = now + POLL_US;
+    move->too_long_us = move->completion_timeout_us > 0 ? now + move->completion_timeout_us : 0;
+    move->stalled_us = move->progress_timeout_us > 0 ? now + move->progress_timeout_us : 0;
+    move->least_remaining_bytes = G_MAXINT64;
+    move->started_us = now;
+    move->abort_again_us = 0;
+    gw_move_set_phase(move, "setup");
+    (void)outcome;
+}
+
+/* Percent never goes back, though the guest dirties memory behind the copy. */
+static void take_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    const GwProgress *old = move->job->progress;
+    gint64 percent_before = old != NULL ? old->percent : 0;
+    GwProgress *fresh = gw_progress_copy(event->progress);
+
+    gint64 whole = fresh->processed_bytes + fresh->remaining_bytes;
+    gint64 percent = whole > 0 ? fresh->processed_bytes * 100 / whole : 0;
+    fresh->percent = CLAMP(MAX(percent, percent_before), 0, 99);
+    if (!fresh->converging) {
+        fresh->eta_ms = -1;
+        gw_move_replace_string(&fresh->note, "not converging: dirtied as fast as it is copied");
+    }
+    gw_progress_free(move->job->progress);
+    move->job->progress = fresh;
+
+    move->copied = move->copied || fresh->processed_bytes > 0;
+    if (fresh->remaining_bytes < move->least_remaining_bytes) {
+        move->least_remaining_bytes = fresh->remaining_bytes;
+        if (move->stalled_us != 0)
+            move->stalled_us = event->now_us + move->progress_timeout_us;
+    }
+    if (move->wake_us == 0)
+        move->wake_us = event->now_us + POLL_US;
+    outcome->changed = TRUE;
+}
+
+static void ask_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    move->wake_us = event->now_us + POLL_US;
+    gw_move_add_effect(outcome, GW_DO_PROGRESS);
+    /* An abort can come before libvirt's job exists, or be overheard: it is asked for until the
+     * call returns. */
+    if (move->abort_again_us != 0 && move->abort_again_us <= event->now_us) {
+        move->abort_again_us = event->now_us + ABORT_AGAIN_US;
+        gw_move_add_effect(outcome, GW_DO_ABORT);
+    }
+}
+
+static void abort_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    move->too_long_us = move->stalled_us = 0;
+    move->abort_again_us = event->now_us + ABORT_AGAIN_US;
+    gw_move_add_effect(outcome, GW_DO_ABORT);
+}
+
+static void abort_with(GwMove *move, const GwMoveEvent *event, const char *message,
+                       const char *remedy, GwMoveOutcome *outcome)
+{
+    if (!move->job->cancel_requested && move->job->error == NULL)
+        gw_move_set_error(move->job, "timeout", message, remedy);
+    abort_copy(move, event, outcome);
+}
+
+static void abort_too_long(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    const GwProgress *p = move->job->progress;
+    g_autofree char *message = g_strdup_printf(
+        "not complete after %" G_GINT64_FORMAT " s (completion time-out); pass %" G_GINT64_FORMAT
+        ", %" G_GINT64_FORMAT " MiB left, copying %" G_GINT64_FORMAT
+        " MiB/s, the guest dirties %" G_GINT64_FORMAT " MiB/s",
+        (event->now_us - move->started_us) / G_USEC_PER_SEC, p->iteration, p->remaining_bytes >> 20,
+        p->bandwidth_bps >> 20, p->dirty_rate_bps >> 20);
+    abort_with(move, event, message,
+               "Give it more bandwidth, a longer downtime (--max-downtime), or a longer completion "
+               "time-out; or move it when it is less busy.",
+               outcome);
+}
+
+static void abort_stalled(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    g_autofree char *message = g_strdup_printf(
+        "no progress for %" G_GINT64_FORMAT
+        " s (progress time-out): never less than %" G_GINT64_FORMAT " MiB left",
+        move->progress_timeout_us / G_USEC_PER_SEC, move->least_remaining_bytes >> 20);
+    abort_with(move, event, message,
+               "Check the network between the hosts; a busy guest needs more bandwidth, a longer "
+               "downtime or post-copy.",
+               outcome);
+}
+
+void gw_move_look(GwMove *move, GwMoveOutcome *outcome)
+{
+    move->wake_us = move->too_long_us = move->stalled_us = 0; /* the copy is over */
+    gw_move_set_phase(move, "settling");
+    gw_move_add_effect(outcome, GW_DO_LOOK);
+}
+
+/* Dispatch ------------------------------------------------------------------------------- */
+
+static void run_action(GwMove *move, const GwMoveRow *row, const GwMoveEvent *event,
+                       GwMoveOutcome *outcome)
+{
+    GwJob *job = move->job;
+
+    switch ((Action)row->action) {
+    case NOTHING:
+        break;
+    case CHECK:
+        g_free(job->started_at);
+        job->started_at = rfc3339(event->wall_us);
+        g_clear_pointer(&job->waiting_for, g_free);
+        if (job->result == NULL)
+            job->result = gw_move_result_new();
+        job->result->queued_ms = (event->now_us - move->created_us) / 1000;
+        gw_move_set_phase(move, "checking");
+        gw_move_add_effect(outcome, GW_DO_CHECK);
+        break;
+    case PREPARE:
+        gw_move_set_phase(move, "preparing");
+        gw_move_add_effect(outcome, GW_DO_PREPARE);
+        break;
+    case MIGRATE:
+        gw_move_begin_copy(move, event, outcome);
+        move->calling = move->called = TRUE;
+        gw_move_add_effect(outcome, GW_DO_MIGRATE);
+        break;
+    case PROGRESS:
+        take_progress(move, event, outcome);
+        break;
+    case ASK_PROGRESS:
+        ask_progress(move, event, outcome);
+        break;
+    case ABORT:
+        job->cancel_requested = TRUE;
+        gw_move_set_phase(move, "cancelling");
+        abort_copy(move, event, outcome);
+        break;
+    case ABORT_TOO_LONG:
+        abort_too_long(move, event, outcome);
+        break;
+    case ABORT_STALLED:
+        abort_stalled(move, event, outcome);
+        break;
+    case APPLY_CHANGE:
+        gw_move_add_effect(outcome, GW_DO_APPLY_CHANGE);
+        break;
+    case SWITCH_POST_COPY:
+        gw_move_add_effect(outcome, GW_DO_POST_COPY);
+        break;
+    case LOOK_CANCELLED:
+        job->cancel_requested = TRUE;
+        gw_move_look(move, outcome);
+        break;
+    case LOOK_FAILED:
+        move->calling = FALSE;
+        /* A time-out's figures say more than libvirt's "aborted by user". */
+        if (job->error == NULL)
+            take_error(job, event->error);
+        if (event->kind == GW_MOVE_RETURNED && event->error == NULL)
+            gw_move_add_effect(outcome, GW_DO_STATS);
+        gw_move_look(move, outcome);
+        break;
+    case LOOK:
+        if (event->kind == GW_MOVE_RESTART)
+            move->calling = FALSE;
+        gw_move_look(move, outcome);
+        break;
+    case STEP_TAKEN:
+        gw_move_step_taken(move, event, outcome);
+        break;
+    case DECIDE:
+        gw_move_decide(move, event, outcome);
+        break;
+    case KEEP_SOURCE:
+        gw_move_answered(move, GW_SETTLE_DESTROY_DESTINATION, event, outcome);
+        break;
+    case KEEP_DESTINATION:
+        gw_move_answered(move, GW_SETTLE_DESTROY_SOURCE, event, outcome);
+        break;
+    case NOTE_CANCEL:
+        job->cancel_requested = TRUE;
+        break;
+    case FAIL:
+        take_error(job, event->error);
+        gw_move_finish(move, GW_JOB_FAILED, event, row->why, outcome);
+        break;
+    case CANCEL:
+        job->cancel_requested = TRUE;
+        gw_move_set_error(job, "cancelled", "cancelled on request before it began", NULL);
+        gw_move_finish(move, GW_JOB_CANCELLED, event, row->why, outcome);
+        break;
+    }
+}
+
+/* Steps that are worth a line of history although the state stays. */
+static gboolean is_quiet(Action action)
+{
+    return action == STEP_TAKEN || action == PROGRESS || action == ASK_PROGRESS ||
+           action == DECIDE || action == LOOK || action == FAIL || action == CANCEL;
+}
+
+static const GwMoveRow *find_row(GwJobState state, GwMoveEventKind kind)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (rows[i].state == state && rows[i].event == kind)
+            return &rows[i];
+    }
+    return NULL;
+}
+
+gboolean gw_move_step(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome,
+                      GError **error)
+{
+    *outcome = (GwMoveOutcome){ 0 };
+    /* While our own call is out, only its return tells that the copy is over. */
+    if (event->kind == GW_MOVE_NO_JOB && move->calling)
+        return TRUE;
+
+    const GwMoveRow *row = find_row(move->job->state, event->kind);
+    if (row == NULL) {
+        const char *state = gw_enum_word(&gw_job_state_enum, move->job->state);
+        gw_error_set(error, GW_ERR_CONFLICT, "Look at the job's state: godwit job show.",
+                     "'%s' is not possible while the job is %s", gw_move_event_word(event->kind),
+                     state);
+        return FALSE;
+    }
+    outcome->changed = TRUE;
+    gboolean final = gw_job_state_is_final(row->next); /* finish() enters those */
+    if (!final && ((int)row->next != move->job->state || !is_quiet(row->action)))
+        gw_move_enter(move, row->next, event, row->why, outcome);
+    run_action(move, row, event, outcome);
+    return TRUE;
+}
+
+gint64 gw_move_next_us(const GwMove *move)
+{
+    const gint64 times[] = { move->wake_us, move->too_long_us, move->stalled_us };
+    gint64 next = 0;
+
+    for (guint i = 0; i < G_N_ELEMENTS(times); i++) {
+        if (times[i] != 0 && (next == 0 || times[i] < next))
+            next = times[i];
+    }
+    return next;
+}
+
+gboolean gw_move_due(const GwMove *move, gint64 now_us, GwMoveEventKind *kind)
+{
+    gboolean copying = move->job->state == GW_JOB_COPYING;
+
+    if (copying && move->too_long_us != 0 && move->too_long_us <= now_us)
+        *kind = GW_MOVE_TOO_LONG;
+    else if (copying && move->stalled_us != 0 && move->stalled_us <= now_us)
+        *kind = GW_MOVE_STALLED;
+    else if (move->wake_us != 0 && move->wake_us <= now_us)
+        *kind = GW_MOVE_TIMER;
+    else
+        return FALSE;
+    return TRUE;
+}
+
+const char *gw_move_event_word(GwMoveEventKind kind)
+{
+    static const char *const words[GW_MOVE_EVENT_COUNT] = {
+        "slots free",
+        "checked",
+        "refused",
+        "prepared",
+        "not prepared",
+        "call returned",
+        "progress",
+        "no job",
+        "hosts asked",
+        "step taken",
+        "timer",
+        "completion time-out",
+        "progress time-out",
+        "host back",
+        "cancel",
+        "change",
+        "post-copy",
+        "keep source",
+        "keep destination",
+        "restart",
+    };
+    return (guint)kind < GW_MOVE_EVENT_COUNT ? words[kind] : "unknown";
+}
+
+const char *gw_move_do_word(GwMoveDo effect)
+{
+    static const char *const words[GW_DO_COUNT] = {
+        "check",  "prepare",           "migrate",           "progress",
+        "abort",  "apply change",      "post-copy",         "look",
+        "settle", "restore autostart", "completed figures", "alarm",
+    };
+    return (guint)effect < GW_DO_COUNT ? words[effect] : "unknown";
+}

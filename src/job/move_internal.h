@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "job/move.h"
+
+/* What move.c (the table, the copy) and move_settle.c share. */
+
+#define MS(n) ((gint64)(n)*1000)
+#define SECONDS(n) ((gint64)(n)*G_USEC_PER_SEC)
+
+void gw_move_add_effect(GwMoveOutcome *outcome, GwMoveDo effect);
+void gw_move_replace_string(char **slot, const char *text);
+void gw_move_set_error(GwJob *job, const char *code, const char *message, const char *remedy);
+/* The one setter of a move's state: it writes the history and asks for the journal. */
+void gw_move_enter(GwMove *move, GwJobState next, const GwMoveEvent *event, const char *why,
+                   GwMoveOutcome *outcome);
+void gw_move_set_phase(GwMove *move, const char *phase);
+void gw_move_finish(GwMove *move, GwJobState state, const GwMoveEvent *event, const char *why,
+                    GwMoveOutcome *outcome);
+void gw_move_begin_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome);
+void gw_move_look(GwMove *move, GwMoveOutcome *outcome);
+
+void gw_move_decide(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome);
+/* A person's answer to a held move, as the step it comes to. */
+void gw_move_answered(GwMove *move, GwSettle settle, const GwMoveEvent *event,
+                      GwMoveOutcome *outcome);
+/* A settling step came back: look again, at once or later where it is being repeated. */
+void gw_move_step_taken(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome);

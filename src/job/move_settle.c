@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "job/move_internal.h"
+
+/* Settling: what the hosts say now decides what is done, and then they are asked again, until they
+ * say that it is over. */
+
+#define WAIT_HOLD_US SECONDS(120) /* both answer, yet nothing can be decided: ask a person */
+#define REPEATS_MAX 20            /* a step that changes nothing, so often: ask a person */
+
+/* How long until the hosts are asked again: soon at first, then every 5 s. */
+static gint64 wait_span(guint waits)
+{
+    static const gint64 spans[] = { MS(200), MS(500), SECONDS(1), SECONDS(2), SECONDS(5) };
+    return spans[MIN(waits, G_N_ELEMENTS(spans) - 1)];
+}
+
+static void hold(GwMove *move, const GwMoveEvent *event, const char *why, GwMoveOutcome *outcome)
+{
+    g_autofree char *source = gw_seen_words(move->source);
+    g_autofree char *destination = gw_seen_words(move->destination);
+
+    g_free(move->job->waiting_for);
+    move->job->waiting_for =
+        g_strdup_printf("your answer: %s (source: %s, destination: %s). Keep which one? godwit job "
+                        "settle %s --keep source|destination",
+                        why, source, destination, move->job->id);
+    move->wake_us = 0;
+    gw_move_enter(move, GW_JOB_HELD, event, why, outcome);
+    gw_move_set_phase(move, "held");
+}
+
+static void settle_wait(GwMove *move, const GwMoveEvent *event, const char *why,
+                        GwMoveOutcome *outcome)
+{
+    gboolean silent =
+        move->source.side == GW_SIDE_UNKNOWN || move->destination.side == GW_SIDE_UNKNOWN;
+
+    if (move->waits == 0)
+        move->waiting_since_us = event->now_us;
+    if (!silent && event->now_us - move->waiting_since_us > WAIT_HOLD_US) {
+        hold(move, event, why, outcome);
+        return;
+    }
+    move->wake_us = event->now_us + wait_span(move->waits++);
+    if (g_strcmp0(move->job->waiting_for, why) != 0) {
+        gw_move_replace_string(&move->job->waiting_for, why);
+        gw_move_enter(move, move->job->state, event, why, outcome);
+    }
+}
+
+static void settle_watch(GwMove *move, const GwMoveEvent *event, const char *why,
+                         GwMoveOutcome *outcome)
+{
+    if (move->calling) {
+        /* Our own call is still out: it will say when to look again. */
+        move->wake_us = event->now_us + SECONDS(1);
+        return;
+    }
+    gw_move_enter(move, GW_JOB_COPYING, event, why, outcome);
+    gw_move_begin_copy(move, event, outcome);
+    gw_move_add_effect(outcome, GW_DO_PROGRESS);
+    if (move->job->cancel_requested || move->job->error != NULL)
+        move->abort_again_us = event->now_us;
+}
+
+/* A peer-to-peer move that broke before a byte was copied most likely means that the hosts cannot
+ * reach each other; the controller can reach both, so it drives the second try itself. */
+static gboolean try_direct(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    GwJob *job = move->job;
+
+    if (!job->peer_to_peer || !move->called || move->copied || job->cancel_requested ||
+        job->error == NULL || g_strcmp0(job->error->code, "timeout") == 0)
+        return FALSE;
+    job->peer_to_peer = FALSE;
+    g_autofree char *why = g_strdup_printf(
+        "peer-to-peer broke before anything was copied (%s): driven by the controller now",
+        job->error->message);
+    g_clear_pointer(&job->error, gw_job_error_free);
+    gw_move_enter(move, GW_JOB_COPYING, event, why, outcome);
+    gw_move_begin_copy(move, event, outcome);
+    move->calling = TRUE;
+    gw_move_add_effect(outcome, GW_DO_MIGRATE);
+    return TRUE;
+}
+
+static void settle_kept(GwMove *move, const GwMoveEvent *event, const char *why,
+                        GwMoveOutcome *outcome)
+{
+    GwJob *job = move->job;
+
+    if (try_direct(move, event, outcome))
+        return;
+    if (job->vm_autostart)
+        gw_move_add_effect(outcome, GW_DO_RESTORE_AUTOSTART);
+    if (job->cancel_requested) {
+        gw_move_set_error(job, "cancelled", "cancelled on request; the VM runs on its source host",
+                          NULL);
+        gw_move_finish(move, GW_JOB_CANCELLED, event, why, outcome);
+        return;
+    }
+    if (job->error == NULL)
+        gw_move_set_error(
+            job, "operation-failed", "the move did not happen; the VM runs on its source host",
+            "Look at the job's history and both hosts' libvirt logs, then try again.");
+    gw_move_finish(move, GW_JOB_FAILED, event, why, outcome);
+}
+
+static void settle_committed(GwMove *move, const GwMoveEvent *event, const char *why,
+                             GwMoveOutcome *outcome)
+{
+    GwJob *job = move->job;
+
+    g_clear_pointer(&job->error, gw_job_error_free);
+    if (job->result == NULL)
+        job->result = gw_move_result_new();
+    gboolean seen = move->paused_us > 0 && move->resumed_us >= move->paused_us;
+    job->result->downtime_ms = seen ? (move->resumed_us - move->paused_us) / 1000 : -1;
+    if (move->started_us != 0 && job->result->copy_ms == 0)
+        job->result->copy_ms = (event->now_us - move->started_us) / 1000;
+    if (job->result->transferred_bytes == 0)
+        job->result->transferred_bytes = job->progress->processed_bytes;
+    if (job->result->iterations == 0)
+        job->result->iterations = job->progress->iteration;
+    gw_move_replace_string(&job->result->drive, job->peer_to_peer ? "peer-to-peer" : "controller");
+    if (job->vm_autostart)
+        gw_move_add_effect(outcome, GW_DO_RESTORE_AUTOSTART);
+    gw_move_finish(move, GW_JOB_DONE, event, why, outcome);
+    job->progress->percent = 100;
+    job->progress->remaining_bytes = 0;
+    job->progress->eta_ms = 0;
+}
+
+static void settle_stopped(GwMove *move, const GwMoveEvent *event, const char *why,
+                           GwMoveOutcome *outcome)
+{
+    gboolean at_destination = move->source.side == GW_SIDE_ABSENT && move->destination.persistent;
+    g_autofree char *message =
+        g_strdup_printf("the VM does not run any more: %s; it is defined on %s", why,
+                        at_destination            ? "the destination"
+                        : move->source.persistent ? "the source"
+                                                  : "no host");
+    gw_move_set_error(move->job, "operation-failed", message,
+                      "Start it where it is defined, after looking at why it stopped.");
+    gw_move_finish(move, GW_JOB_FAILED, event, why, outcome);
+}
+
+static void act(GwMove *move, GwSettle settle, GwJobState state, const GwMoveEvent *event,
+                const char *why, GwMoveOutcome *outcome)
+{
+    move->repeats = move->settle == settle ? move->repeats + 1 : 0;
+    move->settle = settle;
+    if (move->repeats >= REPEATS_MAX) {
+        hold(move, event, "the same step was taken many times without effect", outcome);
+        return;
+    }
+    gw_move_enter(move, state, event, why, outcome);
+    gw_move_add_effect(outcome, GW_DO_SETTLE);
+}
+
+static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, const char *why,
+                      GwMoveOutcome *outcome)
+{
+    if (settle != GW_SETTLE_WAIT) {
+        move->waits = 0;
+        g_clear_pointer(&move->job->waiting_for, g_free);
+    }
+    switch (settle) {
+    case GW_SETTLE_WAIT:
+        settle_wait(move, event, why, outcome);
+        break;
+    case GW_SETTLE_WATCH:
+        settle_watch(move, event, why, outcome);
+        break;
+    case GW_SETTLE_KEEP_SOURCE:
+        settle_kept(move, event, why, outcome);
+        break;
+    case GW_SETTLE_COMMITTED:
+        settle_committed(move, event, why, outcome);
+        break;
+    case GW_SETTLE_STOPPED:
+        settle_stopped(move, event, why, outcome);
+        break;
+    case GW_SETTLE_RESUME_DESTINATION:
+        act(move, settle, GW_JOB_COMMITTING, event, why, outcome);
+        break;
+    case GW_SETTLE_UNDEFINE_SOURCE:
+    case GW_SETTLE_DEFINE_DESTINATION:
+        act(move, settle, GW_JOB_CLEANING, event, why, outcome);
+        break;
+    case GW_SETTLE_PAUSE_SOURCE:
+        gw_move_add_effect(outcome, GW_DO_ALARM);
+        act(move, settle, GW_JOB_SETTLING, event, why, outcome);
+        break;
+    case GW_SETTLE_HOLD:
+    case GW_SETTLE_COUNT:
+        hold(move, event, why, outcome);
+        break;
+    case GW_SETTLE_RESUME_SOURCE:
+    case GW_SETTLE_DESTROY_SOURCE:
+    case GW_SETTLE_DESTROY_DESTINATION:
+    case GW_SETTLE_UNDEFINE_DESTINATION:
+    case GW_SETTLE_DEFINE_SOURCE:
+        act(move, settle, GW_JOB_SETTLING, event, why, outcome);
+        break;
+    }
+}
+
+void gw_move_decide(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    GwIntent intent = {
+        .rolling_back = move->job->cancel_requested || move->job->error != NULL,
+        .vm_persistent = move->job->vm_persistent,
+    };
+    const char *why = NULL;
+
+    move->source = event->source;
+    move->destination = event->destination;
+    GwSettle settle = gw_reconcile(event->source, event->destination, intent, &why);
+    if (move->job->doubled && settle != GW_SETTLE_WAIT && settle != GW_SETTLE_PAUSE_SOURCE)
+        settle = GW_SETTLE_HOLD;
+    if (settle == GW_SETTLE_PAUSE_SOURCE)
+        move->job->doubled = TRUE;
+    carry_out(move, settle, event, why, outcome);
+}
+
+void gw_move_answered(GwMove *move, GwSettle settle, const GwMoveEvent *event,
+                      GwMoveOutcome *outcome)
+{
+    move->job->doubled = FALSE;
+    move->job->cancel_requested = settle == GW_SETTLE_DESTROY_DESTINATION;
+    g_clear_pointer(&move->job->waiting_for, g_free);
+    move->settle = settle;
+    gw_move_add_effect(outcome, GW_DO_SETTLE);
+    (void)event;
+}
+
+void gw_move_step_taken(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    if (event->error != NULL)
+        gw_move_replace_string(&move->job->waiting_for, event->error->message);
+    if (event->error == NULL && move->repeats == 0)
+        gw_move_look(move, outcome);
+    else
+        move->wake_us = event->now_us + wait_span(move->repeats);
+}

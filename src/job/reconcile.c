@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "job/reconcile.h"
+
+#include "model/vm.h"
+
+#define BIT(side) (1u << (side))
+#define UNKNOWN BIT(GW_SIDE_UNKNOWN)
+#define ABSENT BIT(GW_SIDE_ABSENT)
+#define OFF BIT(GW_SIDE_OFF)
+#define MIGRATED BIT(GW_SIDE_MIGRATED)
+#define RUNNING BIT(GW_SIDE_RUNNING)
+#define PAUSED BIT(GW_SIDE_PAUSED)
+#define MIGRATING BIT(GW_SIDE_MIGRATING)
+#define POST_COPY BIT(GW_SIDE_POST_COPY)
+#define OTHER BIT(GW_SIDE_OTHER)
+#define ANY (BIT(GW_SIDE_COUNT) - 1)
+#define DEFINED (OFF | MIGRATED)
+#define GONE (ABSENT | DEFINED) /* no process */
+
+typedef enum { EITHER, YES, NO } Flag;
+
+typedef struct {
+    guint source;
+    Flag source_job;
+    guint destination;
+    Flag destination_job;
+    Flag rolling_back;
+    GwSettle settle;
+    const char *why;
+} Row;
+
+/* The first row that matches decides. */
+static const Row rows[] = {
+    { UNKNOWN, EITHER, ANY, EITHER, EITHER, GW_SETTLE_WAIT,
+      "the source does not answer, and no answer is not absence" },
+    { ANY, EITHER, UNKNOWN, EITHER, EITHER, GW_SETTLE_WAIT,
+      "the destination does not answer, and no answer is not absence" },
+    { OTHER, EITHER, ANY, EITHER, EITHER, GW_SETTLE_WAIT,
+      "the source is in a state this version does not know: taken for in progress" },
+    { ANY, EITHER, OTHER, EITHER, EITHER, GW_SETTLE_WAIT,
+      "the destination is in a state this version does not know: taken for in progress" },
+
+    { RUNNING, EITHER, RUNNING, EITHER, EITHER, GW_SETTLE_PAUSE_SOURCE,
+      "the VM runs on both hosts: the side whose migration was cancelled stops at once" },
+
+    { POST_COPY, YES, ANY, EITHER, EITHER, GW_SETTLE_WATCH,
+      "post-copy is under way; the source is never resumed" },
+    { ANY, EITHER, POST_COPY, YES, EITHER, GW_SETTLE_WATCH,
+      "post-copy is under way; the source is never resumed" },
+    { POST_COPY, NO, ANY, EITHER, EITHER, GW_SETTLE_HOLD,
+      "post-copy broke off: each host holds a part of the memory" },
+    { RUNNING | PAUSED | MIGRATING, EITHER, POST_COPY, NO, EITHER, GW_SETTLE_HOLD,
+      "post-copy broke off: each host holds a part of the memory" },
+    { GONE, EITHER, POST_COPY, NO, EITHER, GW_SETTLE_HOLD,
+      "post-copy broke off and the source is gone: the memory is incomplete" },
+
+    { RUNNING | MIGRATING | PAUSED, YES, ANY, EITHER, EITHER, GW_SETTLE_WATCH,
+      "the source's libvirt is still moving it" },
+
+    { RUNNING, NO, PAUSED | MIGRATING, EITHER, EITHER, GW_SETTLE_DESTROY_DESTINATION,
+      "the source runs and moves nothing: what waits at the destination is a remnant" },
+    { RUNNING, NO, DEFINED, EITHER, EITHER, GW_SETTLE_UNDEFINE_DESTINATION,
+      "the source runs: the definition at the destination is a remnant of this move" },
+    { RUNNING, NO, ABSENT, EITHER, EITHER, GW_SETTLE_KEEP_SOURCE,
+      "the source runs and the destination has nothing" },
+
+    { PAUSED | MIGRATING, NO, RUNNING, EITHER, EITHER, GW_SETTLE_DESTROY_SOURCE,
+      "the destination runs: the paused source is never resumed" },
+    { PAUSED | MIGRATING, NO, PAUSED, EITHER, YES, GW_SETTLE_DESTROY_DESTINATION,
+      "both are whole and neither runs; the move was called off" },
+    { PAUSED | MIGRATING, NO, PAUSED, EITHER, NO, GW_SETTLE_DESTROY_SOURCE,
+      "both are whole and neither runs: the source gives way before the destination is resumed" },
+    { PAUSED | MIGRATING, NO, MIGRATING, EITHER, EITHER, GW_SETTLE_DESTROY_DESTINATION,
+      "nobody drives the move any more and the destination is not complete" },
+    { PAUSED | MIGRATING, NO, GONE, EITHER, EITHER, GW_SETTLE_RESUME_SOURCE,
+      "the destination has no process: the paused source is the only one" },
+
+    { GONE, EITHER, PAUSED, EITHER, EITHER, GW_SETTLE_RESUME_DESTINATION,
+      "the source is seen gone: the destination may run" },
+    { GONE, EITHER, MIGRATING, EITHER, EITHER, GW_SETTLE_WAIT,
+      "the source is gone and the destination is finishing" },
+    { DEFINED, EITHER, RUNNING, EITHER, EITHER, GW_SETTLE_UNDEFINE_SOURCE,
+      "the destination runs: the source's definition would be a twin" },
+    { ABSENT, EITHER, RUNNING, EITHER, EITHER, GW_SETTLE_COMMITTED,
+      "the destination runs and the source has nothing" },
+
+    { MIGRATED, EITHER, DEFINED, EITHER, EITHER, GW_SETTLE_UNDEFINE_SOURCE,
+      "it moved and was then shut down at the destination" },
+    { OFF, EITHER, DEFINED, EITHER, EITHER, GW_SETTLE_UNDEFINE_DESTINATION,
+      "it stopped on the source: the definition at the destination is a remnant of this move" },
+    { DEFINED, EITHER, ABSENT, EITHER, EITHER, GW_SETTLE_STOPPED,
+      "it stopped on the source during the move" },
+    { ABSENT, EITHER, DEFINED, EITHER, EITHER, GW_SETTLE_STOPPED,
+      "it moved and was then shut down at the destination" },
+    { ABSENT, EITHER, ABSENT, EITHER, EITHER, GW_SETTLE_STOPPED,
+      "it was transient and has stopped" },
+};
+
+static gboolean flag_matches(Flag wanted, gboolean value)
+{
+    return wanted == EITHER || (wanted == YES) == (value != FALSE);
+}
+
+static const Row *find_row(GwSeen source, GwSeen destination, GwIntent intent)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const Row *row = &rows[i];
+        if ((row->source & BIT(source.side)) != 0 &&
+            (row->destination & BIT(destination.side)) != 0 &&
+            flag_matches(row->source_job, source.job_active) &&
+            flag_matches(row->destination_job, destination.job_active) &&
+            flag_matches(row->rolling_back, intent.rolling_back))
+            return row;
+    }
+    return NULL;
+}
+
+GwSettle gw_reconcile(GwSeen source, GwSeen destination, GwIntent intent, const char **why)
+{
+    const Row *row = find_row(source, destination, intent);
+
+    if (row == NULL) {
+        *why = "what the two hosts say fits no known case";
+        return GW_SETTLE_HOLD;
+    }
+    /* I2: some host holds the definition at every instant, so it is made before one goes. */
+    gboolean leaves_source =
+        row->settle == GW_SETTLE_UNDEFINE_SOURCE || row->settle == GW_SETTLE_COMMITTED;
+    if (intent.vm_persistent && leaves_source && !destination.persistent) {
+        *why = "the destination runs but keeps no definition yet";
+        return GW_SETTLE_DEFINE_DESTINATION;
+    }
+    if (intent.vm_persistent && row->settle == GW_SETTLE_STOPPED && source.side == GW_SIDE_ABSENT &&
+        destination.side == GW_SIDE_ABSENT) {
+        *why = "no host holds its definition any more: the saved one is put back";
+        return GW_SETTLE_DEFINE_SOURCE;
+    }
+    *why = row->why;
+    return row->settle;
+}
+
+static GwSide side_of_paused(const char *reason)
+{
+    if (g_strcmp0(reason, "post-copy") == 0 || g_strcmp0(reason, "post-copy-failed") == 0)
+        return GW_SIDE_POST_COPY;
+    if (g_strcmp0(reason, "migration") == 0 || g_strcmp0(reason, "starting-up") == 0)
+        return GW_SIDE_MIGRATING;
+    return GW_SIDE_PAUSED;
+}
+
+GwSide gw_side_of(gboolean present, int state, const char *reason)
+{
+    if (!present)
+        return GW_SIDE_ABSENT;
+    switch ((GwVmState)state) {
+    case GW_VM_RUNNING:
+    case GW_VM_BLOCKED:
+    case GW_VM_SHUTDOWN:
+        return g_strcmp0(reason, "post-copy") == 0 || g_strcmp0(reason, "post-copy-failed") == 0
+                   ? GW_SIDE_POST_COPY
+                   : GW_SIDE_RUNNING;
+    case GW_VM_PAUSED:
+        return side_of_paused(reason);
+    case GW_VM_OFF:
+        return g_strcmp0(reason, "migrated") == 0 ? GW_SIDE_MIGRATED : GW_SIDE_OFF;
+    case GW_VM_SUSPENDED:
+        return GW_SIDE_RUNNING; /* its CPUs are the guest's to wake */
+    case GW_VM_UNKNOWN:
+    case GW_VM_CRASHED:
+        break;
+    }
+    return GW_SIDE_OTHER;
+}
+
+const char *gw_side_word(GwSide side)
+{
+    static const char *const words[GW_SIDE_COUNT] = {
+        "no answer", "absent",    "off",       "off (migrated)", "running",
+        "paused",    "migrating", "post-copy", "other",
+    };
+    return (guint)side < GW_SIDE_COUNT ? words[side] : "other";
+}
+
+const char *gw_settle_word(GwSettle settle)
+{
+    static const char *const words[GW_SETTLE_COUNT] = {
+        "wait",
+        "watch",
+        "keep source",
+        "committed",
+        "stopped",
+        "resume source",
+        "resume destination",
+        "destroy source",
+        "destroy destination",
+        "undefine source",
+        "undefine destination",
+        "define source",
+        "define destination",
+        "pause source",
+        "hold",
+    };
+    return (guint)settle < GW_SETTLE_COUNT ? words[settle] : "hold";
+}
+
+char *gw_seen_words(GwSeen seen)
+{
+    return g_strconcat(gw_side_word(seen.side), seen.job_active ? ", migration under way" : "",
+                       NULL);
+}

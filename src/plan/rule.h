@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "plan/plan.h"
+
+/* What the rules share. Names and words from hosts may hold anything: findings are cleaned as they
+ * are added, and what goes into a command is quoted. */
+
+/* Adds a finding with the rule's own severity, or a given one. Take ownership of the three texts.
+ */
+void gw_rule_add(const GwRule *self, GPtrArray *findings, char *observed, char *required,
+                 char *remedy);
+void gw_rule_add_as(const GwRule *self, GwSeverity severity, GPtrArray *findings, char *observed,
+                    char *required, char *remedy);
+
+/* Never NULL. Borrowed. */
+const char *gw_plan_text(const char *text);
+const char *gw_plan_host_name(const GwHost *host);
+const char *gw_plan_vm_name(const GwVm *vm);
+const GwMoveOptions *gw_plan_options(const GwPlanInput *input);
+const GwHostFacts *gw_plan_facts(const GwHost *host);
+
+/* @text as one word of a shell command, quoted only where it must be. */
+char *gw_plan_quote(const char *text);
+/* The VM as virsh takes it: its name where that can mean nothing else, else its UUID; quoted. */
+char *gw_plan_virsh_vm(const GwVm *vm);
+/* 11003000 -> "11.3.0". */
+char *gw_plan_version(gint64 version);
+/* KiB in words: "8.0 GiB". */
+char *gw_plan_size(gint64 kib);
+/* What the VM's memory can come to, KiB. */
+gint64 gw_plan_memory_kib(const GwVm *vm);
+/* Whether @job, not final, is another than the one planned. */
+gboolean gw_plan_is_other_job(const GwPlanInput *input, const GwJob *job);
+
+/* The rules, by subject. */
+extern const GwRule gw_rule_vm_readable, gw_rule_vm_running, gw_rule_vm_libvirt_job,
+    gw_rule_vm_godwit_job, gw_rule_vm_twin, gw_rule_snapshots, gw_rule_pci_passthrough,
+    gw_rule_device_passthrough, gw_rule_transient_vm, gw_rule_autostart;
+extern const GwRule gw_rule_same_host, gw_rule_host_status, gw_rule_live_enabled,
+    gw_rule_live_limit, gw_rule_architecture, gw_rule_virt_type, gw_rule_memory,
+    gw_rule_older_version;
+extern const GwRule gw_rule_cpu_compatible, gw_rule_cpu_passthrough, gw_rule_machine_type;
+extern const GwRule gw_rule_network, gw_rule_bridge, gw_rule_management_network,
+    gw_rule_nic_passthrough, gw_rule_nic_kind;
+extern const GwRule gw_rule_storage_reach, gw_rule_storage_path, gw_rule_san_reach,
+    gw_rule_share_server, gw_rule_cdrom, gw_rule_floppy, gw_rule_transient_disk,
+    gw_rule_shareable_disk, gw_rule_disk_cache, gw_rule_block_job, gw_rule_backing_chain;
+extern const GwRule gw_rule_option_conflict, gw_rule_tls_certificates;

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "base/text.h"
+#include "plan/rule.h"
+
+/* R43: the move as commands. Every name is one quoted word, since names may hold anything. */
+
+static void add_number(GString *line, const char *option, gint64 value)
+{
+    if (value > 0)
+        g_string_append_printf(line, " %s %" G_GINT64_FORMAT, option, value);
+}
+
+static void add_flag(GString *line, const char *option, gboolean set)
+{
+    if (set)
+        g_string_append_printf(line, " %s", option);
+}
+
+static void add_word(GString *line, const char *word)
+{
+    g_autofree char *quoted = gw_plan_quote(word);
+    g_string_append_printf(line, " %s", quoted);
+}
+
+/* The name where it finds this VM and can be shown as it is, else the UUID. */
+static const char *word_for_vm(const GwPlanInput *input)
+{
+    const GwVm *vm = input->vm;
+    gboolean named = gw_text_check_name("VM", vm->name, NULL) &&
+                     gw_fabric_find_vm(input->fabric, vm->name, NULL) == vm;
+    return named ? vm->name : vm->uuid;
+}
+
+char **gw_plan_script_cli(const GwPlanInput *input)
+{
+    const GwMoveOptions *options = gw_plan_options(input);
+    GString *line = g_string_new("godwit vm migrate");
+    const char *vm = word_for_vm(input);
+    const char *host = gw_text_check_name("host", input->destination->name, NULL)
+                           ? input->destination->name
+                           : input->destination->id;
+
+    if (options->method != (int)GW_METHOD_DEFAULT) {
+        g_string_append(line, " --method");
+        add_word(line, gw_enum_word(&gw_method_enum, options->method));
+    }
+    add_number(line, "--bandwidth", options->bandwidth_mibps);
+    add_number(line, "--max-downtime", options->max_downtime_ms);
+    add_number(line, "--channels", options->channels);
+    add_flag(line, "--post-copy", options->post_copy);
+    add_flag(line, "--no-auto-converge", options->no_auto_converge);
+    add_flag(line, "--tls", options->tls);
+    add_number(line, "--completion-timeout", options->completion_timeout_s_per_gib);
+    add_number(line, "--progress-timeout", options->progress_timeout_s);
+    add_flag(line, "--", *vm == '-' || *host == '-');
+    add_word(line, vm);
+    add_word(line, host);
+
+    char **script = g_new0(char *, 2);
+    script[0] = g_string_free(line, FALSE);
+    return script;
+}
+
+static GString *virsh(const GwHost *host, const char *command)
+{
+    GString *line = g_string_new("virsh -c");
+
+    add_word(line, host->uri);
+    g_string_append_printf(line, " %s", command);
+    return line;
+}
+
+static void add_migration_uri(GString *line, const GwHost *host)
+{
+    const char *address = host->migration_address;
+    if (address == NULL || *address == '\0')
+        return;
+
+    gboolean bare_ipv6 = strchr(address, ':') != NULL && *address != '[';
+    g_autofree char *uri = g_strdup_printf(bare_ipv6 ? "tcp://[%s]" : "tcp://%s", address);
+    g_string_append(line, " --migrateuri");
+    add_word(line, uri);
+}
+
+static char *virsh_migrate(const GwPlanInput *input, const GwMoveDecision *decision,
+                           gboolean peer_to_peer, const char *vm)
+{
+    GString *line = virsh(input->source, "migrate --live --verbose");
+    g_autofree char *peer = peer_to_peer ? gw_host_peer_uri(input->destination) : NULL;
+
+    add_flag(line, "--p2p", peer_to_peer);
+    add_flag(line, "--persistent", input->vm->persistent);
+    add_flag(line, "--suspend", decision->commit_by_resume);
+    add_flag(line, "--unsafe", decision->unsafe);
+    add_flag(line, "--auto-converge", decision->auto_converge);
+    add_flag(line, "--postcopy", decision->post_copy);
+    add_flag(line, "--tls", decision->tls);
+    if (decision->compression != NULL) {
+        g_string_append(line, " --compressed --comp-methods");
+        add_word(line, decision->compression);
+    }
+    add_flag(line, "--parallel", decision->channels > 0);
+    add_number(line, "--parallel-connections", decision->channels);
+    add_number(line, "--bandwidth", decision->bandwidth_mibps);
+    add_migration_uri(line, input->destination);
+    g_string_append_printf(line, " %s", vm);
+    add_word(line, peer != NULL ? peer : input->destination->uri);
+    return g_string_free(line, FALSE);
+}
+
+static char *virsh_on(const GwHost *host, const char *command, const char *vm, const char *rest)
+{
+    GString *line = virsh(host, command);
+    g_string_append_printf(line, " %s%s", vm, rest);
+    return g_string_free(line, FALSE);
+}
+
+static void take(GStrvBuilder *lines, char *line)
+{
+    g_strv_builder_add(lines, line);
+    g_free(line);
+}
+
+char **gw_plan_script_virsh(const GwPlanInput *input, const GwMoveDecision *decision,
+                            gboolean peer_to_peer)
+{
+    g_autoptr(GStrvBuilder) lines = g_strv_builder_new();
+    g_autofree char *vm = gw_plan_virsh_vm(input->vm);
+
+    if (decision->max_downtime_ms > 0) {
+        g_autofree char *ms = g_strdup_printf(" %" G_GINT64_FORMAT, decision->max_downtime_ms);
+        take(lines, virsh_on(input->source, "migrate-setmaxdowntime", vm, ms));
+    }
+    take(lines, virsh_migrate(input, decision, peer_to_peer, vm));
+    if (decision->commit_by_resume) {
+        /* Only once the source is seen gone may the destination run. */
+        take(lines,
+             g_strdup("# Go on only if this says 'shut off' (or that there is no such VM):"));
+        take(lines, virsh_on(input->source, "domstate", vm, ""));
+        take(lines, virsh_on(input->destination, "resume", vm, ""));
+    }
+    if (input->vm->persistent && input->vm->autostart)
+        take(lines, virsh_on(input->destination, "autostart", vm, ""));
+    if (input->vm->persistent)
+        take(lines, virsh_on(input->source, "undefine", vm, " --keep-nvram"));
+    return g_strv_builder_end(lines);
+}

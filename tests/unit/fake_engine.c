@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fake_engine.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "engine/feed.h"
+
+struct GwEngine {
+    GMutex lock; /* guards all but the feed */
+    GwFabric *fabric;
+    GwFeed *feed;
+    GHashTable *replies; /* key -> json_t */
+    guint moves;
+};
+
+typedef void (*Put)(GwFabric *fabric, gpointer record);
+
+static gboolean load_kind(GwFabric *fabric, json_t *file, const char *key, const GwRecord *record,
+                          Put put, GError **error)
+{
+    gsize i;
+    json_t *item;
+
+    json_array_foreach (json_object_get(file, key), i, item) {
+        gpointer loaded = gw_record_from_stored(record, item, error);
+        if (loaded == NULL)
+            return FALSE;
+        put(fabric, loaded);
+    }
+    return TRUE;
+}
+
+GwEngine *fake_engine_new(const char *path, GError **error)
+{
+    g_autoptr(GwJson) file = gw_json_load(path, error);
+    g_autoptr(GwFabric) fabric = gw_fabric_new();
+
+    if (file == NULL ||
+        !load_kind(fabric, file, "groups", &gw_group_record, (Put)gw_fabric_put_group, error) ||
+        !load_kind(fabric, file, "hosts", &gw_host_record, (Put)gw_fabric_put_host, error) ||
+        !load_kind(fabric, file, "shares", &gw_share_record, (Put)gw_fabric_put_share, error) ||
+        !load_kind(fabric, file, "jobs", &gw_job_record, (Put)gw_fabric_put_job, error) ||
+        !load_kind(fabric, file, "vms", &gw_vm_record, (Put)gw_fabric_put_vm, error))
+        return NULL;
+    GwEngine *engine = g_new0(GwEngine, 1);
+    g_mutex_init(&engine->lock);
+    engine->fabric = g_steal_pointer(&fabric);
+    engine->feed = gw_feed_new(64);
+    engine->replies =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)gw_json_unref);
+    return engine;
+}
+
+void fake_engine_free(GwEngine *engine)
+{
+    if (engine == NULL)
+        return;
+    gw_fabric_unref(engine->fabric);
+    gw_feed_free(engine->feed);
+    g_hash_table_unref(engine->replies);
+    g_mutex_clear(&engine->lock);
+    g_free(engine);
+}
+
+/* Publishes what @put makes of the next picture, and tells the feed. Takes @item. */
+static void publish(GwEngine *engine, const char *type, const GwRecord *record, Put put,
+                    gpointer item)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    gw_record_write(record, item, GW_INTERNAL, text);
+    GwFabric *next = gw_fabric_next(engine->fabric);
+    put(next, item);
+    gw_fabric_unref(engine->fabric);
+    engine->fabric = next;
+    gw_feed_push(engine->feed, type, g_string_free(g_steal_pointer(&text), FALSE));
+}
+
+static void publish_removed(GwEngine *engine, const char *type, GwFabric *next, const char *id)
+{
+    g_autoptr(GwJson) json = json_pack("{s:s, s:b}", "id", id, "removed", 1);
+
+    gw_fabric_unref(engine->fabric);
+    engine->fabric = next;
+    gw_feed_push(engine->feed, type, gw_json_text(json));
+}
+
+static char *new_id(void)
+{
+    return gw_text_new_id(g_get_real_time());
+}
+
+void fake_engine_add_vms(GwEngine *engine, guint count)
+{
+    GPtrArray *hosts = gw_fabric_list_hosts(engine->fabric);
+
+    for (guint i = 0; i < count; i++) {
+        GwVm *vm = gw_vm_new();
+        vm->uuid = g_strdup_printf("10000000-0000-4000-8000-%012u", i);
+        vm->name = g_strdup_printf("bulk%05u", i);
+        vm->host_id = g_strdup(((GwHost *)hosts->pdata[i % hosts->len])->id);
+        vm->state = GW_VM_RUNNING;
+        vm->persistent = TRUE;
+        vm->vcpus = 2;
+        vm->memory_kib = vm->max_memory_kib = 4 * 1024 * 1024;
+        vm->virt_type = g_strdup("kvm");
+        vm->machine = g_strdup("pc-q35-7.2");
+        vm->disks = gw_record_array(&gw_disk_record);
+        vm->nics = gw_record_array(&gw_nic_record);
+        GwDisk *disk = gw_disk_new();
+        disk->target = g_strdup("vda");
+        disk->source = g_strdup_printf("/var/lib/libvirt/images/bulk%05u.qcow2", i);
+        disk->format = g_strdup("qcow2");
+        disk->capacity_bytes = G_GINT64_CONSTANT(42949672960);
+        g_ptr_array_add(vm->disks, disk);
+        GwNic *nic = gw_nic_new();
+        nic->mac = g_strdup_printf("52:54:00:%02x:%02x:%02x", i >> 16, (i >> 8) & 255, i & 255);
+        nic->source = g_strdup("br0");
+        g_ptr_array_add(vm->nics, nic);
+        gw_fabric_put_vm(engine->fabric, vm);
+    }
+    g_ptr_array_unref(hosts);
+}
+
+void fake_engine_tick(GwEngine *engine)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    g_autoptr(GPtrArray) jobs = gw_fabric_list_jobs(engine->fabric);
+    g_autoptr(GwFabric) held = gw_fabric_ref(engine->fabric);
+
+    for (guint i = 0; i < jobs->len; i++) {
+        GwJob *job = jobs->pdata[i];
+        if (job->state != GW_JOB_COPYING)
+            continue;
+        GwJob *next = gw_job_copy(job);
+        if (next->progress == NULL)
+            next->progress = gw_progress_new();
+        next->progress->percent = (next->progress->percent + 1) % 100;
+        publish(engine, "job", &gw_job_record, (Put)gw_fabric_put_job, next);
+    }
+}
+
+guint fake_engine_moves(GwEngine *engine)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    return engine->moves;
+}
+
+GwFabric *gw_engine_fabric(GwEngine *engine)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    return gw_fabric_ref(engine->fabric);
+}
+
+GwFeed *gw_engine_feed(GwEngine *engine)
+{
+    return engine->feed;
+}
+
+static gboolean missing(const char *what, const char *id, GError **error)
+{
+    gw_error_set(error, GW_ERR_NOT_FOUND, NULL, "no %s '%s'", what, id);
+    return FALSE;
+}
+
+/* Groups, hosts, shares ---------------------------------------------------------------------- */
+
+GwGroup *gw_engine_add_group(GwEngine *engine, const GwGroup *group, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+
+    if (!gw_text_check_name("host group name", group->name, error))
+        return NULL;
+    if (gw_fabric_find_group(engine->fabric, group->name) != NULL) {
+        gw_error_set(error, GW_ERR_CONFLICT, "Choose another name.",
+                     "a host group '%s' exists already", group->name);
+        return NULL;
+    }
+    GwGroup *added = gw_group_copy(group);
+    added->id = new_id();
+    if (added->parent_id == NULL)
+        added->parent_id = g_strdup(GW_GROUP_ROOT);
+    publish(engine, "group", &gw_group_record, (Put)gw_fabric_put_group, gw_record_ref(added));
+    return added;
+}
+
+GwGroup *gw_engine_change_group(GwEngine *engine, const GwGroup *group, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwGroup *changed = gw_group_copy(group);
+
+    publish(engine, "group", &gw_group_record, (Put)gw_fabric_put_group, gw_record_ref(changed));
+    return changed;
+}
+
+gboolean gw_engine_remove_group(GwEngine *engine, const char *id, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+
+    if (strcmp(id, GW_GROUP_ROOT) == 0) {
+        gw_error_set(error, GW_ERR_CONFLICT, NULL, "All Hosts cannot be removed");
+        return FALSE;
+    }
+    GwFabric *next = gw_fabric_next(engine->fabric);
+    g_hash_table_remove(next->groups, id);
+    publish_removed(engine, "group", next, id);
+    return TRUE;
+}
+
+GwHost *gw_engine_add_host(GwEngine *engine, const GwHost *host, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+
+    if (!gw_host_check_uri(host->uri, error))
+        return NULL;
+    if (strstr(host->uri, "unreachable") != NULL) {
+        gw_error_set(error, GW_ERR_UNREACHABLE, "Check the network.", "%s: no route to host",
+                     host->uri);
+        return NULL;
+    }
+    GwHost *added = gw_host_copy(host);
+    added->id = new_id();
+    if (added->name == NULL)
+        added->name = gw_host_uri_address(added->uri);
+    if (gw_fabric_find_host(engine->fabric, added->name) != NULL) {
+        gw_error_set(error, GW_ERR_CONFLICT, "Choose another name.", "a host '%s' exists already",
+                     added->name);
+        gw_host_free(added);
+        return NULL;
+    }
+    added->status = GW_HOST_OK_LIMITED;
+    publish(engine, "host", &gw_host_record, (Put)gw_fabric_put_host, gw_record_ref(added));
+    return added;
+}
+
+GwHost *gw_engine_change_host(GwEngine *engine, const GwHost *host, GError **error)
+{
+    GwHost *changed = gw_host_copy(host);
+
+    /* Wide enough a window to show a lost update. */
+    g_usleep(2000);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    publish(engine, "host", &gw_host_record, (Put)gw_fabric_put_host, gw_record_ref(changed));
+    return changed;
+}
+
+gboolean gw_engine_remove_host(GwEngine *engine, const char *id, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwFabric *next = gw_fabric_next(engine->fabric);
+
+    gw_fabric_remove_host(next, id);
+    publish_removed(engine, "host", next, id);
+    return TRUE;
+}
+
+gboolean gw_engine_refresh_host(GwEngine *engine, const char *id, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwHost *host = gw_host_copy(gw_fabric_host(engine->fabric, id));
+
+    g_free(host->last_seen);
+    host->last_seen = g_strdup("2026-01-02T03:04:05Z");
+    publish(engine, "host", &gw_host_record, (Put)gw_fabric_put_host, host);
+    return TRUE;
+}
+
+static GwJob *begin_job(GwEngine *engine, const char *kind, const char *title, const char *user)
+{
+    GwJob *job = gw_job_new();
+
+    job->id = new_id();
+    job->kind = g_strdup(kind);
+    job->title = g_strdup(title);
+    job->state = GW_JOB_COPYING;
+    job->user = g_strdup(user);
+    job->saved_xml = g_strdup("<secret/>");
+    job->steps = gw_record_array(&gw_job_step_record);
+    GwJobStep *step = gw_job_step_new();
+    step->state = g_strdup("copying");
+    step->event = g_strdup("accepted");
+    g_ptr_array_add(job->steps, step);
+    return job;
+}
+
+GwJob *gw_engine_add_share(GwEngine *engine, const GwShare *share, const char *user, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwShare *added = gw_share_copy(share);
+    GwJob *job = begin_job(engine, "share-prove", share->name, user);
+
+    added->id = new_id();
+    publish(engine, "share", &gw_share_record, (Put)gw_fabric_put_share, added);
+    publish(engine, "job", &gw_job_record, (Put)gw_fabric_put_job, gw_record_ref(job));
+    return job;
+}
+
+GwJob *gw_engine_prove_share(GwEngine *engine, const char *id, const char *user, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwJob *job = begin_job(engine, "share-prove", id, user);
+
+    publish(engine, "job", &gw_job_record, (Put)gw_fabric_put_job, gw_record_ref(job));
+    return job;
+}
+
+gboolean gw_engine_remove_share(GwEngine *engine, const char *id, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwFabric *next = gw_fabric_next(engine->fabric);
+
+    g_hash_table_remove(next->shares, id);
+    publish_removed(engine, "share", next, id);
+    return TRUE;
+}
+
+/* Moves -------------------------------------------------------------------------------------- */
+
+static GwCandidate *candidate_of(const GwHost *host)
+{
+    GwCandidate *candidate = gw_candidate_new();
+
+    candidate->host_id = g_strdup(host->id);
+    candidate->host_name = g_strdup(host->name);
+    candidate->transfer = GW_TRANSFER_LIVE;
+    candidate->suitable = strcmp(host->name, "refuses") != 0;
+    candidate->findings = gw_record_array(&gw_finding_record);
+    if (!candidate->suitable) {
+        GwFinding *finding = gw_finding_new();
+        finding->rule = g_strdup("pci-passthrough");
+        finding->requirement = g_strdup("R55");
+        finding->observed = g_strdup("PCI device 0000:03:00.0");
+        finding->required = g_strdup("no passed-through device");
+        finding->remedy = g_strdup("Detach it.");
+        g_ptr_array_add(candidate->findings, finding);
+    }
+    return candidate;
+}
+
+GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
+                                GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+
+    if (gw_fabric_find_vm(fabric, vm, error) == NULL)
+        return NULL;
+    g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(fabric);
+    GPtrArray *candidates = gw_record_array(&gw_candidate_record);
+    for (guint i = 0; i < hosts->len; i++)
+        g_ptr_array_add(candidates, candidate_of(hosts->pdata[i]));
+    return candidates;
+}
+
+GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm_id, const GwMoveRequest *request,
+                                GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    const GwVm *vm = gw_fabric_find_vm(fabric, vm_id, error);
+    const GwHost *host = gw_fabric_find_host(fabric, request->destination);
+
+    if (vm == NULL)
+        return NULL;
+    if (host == NULL) {
+        missing("host", request->destination, error);
+        return NULL;
+    }
+    GwMovePlan *plan = gw_move_plan_new();
+    plan->vm_uuid = g_strdup(vm->uuid);
+    plan->vm_name = g_strdup(vm->name);
+    plan->candidate = candidate_of(host);
+    return plan;
+}
+
+GwJob *gw_engine_migrate(GwEngine *engine, const char *vm, const GwMoveRequest *request,
+                         const char *user, GwMovePlan **refused, GError **error)
+{
+    g_autoptr(GwMovePlan) plan = gw_engine_plan_move(engine, vm, request, error);
+
+    if (plan == NULL)
+        return NULL;
+    if (!plan->candidate->suitable) {
+        gw_error_set(error, GW_ERR_REFUSED, "See the findings.", "%s cannot move to %s",
+                     plan->vm_name, plan->candidate->host_name);
+        if (refused != NULL)
+            *refused = g_steal_pointer(&plan);
+        return NULL;
+    }
+    if (strcmp(plan->candidate->host_name, "slow") == 0)
+        g_usleep(G_USEC_PER_SEC);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwJob *job = begin_job(engine, "vm-migrate", plan->vm_name, user);
+    job->vm_uuid = g_strdup(plan->vm_uuid);
+    job->vm_name = g_strdup(plan->vm_name);
+    job->destination_host_id = g_strdup(plan->candidate->host_id);
+    engine->moves++;
+    publish(engine, "job", &gw_job_record, (Put)gw_fabric_put_job, gw_record_ref(job));
+    return job;
+}
+
+static GwJob *copy_of_job(GwEngine *engine, const char *id, GError **error)
+{
+    const GwJob *job = gw_fabric_find_job(engine->fabric, id, error);
+    return job != NULL ? gw_job_copy(job) : NULL;
+}
+
+static GwJob *published_job(GwEngine *engine, GwJob *job)
+{
+    publish(engine, "job", &gw_job_record, (Put)gw_fabric_put_job, gw_record_ref(job));
+    return job;
+}
+
+GwJob *gw_engine_cancel_job(GwEngine *engine, const char *id, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwJob *job = copy_of_job(engine, id, error);
+
+    if (job == NULL)
+        return NULL;
+    if (gw_job_state_is_final(job->state)) {
+        gw_error_set(error, GW_ERR_CONFLICT, NULL, "the job has ended");
+        gw_job_free(job);
+        return NULL;
+    }
+    job->cancel_requested = TRUE;
+    job->state = GW_JOB_CANCELLED;
+    return published_job(engine, job);
+}
+
+GwJob *gw_engine_change_job(GwEngine *engine, const char *id, const GwJobChange *change,
+                            GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwJob *job = copy_of_job(engine, id, error);
+
+    if (job == NULL)
+        return NULL;
+    if (job->options == NULL)
+        job->options = gw_move_options_new();
+    if (change->bandwidth_mibps >= 0)
+        job->options->bandwidth_mibps = change->bandwidth_mibps;
+    if (change->max_downtime_ms >= 0)
+        job->options->max_downtime_ms = change->max_downtime_ms;
+    return published_job(engine, job);
+}
+
+GwJob *gw_engine_post_copy(GwEngine *engine, const char *id, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwJob *job = copy_of_job(engine, id, error);
+
+    if (job == NULL)
+        return NULL;
+    if (job->options == NULL || !job->options->post_copy) {
+        gw_error_set(error, GW_ERR_CONFLICT, NULL, "the move was not started with post-copy");
+        gw_job_free(job);
+        return NULL;
+    }
+    return published_job(engine, job);
+}
+
+GwJob *gw_engine_settle_job(GwEngine *engine, const char *id, GwKeep keep, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwJob *job = copy_of_job(engine, id, error);
+
+    if (job == NULL)
+        return NULL;
+    if (job->state != GW_JOB_HELD) {
+        gw_error_set(error, GW_ERR_CONFLICT, NULL, "the job asks nothing");
+        gw_job_free(job);
+        return NULL;
+    }
+    job->state = keep == GW_KEEP_DESTINATION ? GW_JOB_DONE : GW_JOB_FAILED;
+    return published_job(engine, job);
+}
+
+/* Tokens and replies ------------------------------------------------------------------------- */
+
+char *gw_engine_check_token(GwEngine *engine, const char *token, GError **error)
+{
+    if (strcmp(token, FAKE_TOKEN) == 0)
+        return g_strdup("admin");
+    if (strcmp(token, FAKE_TOKEN_OTHER) == 0)
+        return g_strdup("other");
+    gw_error_set(error, GW_ERR_UNAUTHORIZED, NULL, "the token is not known or no longer valid");
+    return NULL;
+}
+
+json_t *gw_engine_recall_reply(GwEngine *engine, const char *key, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    return json_incref(g_hash_table_lookup(engine->replies, key));
+}
+
+gboolean gw_engine_remember_reply(GwEngine *engine, const char *key, json_t *reply, GError **error)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    g_hash_table_replace(engine->replies, g_strdup(key), json_incref(reply));
+    return TRUE;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "scenario.h"
+
+#include "base/error.h"
+
+/* @over on top of a copy of @base: objects are merged, everything else is replaced. */
+static json_t *merged(json_t *base, json_t *over)
+{
+    json_t *out = json_deep_copy(base);
+    const char *key = NULL;
+    json_t *value = NULL;
+
+    json_object_foreach (over, key, value) {
+        json_t *old = json_object_get(out, key);
+        json_object_set_new(out, key,
+                            json_is_object(old) && json_is_object(value) ? merged(old, value)
+                                                                         : json_deep_copy(value));
+    }
+    return out;
+}
+
+static void merge_each(json_t *list, json_t *base)
+{
+    for (gsize i = 0; i < json_array_size(list); i++)
+        json_array_set_new(list, i, merged(base, json_array_get(list, i)));
+}
+
+static void set_default(json_t *object, const char *key, const char *begin, const char *end)
+{
+    g_autofree char *text = g_strconcat(begin, end, NULL);
+    if (json_object_get(object, key) == NULL)
+        json_object_set_new(object, key, json_string(text));
+}
+
+static json_t *complete_host(json_t *base, json_t *over)
+{
+    json_t *host = merged(json_object_get(base, "host"), over);
+    const char *id = json_string_value(json_object_get(host, "id"));
+    json_t *facts = json_object_get(host, "facts");
+
+    set_default(host, "name", "", id);
+    g_autofree char *machine = g_strconcat(id, ".example.org/system", NULL);
+    set_default(host, "uri", "qemu+ssh://root@", machine);
+    if (json_is_object(facts)) {
+        set_default(facts, "host_uuid", "uuid-of-", id);
+        merge_each(json_object_get(facts, "pools"), json_object_get(base, "pool"));
+    } else {
+        json_object_del(host, "facts"); /* null: it has not answered yet */
+    }
+    return host;
+}
+
+static json_t *complete_vm(json_t *base, json_t *over)
+{
+    json_t *vm = merged(json_object_get(base, "vm"), over);
+    merge_each(json_object_get(vm, "disks"), json_object_get(base, "disk"));
+    merge_each(json_object_get(vm, "nics"), json_object_get(base, "nic"));
+    return vm;
+}
+
+static json_t *complete_job(json_t *base, json_t *over)
+{
+    return merged(json_object_get(base, "job"), over);
+}
+
+static json_t *complete_share(json_t *base, json_t *over)
+{
+    return json_incref(over);
+}
+
+typedef json_t *(*Complete)(json_t *base, json_t *over);
+
+static gboolean load(json_t *base, json_t *list, Complete complete, const GwRecord *record,
+                     GwFabric *fabric, void (*put)(GwFabric *fabric, gpointer item), GError **error)
+{
+    for (gsize i = 0; i < json_array_size(list); i++) {
+        g_autoptr(GwJson) json = complete(base, json_array_get(list, i));
+        gpointer item = gw_record_from_json(record, json, error);
+        if (item == NULL)
+            return FALSE;
+        put(fabric, item);
+    }
+    return TRUE;
+}
+
+static void put_host(GwFabric *fabric, gpointer item)
+{
+    gw_fabric_put_host(fabric, item);
+}
+
+static void put_vm(GwFabric *fabric, gpointer item)
+{
+    gw_fabric_put_vm(fabric, item);
+}
+
+static void put_share(GwFabric *fabric, gpointer item)
+{
+    gw_fabric_put_share(fabric, item);
+}
+
+static void put_job(GwFabric *fabric, gpointer item)
+{
+    gw_fabric_put_job(fabric, item);
+}
+
+static gboolean load_all(Scenario *s, json_t *base, json_t *in, GError **error)
+{
+    g_autoptr(GwJson) hosts = json_pack("[{s:s},{s:s}]", "id", "kvm1", "id", "kvm2");
+    g_autoptr(GwJson) vms = json_pack("[{}]");
+    json_t *their_hosts = json_object_get(in, "hosts");
+    json_t *their_vms = json_object_get(in, "vms");
+
+    return load(base, their_hosts != NULL ? their_hosts : hosts, complete_host, &gw_host_record,
+                s->fabric, put_host, error) &&
+           load(base, their_vms != NULL ? their_vms : vms, complete_vm, &gw_vm_record, s->fabric,
+                put_vm, error) &&
+           load(base, json_object_get(in, "shares"), complete_share, &gw_share_record, s->fabric,
+                put_share, error) &&
+           load(base, json_object_get(in, "jobs"), complete_job, &gw_job_record, s->fabric, put_job,
+                error);
+}
+
+static gboolean read_question(Scenario *s, json_t *base, json_t *in, GError **error)
+{
+    static const char *const verdicts[] = { "unknown", "compatible", "incompatible", NULL };
+    static const GwEnum verdict_enum = { "CpuVerdict", verdicts };
+    json_t *options = json_object_get(in, "options");
+    json_t *first = json_array_get(json_object_get(in, "vms"), 0);
+    g_autoptr(GwJson) vm = complete_vm(base, first);
+    const char *destination = json_string_value(json_object_get(in, "destination"));
+    const char *cpu = json_string_value(json_object_get(in, "cpu"));
+
+    s->vm = gw_fabric_vm(s->fabric, json_string_value(json_object_get(vm, "host_id")),
+                         json_string_value(json_object_get(vm, "uuid")));
+    s->destination = gw_fabric_find_host(s->fabric, destination);
+    s->cpu = cpu != NULL ? (GwCpuVerdict)gw_enum_value(&verdict_enum, cpu) : GW_CPU_UNKNOWN;
+    s->cpu_why = g_strdup(json_string_value(json_object_get(in, "cpu_why")));
+    s->job_id = g_strdup(json_string_value(json_object_get(in, "job_id")));
+    s->peer_to_peer = json_is_true(json_object_get(in, "peer_to_peer"));
+    if (options != NULL)
+        s->options = gw_record_from_request(&gw_move_options_record, options, error);
+    if (s->vm == NULL || (destination != NULL && s->destination == NULL)) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "the scenario's VM or destination is missing");
+        return FALSE;
+    }
+    return options == NULL || s->options != NULL;
+}
+
+Scenario *scenario_new(json_t *base, json_t *in, GError **error)
+{
+    Scenario *s = g_new0(Scenario, 1);
+
+    s->fabric = gw_fabric_new();
+    if (load_all(s, base, in, error) && read_question(s, base, in, error))
+        return s;
+    scenario_free(s);
+    return NULL;
+}
+
+void scenario_free(Scenario *s)
+{
+    gw_fabric_unref(s->fabric);
+    gw_move_options_free(s->options);
+    g_free(s->cpu_why);
+    g_free(s->job_id);
+    g_free(s);
+}
+
+GwPlanInput scenario_input(const Scenario *s)
+{
+    return (GwPlanInput){
+        .fabric = s->fabric,
+        .vm = s->vm,
+        .source = gw_fabric_host(s->fabric, s->vm->host_id),
+        .destination = s->destination,
+        .options = s->options,
+        .cpu = s->cpu,
+        .cpu_why = s->cpu_why,
+        .job_id = s->job_id,
+    };
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "plan/plan.h"
+
+/* A fabric and a question, read from a scenario's in.json on top of scenarios/base.json, which
+ * holds what an ordinary host, VM, disk, … is: a scenario says only what is different. */
+typedef struct {
+    GwFabric *fabric;
+    const GwVm *vm;
+    const GwHost *destination; /* NULL: all hosts are asked about */
+    GwMoveOptions *options;    /* may be NULL */
+    GwCpuVerdict cpu;
+    char *cpu_why;
+    char *job_id;
+    gboolean peer_to_peer;
+} Scenario;
+
+Scenario *scenario_new(json_t *base, json_t *in, GError **error);
+void scenario_free(Scenario *scenario);
+GwPlanInput scenario_input(const Scenario *scenario);

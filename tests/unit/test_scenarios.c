@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Runs every folder of tests/scenarios: in.json is the fabric and the question, plan.json what is
+ * to come of it, why.txt the same for people. GODWIT_REGENERATE=1 writes the two anew; read them
+ * before they are committed. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "scenario.h"
+
+static GHashTable *fired;  /* rule -> itself: rules that found something somewhere */
+static GHashTable *silent; /* rule -> itself: rules that found nothing somewhere */
+static json_t *base;
+
+static Scenario *load_scenario(const char *folder)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = g_build_filename(folder, "in.json", NULL);
+    g_autoptr(GwJson) in = gw_json_load(path, &error);
+    Scenario *s = in != NULL ? scenario_new(base, in, &error) : NULL;
+
+    if (s == NULL)
+        fail_msg("%s: %s", path, error->message);
+    return s;
+}
+
+static GPtrArray *candidates_of(const Scenario *s)
+{
+    if (s->destination == NULL)
+        return gw_plan_candidates(s->fabric, s->vm, s->options);
+    GwPlanInput input = scenario_input(s);
+    GPtrArray *one = gw_record_array(&gw_candidate_record);
+    g_ptr_array_add(one, gw_plan_candidate(&input));
+    return one;
+}
+
+static void note_rules(const GwCandidate *candidate)
+{
+    for (guint i = 0; gw_rules[i] != NULL; i++) {
+        const char *name = gw_rules[i]->name;
+        gboolean found =
+            gw_record_find(&gw_finding_record, candidate->findings, "rule", name) != NULL;
+        g_hash_table_add(found ? fired : silent, (gpointer)name);
+    }
+}
+
+static json_t *candidate_json(const GwCandidate *candidate)
+{
+    json_t *findings = json_array();
+
+    for (guint i = 0; i < candidate->findings->len; i++) {
+        const GwFinding *f = candidate->findings->pdata[i];
+        g_autofree char *line = g_strdup_printf(
+            "%s %s %s", gw_enum_word(&gw_severity_enum, f->severity), f->rule, f->requirement);
+        json_array_append_new(findings, json_string(line));
+    }
+    return json_pack("{s:s, s:s, s:b, s:o}", "host", candidate->host_name, "transfer",
+                     gw_enum_word(&gw_transfer_enum, candidate->transfer), "suitable",
+                     candidate->suitable, "findings", findings);
+}
+
+static json_t *decision_json(const GwMoveDecision *d)
+{
+    return json_pack("{s:b, s:b, s:b, s:b, s:b, s:s?, s:I, s:I, s:I, s:I, s:I, s:s}",
+                     "commit_by_resume", d->commit_by_resume, "unsafe", d->unsafe, "auto_converge",
+                     d->auto_converge, "post_copy", d->post_copy, "tls", d->tls, "compression",
+                     d->compression, "channels", (json_int_t)d->channels, "bandwidth_mibps",
+                     (json_int_t)d->bandwidth_mibps, "max_downtime_ms",
+                     (json_int_t)d->max_downtime_ms, "completion_timeout_us",
+                     (json_int_t)d->completion_timeout_us, "progress_timeout_us",
+                     (json_int_t)d->progress_timeout_us, "method", d->method_words);
+}
+
+static json_t *lines_json(char **lines)
+{
+    json_t *list = json_array();
+
+    for (guint i = 0; lines[i] != NULL; i++)
+        json_array_append_new(list, json_string(lines[i]));
+    g_strfreev(lines);
+    return list;
+}
+
+static json_t *plan_json(const Scenario *s, const GPtrArray *candidates)
+{
+    json_t *plan = json_object();
+    json_t *list = json_array();
+
+    for (guint i = 0; i < candidates->len; i++)
+        json_array_append_new(list, candidate_json(candidates->pdata[i]));
+    json_object_set_new(plan, "candidates", list);
+    if (s->destination == NULL)
+        return plan;
+
+    GwPlanInput input = scenario_input(s);
+    g_autoptr(GwMoveDecision) decision = gw_plan_decide(&input);
+    json_object_set_new(plan, "decision", decision_json(decision));
+    json_object_set_new(plan, "script_cli", lines_json(gw_plan_script_cli(&input)));
+    json_object_set_new(plan, "script_virsh",
+                        lines_json(gw_plan_script_virsh(&input, decision, s->peer_to_peer)));
+    return plan;
+}
+
+static void why_candidate(GString *out, const Scenario *s, const GwCandidate *candidate)
+{
+    g_string_append_printf(out, "%s from %s to %s: %s, %s\n", s->vm->name,
+                           gw_fabric_host(s->fabric, s->vm->host_id)->name, candidate->host_name,
+                           gw_enum_word(&gw_transfer_enum, candidate->transfer),
+                           candidate->suitable ? "suitable" : "not suitable");
+    for (guint i = 0; i < candidate->findings->len; i++) {
+        const GwFinding *f = candidate->findings->pdata[i];
+        g_string_append_printf(out,
+                               "  %s: %s (%s)\n    observed: %s\n    required: %s\n"
+                               "    remedy:   %s\n",
+                               gw_enum_word(&gw_severity_enum, f->severity), f->rule,
+                               f->requirement, f->observed, f->required, f->remedy);
+    }
+}
+
+static void compare(const char *folder, const char *name, const char *got)
+{
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+    g_autofree char *wanted = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (g_strcmp0(g_getenv("GODWIT_REGENERATE"), "1") == 0) {
+        assert_true(g_file_set_contents(path, got, -1, &error));
+        return;
+    }
+    if (!g_file_get_contents(path, &wanted, NULL, &error))
+        fail_msg("%s", error->message);
+    if (strcmp(wanted, got) != 0)
+        fail_msg("%s differs; it would be:\n%s", path, got);
+}
+
+static void run_scenario(void **state)
+{
+    const char *folder = *state;
+    Scenario *s = load_scenario(folder);
+    g_autoptr(GPtrArray) candidates = candidates_of(s);
+    g_autoptr(GString) why = g_string_new(NULL);
+
+    for (guint i = 0; i < candidates->len; i++) {
+        note_rules(candidates->pdata[i]);
+        why_candidate(why, s, candidates->pdata[i]);
+    }
+    g_autoptr(GwJson) plan = plan_json(s, candidates);
+    g_autofree char *text = gw_json_pretty(plan);
+    compare(folder, "plan.json", text);
+    compare(folder, "why.txt", why->str);
+    scenario_free(s);
+}
+
+/* Each rule must be seen to find something, and to find nothing. */
+static void every_rule_is_shown(void **state)
+{
+    for (guint i = 0; gw_rules[i] != NULL; i++) {
+        const GwRule *rule = gw_rules[i];
+        if (!g_hash_table_contains(fired, rule->name))
+            fail_msg("no scenario in which rule '%s' finds anything", rule->name);
+        if (!g_hash_table_contains(silent, rule->name))
+            fail_msg("no scenario in which rule '%s' finds nothing", rule->name);
+    }
+}
+
+static void rules_are_well_formed(void **state)
+{
+    g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; gw_rules[i] != NULL; i++) {
+        const GwRule *rule = gw_rules[i];
+        assert_true(g_hash_table_add(names, (gpointer)rule->name));
+        assert_true(g_regex_match_simple("^[a-z]+(-[a-z]+)*$", rule->name, 0, 0));
+        assert_true(g_regex_match_simple("^[RI][1-9][0-9]?$", rule->requirement, 0, 0));
+        assert_true(g_str_has_suffix(rule->summary, "."));
+    }
+    assert_int_equal(g_hash_table_size(names), 39);
+}
+
+static int compare_words(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static GPtrArray *list_folders(const char *root)
+{
+    GPtrArray *folders = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GDir) dir = g_dir_open(root, 0, &error);
+    const char *name = NULL;
+
+    if (dir == NULL)
+        g_error("%s", error->message);
+    while ((name = g_dir_read_name(dir)) != NULL) {
+        char *path = g_build_filename(root, name, NULL);
+        if (g_file_test(path, G_FILE_TEST_IS_DIR))
+            g_ptr_array_add(folders, path);
+        else
+            g_free(path);
+    }
+    g_ptr_array_sort(folders, compare_words);
+    return folders;
+}
+
+int main(void)
+{
+    const char *root = GW_SCENARIOS;
+    g_autoptr(GPtrArray) folders = list_folders(root);
+    g_autoptr(GArray) tests = g_array_new(FALSE, TRUE, sizeof(struct CMUnitTest));
+    g_autofree char *base_path = g_build_filename(root, "base.json", NULL);
+    g_autoptr(GError) error = NULL;
+
+    base = gw_json_load(base_path, &error);
+    if (base == NULL)
+        g_error("%s", error->message);
+    fired = g_hash_table_new(g_str_hash, g_str_equal);
+    silent = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = 0; i < folders->len; i++) {
+        struct CMUnitTest test = cmocka_unit_test_prestate(run_scenario, folders->pdata[i]);
+        test.name = strrchr(folders->pdata[i], '/') + 1;
+        g_array_append_val(tests, test);
+    }
+    struct CMUnitTest last[] = { cmocka_unit_test(every_rule_is_shown),
+                                 cmocka_unit_test(rules_are_well_formed) };
+    g_array_append_vals(tests, last, G_N_ELEMENTS(last));
+    return _cmocka_run_group_tests("scenarios", (struct CMUnitTest *)(void *)tests->data,
+                                   tests->len, NULL, NULL);
+}

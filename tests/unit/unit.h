@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What every unit test begins with: cmocka with the headers it needs, in its order. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <glib.h>
+
+#include "base/error.h"
+
+/* An error that a person will read: of our domain and this code, with a remedy, saying @part. */
+static inline void unit_assert_error(const GError *error, GwErrorCode code, const char *part)
+{
+    assert_non_null(error);
+    if (error->domain != GW_ERROR || error->code != (int)code)
+        print_error("unexpected error: %s\n", error->message);
+    assert_int_equal(error->domain, GW_ERROR);
+    assert_int_equal(error->code, code);
+    assert_non_null(gw_error_remedy(error));
+    if (strstr(error->message, part) == NULL)
+        print_error("'%s' is not in: %s\n", part, error->message);
+    assert_non_null(strstr(error->message, part));
+}
+
+/* For outcomes that must be good: shows the error where they are not. */
+#define UNIT_OK(call_with_error)                                                                   \
+    do {                                                                                           \
+        g_autoptr(GError) unit_error = NULL;                                                       \
+        GError **error = &unit_error;                                                              \
+        if (!(call_with_error))                                                                    \
+            fail_msg("%s: %s", #call_with_error,                                                   \
+                     unit_error != NULL ? unit_error->message : "no error set");                   \
+    } while (0)
