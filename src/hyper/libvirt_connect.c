@@ -12,11 +12,14 @@
 
 char *gw_lv_quiet_uri(const char *uri)
 {
-    /* The ssh program would ask on a terminal; with no_tty it runs in batch mode. The other
-     * transports only ask through callbacks, and none are given. */
-    if (!g_str_has_prefix(uri, "qemu+ssh:") || strstr(uri, "no_tty=") != NULL)
+    static const char ssh[] = "qemu+ssh:";
+
+    /* The ssh program would ask on a terminal; with no_tty it runs in batch mode. Of several, the
+     * last counts. The other transports only ask through callbacks, and none are given. */
+    if (g_ascii_strncasecmp(uri, ssh, strlen(ssh)) != 0)
         return g_strdup(uri);
-    return g_strconcat(uri, strchr(uri, '?') != NULL ? "&" : "?", "no_tty=1", NULL);
+    g_autofree char *bare = g_strndup(uri, strcspn(uri, "#"));
+    return g_strconcat(bare, strchr(bare, '?') != NULL ? "&" : "?", "no_tty=1", NULL);
 }
 
 gboolean gw_lv_alive(virConnectPtr ptr)
