@@ -3,12 +3,36 @@
 
 #include "base/error.h"
 
+/* The parser recurses for each level, on threads with small stacks. */
+static gboolean is_too_deep(const char *text, gsize length)
+{
+    gsize depth = 0;
+    gboolean in_string = FALSE;
+
+    for (gsize i = 0; i < length && depth <= GW_JSON_DEPTH_MAX; i++) {
+        if (text[i] == '"')
+            in_string = !in_string;
+        else if (in_string)
+            i += text[i] == '\\';
+        else if (text[i] == '{' || text[i] == '[')
+            depth++;
+        else if ((text[i] == '}' || text[i] == ']') && depth > 0)
+            depth--;
+    }
+    return depth > GW_JSON_DEPTH_MAX;
+}
+
 json_t *gw_json_parse(const char *text, gsize length, gsize max, GError **error)
 {
     if (length > max) {
         gw_error_set(error, GW_ERR_TOO_LARGE, "Send less in one request.",
                      "JSON of %" G_GSIZE_FORMAT " bytes, at most %" G_GSIZE_FORMAT " are accepted",
                      length, max);
+        return NULL;
+    }
+    if (is_too_deep(text, length)) {
+        gw_error_set(error, GW_ERR_INVALID, "Nest less.", "JSON of more than %d levels",
+                     GW_JSON_DEPTH_MAX);
         return NULL;
     }
     json_error_t where;
