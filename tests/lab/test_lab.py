@@ -296,6 +296,16 @@ def traces():
     return found + glob.glob(STATE + "/hosts/*") + glob.glob(STATE + "/shared/*")
 
 
+def test_another_lab_comes_and_goes(guest):
+    name = guest()
+    env = dict(ENV, GODWIT_LAB_NAME="tt", GODWIT_LAB_STATE=STATE + "t")
+    for words in (["up", "--hosts", "1"], ["down", "--purge"]):
+        subprocess.run([LAB] + words, env=env, check=True, capture_output=True, timeout=60)
+    assert not os.path.exists(STATE + "t")
+    migrate("kvm1", "kvm2", name, "--p2p")
+    assert report(name)["verdict"] == "clean"
+
+
 # From here on the tests take the lab down.
 
 
