@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from . import net, pki
 from .run import (all_pids, command_line, is_same_process, kill_all, read_json, record_of, run,
                   start_time, wait_for, write, write_json)
-from .settings import (CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, NAME, PKI, PREFIX, SHARED,
-                       STATE, TLS_PORT, TREE)
+from .settings import (CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, NAME, PKI,
+                       PREFIX, SHARED, STATE, TLS_PORT, TREE)
 
 # What a host has for itself: folder in the host's state -> where the host sees it.
 BINDS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "libvirt": "/etc/libvirt",

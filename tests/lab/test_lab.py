@@ -59,7 +59,7 @@ def lab_is_up():
     lab("install")
     lab("up", "--hosts", "2", "--stock", "1" if SLOW else "0")
     yield [host["name"] for host in status()["hosts"]]
-    lab("down")
+    lab("down", "--purge")
 
 
 @pytest.fixture(name="guest")
