@@ -40,7 +40,7 @@ def guest_report(name):
     return report(name)["guests"][name]
 
 
-def eventually(what, probe, seconds=15):
+def eventually(what, probe, seconds=45):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = probe()
@@ -215,7 +215,7 @@ def test_reboot_is_seen(guest):
     name = guest("--disk", "none")
     lab("virsh", "kvm1", "reset", name)
     row = eventually("another boot", lambda: guest_report(name)["boots"] == 2 and
-                     guest_report(name), 30)
+                     guest_report(name))
     assert row["problems"] == ["rebooted"] and not row["doubled"]
 
 
