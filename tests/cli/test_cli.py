@@ -323,7 +323,7 @@ def test_configuration_file(fake, godwit, tmp_path, folder):
     (["vm", "list", "-o", "xml"], "must be one of"),
     (["vm", "list", "-z"], "unknown option"),
     (["host", "set", "kvm1"], "nothing to change"),
-    (["host", "add", "qemu:///system?command=x"], "program"),
+    (["host", "add", "qemu:///system?command=x"], "parameter"),
     (["host", "add", "esx://h"], "no libvirt URI"),
     (["job", "settle", "x"], "--keep"),
     (["job", "set", "x"], "nothing to change"),
