@@ -16,8 +16,6 @@ from .settings import (CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError,
 # What a host has for itself: folder in the host's state -> where the host sees it.
 BINDS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "libvirt": "/etc/libvirt",
          "log": "/var/log/libvirt", "cache": "/var/cache/libvirt", "local": LOCAL}
-# In every host's /run/libvirt: whoever sees it is inside a host of this lab.
-MARK = "/run/libvirt/godwit-lab-host"
 MOST_HOSTS = 40
 
 KEEPER = """#!/bin/sh
@@ -157,7 +155,6 @@ def write_configuration(host):
     for folder in list(BINDS) + ["etc/mdevctl.d/scripts.d/callouts",
                                   "etc/mdevctl.d/scripts.d/notifiers", "work"]:
         os.makedirs(base + "/" + folder, exist_ok=True)
-    write(base + "/run/" + os.path.basename(MARK), STATE + "\n" + host.name + "\n")
     names = ["127.0.0.1 localhost", GATEWAY + " machine"]
     for i in range(1, MOST_HOSTS + 1):  # also those that come later
         names += ["%s %s" % (other.address, other.name)
@@ -203,7 +200,6 @@ def start_keeper(host):
     for folder in ("run", "work"):
         shutil.rmtree(host.base + "/" + folder, ignore_errors=True)
         os.makedirs(host.base + "/" + folder)
-    write(host.base + "/run/" + os.path.basename(MARK), STATE + "\n" + host.name + "\n")
     overlay = "" if host.stock else \
         "mount -t overlay lab-usr -o ro,lowerdir=%s/usr:/usr /usr" % TREE
     write(host.base + "/keeper.sh", KEEPER % {
@@ -315,26 +311,30 @@ def mount_namespace(pid):
         return None
 
 
-def members():
-    """Processes inside any host of this lab, as {pid, start, host}: those in a keeper's mount
-    namespace, and, where the keeper is dead, those that see the host's mark."""
-    namespaces = {mount_namespace(host.keeper_pid()): host.name
-                  for host in known_hosts() if host.keeper_pid() is not None}
-    found = []
-    for pid in all_pids():
-        name = namespaces.get(mount_namespace(pid)) or marked_host(pid)
-        if name is not None and pid != os.getpid():
-            found.append({"pid": pid, "start": start_time(pid), "host": name})
-    return [record for record in found if record["start"] is not None]
-
-
-def marked_host(pid):
+def host_of(pid):
+    """The name of this lab's host whose /etc the process sees, or None. That mount tells, and
+    neither a record nor a file can: those may be gone when processes are not."""
     try:
-        with open("/proc/%d/root%s" % (pid, MARK), encoding="utf-8") as mark:
-            state, name = mark.read().splitlines()[:2]
-    except (OSError, ValueError):
+        with open("/proc/%d/mountinfo" % pid, encoding="utf-8", errors="replace") as mounts:
+            found = re.search(r"upperdir=%s/(\w+)/etc[,\n]" % re.escape(HOSTS), mounts.read())
+    except OSError:
         return None
-    return name if state == STATE else None
+    return found.group(1) if found else None
+
+
+def members():
+    """Processes inside any host of this lab, as {pid, start, host}."""
+    hosts_by_namespace, found = {}, []
+    for pid in all_pids():
+        namespace = mount_namespace(pid)
+        if namespace is None or pid == os.getpid():
+            continue
+        if namespace not in hosts_by_namespace:
+            hosts_by_namespace[namespace] = host_of(pid)
+        if hosts_by_namespace[namespace] is not None:
+            found.append({"pid": pid, "start": start_time(pid),
+                          "host": hosts_by_namespace[namespace]})
+    return [record for record in found if record["start"] is not None]
 
 
 def down():
