@@ -299,7 +299,7 @@ def pytest(tally, folder, timeout):
 
 def step_lab(tally):
     """the lab catches what it must"""
-    pytest(tally, "lab", 480)
+    pytest(tally, "lab", 720)
 
 
 def step_e2e(tally):
