@@ -214,16 +214,18 @@ def step_format(tally):
         return
     _, output = run(["clang-format", "--dry-run", "-Werror", *files], "format.log", 300)
     wrong = dict(re.findall(r"^([^:\n]+):(\d+):\d+: error:", output, re.M))
-    for name in files:
-        tally.case(f"format {name}", f"{name}:{wrong[name]}: run clang-format -i {name}"
-                   if name in wrong else None)
-    if not files:
-        tally.case("format", "found no C files")
+    for name, line in wrong.items():
+        tally.case(f"format {name}", f"{name}:{line}: run clang-format -i {name}")
+    if not wrong:
+        tally.case("format", None if files else "found no C files")
 
 
 def step_floors(tally):
     """includes go downwards only, and the test finds planted violations"""
-    for name, why in floors.self_test() + floors.tree_cases(ROOT / "src"):
+    for name, why in floors.self_test():
+        tally.case(name, why)
+    wrong = [(name, why) for name, why in floors.tree_cases(ROOT / "src") if why]
+    for name, why in wrong or [("floors of the tree", None)]:
         tally.case(name, why)
 
 
@@ -273,38 +275,56 @@ def step_asan(tally):
 begun_labs = set()
 
 
-def pytest(tally, folder, timeout):
+def pytest(tally, folder, timeout, env=None):
     where = ROOT / "tests" / folder
     if not list(where.glob("test_*.py")):
         tally.skip(folder, f"tests/{folder} has no tests yet")
         return
+    built = gcc_folder(tally)
+    if built is None:
+        tally.skip(folder, "nothing was built")
+        return
+    junit = OUT / f"{folder}.junit.xml"
+    junit.unlink(missing_ok=True)
+    status, output = run(
+        [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no",
+         f"--junitxml={junit}", where], f"{folder}.log", timeout,
+        {"GODWIT_BUILD": str(built), "API_SERVER": str(built / "tests/api-server"),
+         "GODWIT": str(built / "godwit"), **(env or {})})
+    failures = read_junit(tally, junit) if junit.exists() else {}
+    if status != 0 and not sum(failures.values()):
+        tally.case(folder, tail(output))
+
+
+def lab_pytest(tally, folder, timeout):
     if os.geteuid() != 0:
         tally.skip(folder, "the lab's namespaces and mounts need root")
         return
     if subprocess.run([ROOT / "scripts/install-packages", "lab"], check=False).returncode != 0:
         tally.case(folder, "the lab's packages are missing and could not be installed")
         return
-    built = gcc_folder(tally)
     begun_labs.add(LABS[folder])
-    junit = OUT / f"{folder}.junit.xml"
-    junit.unlink(missing_ok=True)
-    status, output = run(
-        [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no",
-         f"--junitxml={junit}", where], f"{folder}.log", timeout,
-        {"GODWIT_LAB_NAME": LABS[folder], "GODWIT_BUILD": str(built or "")})
-    failures = read_junit(tally, junit) if junit.exists() else {}
-    if status != 0 and not sum(failures.values()):
-        tally.case(folder, tail(output))
+    pytest(tally, folder, timeout, {"GODWIT_LAB_NAME": LABS[folder]})
+
+
+def step_api(tally):
+    """the API over the network, with hostile clients"""
+    pytest(tally, "api", 300)
+
+
+def step_cli(tally):
+    """the command line against a server of its own"""
+    pytest(tally, "cli", 300)
 
 
 def step_lab(tally):
     """the lab catches what it must"""
-    pytest(tally, "lab", 720)
+    lab_pytest(tally, "lab", 720)
 
 
 def step_e2e(tally):
     """the product on real hosts"""
-    pytest(tally, "e2e", 780)
+    lab_pytest(tally, "e2e", 780)
 
 
 def analyzers(tally):
@@ -385,7 +405,7 @@ def step_coverage(tally):
 
 
 FAST = ["format", "floors", "build", "unit", "scenarios"]
-ALL = FAST + ["clang", "asan", "lab", "e2e"]
+ALL = FAST + ["api", "cli", "clang", "asan", "lab", "e2e"]
 NAMED = ["analyze", "valgrind", "tsan", "coverage"]
 STEPS = {name: globals()[f"step_{name}"] for name in ALL + NAMED}
 

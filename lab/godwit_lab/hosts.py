@@ -10,16 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from . import net, pki
 from .run import (all_pids, command_line, is_same_process, kill_all, read_json, record_of, run,
                   start_time, wait_for, write, write_json)
-from .settings import (CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, NAME, PKI, PREFIX, SHARED,
-                       STATE, TLS_PORT, TREE)
+from .settings import (CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, NAME, PKI,
+                       PREFIX, SHARED, STATE, TLS_PORT, TREE)
 
 # What a host has for itself: folder in the host's state -> where the host sees it.
 BINDS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "libvirt": "/etc/libvirt",
          "log": "/var/log/libvirt", "cache": "/var/cache/libvirt", "local": LOCAL}
 # In every host's /run/libvirt: whoever sees it is inside a host of this lab.
 MARK = "/run/libvirt/godwit-lab-host"
-# Mount points that may be missing on the machine, to be removed again by `down`.
-MOUNT_POINTS = ["/run/libvirt"]
 MOST_HOSTS = 40
 
 KEEPER = """#!/bin/sh
@@ -28,6 +26,10 @@ set -e
 mount --make-rprivate /
 %(overlay)s
 mount -t overlay lab-etc -o lowerdir=/etc,upperdir=%(base)s/etc,workdir=%(base)s/work /etc
+# A /run of its own. Never a mount point made on the machine for it: removing that directory, even
+# from outside, would silently unmount what any other lab has there.
+mount -t tmpfs -o mode=755 lab-run /run
+mkdir -p /run/libvirt /run/lock
 %(binds)s
 mount -t sysfs sysfs /sys  # or /sys/class/net would show the machine's interfaces
 hostname %(name)s
@@ -296,7 +298,7 @@ def up(count, stock, rate):
     for host in known_hosts():
         if host.name not in [other.name for other in wanted]:
             wanted.append(host)
-    for folder in [SHARED, LOCAL, GUESTS, CONSOLES, HOSTS] + MOUNT_POINTS:
+    for folder in [SHARED, LOCAL, GUESTS, CONSOLES, HOSTS]:
         os.makedirs(folder, exist_ok=True)
     write_json(STATE + "/rate.json", rate)
     net.bridge_up()
@@ -306,18 +308,33 @@ def up(count, stock, rate):
         list(pool.map(lambda host: bring_up(host, rate), wanted))
 
 
+def mount_namespace(pid):
+    try:
+        return os.readlink("/proc/%d/ns/mnt" % pid)
+    except OSError:
+        return None
+
+
 def members():
-    """Processes inside any host of this lab, as {pid, start, host}: those see the host's mark."""
+    """Processes inside any host of this lab, as {pid, start, host}: those in a keeper's mount
+    namespace, and, where the keeper is dead, those that see the host's mark."""
+    namespaces = {mount_namespace(host.keeper_pid()): host.name
+                  for host in known_hosts() if host.keeper_pid() is not None}
     found = []
     for pid in all_pids():
-        try:
-            with open("/proc/%d/root%s" % (pid, MARK), encoding="utf-8") as mark:
-                state, name = mark.read().splitlines()[:2]
-        except (OSError, ValueError):
-            continue
-        if state == STATE and pid != os.getpid():
+        name = namespaces.get(mount_namespace(pid)) or marked_host(pid)
+        if name is not None and pid != os.getpid():
             found.append({"pid": pid, "start": start_time(pid), "host": name})
     return [record for record in found if record["start"] is not None]
+
+
+def marked_host(pid):
+    try:
+        with open("/proc/%d/root%s" % (pid, MARK), encoding="utf-8") as mark:
+            state, name = mark.read().splitlines()[:2]
+    except (OSError, ValueError):
+        return None
+    return name if state == STATE else None
 
 
 def down():
@@ -331,8 +348,3 @@ def down():
         shutil.rmtree(host.base)
     for folder in (SHARED, LOCAL, GUESTS, CONSOLES, HOSTS):
         shutil.rmtree(folder, ignore_errors=True)
-    for path in MOUNT_POINTS:
-        try:
-            os.rmdir(path)
-        except OSError:
-            pass  # another lab, or the machine's own libvirt, has something there

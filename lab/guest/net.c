@@ -100,8 +100,8 @@ void *heartbeat_thread(void *unused)
     for (uint64_t sequence = 1;;) {
         encode(packet, sequence);
         /* A datagram that was never sent takes no number, or the witness would call it lost. */
-        if (sendto(handle, packet, sizeof packet, 0, (struct sockaddr *)&witness,
-                   sizeof witness) == sizeof packet)
+        if (sendto(handle, packet, sizeof packet, 0, (struct sockaddr *)&witness, sizeof witness) ==
+            sizeof packet)
             sequence++;
         next += config.interval_us * 1000ull;
         uint64_t now = monotonic_ns();

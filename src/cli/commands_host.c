@@ -235,9 +235,10 @@ const GwCommand gw_host_commands[] = {
       uri_argument, add_options,
       (const GwExample[]){
           { "godwit host add qemu+ssh://root@kvm1/system", "A host reached by ssh." },
-          { "godwit host add qemu+tls://kvm2.example.org/system --name kvm2 --group Lab "
-            "--migration-address 10.0.9.2",
-            "By TLS, with its own network for migration data." },
+          { "godwit host add qemu+tls://kvm2.example.org/system --name kvm2 --group Lab",
+            "By TLS, into a group." },
+          { "godwit host add qemu+ssh://root@kvm3/system --migration-address 10.0.9.3",
+            "With a network of its own for migration data." },
           { NULL, NULL } },
       "R1 R29", &gw_host_record, add },
     { "host list", NULL, "List the hosts",

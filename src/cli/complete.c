@@ -59,14 +59,14 @@ static void put_case_of_command(GString *out, const GwCommand *command)
     const char *first = argument_kind(command, 0);
     const char *later = argument_kind(command, 1);
 
-    g_string_append_printf(out, "    '%s')\n        options=\"", command->name);
+    g_string_append_printf(out, "    '%s')\n        gw_opts=\"", command->name);
     put_option_words(out, command->options);
-    g_string_append_printf(out, "\"\n        [ \"$place\" -eq 0 ] && kind=%s || kind=%s\n",
+    g_string_append_printf(out, "\"\n        [ \"$gw_place\" -eq 0 ] && gw_kind=%s || gw_kind=%s\n",
                            first != NULL ? first : "''", later != NULL ? later : "''");
     if (strcmp(command->name, "completion") == 0)
-        g_string_append(out, "        words='bash zsh fish'\n");
+        g_string_append(out, "        gw_words='bash zsh fish'\n");
     if (strcmp(command->name, "help") == 0) {
-        g_string_append(out, "        words='");
+        g_string_append(out, "        gw_words='");
         put_command_words(out, NULL);
         g_string_append(out, "'\n");
     }
@@ -84,12 +84,12 @@ static void put_case_of_option(GString *out, const char *command, const GwOption
             g_string_append_printf(out, "|'%s -%c'", command, o->letter);
         g_string_append(out, ")\n");
         if (words != NULL) {
-            g_string_append(out, "        words=$'");
+            g_string_append(out, "        gw_words=$'");
             for (guint i = 0; words[i] != NULL; i++)
                 g_string_append_printf(out, "%s%s", i > 0 ? "\\n" : "", words[i]);
             g_string_append(out, "'\n");
         }
-        g_string_append_printf(out, "        kind=%s; value=yes ;;\n",
+        g_string_append_printf(out, "        gw_kind=%s; gw_value=yes ;;\n",
                                o->complete != NULL ? o->complete : "''");
     }
 }
@@ -120,10 +120,10 @@ static void put_value_options_of_command(GString *out, const GwCommand *command)
 static void put_state_function(GString *out)
 {
     g_string_append(out, "_godwit_state() {\n"
-                         "    # In: the words before the cursor. Out: command, place, options, "
-                         "words, kind, value.\n"
+                         "    # In: the words before the cursor. Out: gw_cmd, gw_place, gw_opts, "
+                         "gw_words, gw_kind, gw_value.\n"
                          "    local word last='' group='' skip=''\n"
-                         "    command='' place=0 options='' words='' kind='' value=''\n"
+                         "    gw_cmd='' gw_place=0 gw_opts='' gw_words='' gw_kind='' gw_value=''\n"
                          "    for word in \"$@\"; do\n"
                          "        # bash makes three words of --option=value.\n"
                          "        if [ \"$word\" = '=' ]; then skip=yes; continue; fi\n"
@@ -137,38 +137,38 @@ static void put_state_function(GString *out)
     g_string_append(out, ") skip=yes ;;\n"
                          "        -*) ;;\n"
                          "        *)\n"
-                         "            if [ -n \"$command\" ]; then place=$((place + 1))\n"
-                         "            elif [ -n \"$group\" ]; then command=\"$group $word\"\n"
+                         "            if [ -n \"$gw_cmd\" ]; then gw_place=$((gw_place + 1))\n"
+                         "            elif [ -n \"$group\" ]; then gw_cmd=\"$group $word\"\n"
                          "            else\n"
                          "                case $word in\n                ");
     for (const GwCommandGroup *g = gw_command_groups; g->name != NULL; g++)
         g_string_append_printf(out, "%s%s", g != gw_command_groups ? "|" : "", g->name);
     g_string_append(out, ") group=$word ;;\n"
-                         "                *) command=$word ;;\n"
+                         "                *) gw_cmd=$word ;;\n"
                          "                esac\n"
                          "            fi ;;\n"
                          "        esac\n"
                          "    done\n"
-                         "    case \"$command $last\" in\n");
+                         "    case \"$gw_cmd $last\" in\n");
     each_command(out, put_options_of_command);
     g_string_append(out, "    esac\n"
-                         "    [ -n \"$value\" ] && return\n"
+                         "    [ -n \"$gw_value\" ] && return\n"
                          "    case \" $last\" in\n");
     put_case_of_option(out, "", gw_global_options);
     g_string_append(out, "    esac\n"
-                         "    [ -n \"$value\" ] && return\n"
-                         "    if [ -z \"$command\" ]; then\n"
+                         "    [ -n \"$gw_value\" ] && return\n"
+                         "    if [ -z \"$gw_cmd\" ]; then\n"
                          "        case $group in\n");
     for (const GwCommandGroup *g = gw_command_groups; g->name != NULL; g++) {
-        g_string_append_printf(out, "        %s) words='", g->name);
+        g_string_append_printf(out, "        %s) gw_words='", g->name);
         put_command_words(out, g->name);
         g_string_append(out, "' ;;\n");
     }
-    g_string_append(out, "        *) words='");
+    g_string_append(out, "        *) gw_words='");
     put_command_words(out, NULL);
-    g_string_append(out, "' ;;\n        esac\n    fi\n    case $command in\n");
+    g_string_append(out, "' ;;\n        esac\n    fi\n    case $gw_cmd in\n");
     each_command(out, put_case_of_command);
-    g_string_append(out, "    esac\n    options=\"$options");
+    g_string_append(out, "    esac\n    gw_opts=\"$gw_opts");
     put_option_words(out, gw_global_options);
     g_string_append(out, "\"\n}\n\n");
 }
@@ -182,26 +182,26 @@ static char *bash_script(void)
     g_string_append(
         out, "_godwit() {\n"
              "    local cur=${COMP_WORDS[COMP_CWORD]} name names\n"
-             "    local command place options words kind value\n"
+             "    local gw_cmd gw_place gw_opts gw_words gw_kind gw_value\n"
              "    COMPREPLY=()\n"
              "    _godwit_state \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"\n"
-             "    if [[ $cur == -* && -z $value ]]; then\n"
-             "        for name in $options; do\n"
+             "    if [[ $cur == -* && -z $gw_value ]]; then\n"
+             "        for name in $gw_opts; do\n"
              "            [[ $name == \"$cur\"* ]] && COMPREPLY+=(\"$name\")\n"
              "        done\n"
              "        return\n"
              "    fi\n"
-             "    if [[ $kind == files ]]; then\n"
+             "    if [[ $gw_kind == files ]]; then\n"
              "        mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
              "        return\n"
              "    fi\n"
-             "    if [[ -n $value ]]; then\n"
-             "        mapfile -t names <<<\"$words\"\n"
+             "    if [[ -n $gw_value ]]; then\n"
+             "        mapfile -t names <<<\"$gw_words\"\n"
              "    else\n"
-             "        read -r -a names <<<\"$words\"\n"
+             "        read -r -a names <<<\"$gw_words\"\n"
              "    fi\n"
-             "    if [[ -n $kind ]]; then\n"
-             "        mapfile -t names < <(godwit names \"$kind\" 2>/dev/null)\n"
+             "    if [[ -n $gw_kind ]]; then\n"
+             "        mapfile -t names < <(godwit names \"$gw_kind\" 2>/dev/null)\n"
              "    fi\n"
              "    for name in \"${names[@]}\"; do\n"
              "        # Names come from outside: they are compared and quoted, never evaluated.\n"
@@ -223,19 +223,19 @@ static char *zsh_script(void)
                          "    local cur=${words[CURRENT]}\n"
                          "    local -a before names\n"
                          "    before=(\"${(@)words[2,CURRENT-1]}\")\n"
-                         "    local command place options words kind value\n"
+                         "    local gw_cmd gw_place gw_opts gw_words gw_kind gw_value\n"
                          "    _godwit_state \"${before[@]}\"\n"
-                         "    if [[ $cur == -* && -z $value ]]; then\n"
-                         "        names=(${=options})\n"
-                         "    elif [[ $kind == files ]]; then\n"
+                         "    if [[ $cur == -* && -z $gw_value ]]; then\n"
+                         "        names=(${=gw_opts})\n"
+                         "    elif [[ $gw_kind == files ]]; then\n"
                          "        _files\n"
                          "        return\n"
-                         "    elif [[ -n $kind ]]; then\n"
-                         "        names=(\"${(@f)$(godwit names $kind 2>/dev/null)}\")\n"
-                         "    elif [[ -n $value ]]; then\n"
-                         "        names=(\"${(@f)words}\")\n"
+                         "    elif [[ -n $gw_kind ]]; then\n"
+                         "        names=(\"${(@f)$(godwit names $gw_kind 2>/dev/null)}\")\n"
+                         "    elif [[ -n $gw_value ]]; then\n"
+                         "        names=(\"${(@f)gw_words}\")\n"
                          "    else\n"
-                         "        names=(${=words})\n"
+                         "        names=(${=gw_words})\n"
                          "    fi\n"
                          "    compadd -a names\n"
                          "}\n"
@@ -304,17 +304,17 @@ static char *fish_script(void)
     GString *out = g_string_new("# fish completion for godwit; made by: godwit completion fish\n\n"
                                 "function __godwit_words\n"
                                 "    set -l words (commandline -opc)\n"
-                                "    string match -v -- '-*' $words[2..-1]\n"
+                                "    string match -v -- '-*' $gw_words[2..-1]\n"
                                 "end\n"
                                 "function __godwit_wants\n"
                                 "    set -l words (__godwit_words)\n"
-                                "    test (count $words) -eq (count $argv); "
-                                "and test \"$words\" = \"$argv\"\n"
+                                "    test (count $gw_words) -eq (count $argv); "
+                                "and test \"$gw_words\" = \"$argv\"\n"
                                 "end\n"
                                 "function __godwit_at\n"
                                 "    set -l words (__godwit_words)\n"
-                                "    test (count $words) -ge (count $argv); "
-                                "and test \"$words[1..\"(count $argv)\"]\" = \"$argv\"\n"
+                                "    test (count $gw_words) -ge (count $argv); "
+                                "and test \"$gw_words[1..\"(count $argv)\"]\" = \"$argv\"\n"
                                 "end\n\n");
 
     for (const GwCommandGroup *g = gw_command_groups; g->name != NULL; g++)

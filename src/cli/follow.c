@@ -14,7 +14,7 @@
 
 #define TICK_MS 1000
 #define ASK_AGAIN_US (10 * G_USEC_PER_SEC) /* asking while the stream is up: events are hints */
-#define LINE_EVERY_US (5 * G_USEC_PER_SEC)
+#define LINE_EVERY_US (3 * G_USEC_PER_SEC)
 #define PAINT_EVERY_US (G_USEC_PER_SEC / 10)
 
 typedef enum {

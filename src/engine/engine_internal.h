@@ -104,7 +104,7 @@ struct HostRun {
     gboolean busy;   /* connecting or listing */
     guint failures;
     gint64 retry_us; /* when to connect again; 0: not waiting */
-    Call *waiter;    /* answered with the host once it is listed, or lost again; NULL: nobody waits */
+    Call *waiter; /* answered with the host once it is listed, or lost again; NULL: nobody waits */
     gint64 facts_us; /* when to ask for facts; 0: no need */
     gboolean facts_busy;
     GHashTable *asking; /* VM UUIDs being asked for; value: GINT_TO_POINTER(ask again) */

@@ -58,8 +58,8 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     move->job->commit_by_resume = run->decision->commit_by_resume;
     move->job->vm_persistent = result->vm->persistent;
     move->job->vm_autostart = result->vm->autostart;
-    move->completion_timeout_us = run->decision->completion_timeout_us;
-    move->progress_timeout_us = run->decision->progress_timeout_us;
+    move->job->completion_timeout_s = run->decision->completion_timeout_us / G_USEC_PER_SEC;
+    move->job->progress_timeout_s = run->decision->progress_timeout_us / G_USEC_PER_SEC;
     move->job->result->downtime_ms = move->job->result->downtime_libvirt_ms = -1;
     g_free(move->job->result->method);
     move->job->result->method = g_strdup(run->decision->method_words);

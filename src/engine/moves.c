@@ -455,6 +455,14 @@ static MoveRun *find_move(GwEngine *engine, const char *which, GError **error)
     return run;
 }
 
+static void take_change(GwMoveOptions *options, const GwJobChange *change)
+{
+    if (change->bandwidth_mibps >= 0)
+        options->bandwidth_mibps = change->bandwidth_mibps;
+    if (change->max_downtime_ms >= 0)
+        options->max_downtime_ms = change->max_downtime_ms;
+}
+
 static void call_event(GwEngine *engine, Call *call)
 {
     GwMoveEventKind kind = (GwMoveEventKind)GPOINTER_TO_INT(call->in[1]);
@@ -467,10 +475,9 @@ static void call_event(GwEngine *engine, Call *call)
                      "this move was not begun with post-copy allowed");
         run = NULL;
     }
-    if (run != NULL && change != NULL && change->bandwidth_mibps >= 0)
-        run->move->job->options->bandwidth_mibps = change->bandwidth_mibps;
-    if (run != NULL && change != NULL && change->max_downtime_ms >= 0)
-        run->move->job->options->max_downtime_ms = change->max_downtime_ms;
+    /* In no other state will the table take it. */
+    if (run != NULL && change != NULL && run->move->job->state == GW_JOB_COPYING)
+        take_change(run->move->job->options, change);
     if (run == NULL || !gw_moves_step(engine, run, (GwMoveEvent){ .kind = kind }, &error))
         gw_engine_answer(call, NULL, error);
     else

@@ -189,13 +189,18 @@ void gw_move_finish(GwMove *move, GwJobState state, const GwMoveEvent *event, co
 
 /* The copy ------------------------------------------------------------------------------- */
 
+static gint64 due_after(gint64 now_us, gint64 span_s)
+{
+    return span_s > 0 ? now_us + SECONDS(span_s) : 0;
+}
+
 void gw_move_begin_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
 {
     gint64 now = event->now_us;
 
     move->wake_us = now + POLL_US;
-    move->too_long_us = move->completion_timeout_us > 0 ? now + move->completion_timeout_us : 0;
-    move->stalled_us = move->progress_timeout_us > 0 ? now + move->progress_timeout_us : 0;
+    move->too_long_us = due_after(now, move->job->completion_timeout_s);
+    move->stalled_us = due_after(now, move->job->progress_timeout_s);
     move->least_remaining_bytes = G_MAXINT64;
     move->started_us = now;
     move->abort_again_us = 0;
@@ -224,7 +229,7 @@ static void take_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome 
     if (fresh->remaining_bytes < move->least_remaining_bytes) {
         move->least_remaining_bytes = fresh->remaining_bytes;
         if (move->stalled_us != 0)
-            move->stalled_us = event->now_us + move->progress_timeout_us;
+            move->stalled_us = due_after(event->now_us, move->job->progress_timeout_s);
     }
     if (move->wake_us == 0)
         move->wake_us = event->now_us + POLL_US;
@@ -275,10 +280,10 @@ static void abort_too_long(GwMove *move, const GwMoveEvent *event, GwMoveOutcome
 
 static void abort_stalled(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
 {
-    g_autofree char *message = g_strdup_printf(
-        "no progress for %" G_GINT64_FORMAT
-        " s (progress time-out): never less than %" G_GINT64_FORMAT " MiB left",
-        move->progress_timeout_us / G_USEC_PER_SEC, move->least_remaining_bytes >> 20);
+    g_autofree char *message =
+        g_strdup_printf("no progress for %" G_GINT64_FORMAT
+                        " s (progress time-out): never less than %" G_GINT64_FORMAT " MiB left",
+                        move->job->progress_timeout_s, move->least_remaining_bytes >> 20);
     abort_with(move, event, message,
                "Check the network between the hosts; a busy guest needs more bandwidth, a longer "
                "downtime or post-copy.",

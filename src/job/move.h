@@ -70,7 +70,6 @@ typedef struct {
 typedef struct {
     GwJob *job; /* the durable part; owned */
     /* Volatile: rebuilt after a restart. Times are monotonic; 0: none. */
-    gint64 completion_timeout_us, progress_timeout_us; /* spans, set by the engine from the plan */
     gint64 created_us, started_us;
     gint64 wake_us;               /* when TIMER is due */
     gint64 too_long_us;           /* when TOO_LONG is due */

@@ -115,6 +115,16 @@ static const Row *find_row(GwSeen source, GwSeen destination, GwIntent intent)
     return NULL;
 }
 
+static gboolean leaves_source(GwSettle settle)
+{
+    return settle == GW_SETTLE_UNDEFINE_SOURCE || settle == GW_SETTLE_COMMITTED;
+}
+
+static gboolean leaves_destination(GwSettle settle)
+{
+    return settle == GW_SETTLE_UNDEFINE_DESTINATION || settle == GW_SETTLE_KEEP_SOURCE;
+}
+
 GwSettle gw_reconcile(GwSeen source, GwSeen destination, GwIntent intent, const char **why)
 {
     const Row *row = find_row(source, destination, intent);
@@ -124,11 +134,14 @@ GwSettle gw_reconcile(GwSeen source, GwSeen destination, GwIntent intent, const 
         return GW_SETTLE_HOLD;
     }
     /* I2: some host holds the definition at every instant, so it is made before one goes. */
-    gboolean leaves_source =
-        row->settle == GW_SETTLE_UNDEFINE_SOURCE || row->settle == GW_SETTLE_COMMITTED;
-    if (intent.vm_persistent && leaves_source && !destination.persistent) {
+    gboolean defined = intent.vm_persistent || source.persistent || destination.persistent;
+    if (defined && leaves_source(row->settle) && !destination.persistent) {
         *why = "the destination runs but keeps no definition yet";
         return GW_SETTLE_DEFINE_DESTINATION;
+    }
+    if (defined && leaves_destination(row->settle) && !source.persistent) {
+        *why = "the source runs but keeps no definition any more";
+        return GW_SETTLE_DEFINE_SOURCE;
     }
     if (intent.vm_persistent && row->settle == GW_SETTLE_STOPPED && source.side == GW_SIDE_ABSENT &&
         destination.side == GW_SIDE_ABSENT) {

@@ -108,5 +108,9 @@ GW_DEFINE_RECORD(
     GW_F(GwJob, vm_persistent, GW_BOOL, .doc = "The VM has a persistent definition."),
     GW_F(GwJob, vm_autostart, GW_BOOL, .doc = "The VM started with its host."),
     GW_F(GwJob, vm_memory_kib, GW_INT, .doc = "Memory to move, KiB."),
+    GW_F(GwJob, completion_timeout_s, GW_INT,
+         .doc = "The copy is given up after this time; 0: never (R59)."),
+    GW_F(GwJob, progress_timeout_s, GW_INT,
+         .doc = "It is given up after so long without progress; 0: never (R60)."),
     GW_F(GwJob, wall_created_us, GW_INT, .flags = GW_INTERNAL, .doc = "Accepted, us since 1970."),
     GW_F(GwJob, saved_xml, GW_STRING, .flags = GW_INTERNAL, .doc = "Definition before the move."));

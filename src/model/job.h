@@ -120,6 +120,8 @@ typedef struct {
     gboolean vm_persistent;
     gboolean vm_autostart;
     gint64 vm_memory_kib;
+    gint64 completion_timeout_s; /* of the whole copy, as decided; 0: none (R59) */
+    gint64 progress_timeout_s;   /* R60 */
     gint64 wall_created_us;
     char *saved_xml; /* the inactive definition before Begin */
 } GwJob;

@@ -203,13 +203,13 @@ static void test_json_deep_nesting(void **state)
 {
     enum { DEEP = 500000 };
     g_autofree char *lists = g_strnfill(DEEP, '[');
-    json_refused(lists, DEEP, GW_JSON_TEXT_MAX, GW_ERR_INVALID, "maximum parsing depth");
+    json_refused(lists, DEEP, GW_JSON_TEXT_MAX, GW_ERR_INVALID, "more than 64 levels");
 
     GString *objects = g_string_new(NULL);
     for (int i = 0; i < 100000; i++)
         g_string_append(objects, "{\"a\":");
     json_refused(objects->str, objects->len, GW_JSON_TEXT_MAX, GW_ERR_INVALID,
-                 "maximum parsing depth");
+                 "more than 64 levels");
     g_string_free(objects, TRUE);
 }
 

@@ -1,0 +1,518 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A controller that is only a script: the routes of /api/v1 over TLS, with the records of src/model,
+a fabric in memory, and moves that go through the steps a test lays down."""
+import copy
+import http.server
+import itertools
+import json
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import urllib.parse
+
+from records import Wrong, check
+
+TOKEN = "fake-token-0123456789abcdef"
+U1 = "6f1b1c1e-0000-4000-8000-000000000001"
+U2 = "6f1b1c1e-0000-4000-8000-000000000002"
+JOB = "01JD4ZQ6T5J8S0M3E9V7B2K1%02d"
+MIB = 1024**2
+KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")  # fast to make
+
+
+class Refuse(Exception):
+    def __init__(self, status, code, detail, remedy=None, errors=None):
+        super().__init__(detail)
+        self.status = status
+        self.body = {"type": "about:blank", "title": code, "status": status, "code": code,
+                     "detail": detail}
+        if remedy:
+            self.body["remedy"] = remedy
+        if errors is not None:
+            self.body["errors"] = errors
+
+
+def make_certificates(folder):
+    """A CA with certificates for 127.0.0.1 and for another address, and a second CA."""
+    def run(*args):
+        subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=folder)
+
+    for name in ("ca", "other"):
+        run("req", "-x509", *KEY, "-days", "30", "-keyout",
+            f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+    for name, address in (("server", "127.0.0.1"), ("elsewhere", "192.0.2.7")):
+        (folder / f"{name}.ext").write_text(f"subjectAltName=IP:{address}\n")
+        run("req", *KEY, "-keyout", f"{name}.key", "-out",
+            f"{name}.csr", "-subj", f"/CN={name}")
+        run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days",
+            "30", "-extfile", f"{name}.ext", "-out", f"{name}.crt")
+
+
+def default_host(number, name, **changes):
+    host = {
+        "id": f"host-{number}", "name": name, "uri": f"qemu+ssh://root@{name}/system",
+        "group_id": "all-hosts", "live_migration_enabled": True, "live_limit": 2,
+        "storage_limit": 2, "live_in_use": 0, "storage_in_use": 0, "method": "default",
+        "bandwidth_mibps": 0, "completion_timeout_s_per_gib": 800, "progress_timeout_s": 150,
+        "status": "OK (Limited)", "status_reason": "no agent",
+        "last_seen": "2024-11-21T10:00:00Z",
+        "facts": {
+            "host_uuid": f"00000000-0000-4000-8000-00000000000{number}", "hostname": name,
+            "arch": "x86_64", "cpus": 16, "cpu_model": "EPYC", "memory_kib": 64 * 1024 * 1024,
+            "free_memory_kib": 40 * 1024 * 1024 + 512 * 1024, "libvirt_version": 9000000,
+            "qemu_version": 10000002, "bridges": ["br0", "br1"],
+            "networks": [{"name": "default", "kind": "libvirt", "bridge": "virbr0",
+                          "active": True}],
+            "pools": [{"name": "default", "type": "dir", "target_path": "/var/lib/libvirt/images",
+                       "active": True, "capacity_bytes": 10**12, "available_bytes": 5 * 10**11}],
+        },
+    }
+    host.update(changes)
+    return host
+
+
+def default_vm(uuid, name, host_id="host-1", **changes):
+    vm = {
+        "uuid": uuid, "name": name, "host_id": host_id, "state": "running",
+        "state_reason": "booted", "persistent": True, "autostart": False, "incoming": False,
+        "vcpus": 2, "memory_kib": 2 * 1024 * 1024, "max_memory_kib": 4 * 1024 * 1024,
+        "virt_type": "kvm", "arch": "x86_64", "machine": "pc-q35-7.2",
+        "cpu_mode": "host-model", "snapshots": 0, "job_active": False,
+        "disks": [{"target": "vda", "bus": "virtio", "device": "disk", "type": "file",
+                   "source": "/var/lib/libvirt/images/web1.qcow2", "format": "qcow2",
+                   "readonly": False, "shareable": False, "transient": False,
+                   "backing_depth": 0, "capacity_bytes": 20 * 1024**3, "block_job": False}],
+        "nics": [{"mac": "52:54:00:00:00:01", "type": "bridge", "source": "br0",
+                  "model": "virtio"}],
+        "hostdevs": [],
+    }
+    vm.update(changes)
+    return vm
+
+
+FINDINGS = [
+    {"rule": "pci-passthrough", "requirement": "R55", "severity": "error",
+     "observed": "PCI device 0000:3b:00.0 of the host is passed through",
+     "required": "no passed-through device", "remedy": "Detach the device."},
+    {"rule": "cdrom", "requirement": "R53", "severity": "warning",
+     "observed": "a CD-ROM is in the drive sda", "required": "an empty drive",
+     "remedy": "Eject it."},
+]
+
+
+def progress(phase="memory", percent=0, **changes):
+    value = {"phase": phase, "percent": percent, "iteration": 1, "processed_bytes": 0,
+             "remaining_bytes": 0, "total_bytes": 2048 * MIB, "bandwidth_bps": 0,
+             "dirty_rate_bps": 0, "elapsed_ms": 0, "eta_ms": -1, "expected_downtime_ms": 0,
+             "throttle_percent": 0, "converging": True}
+    value.update(changes)
+    return value
+
+
+RESULT = {"total_ms": 4200, "queued_ms": 100, "copy_ms": 3100, "downtime_ms": 35,
+          "downtime_libvirt_ms": 30, "transferred_bytes": 2100 * MIB, "iterations": 3,
+          "drive": "peer-to-peer", "method": "Compression (multifd with zstd)"}
+
+# What a move goes through: (seconds to wait, changes of the job; None removes a field).
+SMOOTH = [
+    (0.15, {"state": "preparing", "waiting_for": None}),
+    (0.15, {"state": "copying", "progress": progress(
+        percent=20, processed_bytes=400 * MIB, remaining_bytes=1600 * MIB,
+        bandwidth_bps=110 * MIB, eta_ms=14500)}),
+    (0.15, {"state": "copying", "progress": progress(
+        percent=60, iteration=2, processed_bytes=1200 * MIB, remaining_bytes=800 * MIB,
+        bandwidth_bps=110 * MIB, dirty_rate_bps=200 * MIB, converging=False)}),
+    (0.15, {"state": "copying", "progress": progress(
+        phase="switchover", percent=100, iteration=3, processed_bytes=2100 * MIB,
+        bandwidth_bps=110 * MIB, eta_ms=0, expected_downtime_ms=30)}),
+    (0.15, {"state": "settling"}),
+    (0.1, {"state": "done", "result": RESULT, "finished_at": "2024-11-21T10:00:05Z"}),
+]
+STUCK = SMOOTH[:3]
+
+
+class Fake:
+    def __init__(self, folder, certificate="server"):
+        self.folder = folder
+        self.certificate = certificate
+        self.port = 0
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.requests = []   # (method, path, body)
+        self.wrong = []      # what a real controller would have refused
+        self.replies = {}    # Idempotency-Key -> answer
+        self.raw = {}        # path -> (status, type, bytes or generator): an answer as it is
+        self.drop = {}       # path -> how many times the connection is closed before the answer
+        self.delay = {}      # path -> seconds before the answer
+        self.events_status = 200
+        self.events = []     # (id, type, data)
+        self.resumed = []    # Last-Event-ID of each stream
+        self.delivered = 0   # events written to a stream
+        self.findings = []   # of the next move's preflight
+        self.steps = SMOOTH
+        self.token = TOKEN
+        self.page = 1000
+        self.numbers = itertools.count(1)
+        self.groups = [{"id": "all-hosts", "name": "All Hosts"}]
+        self.hosts = [default_host(1, "kvm1"),
+                      default_host(2, "kvm2", live_in_use=1, status="Not responding")]
+        self.vms = [default_vm(U1, "web1"), default_vm(U2, "db1", "host-2", state="off")]
+        self.shares = []
+        self.jobs = {}
+        self.server = None
+        self.sockets = set()
+
+    # Life ------------------------------------------------------------------------------------
+
+    def start(self):
+        fake = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                self.request.settimeout(20)
+                fake.sockets.add(self.request)
+                super().setup()
+
+            def finish(self):
+                fake.sockets.discard(self.request)
+                try:
+                    super().finish()
+                except OSError:
+                    pass
+
+            def log_message(self, *args):
+                pass
+
+            def serve(self):
+                try:
+                    fake.serve(self)
+                except OSError:
+                    self.close_connection = True
+
+            do_GET = do_POST = do_PATCH = do_DELETE = serve
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            block_on_close = False
+            allow_reuse_address = True
+
+            def handle_error(self, request, address):
+                pass
+
+            def get_request(self):
+                plain, address = super().get_request()
+                return context.wrap_socket(plain, server_side=True,
+                                           do_handshake_on_connect=False), address
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / f"{self.certificate}.crt",
+                                self.folder / f"{self.certificate}.key")
+        self.server = Server(("127.0.0.1", self.port), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def stop(self):
+        """As if the process died: no port, and every connection gone."""
+        server, self.server = self.server, None
+        if server is None:
+            return
+        server.shutdown()
+        server.server_close()
+        for connection in list(self.sockets):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        with self.changed:
+            self.changed.notify_all()
+
+    @property
+    def url(self):
+        return f"https://127.0.0.1:{self.port}"
+
+    # Fabric ----------------------------------------------------------------------------------
+
+    def push(self, kind, data):
+        with self.changed:
+            self.events.append((str(len(self.events) + 1), kind, json.dumps(data)))
+            self.changed.notify_all()
+
+    def change_job(self, job_id, **changes):
+        with self.lock:
+            job = self.jobs[job_id]
+            job.update(copy.deepcopy(changes))
+            for name in [n for n, v in job.items() if v is None]:
+                del job[name]
+            self.push("job", check("gw_job", job))
+
+    def new_job(self, kind="vm-migrate", steps=None, **fields):
+        job = {"id": JOB % next(self.numbers), "kind": kind, "state": "queued", "title": "a job",
+               "user": "admin", "cancel_requested": False,
+               "created_at": "2024-11-21T10:00:00Z", "steps": []}
+        job.update(fields)
+        with self.lock:
+            self.jobs[job["id"]] = check("gw_job", job)
+        threading.Thread(target=self.play, args=(job["id"], steps), daemon=True).start()
+        return copy.deepcopy(job)
+
+    def play(self, job_id, steps):
+        # A slow machine must not make the program miss what it would see on another.
+        end = time.monotonic() + 10
+        while steps and not self.followed(job_id) and time.monotonic() < end:
+            time.sleep(0.02)
+        for wait, changes in steps or []:
+            time.sleep(wait)
+            with self.lock:
+                if self.jobs[job_id]["state"] in ("done", "failed", "cancelled", "held"):
+                    return
+                self.change_job(job_id, **changes)
+
+    def followed(self, job_id):
+        """Whether somebody listens to events, and has asked for the job as it was then."""
+        with self.lock:
+            return any(p.endswith("/events") for _, p, _ in self.requests) and \
+                any(m == "GET" and p.endswith(job_id) for m, p, _ in self.requests)
+
+    # HTTP ------------------------------------------------------------------------------------
+
+    def serve(self, h):
+        length = int(h.headers.get("Content-Length") or 0)
+        text = h.rfile.read(length)
+        url = urllib.parse.urlsplit(h.path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        path = url.path.removeprefix("/api/v1")
+        body = json.loads(text) if text else None
+        with self.lock:
+            self.requests.append((h.command, h.path, body))
+        if not url.path.startswith("/api/v1/"):
+            return self.answer(h, 404, {"title": "no such path"})
+        if h.headers.get("Authorization") != f"Bearer {self.token}":
+            return self.answer(h, 401, {"title": "no", "status": 401, "code": "unauthorized",
+                                        "detail": "the token is not known"}, problem=True)
+        time.sleep(self.delay.get(path, 0))
+        if self.drop.get(path, 0) > 0:
+            self.drop[path] -= 1
+            self.act(h, path, query, body)
+            h.close_connection = True
+            return h.connection.shutdown(socket.SHUT_RDWR)
+        if path in self.raw:
+            return self.answer_raw(h, *self.raw[path])
+        if path == "/events":
+            return self.stream(h)
+        return self.answer(h, *self.act(h, path, query, body))
+
+    def act(self, h, path, query, body):
+        """Does what was asked once for each Idempotency-Key; the answer."""
+        key = h.headers.get("Idempotency-Key")
+        with self.lock:
+            if key is not None and key in self.replies:
+                return self.replies[key]
+            try:
+                reply = self.dispatch(h.command, path, query, body)
+            except Refuse as refusal:
+                reply = (refusal.status, refusal.body, True)
+            except (Wrong, KeyError, TypeError) as wrong:
+                self.wrong.append(f"{h.command} {h.path}: {wrong!r}")
+                reply = (400, {"title": "invalid", "status": 400, "code": "invalid",
+                               "detail": str(wrong)}, True)
+            if h.command == "POST":
+                if key is None:
+                    self.wrong.append(f"{h.path}: POST without Idempotency-Key")
+                self.replies[key] = reply
+            return reply
+
+    def answer(self, h, status, body, problem=False):
+        text = b"" if body is None else json.dumps(body).encode()
+        h.send_response(status)
+        h.send_header("Content-Type", "application/problem+json" if problem
+                      else "application/json")
+        if status == 202:
+            h.send_header("Location", f"/api/v1/jobs/{body['id']}")
+        h.send_header("Content-Length", str(len(text)))
+        h.end_headers()
+        h.wfile.write(text)
+
+    def answer_raw(self, h, status, kind, content):
+        h.send_response(status)
+        h.send_header("Content-Type", kind)
+        if isinstance(content, bytes):
+            h.send_header("Content-Length", str(len(content)))
+            h.end_headers()
+            h.wfile.write(content)
+            return
+        h.send_header("Connection", "close")
+        h.end_headers()
+        h.close_connection = True
+        for piece in content():
+            h.wfile.write(piece)
+
+    def stream(self, h):
+        if self.events_status != 200:
+            return self.answer(h, self.events_status, {"title": "no events here"}, problem=True)
+        server = self.server
+        last = h.headers.get("Last-Event-ID")
+        self.resumed.append(last)
+        with self.lock:
+            after = int(last) if last else len(self.events)
+        h.send_response(200)
+        h.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        h.send_header("Connection", "close")
+        h.end_headers()
+        h.close_connection = True
+        h.wfile.write(b": hello\n\n")
+        while self.server is server:
+            with self.changed:
+                if len(self.events) <= after:
+                    self.changed.wait(0.2)
+                new = self.events[after:]
+                after += len(new)
+            for number, kind, data in new:
+                h.wfile.write(f"id: {number}\nevent: {kind}\ndata: {data}\n\n".encode())
+            h.wfile.flush()
+            self.delivered = max(self.delivered, after)
+
+    # Routes ----------------------------------------------------------------------------------
+
+    def dispatch(self, method, path, query, body):
+        parts = [urllib.parse.unquote(p) for p in path.strip("/").split("/")]
+        handler = getattr(self, "on_" + parts[0].replace("-", "_"), None)
+        if handler is None:
+            raise Refuse(404, "not-found", f"no such path {path}")
+        return handler(method, parts[1:], query, body)
+
+    def on_status(self, method, parts, query, body):
+        active = [j for j in self.jobs.values() if j["state"] == "copying"]
+        return 200, {"version": "0.1.0", "ready": True, "hosts": {"total": 2, "ok": 1},
+                     "jobs_active": len(active)}
+
+    def paged(self, items, query):
+        start = int(query.get("cursor") or 0)
+        size = min(int(query.get("limit") or 1000), self.page)
+        answer = {"items": items[start:start + size]}
+        if start + size < len(items):
+            answer["next"] = str(start + size)
+        return 200, answer
+
+    def pick(self, items, what, which, *keys):
+        for item in items:
+            if which in [item.get(k) for k in keys]:
+                return item
+        raise Refuse(404, "not-found", f"no {what} '{which}'", f"See: godwit {what} list")
+
+    def crud(self, items, record, what, method, parts, query, body):
+        if method == "GET" and not parts:
+            return self.paged(items, query)
+        if method == "POST" and not parts:
+            check(record, body, request=True)
+            if any(i["name"] == body.get("name") for i in items):
+                raise Refuse(409, "conflict", f"a {what} named '{body['name']}' exists",
+                             "Choose another name.")
+            item = {"id": f"{what}-{len(items) + 1}", **body}
+            items.append(item)
+            return 201, item
+        item = self.pick(items, what, parts[0], "id")
+        if method == "PATCH":
+            check(record, body, request=True, partial=True)
+            item.update(body)
+            return 200, item
+        if method == "DELETE":
+            items.remove(item)
+            return 204, None
+        return 200, item
+
+    def on_host_groups(self, method, parts, query, body):
+        return self.crud(self.groups, "gw_group", "group", method, parts, query, body)
+
+    def on_hosts(self, method, parts, query, body):
+        if method == "POST" and not parts:
+            check("gw_host", body, request=True)
+            if "unreachable" in body["uri"]:
+                raise Refuse(502, "unreachable", f"{body['uri']} does not answer",
+                             "Check that sshd runs there.")
+            host = default_host(len(self.hosts) + 1, body.get("name", "new"))
+            host.update(body)
+            self.hosts.append(host)
+            return 201, host
+        if parts[1:] == ["refresh"]:
+            self.pick(self.hosts, "host", parts[0], "id")
+            return 204, None
+        return self.crud(self.hosts, "gw_host", "host", method, parts, query, body)
+
+    def on_vms(self, method, parts, query, body):
+        if not parts:
+            vms = [v for v in self.vms
+                   if query.get("host", v["host_id"]) == v["host_id"]
+                   and query.get("state", v["state"]) == v["state"]]
+            return self.paged(vms, query)
+        vm = self.pick(self.vms, "vm", parts[0].removeprefix("kvm1/"), "uuid", "name")
+        if parts[1:] == []:
+            return 200, vm
+        if parts[1:] == ["candidates"]:
+            rows = [{"host_id": "host-2", "host_name": "kvm2", "transfer": "Live",
+                     "suitable": True, "findings": FINDINGS[1:]},
+                    {"host_id": "host-1", "host_name": "kvm1", "transfer": "None",
+                     "suitable": False, "findings": FINDINGS}]
+            return 200, {"items": [check("gw_candidate", r) for r in rows]}
+        if parts[1:] == ["migrate"] and method == "POST":
+            return self.migrate(vm, query, body)
+        raise Refuse(404, "not-found", "no such action")
+
+    def migrate(self, vm, query, body):
+        check("gw_move_request", body, request=True)
+        target = self.pick(self.hosts, "host", body["destination"], "id", "name")
+        suitable = not any(f["severity"] == "error" for f in self.findings)
+        if query.get("dry_run") == "true":
+            plan = {"vm_uuid": vm["uuid"], "vm_name": vm["name"],
+                    "source_host_id": vm["host_id"], "source_host_name": "kvm1",
+                    "candidate": {"host_id": target["id"], "host_name": target["name"],
+                                  "transfer": "Live", "suitable": suitable,
+                                  "findings": self.findings},
+                    "commit_by_resume": True, "method": "Compression (multifd with zstd)",
+                    "script_cli": [f"godwit vm migrate {vm['name']} {target['name']}"],
+                    "script_virsh": ["virsh migrate --live --persistent web1 "
+                                     "qemu+ssh://root@kvm2/system"]}
+            return 200, check("gw_move_plan", plan)
+        if not suitable and vm["name"] == "web1":
+            raise Refuse(422, "refused", f"{vm['name']} cannot move to {target['name']}",
+                         "Remove what blocks it, then try again.", self.findings)
+        job = self.new_job(steps=self.steps, vm_uuid=vm["uuid"], vm_name=vm["name"],
+                           title=f"Migrate {vm['name']} from kvm1 to {target['name']}",
+                           source_host_id=vm["host_id"], destination_host_id=target["id"],
+                           transfer="Live", options=body.get("options", {}),
+                           waiting_for="a free slot on kvm1")
+        return 202, job
+
+    def on_jobs(self, method, parts, query, body):
+        if not parts:
+            jobs = sorted(self.jobs.values(), key=lambda j: j["id"], reverse=True)
+            if query.get("active") == "true":
+                jobs = [j for j in jobs if j["state"] not in ("done", "failed", "cancelled")]
+            if "vm" in query:
+                jobs = [j for j in jobs if query["vm"] in (j.get("vm_name"), j.get("vm_uuid"))]
+            return self.paged(jobs, query)
+        job = self.pick(list(self.jobs.values()), "job", parts[0], "id")
+        if method == "PATCH":
+            check("gw_job_change", body, request=True, partial=True)
+        elif parts[1:] == ["cancel"]:
+            self.change_job(job["id"], state="cancelled", cancel_requested=True)
+        elif parts[1:] == ["settle"]:
+            check("gw_settle_request", body, request=True)
+            self.change_job(job["id"], state="done", result=RESULT)
+        elif parts[1:] == ["post-copy"] and job["state"] != "copying":
+            raise Refuse(409, "conflict", f"the job is {job['state']}, not copying")
+        return 200, job
+
+    def on_shares(self, method, parts, query, body):
+        if method == "POST":
+            if not parts:
+                check("gw_share", body, request=True)
+                self.shares.append({"id": "share-1", "proved": False, **body})
+            proved = [(0.1, {"state": "preparing"}), (0.1, {"state": "done"})]
+            return 202, self.new_job(kind="share-prove", title="Prove share images",
+                                     steps=proved)
+        return self.crud(self.shares, "gw_share", "share", method, parts, query, body)

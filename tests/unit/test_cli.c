@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "cli/args.h"
+#include "cli/columns.h"
+#include "cli/exits.h"
+#include "cli/format.h"
+#include "cli/help.h"
+#include "cli/progress.h"
+#include "model/verdict.h"
+#include "model/vm.h"
+
+/* The table ------------------------------------------------------------------------------- */
+
+static const GwField *field_at(const GwRecord *record, const char *path)
+{
+    g_auto(GStrv) parts = g_strsplit(path, ".", -1);
+    const GwField *found = NULL;
+
+    for (guint i = 0; parts[i] != NULL; i++) {
+        found = NULL;
+        for (const GwField *f = record != NULL ? record->fields : NULL; f != NULL && f->name; f++) {
+            if (strcmp(f->name, parts[i]) == 0)
+                found = f;
+        }
+        record = found != NULL ? found->of : NULL;
+    }
+    return found;
+}
+
+static void check_texts(const GwCommand *c)
+{
+    assert_non_null(c->summary);
+    assert_true(g_ascii_isupper(*c->summary));
+    assert_false(g_str_has_suffix(c->summary, "."));
+    assert_non_null(c->description);
+    assert_non_null(c->run);
+    assert_non_null(c->examples);
+    assert_non_null(c->examples[0].command);
+    for (const GwArgument *a = c->arguments; a != NULL && a->name != NULL; a++)
+        assert_true(g_str_has_suffix(a->doc, "."));
+    for (const GwOption *o = c->options; o != NULL && o->name != NULL; o++)
+        assert_true(g_str_has_suffix(o->doc, ".") || g_str_has_suffix(o->doc, "…"));
+}
+
+/* Examples are read by people who will type them: each must be a command line that parses. */
+static void check_examples(const GwCommand *c)
+{
+    for (const GwExample *e = c->examples; e->command != NULL; e++) {
+        const char *start = strstr(e->command, "godwit ");
+        assert_non_null(start);
+        g_autofree char *line = g_strndup(start, strcspn(start, "|>)"));
+        g_auto(GStrv) argv = NULL;
+        g_autoptr(GError) error = NULL;
+        assert_true(g_shell_parse_argv(line, NULL, &argv, NULL));
+        g_autoptr(GwArgs) args = gw_args_parse(argv + 1, &error);
+        if (args == NULL)
+            fail_msg("%s: %s", e->command, error->message);
+        assert_ptr_equal(args->command, c);
+        assert_true(g_str_has_suffix(e->doc, ".") || g_str_has_suffix(e->doc, "?"));
+    }
+}
+
+/* What an option sets is a field that a request may set, within the field's bounds. */
+static void check_body(const GwCommand *c)
+{
+    for (const GwOption *o = c->options; o != NULL && o->name != NULL; o++) {
+        if (o->key == NULL)
+            continue;
+        assert_non_null(c->body);
+        const GwField *f = field_at(c->body, o->key);
+        if (f == NULL)
+            fail_msg("%s --%s sets no field of %s", c->name, o->name, c->body->name);
+        assert_int_equal(f->flags & (GW_READ_ONLY | GW_INTERNAL), 0);
+        if (o->type == GW_OPTION_INT) {
+            assert_int_equal(f->type, GW_INT);
+            assert_true(o->max > 0 && o->max <= f->max && o->min >= f->min);
+        } else if (o->type == GW_OPTION_CHOICE) {
+            assert_ptr_equal(o->of_enum, f->of_enum);
+        } else {
+            gboolean flag = o->type == GW_OPTION_FLAG || o->type == GW_OPTION_SWITCH;
+            assert_int_equal(f->type, flag ? GW_BOOL : GW_STRING);
+        }
+    }
+}
+
+static void check_names(const GwCommand *c)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+
+    assert_ptr_equal(gw_command_find(c->name), c);
+    for (const GwOption *o = gw_global_options; o->name != NULL; o++)
+        assert_true(g_hash_table_add(seen, (gpointer)o->name));
+    for (const GwOption *o = c->options; o != NULL && o->name != NULL; o++) {
+        if (!g_hash_table_add(seen, (gpointer)o->name))
+            fail_msg("%s has --%s twice", c->name, o->name);
+        assert_true(o->type == GW_OPTION_FLAG || o->value != NULL || gw_option_words(o) != NULL);
+        assert_true(o->type != GW_OPTION_CHOICE || gw_option_words(o) != NULL);
+    }
+    const char *blank = strchr(c->name, ' ');
+    g_autofree char *group = blank != NULL ? g_strndup(c->name, (gsize)(blank - c->name)) : NULL;
+    assert_true(group == NULL || gw_command_group_find(group) != NULL);
+    assert_true(gw_command_in_group(c, group));
+}
+
+static void test_table(void **state)
+{
+    const GwCommand *c = NULL;
+    guint count = 0;
+
+    for (; (c = gw_command_at(count)) != NULL; count++) {
+        check_texts(c);
+        check_examples(c);
+        check_body(c);
+        check_names(c);
+        assert_true(c->hidden || strchr(c->name, ' ') == NULL || c->requirements != NULL);
+    }
+    assert_int_equal(count, 33);
+}
+
+static void check_columns(const GwColumn *columns, const GwRecord *record)
+{
+    assert_non_null(columns[0].header);
+    for (const GwColumn *c = columns; c->header != NULL; c++) {
+        const GwField *f = field_at(record, c->path);
+        if (f == NULL || (f->flags & GW_INTERNAL) != 0)
+            fail_msg("%s: %s does not serve '%s'", c->header, record->name, c->path);
+    }
+}
+
+static void test_columns(void **state)
+{
+    check_columns(gw_host_columns, &gw_host_record);
+    check_columns(gw_host_sheet, &gw_host_record);
+    check_columns(gw_pool_columns, &gw_pool_record);
+    check_columns(gw_network_columns, &gw_network_record);
+    check_columns(gw_group_columns, &gw_group_record);
+    check_columns(gw_vm_columns, &gw_vm_record);
+    check_columns(gw_vm_sheet, &gw_vm_record);
+    check_columns(gw_disk_columns, &gw_disk_record);
+    check_columns(gw_nic_columns, &gw_nic_record);
+    check_columns(gw_hostdev_columns, &gw_hostdev_record);
+    check_columns(gw_candidate_columns, &gw_candidate_record);
+    check_columns(gw_plan_sheet, &gw_move_plan_record);
+    check_columns(gw_job_columns, &gw_job_record);
+    check_columns(gw_job_sheet, &gw_job_record);
+    check_columns(gw_step_columns, &gw_job_step_record);
+    check_columns(gw_share_columns, &gw_share_record);
+    check_columns(gw_share_sheet, &gw_share_record);
+    check_columns(gw_member_columns, &gw_share_member_record);
+}
+
+static void test_nearest(void **state)
+{
+    static const char *const rows[][2] = {
+        { "vm migarte", "vm migrate" },
+        { "vm lst", "vm list" },
+        { "hots list", "host list" },
+        { "stauts", "status" },
+        { "migrate web1", "vm migrate" },
+        { "frobnicate", NULL },
+        { "", NULL },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *near = gw_command_nearest(rows[i][0]);
+        if (g_strcmp0(near, rows[i][1]) != 0)
+            fail_msg("'%s': '%s'", rows[i][0], near != NULL ? near : "(none)");
+    }
+    g_autofree char *endless = g_strnfill(100000, 'x');
+    g_autofree char *near = gw_command_nearest(endless);
+    assert_null(near);
+    assert_string_equal(gw_option_nearest(gw_command_find("vm migrate"), "bandwith"), "bandwidth");
+    assert_null(gw_option_nearest(NULL, "frobnicate"));
+}
+
+/* The parser ------------------------------------------------------------------------------ */
+
+static GwArgs *parse(const char *line, GError **error)
+{
+    g_auto(GStrv) argv = NULL;
+
+    assert_true(g_shell_parse_argv(line, NULL, &argv, NULL));
+    GwArgs *args = gw_args_parse(argv, error);
+    if (args != NULL) { /* the words are borrowed: keep them */
+        for (guint i = 0; i < args->words->len; i++)
+            args->words->pdata[i] = (gpointer)g_intern_string(args->words->pdata[i]);
+    }
+    return args;
+}
+
+static void test_parser(void **state)
+{
+    g_autoptr(GwArgs) a = parse("-qo json vm migrate web1 --bandwidth=10 kvm2 --tls", NULL);
+
+    assert_string_equal(a->command->name, "vm migrate");
+    assert_int_equal(a->words->len, 2);
+    assert_string_equal(gw_args_word(a, 1), "kvm2");
+    assert_null(gw_args_word(a, 2));
+    assert_true(gw_args_has(a, "quiet") && gw_args_has(a, "tls") && !gw_args_has(a, "post-copy"));
+    assert_string_equal(gw_args_text(a, "output"), "json");
+    assert_int_equal(gw_args_int(a, "bandwidth", 7), 10);
+    assert_int_equal(gw_args_int(a, "channels", 7), 7);
+    g_autoptr(GwJson) body = gw_args_body(a);
+    g_autoptr(GwJson) expected = json_pack("{s:i,s:b}", "bandwidth_mibps", 10, "tls", 1);
+    assert_true(json_equal(body, expected));
+
+    g_autoptr(GwArgs) b = parse("vm show -- --help", NULL);
+    assert_string_equal(gw_args_word(b, 0), "--help");
+    assert_false(gw_args_has(b, "help"));
+
+    g_autoptr(GwArgs) c = parse("host set h --live-migration no --name ''", NULL);
+    g_autoptr(GwJson) changes = gw_args_body(c);
+    assert_true(json_is_false(json_object_get(changes, "live_migration_enabled")));
+    assert_string_equal(gw_at_text(changes, "name"), "");
+
+    g_autoptr(GwArgs) d = parse("job --help", NULL);
+    assert_null(d->command);
+    assert_string_equal(d->group, "job");
+    g_autoptr(GwArgs) e = parse("vm show --help", NULL); /* help needs no arguments */
+    assert_string_equal(e->command->name, "vm show");
+}
+
+static void test_parser_refuses(void **state)
+{
+    static const char *const lines[] = {
+        "vm nonsense",
+        "nonsense",
+        "vm show",
+        "vm show a b",
+        "vm list --nonsense",
+        "vm list --host",
+        "vm list -x",
+        "vm list --state flying",
+        "vm list --quiet=yes",
+        "vm list -o",
+        "vm list -oxml",
+        "vm show ''",
+        "vm migrate a b --channels 65",
+        "vm migrate a b --channels 9999999999999999999",
+        "vm migrate a b --channels ''",
+        "vm migrate a b --channels 1e3",
+        "vm show \xff",
+        "vm list --host \xff",
+        "host set h --live-migration maybe",
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(lines); i++) {
+        g_autoptr(GError) error = NULL;
+        GwArgs *args = parse(lines[i], &error);
+        if (args != NULL)
+            fail_msg("accepted: %s", lines[i]);
+        assert_true(g_error_matches(error, GW_ERROR, GW_ERR_INVALID));
+    }
+}
+
+/* Words for people ------------------------------------------------------------------------ */
+
+static void test_format(void **state)
+{
+    static const struct {
+        char *(*format)(gint64);
+        gint64 value;
+        const char *text;
+    } rows[] = {
+        { gw_format_bytes, 0, "0 B" },
+        { gw_format_bytes, 1023, "1023 B" },
+        { gw_format_bytes, 1024, "1 KiB" },
+        { gw_format_bytes, 1536, "1.5 KiB" },
+        { gw_format_bytes, 1024 * 1024 - 1, "1 MiB" },
+        { gw_format_bytes, 100 * 1024 * 1024 + 600 * 1024, "101 MiB" },
+        { gw_format_bytes, G_GINT64_CONSTANT(1) << 40, "1 TiB" },
+        { gw_format_bytes, G_MAXINT64, "8 EiB" },
+        { gw_format_rate, 110 * 1024 * 1024, "110 MiB/s" },
+        { gw_format_ms, 0, "0 ms" },
+        { gw_format_ms, 999, "999 ms" },
+        { gw_format_ms, 1000, "1.0 s" },
+        { gw_format_ms, 59999, "59.9 s" },
+        { gw_format_ms, 60000, "1 min 0 s" },
+        { gw_format_ms, 3599999, "59 min 59 s" },
+        { gw_format_ms, 3720000, "1 h 2 min" },
+        { gw_format_ms, 100 * 3600000, "100 h 0 min" },
+        { gw_format_version, 9000000, "9.0.0" },
+        { gw_format_version, 11003002, "11.3.2" },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *text = rows[i].format(rows[i].value);
+        assert_string_equal(text, rows[i].text);
+    }
+}
+
+static void test_cut(void **state)
+{
+    static const struct {
+        const char *text;
+        int columns;
+        const char *cut;
+    } rows[] = {
+        { "abc", 3, "abc" },
+        { "abcd", 3, "ab…" },
+        { "", 0, "" },
+        { "abc", 0, "" },
+        { "日本語", 6, "日本語" },
+        { "日本語", 5, "日本…" },
+        { "日本語", 4, "日…" },
+        { "e\xcc\x81x", 2, "e\xcc\x81x" },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *cut = gw_format_cut(rows[i].text, rows[i].columns, TRUE);
+        assert_string_equal(cut, rows[i].cut);
+        assert_true(gw_format_width(cut) <= MAX(rows[i].columns, 0));
+    }
+    g_autofree char *line = gw_format_line("a\nb\tc\x1b[31m\x7f");
+    assert_string_equal(line, "a b c\xef\xbf\xbd[31m\xef\xbf\xbd");
+}
+
+static void test_at(void **state)
+{
+    g_autoptr(GwJson) json = json_pack("{s:{s:i,s:s},s:n}", "a", "n", 7, "t", "x", "z");
+
+    assert_int_equal(gw_at_int(json, "a.n", -1), 7);
+    assert_int_equal(gw_at_int(json, "a.t", -1), -1);
+    assert_int_equal(gw_at_int(json, "a.n.more", -1), -1);
+    assert_string_equal(gw_at_text(json, "a.t"), "x");
+    assert_null(gw_at_text(json, "a.n"));
+    assert_null(gw_at(NULL, "a"));
+    assert_false(gw_at_true(json, "z"));
+}
+
+static void test_yaml(void **state)
+{
+    static const char *const rows[][2] = {
+        { "\"web1\"", "web1" },
+        { "\"a b\"", "a b" },
+        { "\"/var/lib\"", "/var/lib" },
+        { "\"\"", "\"\"" },
+        { "\"yes\"", "\"yes\"" },
+        { "\"No\"", "\"No\"" },
+        { "\"off\"", "\"off\"" },
+        { "\"null\"", "\"null\"" },
+        { "\"TRUE\"", "\"TRUE\"" },
+        { "\"12\"", "\"12\"" },
+        { "\"0x1f\"", "\"0x1f\"" },
+        { "\"1:30\"", "\"1:30\"" },
+        { "\"- x\"", "\"- x\"" },
+        { "\"a: b\"", "\"a: b\"" },
+        { "\"a #b\"", "\"a #b\"" },
+        { "\" a\"", "\" a\"" },
+        { "\"a \"", "\"a \"" },
+        { "\"*x\"", "\"*x\"" },
+        { "\"two\\nlines\"", "\"two\\nlines\"" },
+        { "\"\\u001b[31m\"", "\"\\e[31m\"" },
+        { "\"\\u009b\"", "\"\\x9B\"" },
+        { "\"\\u0085\"", "\"\\N\"" },
+        { "7", "7" },
+        { "-1", "-1" },
+        { "true", "true" },
+        { "null", "null" },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GwJson) json = gw_json_parse(rows[i][0], strlen(rows[i][0]), 1000, NULL);
+        g_autoptr(GwJson) object = json_pack("{s:O}", "k", json);
+        g_autofree char *yaml = gw_yaml_text(object);
+        g_autofree char *expected = g_strdup_printf("---\nk: %s\n", rows[i][1]);
+        assert_string_equal(yaml, expected);
+    }
+    g_autoptr(GwJson) empty = json_pack("{s:[],s:{}}", "list", "map");
+    g_autofree char *yaml = gw_yaml_text(empty);
+    assert_string_equal(yaml, "---\nlist: []\nmap: {}\n");
+}
+
+/* Progress -------------------------------------------------------------------------------- */
+
+static json_t *a_move(void)
+{
+    return json_pack("{s:s,s:s,s:s,s:s,s:{s:s,s:i,s:i,s:I,s:I,s:I,s:I,s:b,s:I}}", "id", "J", "kind",
+                     "vm-migrate", "vm_name", "日本語のとても長い名前の仮想機械です", "state",
+                     "copying", "progress", "phase", "memory", "percent", 55, "iteration", 3,
+                     "remaining_bytes", (json_int_t)100 << 20, "bandwidth_bps",
+                     (json_int_t)110 << 20, "dirty_rate_bps", (json_int_t)10 << 20, "eta_ms",
+                     (json_int_t)900, "converging", 1, "expected_downtime_ms", (json_int_t)30);
+}
+
+static void test_bar_width(void **state)
+{
+    g_autoptr(GwJson) job = a_move();
+
+    for (int columns = 0; columns < 250; columns++) {
+        g_autofree char *bar = gw_progress_bar(job, columns, TRUE, FALSE);
+        assert_true(g_utf8_validate(bar, -1, NULL));
+        if (gw_format_width(bar) > columns)
+            fail_msg("%d columns: %s", columns, bar);
+    }
+    g_autofree char *wide = gw_progress_bar(job, 200, FALSE, FALSE);
+    assert_non_null(strstr(wide, "[#"));
+    assert_non_null(strstr(wide, " 55 %  ETA 900 ms  110 MiB/s  pass 3  100 MiB left"));
+    g_autofree char *nothing = gw_progress_bar(NULL, 80, TRUE, TRUE);
+    assert_non_null(nothing);
+}
+
+static void test_no_false_eta(void **state)
+{
+    g_autoptr(GwJson) job = a_move();
+
+    json_object_set_new(gw_at(job, "progress"), "converging", json_false());
+    g_autofree char *line = gw_progress_line(job);
+    assert_non_null(strstr(line, "not converging"));
+    assert_null(strstr(line, "ETA"));
+    json_object_set_new(gw_at(job, "progress"), "percent", json_integer(700));
+    g_autofree char *over = gw_progress_line(job);
+    assert_non_null(strstr(over, ", 100 %"));
+}
+
+static void test_downtime_unseen(void **state)
+{
+    g_autoptr(GwJson) job =
+        json_pack("{s:s,s:s,s:s,s:{s:i,s:i}}", "title", "T", "state", "done", "kind", "vm-migrate",
+                  "result", "downtime_ms", -1, "downtime_libvirt_ms", -1);
+    g_autofree char *summary = gw_progress_summary(job);
+
+    assert_non_null(strstr(summary, "Downtime   not seen\n"));
+}
+
+/* Exit statuses --------------------------------------------------------------------------- */
+
+static void test_exits(void **state)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+
+    for (const GwExitRow *row = gw_exit_rows; row->doc != NULL; row++)
+        assert_true(g_hash_table_add(seen, GINT_TO_POINTER(row->status)));
+    for (int code = GW_ERR_INTERNAL; code <= GW_ERR_OPERATION; code++) {
+        g_autoptr(GError) error = g_error_new_literal(GW_ERROR, code, "x");
+        int status = gw_exit_of_error(error, FALSE);
+        assert_true(status != GW_EXIT_OK);
+        assert_true(g_hash_table_contains(seen, GINT_TO_POINTER(status)));
+    }
+    g_autoptr(GError) away = g_error_new_literal(GW_ERROR, GW_ERR_UNREACHABLE, "x");
+    assert_int_equal(gw_exit_of_error(away, FALSE), GW_EXIT_CONTROLLER);
+    assert_int_equal(gw_exit_of_error(away, TRUE), GW_EXIT_FAILED);
+    for (const GwExitRow *a = gw_exit_rows; a->doc != NULL; a++) {
+        assert_int_equal(gw_exit_worse(a->status, GW_EXIT_OK), a->status);
+        for (const GwExitRow *b = gw_exit_rows; b->doc != NULL; b++)
+            assert_int_equal(gw_exit_worse(a->status, b->status),
+                             gw_exit_worse(b->status, a->status));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_parser),
+        cmocka_unit_test(test_parser_refuses),
+        cmocka_unit_test(test_format),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_at),
+        cmocka_unit_test(test_yaml),
+        cmocka_unit_test(test_bar_width),
+        cmocka_unit_test(test_no_false_eta),
+        cmocka_unit_test(test_downtime_unseen),
+        cmocka_unit_test(test_exits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
