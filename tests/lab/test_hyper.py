@@ -232,6 +232,24 @@ def test_pause_destroy_define_start(driver, guest, ends):
     assert driver.bad("define", source, text="<domain/>")["code"] == "invalid"
 
 
+def test_unreadable_definition_hides_no_other(driver, guest, ends, tmp_path):
+    """Each > is written back as four letters: more than libvirt's protocol carries."""
+    definition = tmp_path / "bloated.xml"
+    definition.write_text("""<domain type='qemu'><name>bloated</name><uuid>%s</uuid>
+<description>%s</description><memory unit='MiB'>32</memory><os><type>hvm</type></os></domain>
+""" % (NOBODY, ">" * 1500000))
+    try:
+        lab("virsh", ends[0], "define", str(definition))
+        vms = {vm["uuid"]: vm for vm in driver.good("list-vms", ends[0])["vms"]}
+        assert vms[guest]["state"] == "running" and "error" not in vms[guest]
+        assert vms[NOBODY]["name"] == "bloated" and vms[NOBODY]["state"] == "off"
+        assert vms[NOBODY]["persistent"] and "cannot be read" in vms[NOBODY]["error"]
+        assert "cannot be read" in driver.good("get-vm", ends[0], vm=NOBODY)["vms"][0]["error"]
+        assert driver.look(ends[0], NOBODY)["state"] == "off"
+    finally:
+        driver.ask("undefine", ends[0], vm=NOBODY)
+
+
 def lock_domain(name, path):
     """What the driver holds a lock with, but for an emulator that ignores locks."""
     return """<domain type='qemu'><name>%s</name><memory unit='MiB'>32</memory>
@@ -300,6 +318,27 @@ def test_lost_host(driver, hosts, guest, ends):
     assert driver.bad("list-vms", destination)["code"] == "unreachable"
     time.sleep(1)
     assert len([event for event in driver.events if event["event"] == "host-lost"]) == 1
+
+
+def test_source_stops_answering_while_moving(driver, hosts, guest, ends):
+    """The move's own connection ends by its own keep-alive; what became of it is unknown."""
+    source, destination = ends
+    move = how(hosts, destination, True, paused=True, bandwidth_mibps=3)
+    number = driver.send("migrate", source, vm=guest, migrate=move)
+    driver.event({"event": "iteration", "host": source})
+    os.kill(hosts[source]["libvirtd_pid"], signal.SIGSTOP)
+    try:
+        error = driver.wait(number, 30)["error"]
+        assert error["code"] == "unknown-outcome"
+        driver.event({"event": "host-lost", "host": source}, 30)
+    finally:
+        os.kill(hosts[source]["libvirtd_pid"], signal.SIGCONT)
+    driver.good("connect", source, 12, text=hosts[source]["uri"])
+    driver.eventually("a job to abort",
+                      lambda: "error" not in driver.ask("abort", source, vm=guest))
+    driver.eventually("the end", lambda: not driver.look(source, guest)["job_active"])
+    driver.eventually("gone", lambda: not driver.look(destination, guest)["present"])
+    assert driver.look(source, guest)["state"] == "running"
 
 
 def test_unreachable(hosts):
