@@ -38,7 +38,7 @@ static void apply(GwEngine *engine, Change *change)
     else if (change->record != NULL)
         gw_fabric_put_host(fabric, gw_host_copy(change->record));
     else if (group)
-        g_hash_table_remove(fabric->groups, change->id);
+        gw_fabric_remove_group(fabric, change->id);
     else
         gw_fabric_remove_host(fabric, change->id);
     gw_engine_tell(engine, group ? "group" : "host", change->id, NULL);

@@ -4,8 +4,6 @@
 #include "base/error.h"
 #include "hyper/sim_internal.h"
 
-#define MIB (1024 * 1024)
-
 typedef struct {
     gint64 at_us;
     guint64 order;
@@ -98,6 +96,17 @@ static void sim_host_free(gpointer data)
     g_hash_table_unref(host->vms);
     g_hash_table_unref(host->markers);
     g_free(host);
+}
+
+SimHost *gw_sim_add_host(GwSim *sim, const char *uri)
+{
+    SimHost *host = g_new0(SimHost, 1);
+
+    host->uri = g_strdup(uri);
+    host->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, sim_vm_free);
+    host->markers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_ptr_array_add(sim->hosts, host);
+    return host;
 }
 
 static void sim_fault_free(gpointer data)
@@ -208,70 +217,11 @@ SimVm *gw_sim_add_vm(SimHost *host, const GwVm *like)
     return vm;
 }
 
-/* Loading ---------------------------------------------------------------------------------- */
-
-static gint64 number_of(json_t *object, const char *key, gint64 fallback)
-{
-    json_t *value = json_object_get(object, key);
-    return json_is_integer(value) ? json_integer_value(value) : fallback;
-}
-
-static gboolean load_vms(GwSim *sim, SimHost *host, json_t *vms, GError **error)
-{
-    for (gsize i = 0; i < json_array_size(vms); i++) {
-        g_autoptr(GwVm) vm = gw_record_from_json(&gw_vm_record, json_array_get(vms, i), error);
-        if (vm == NULL)
-            return FALSE;
-        gw_sim_add_vm(host, vm);
-        count_running(sim, vm->uuid);
-    }
-    return TRUE;
-}
-
-static gboolean load_host(GwSim *sim, json_t *json, GError **error)
-{
-    const char *uri = json_string_value(json_object_get(json, "uri"));
-    json_t *facts = json_object_get(json, "facts");
-    SimHost *host = g_new0(SimHost, 1);
-
-    host->uri = g_strdup(uri);
-    host->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, sim_vm_free);
-    host->markers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    g_ptr_array_add(sim->hosts, host);
-    if (uri == NULL || facts == NULL) {
-        gw_error_set(error, GW_ERR_INVALID, "See docs/simulator.md.",
-                     "a simulated host needs 'uri' and 'facts'");
-        return FALSE;
-    }
-    host->latency_us = number_of(json, "latency_ms", 1) * 1000;
-    host->down = json_is_true(json_object_get(json, "down"));
-    host->facts = gw_record_from_json(&gw_host_facts_record, facts, error);
-    return host->facts != NULL && load_vms(sim, host, json_object_get(json, "vms"), error);
-}
-
-gboolean gw_sim_fault(GwSim *sim, json_t *json, GError **error)
-{
-    const char *at = json_string_value(json_object_get(json, "at"));
-    const char *what = json_string_value(json_object_get(json, "do"));
-
-    if (at == NULL || what == NULL) {
-        gw_error_set(error, GW_ERR_INVALID, "See docs/simulator.md.",
-                     "a fault needs 'at' and 'do'");
-        return FALSE;
-    }
-    SimFault *fault = g_new0(SimFault, 1);
-    fault->at = g_strdup(at);
-    fault->what = g_strdup(what);
-    fault->ms = number_of(json, "ms", 1000);
-    g_ptr_array_add(sim->faults, fault);
-    return TRUE;
-}
+/* Beginning and end ----------------------------------------------------------------------- */
 
 GwSim *gw_sim_new(GwClock *clock, json_t *fabric, GError **error)
 {
     g_autoptr(GwSim) sim = g_new0(GwSim, 1);
-    json_t *hosts = json_object_get(fabric, "hosts");
-    json_t *faults = json_object_get(fabric, "faults");
 
     g_mutex_init(&sim->lock);
     g_cond_init(&sim->cond);
@@ -281,17 +231,8 @@ GwSim *gw_sim_new(GwClock *clock, json_t *fabric, GError **error)
     sim->faults = g_ptr_array_new_with_free_func(sim_fault_free);
     sim->moves = g_ptr_array_new_with_free_func(gw_sim_move_unref);
     sim->most_running = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    sim->link_bps = number_of(fabric, "link_mibps", 1000) * MIB;
-    sim->dirty_bps = number_of(fabric, "dirty_mibps", 0) * MIB;
-    sim->confirm_us = number_of(fabric, "confirm_ms", 200) * 1000;
-    for (gsize i = 0; i < json_array_size(hosts); i++) {
-        if (!load_host(sim, json_array_get(hosts, i), error))
-            return NULL;
-    }
-    for (gsize i = 0; i < json_array_size(faults); i++) {
-        if (!gw_sim_fault(sim, json_array_get(faults, i), error))
-            return NULL;
-    }
+    if (!gw_sim_load(sim, fabric, error))
+        return NULL;
     return g_steal_pointer(&sim);
 }
 

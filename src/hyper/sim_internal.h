@@ -3,8 +3,8 @@
 
 #include "hyper/sim.h"
 
-/* sim.c: the world, its hosts and simple requests. sim_move.c: moves and faults. All under
- * sim->lock. */
+/* sim.c: the world, its hosts and simple requests. sim_load.c: the file it is made from.
+ * sim_move.c: moves and faults. All under sim->lock. */
 
 typedef struct {
     GwVm *vm;
@@ -90,8 +90,13 @@ void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState stat
                       const char *reason);
 /* The process ends: off where it is defined, gone where it is not. */
 void gw_sim_end_process(GwSim *sim, SimHost *host, const char *uuid, const char *reason);
+SimHost *gw_sim_add_host(GwSim *sim, const char *uri);
 SimVm *gw_sim_add_vm(SimHost *host, const GwVm *like);
 
+gboolean gw_sim_load(GwSim *sim, json_t *fabric, GError **error);
+
+/* Whether a fault has such a phase and such an effect; either may be NULL. */
+gboolean gw_sim_fault_known(const char *at, const char *what);
 void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request);
 SimMove *gw_sim_move_of(GwSim *sim, const SimHost *source, const char *uuid);
 void gw_sim_abort(GwSim *sim, SimMove *move);

@@ -11,8 +11,10 @@
 #define DOWNTIME_US 300000
 #define FINISH_US 5000
 
-static const char *const phase_words[] = { "setup",  "copy",    "switchover",
-                                           "finish", "confirm", "over" };
+static const char *const phase_words[] = {
+    [SIM_SETUP] = "setup",   [SIM_COPY] = "copy",       [SIM_SWITCHOVER] = "switchover",
+    [SIM_FINISH] = "finish", [SIM_CONFIRM] = "confirm",
+};
 
 void gw_sim_move_unref(gpointer data)
 {
@@ -195,6 +197,17 @@ static const struct {
     { "lose-reply", fault_lose_reply },
 };
 
+gboolean gw_sim_fault_known(const char *at, const char *what)
+{
+    gboolean phase = FALSE, strike = FALSE;
+
+    for (guint i = 0; i < G_N_ELEMENTS(phase_words); i++)
+        phase = phase || g_strcmp0(phase_words[i], at) == 0;
+    for (guint i = 0; i < G_N_ELEMENTS(strikes); i++)
+        strike = strike || g_strcmp0(strikes[i].what, what) == 0;
+    return phase && strike;
+}
+
 /* TRUE: the move ended, or goes its own way from here. Each fault strikes once. */
 static gboolean struck(GwSim *sim, SimMove *move)
 {
@@ -292,7 +305,7 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
     SimVm *vm = gw_sim_find(source, request->vm_uuid);
     SimHost *destination = gw_sim_host_by_id(sim, request->migrate->destination_host_id);
     gboolean possible = vm != NULL && gw_vm_is_running(vm->vm) && !vm->job && destination != NULL &&
-                        !destination->down;
+                        !destination->down && destination != source;
 
     SimMove *move = g_new0(SimMove, 1);
     move->refs = 1;
