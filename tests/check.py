@@ -319,7 +319,7 @@ def step_cli(tally):
 
 def step_lab(tally):
     """the lab catches what it must"""
-    lab_pytest(tally, "lab", 480)
+    lab_pytest(tally, "lab", 720)
 
 
 def step_e2e(tally):
