@@ -136,7 +136,7 @@ gboolean gw_call_claim(GwCall *call, const char *what, GError **error)
 {
     GwApi *api = call->api;
     gint64 deadline = g_get_monotonic_time() + 30 * G_USEC_PER_SEC;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&api->claims_lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&api->claims_lock);
 
     while (g_hash_table_contains(api->claims, what)) {
         if (g_cond_wait_until(&api->claims_freed, &api->claims_lock, deadline))

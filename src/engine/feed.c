@@ -91,7 +91,7 @@ void gw_feed_push(GwFeed *feed, const char *type, char *data)
 
 guint64 gw_feed_last(GwFeed *feed)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&feed->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&feed->lock);
     return feed->last;
 }
 
@@ -110,7 +110,7 @@ static GPtrArray *items_after(GwFeed *feed, guint64 after, guint max)
 GPtrArray *gw_feed_wait(GwFeed *feed, guint64 after, guint max, gint64 timeout_us, gboolean *lost)
 {
     gint64 deadline = g_get_monotonic_time() + timeout_us;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&feed->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&feed->lock);
 
     while (after == feed->last && !feed->closed) {
         if (!g_cond_wait_until(&feed->arrived, &feed->lock, deadline))
@@ -123,7 +123,7 @@ GPtrArray *gw_feed_wait(GwFeed *feed, guint64 after, guint max, gint64 timeout_u
 
 void gw_feed_close(GwFeed *feed)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&feed->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&feed->lock);
     feed->closed = TRUE;
     g_cond_broadcast(&feed->arrived);
 }

@@ -27,7 +27,7 @@ static void every_row_is_complete(void **state)
 
     EACH_ROUTE(route)
     {
-        print_message("%s %s\n", route->method, route->path);
+        print_message("# %s %s\n", route->method, route->path);
         assert_true(route->summary != NULL && g_str_has_suffix(route->summary, "."));
         assert_true(route->requirement != NULL && route->requirement[0] == 'R');
         assert_non_null(route->operation);
@@ -385,6 +385,7 @@ static void what_does_not_fit_is_refused(void **state)
 {
     Folder *f = *state;
     g_autoptr(GwCertificate) first = ensure(f, NOW, NULL);
+    assert_non_null(first);
     g_autofree char *authority_key = content(f->authority_key);
 
     assert_int_equal(g_chmod(f->key, 0644), 0);
