@@ -3,8 +3,8 @@
 
 Begins just before the client writes POST /vms/{id}/migrate on a connection that is open. Between lie
 the request, preflight on fresh facts from both hosts, the journal (twice, on disk), the queue, and a
-connection of its own to the source. Ends are taken from the source libvirtd's log (millisecond time
-stamps of this machine's clock):
+connection of its own to the source. Ends are taken from the source libvirtd's log, whose debug lines
+of migration are switched on for this (millisecond time stamps of this machine's clock):
   accepted     the client has the 202
   begun        libvirtd was called: the first line of qemuMigrationSrcPerform
   QEMU told    the first line of qemuMigrationSrcRun: the destination's QEMU waits, ours is told"""
@@ -33,6 +33,13 @@ def add_options(parser):
 def log_path(host):
     """libvirtd's log lies in the host's folder, beside its run folder."""
     return os.path.join(os.path.dirname(os.path.dirname(host["socket"])), "log", "libvirtd.log")
+
+
+def log_migrations(lab, host):
+    """Lets libvirtd write down what it does about migrations."""
+    log = "1:file:/var/log/libvirt/libvirtd.log"
+    for words in (["daemon-log-filters", "1:qemu.qemu_migration"], ["daemon-log-outputs", log]):
+        lab.lab("exec", host["name"], "virt-admin", "-c", "libvirtd:///system", *words)
 
 
 def first_after(text, function, at):
@@ -69,6 +76,8 @@ def run(options):
     rows = idle.Rows()
     with labs.Lab() as lab, Controller(options.build) as controller:
         move.prepare(controller, lab)
+        for host in lab.hosts:
+            log_migrations(lab, host)
         lab.start_guest(GUEST, options.memory)
         try:
             for _ in range(options.runs):
