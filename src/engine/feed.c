@@ -5,8 +5,9 @@
 
 #include "base/clock.h"
 
-#define BYTES_MAX (16 * 1024 * 1024) /* of all items' data; the newest is held whatever its size   \
-                                      */
+#define BYTES_MAX                                                                                  \
+    (16 * 1024 * 1024) /* of all items' data; the newest is held whatever its size                 \
+                        */
 
 struct GwFeed {
     GMutex lock; /* guards everything below but capacity */
