@@ -29,6 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_autofree char *bridge = gw_libvirt_bridge_from_xml(text);
     g_autofree char *model = gw_libvirt_host_model_from_xml(text);
 
+    if ((bridge != NULL && *bridge == '\0') || (model != NULL && *model == '\0'))
+        abort();
     if (vm != NULL)
         check_record(&gw_vm_record, vm);
     if (pool != NULL)

@@ -388,7 +388,7 @@ static void drop_lines(GwLvHost *host, const char *why, GPtrArray *conns, GPtrAr
     for (int i = 0; i < GW_LV_LINES; i++) {
         if (host->lines[i].conn != NULL)
             g_ptr_array_add(conns, host->lines[i].conn);
-        host->lines[i] = (GwLvLine){ NULL };
+        host->lines[i] = (GwLvLine){ .conn = NULL };
     }
     while ((task = g_queue_pop_head(&host->waiting)) != NULL) {
         add_failure(replies, task, GW_ERR_UNREACHABLE, GW_LV_RECONNECT, why);

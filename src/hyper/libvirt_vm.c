@@ -352,7 +352,7 @@ static GwVm *describe_listed(GwLvTask *task, virDomainPtr domain, const Overview
 gboolean gw_lv_op_list(GwLvTask *task, GwReply *reply, GError **error)
 {
     virConnectPtr ptr = task->conn->ptr;
-    g_auto(Overview) overview = { NULL };
+    g_auto(Overview) overview = { .persistent = NULL };
     guint stuck = 0;
 
     if (!read_overview(ptr, &overview, error))
