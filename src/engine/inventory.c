@@ -147,6 +147,9 @@ void gw_inventory_ask_facts(GwEngine *engine, const char *host_id)
 /* Marks a VM with the job that moves it, so that lists can show it. */
 static void put_vm(GwEngine *engine, const GwVm *fresh, const char *host_id)
 {
+    /* Our own throw-away VMs of a lock's proof are nobody's. */
+    if (g_str_has_prefix(fresh->name, GW_LOCK_VM_PREFIX))
+        return;
     const GwVm *old = gw_fabric_vm(gw_engine_now(engine), host_id, fresh->uuid);
     const GwJob *job = gw_fabric_job_of_vm(gw_engine_now(engine), fresh->uuid);
     GwVm *vm = gw_vm_copy(fresh);

@@ -224,7 +224,7 @@ gboolean gw_lv_op_marker_remove(GwLvTask *task, GwReply *reply, GError **error)
 
 static char *lock_name(const GwRequest *request)
 {
-    return g_strconcat("godwit-lock-", request->text2, NULL);
+    return g_strconcat(GW_LOCK_VM_PREFIX, request->text2, NULL);
 }
 
 /* A VM with nothing in it but the marker. It is never started to run: QEMU takes its locks when it

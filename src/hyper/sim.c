@@ -77,6 +77,15 @@ void gw_sim_lifecycle(GwSim *sim, const SimHost *host, const char *uuid, const c
     gw_sim_event(sim, event);
 }
 
+void gw_sim_tell_lost(GwSim *sim, const SimHost *host)
+{
+    if (host->id == NULL)
+        return;
+    GwHyperEvent *event = gw_hyper_event_new(GW_EVENT_HOST_LOST, host->id, NULL);
+    event->text = g_strdup("connection lost");
+    gw_sim_event(sim, event);
+}
+
 /* The world -------------------------------------------------------------------------------- */
 
 static void sim_vm_free(gpointer data)
@@ -270,6 +279,36 @@ GwLook *gw_sim_look(GwSim *sim, const char *uri, const char *vm_uuid)
     const SimHost *host = host_by_uri(sim, uri);
     const SimVm *vm = host != NULL ? gw_sim_find(host, vm_uuid) : NULL;
     return vm != NULL ? look_of(vm) : NULL;
+}
+
+static const SimVm *find_anywhere(GwSim *sim, const char *vm_uuid)
+{
+    const SimVm *vm = NULL;
+
+    for (guint i = 0; i < sim->hosts->len && vm == NULL; i++)
+        vm = gw_sim_find(sim->hosts->pdata[i], vm_uuid);
+    return vm;
+}
+
+void gw_sim_plant(GwSim *sim, const char *uri, const char *vm_uuid, GwVmState state)
+{
+    const SimVm *like = find_anywhere(sim, vm_uuid);
+    SimHost *host = host_by_uri(sim, uri);
+
+    g_return_if_fail(like != NULL && host != NULL);
+    SimVm *vm = gw_sim_add_vm(host, like->vm);
+    vm->vm->persistent = TRUE;
+    gw_sim_set_state(sim, host, vm, state, state == GW_VM_OFF ? "unknown" : "user");
+}
+
+void gw_sim_host_set_down(GwSim *sim, const char *uri, gboolean down)
+{
+    SimHost *host = host_by_uri(sim, uri);
+
+    g_return_if_fail(host != NULL);
+    if (down)
+        gw_sim_tell_lost(sim, host);
+    host->down = down;
 }
 
 /* Requests --------------------------------------------------------------------------------- */

@@ -25,5 +25,9 @@ guint gw_sim_most_running(GwSim *sim, const char *vm_uuid);
 guint gw_sim_definitions(GwSim *sim, const char *vm_uuid);
 /* NULL: the host has no such VM. Owned by the caller. */
 GwLook *gw_sim_look(GwSim *sim, const char *uri, const char *vm_uuid);
+/* Plants what a person or a fault of no move could leave: a defined copy of a VM that another host
+ * has, in @state; a host that answers no more, or again. */
+void gw_sim_plant(GwSim *sim, const char *uri, const char *vm_uuid, GwVmState state);
+void gw_sim_host_set_down(GwSim *sim, const char *uri, gboolean down);
 /* Adds a fault, as an element of "faults" of the fabric's JSON. */
 gboolean gw_sim_fault(GwSim *sim, json_t *fault, GError **error);

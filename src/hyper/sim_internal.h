@@ -84,6 +84,7 @@ void gw_sim_reply(GwSim *sim, GwReply *reply);
 void gw_sim_event(GwSim *sim, GwHyperEvent *event);
 void gw_sim_lifecycle(GwSim *sim, const SimHost *host, const char *uuid, const char *what,
                       const char *detail);
+void gw_sim_tell_lost(GwSim *sim, const SimHost *host);
 SimVm *gw_sim_find(const SimHost *host, const char *uuid);
 SimHost *gw_sim_host_by_id(GwSim *sim, const char *id);
 void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState state,

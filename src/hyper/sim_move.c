@@ -95,11 +95,7 @@ static void host_back(GwSim *sim, gpointer data)
 
 static void host_down(GwSim *sim, SimHost *host, gint64 ms)
 {
-    if (host->id != NULL) {
-        GwHyperEvent *event = gw_hyper_event_new(GW_EVENT_HOST_LOST, host->id, NULL);
-        event->text = g_strdup("connection lost");
-        gw_sim_event(sim, event);
-    }
+    gw_sim_tell_lost(sim, host);
     host->down = TRUE;
     gw_sim_later(sim, ms * 1000, host_back, host);
 }

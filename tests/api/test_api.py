@@ -152,6 +152,12 @@ def test_a_vm_by_uuid_name_and_host(shared):
     problem(shared.get('/api/v1/vms/absent'), 404, 'not-found')
 
 
+def test_start(server):
+    reply = server.ask('POST', '/api/v1/vms/kvm2%2Ftwin/start')
+    assert reply.status == 200 and reply.json['state'] == 'running'
+    problem(server.ask('POST', '/api/v1/vms/absent/start'), 404, 'not-found')
+
+
 def test_candidates(shared):
     items = shared.get('/api/v1/vms/web1/candidates').json['items']
     by_name = {c['host_name']: c for c in items}

@@ -204,7 +204,7 @@ gboolean gw_engine_remove_group(GwEngine *engine, const char *id, GError **error
         return FALSE;
     }
     GwFabric *next = gw_fabric_next(engine->fabric);
-    g_hash_table_remove(next->groups, id);
+    gw_fabric_remove_group(next, id);
     publish_removed(engine, "group", next, id);
     return TRUE;
 }
@@ -311,7 +311,7 @@ gboolean gw_engine_remove_share(GwEngine *engine, const char *id, GError **error
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     GwFabric *next = gw_fabric_next(engine->fabric);
 
-    g_hash_table_remove(next->shares, id);
+    gw_fabric_remove_share(next, id);
     publish_removed(engine, "share", next, id);
     return TRUE;
 }
@@ -337,6 +337,17 @@ static GwCandidate *candidate_of(const GwHost *host)
         g_ptr_array_add(candidate->findings, finding);
     }
     return candidate;
+}
+
+GwVm *gw_engine_start_vm(GwEngine *engine, const char *which, GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    const GwVm *known = gw_fabric_find_vm(fabric, which, error);
+    GwVm *vm = gw_vm_copy(known);
+
+    if (vm != NULL)
+        vm->state = GW_VM_RUNNING;
+    return vm;
 }
 
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,

@@ -439,6 +439,33 @@ static void test_hosts_are_refused_before_anything_is_stored(void **unused)
     close_world(&world);
 }
 
+/* R3, and never a second copy: not while the other one runs or cannot be seen. */
+static void test_start_never_makes_a_second_copy(void **unused)
+{
+    static const char *const twin = "b/web1";
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    open_world(&world);
+    gw_sim_plant(world.sim, URI_B, VM, GW_VM_OFF);
+    GError *none = NULL;
+    assert_true(gw_engine_refresh_host(world.engine, "b", &none));
+    run_for(&world, SECONDS(1));
+    assert_null(gw_engine_start_vm(world.engine, twin, &error));
+    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_CONFLICT));
+    g_clear_error(&error);
+    assert_int_equal(gw_sim_running(world.sim, VM), 1);
+
+    gw_sim_host_set_down(world.sim, URI_A, TRUE);
+    run_for(&world, SECONDS(1));
+    assert_null(gw_engine_start_vm(world.engine, twin, &error));
+    assert_non_null(strstr(error->message, "does not answer"));
+    g_clear_error(&error);
+    assert_int_equal(gw_sim_most_running(world.sim, VM), 1);
+    close_world(&world);
+}
+
 /* R20: two at once at each end, the third waits and says for what; the order is kept. */
 static void test_queue_obeys_the_limit(void **unused)
 {
@@ -470,6 +497,7 @@ int main(void)
         cmocka_unit_test(test_timeouts_abort_with_the_numbers),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_hosts_are_refused_before_anything_is_stored),
+        cmocka_unit_test(test_start_never_makes_a_second_copy),
         cmocka_unit_test(test_queue_obeys_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
