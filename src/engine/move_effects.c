@@ -220,6 +220,7 @@ static GwSeen seen_of(const GwReply *reply)
         .side = gw_side_of(look->present, look->state, look->reason),
         .job_active = look->job_active,
         .persistent = look->persistent,
+        .autostart = look->autostart,
     };
 }
 
@@ -289,6 +290,8 @@ static void do_settle(GwEngine *engine, MoveRun *run)
         [GW_SETTLE_UNDEFINE_DESTINATION] = { GW_OP_UNDEFINE, FALSE },
         [GW_SETTLE_DEFINE_SOURCE] = { GW_OP_DEFINE, TRUE },
         [GW_SETTLE_DEFINE_DESTINATION] = { GW_OP_DEFINE, FALSE },
+        [GW_SETTLE_AUTOSTART_SOURCE] = { GW_OP_AUTOSTART, TRUE },
+        [GW_SETTLE_AUTOSTART_DESTINATION] = { GW_OP_AUTOSTART, FALSE },
         [GW_SETTLE_PAUSE_SOURCE] = { GW_OP_PAUSE, TRUE },
     };
     const GwJob *job = run->move->job;
@@ -296,16 +299,10 @@ static void do_settle(GwEngine *engine, MoveRun *run)
     const char *host = steps[settle].at_source ? job->source_host_id : job->destination_host_id;
     GwRequest *request = gw_request_new(steps[settle].op, host, job->vm_uuid);
 
+    request->number = request->op == GW_OP_AUTOSTART ? 1 : 0;
     if (request->op == GW_OP_DEFINE)
         request->text = g_strdup(job->saved_xml);
     ask(engine, run, request, acted, settle);
-}
-
-static void do_restore_autostart(GwEngine *engine, MoveRun *run)
-{
-    const GwJob *job = run->move->job;
-    const char *host = job->state == GW_JOB_DONE ? job->destination_host_id : job->source_host_id;
-    tell(engine, run, GW_OP_AUTOSTART, host, 1);
 }
 
 /* The hypervisor's own figures complete the result; without them the job is no less done. */
@@ -368,9 +365,6 @@ void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect)
         break;
     case GW_DO_SETTLE:
         do_settle(engine, run);
-        break;
-    case GW_DO_RESTORE_AUTOSTART:
-        do_restore_autostart(engine, run);
         break;
     case GW_DO_STATS:
         do_stats(engine, run);

@@ -141,7 +141,7 @@ SimHost *gw_sim_host_by_id(GwSim *sim, const char *id)
     return NULL;
 }
 
-static SimHost *host_by_uri(GwSim *sim, const char *uri)
+SimHost *gw_sim_host_by_uri(GwSim *sim, const char *uri)
 {
     for (guint i = 0; i < sim->hosts->len; i++) {
         SimHost *host = sim->hosts->pdata[i];
@@ -149,40 +149,6 @@ static SimHost *host_by_uri(GwSim *sim, const char *uri)
             return host;
     }
     return NULL;
-}
-
-guint gw_sim_running(GwSim *sim, const char *vm_uuid)
-{
-    guint count = 0;
-
-    for (guint i = 0; i < sim->hosts->len; i++) {
-        const SimVm *vm = gw_sim_find(sim->hosts->pdata[i], vm_uuid);
-        count += vm != NULL && gw_vm_is_running(vm->vm);
-    }
-    return count;
-}
-
-guint gw_sim_most_running(GwSim *sim, const char *vm_uuid)
-{
-    return GPOINTER_TO_UINT(g_hash_table_lookup(sim->most_running, vm_uuid));
-}
-
-guint gw_sim_definitions(GwSim *sim, const char *vm_uuid)
-{
-    guint count = 0;
-
-    for (guint i = 0; i < sim->hosts->len; i++) {
-        const SimVm *vm = gw_sim_find(sim->hosts->pdata[i], vm_uuid);
-        count += vm != NULL && vm->vm->persistent;
-    }
-    return count;
-}
-
-static void count_running(GwSim *sim, const char *uuid)
-{
-    guint now = gw_sim_running(sim, uuid);
-    if (now > gw_sim_most_running(sim, uuid))
-        g_hash_table_replace(sim->most_running, g_strdup(uuid), GUINT_TO_POINTER(now));
 }
 
 void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState state,
@@ -193,12 +159,14 @@ void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState stat
         [GW_VM_PAUSED] = "suspended",
         [GW_VM_OFF] = "stopped",
     };
+    if (state == GW_VM_RUNNING && vm->vm->state != GW_VM_RUNNING)
+        gw_sim_note_running(sim, vm, g_strcmp0(reason, "booted") == 0);
     vm->vm->state = state;
     g_free(vm->reason);
     vm->reason = g_strdup(reason);
     g_free(vm->vm->state_reason);
     vm->vm->state_reason = g_strdup(reason);
-    count_running(sim, vm->vm->uuid);
+    gw_sim_count_running(sim, vm->vm->uuid);
     gw_sim_lifecycle(sim, host, vm->vm->uuid, words[state], reason);
 }
 
@@ -240,6 +208,7 @@ GwSim *gw_sim_new(GwClock *clock, json_t *fabric, GError **error)
     sim->faults = g_ptr_array_new_with_free_func(sim_fault_free);
     sim->moves = g_ptr_array_new_with_free_func(gw_sim_move_unref);
     sim->most_running = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    sim->disks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     if (!gw_sim_load(sim, fabric, error))
         return NULL;
     return g_steal_pointer(&sim);
@@ -254,61 +223,10 @@ void gw_sim_free(GwSim *sim)
     g_clear_pointer(&sim->faults, g_ptr_array_unref);
     g_clear_pointer(&sim->hosts, g_ptr_array_unref);
     g_clear_pointer(&sim->most_running, g_hash_table_unref);
+    g_clear_pointer(&sim->disks, g_hash_table_unref);
     g_mutex_clear(&sim->lock);
     g_cond_clear(&sim->cond);
     g_free(sim);
-}
-
-static GwLook *look_of(const SimVm *vm)
-{
-    GwLook *look = g_new0(GwLook, 1);
-
-    look->present = vm != NULL;
-    if (vm != NULL) {
-        look->state = vm->vm->state;
-        look->reason = g_strdup(vm->reason);
-        look->persistent = vm->vm->persistent;
-        look->autostart = vm->vm->autostart;
-        look->job_active = vm->job;
-    }
-    return look;
-}
-
-GwLook *gw_sim_look(GwSim *sim, const char *uri, const char *vm_uuid)
-{
-    const SimHost *host = host_by_uri(sim, uri);
-    const SimVm *vm = host != NULL ? gw_sim_find(host, vm_uuid) : NULL;
-    return vm != NULL ? look_of(vm) : NULL;
-}
-
-static const SimVm *find_anywhere(GwSim *sim, const char *vm_uuid)
-{
-    const SimVm *vm = NULL;
-
-    for (guint i = 0; i < sim->hosts->len && vm == NULL; i++)
-        vm = gw_sim_find(sim->hosts->pdata[i], vm_uuid);
-    return vm;
-}
-
-void gw_sim_plant(GwSim *sim, const char *uri, const char *vm_uuid, GwVmState state)
-{
-    const SimVm *like = find_anywhere(sim, vm_uuid);
-    SimHost *host = host_by_uri(sim, uri);
-
-    g_return_if_fail(like != NULL && host != NULL);
-    SimVm *vm = gw_sim_add_vm(host, like->vm);
-    vm->vm->persistent = TRUE;
-    gw_sim_set_state(sim, host, vm, state, state == GW_VM_OFF ? "unknown" : "user");
-}
-
-void gw_sim_host_set_down(GwSim *sim, const char *uri, gboolean down)
-{
-    SimHost *host = host_by_uri(sim, uri);
-
-    g_return_if_fail(host != NULL);
-    if (down)
-        gw_sim_tell_lost(sim, host);
-    host->down = down;
 }
 
 /* Requests --------------------------------------------------------------------------------- */
@@ -373,6 +291,8 @@ static void set_running(GwSim *sim, SimHost *host, const GwRequest *request, GwV
 
     if (vm == NULL || !gw_vm_is_active(vm->vm))
         fail(reply, GW_ERR_CONFLICT, "the VM has no process here");
+    else if (vm->job && state == GW_VM_RUNNING && g_strcmp0(vm->reason, "migration") == 0)
+        fail(reply, GW_ERR_CONFLICT, "a migration is under way");
     else if (vm->vm->state != (int)state)
         gw_sim_set_state(sim, host, vm, state, reason);
 }
@@ -480,7 +400,7 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
         reply->text = g_strdup("<domain/>");
         break;
     case GW_OP_LOOK:
-        reply->look = look_of(gw_sim_find(host, request->vm_uuid));
+        reply->look = gw_sim_look_of(gw_sim_find(host, request->vm_uuid));
         break;
     case GW_OP_CPU_COMPARE:
         reply->verdict = TRUE;
@@ -541,8 +461,8 @@ static void serve(GwSim *sim, gpointer data)
     g_autoptr(GwRequest) request = data;
     g_autoptr(GwReply) reply = gw_reply_new(request->id);
     gboolean connecting = request->op == GW_OP_CONNECT;
-    SimHost *host =
-        connecting ? host_by_uri(sim, request->text) : gw_sim_host_by_id(sim, request->host_id);
+    SimHost *host = connecting ? gw_sim_host_by_uri(sim, request->text)
+                               : gw_sim_host_by_id(sim, request->host_id);
 
     if (request->op == GW_OP_DISCONNECT) {
         if (host != NULL)
@@ -570,7 +490,10 @@ static void submit(GwHyper *hyper, GwRequest *request)
 
     g_mutex_lock(&sim->lock);
     const SimHost *host = gw_sim_host_by_id(sim, request->host_id);
-    gw_sim_later(sim, host != NULL ? host->latency_us : 1000, serve, request);
+    gint64 span = host != NULL ? host->latency_us : 1000;
+    if (host != NULL)
+        span = MAX(span, host->stalled_until_us - gw_clock_now_us(sim->clock));
+    gw_sim_later(sim, span, serve, request);
     g_mutex_unlock(&sim->lock);
 }
 
@@ -635,9 +558,11 @@ static void close_driver(GwHyper *hyper)
     g_mutex_unlock(&sim->lock);
     if (driver->thread != NULL)
         g_thread_join(driver->thread);
+    g_mutex_lock(&sim->lock);
     sim->driver = NULL;
     drop_requests(sim);
     gw_sim_client_lost(sim);
+    g_mutex_unlock(&sim->lock);
     if (driver->owns_sim)
         gw_sim_free(sim);
     g_free(driver);
@@ -652,7 +577,9 @@ GwHyper *gw_sim_attach(GwSim *sim, GwHyperSink sink)
     driver->hyper.driver = &sim_driver;
     driver->hyper.sink = sink;
     driver->sim = sim;
+    g_mutex_lock(&sim->lock);
     sim->driver = driver;
+    g_mutex_unlock(&sim->lock);
     if (!gw_clock_is_virtual(sim->clock))
         driver->thread = g_thread_new("sim", real_time, driver);
     return &driver->hyper;

@@ -40,7 +40,9 @@ static gboolean load_vms(GwSim *sim, SimHost *host, json_t *vms, GError **error)
         g_autoptr(GwVm) vm = gw_record_from_json(&gw_vm_record, json_array_get(vms, i), error);
         if (vm == NULL)
             return FALSE;
-        gw_sim_add_vm(host, vm);
+        SimVm *added = gw_sim_add_vm(host, vm);
+        if (gw_vm_is_active(vm))
+            gw_sim_note_running(sim, added, TRUE);
         count_loaded(sim, vm);
     }
     return TRUE;

@@ -21,7 +21,6 @@ typedef enum {
     SWITCH_POST_COPY,
     LOOK,
     LOOK_FAILED, /* the event's error becomes the job's, then look */
-    LOOK_CANCELLED,
     STEP_TAKEN,  /* look again: at once, or later where the step is being repeated */
     DECIDE,      /* what gw_reconcile says */
     KEEP_SOURCE, /* a person said so */
@@ -48,7 +47,8 @@ static const GwMoveRow rows[] = {
 
     ROW(PREPARING, PREPARED, COPYING, MIGRATE, "what recovery needs is saved"),
     ROW(PREPARING, NOT_PREPARED, SETTLING, LOOK_FAILED, "preparing failed"),
-    ROW(PREPARING, CANCEL, SETTLING, LOOK_CANCELLED, "cancelled before the copy began"),
+    /* What is being prepared comes to its end first: it would undo what settling restores. */
+    ROW(PREPARING, CANCEL, PREPARING, NOTE_CANCEL, "cancelled before the copy began"),
     ROW(PREPARING, RESTART, SETTLING, LOOK, "the controller restarted: ask the hosts"),
 
     ROW(COPYING, PROGRESS, COPYING, PROGRESS, "statistics"),
@@ -349,10 +349,6 @@ static void run_action(GwMove *move, const GwMoveRow *row, const GwMoveEvent *ev
     case SWITCH_POST_COPY:
         gw_move_add_effect(outcome, GW_DO_POST_COPY);
         break;
-    case LOOK_CANCELLED:
-        job->cancel_requested = TRUE;
-        gw_move_look(move, outcome);
-        break;
     case LOOK_FAILED:
         move->calling = FALSE;
         /* A time-out's figures say more than libvirt's "aborted by user". */
@@ -418,7 +414,9 @@ gboolean gw_move_step(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *out
     if (event->kind == GW_MOVE_NO_JOB && move->calling)
         return TRUE;
 
-    const GwMoveRow *row = find_row(move->job->state, event->kind);
+    gboolean called_off = event->kind == GW_MOVE_PREPARED && move->job->cancel_requested;
+    const GwMoveRow *row =
+        find_row(move->job->state, called_off ? GW_MOVE_NOT_PREPARED : event->kind);
     if (row == NULL) {
         const char *state = gw_enum_word(&gw_job_state_enum, move->job->state);
         gw_error_set(error, GW_ERR_CONFLICT, "Look at the job's state: godwit job show.",
@@ -491,9 +489,8 @@ const char *gw_move_event_word(GwMoveEventKind kind)
 const char *gw_move_do_word(GwMoveDo effect)
 {
     static const char *const words[GW_DO_COUNT] = {
-        "check",  "prepare",           "migrate",           "progress",
-        "abort",  "apply change",      "post-copy",         "look",
-        "settle", "restore autostart", "completed figures", "alarm",
+        "check",     "prepare", "migrate", "progress",          "abort", "apply change",
+        "post-copy", "look",    "settle",  "completed figures", "alarm",
     };
     return (guint)effect < GW_DO_COUNT ? words[effect] : "unknown";
 }

@@ -5,7 +5,8 @@
  * say that it is over. */
 
 #define WAIT_HOLD_US SECONDS(120) /* both answer, yet nothing can be decided: ask a person */
-#define REPEATS_MAX 20            /* a step that changes nothing, so often: ask a person */
+#define AUTOSTART_TRIES 5
+#define REPEATS_MAX 20 /* a step that changes nothing, so often: ask a person */
 
 /* How long until the hosts are asked again: soon at first, then every 5 s. */
 static gint64 wait_span(guint waits)
@@ -84,6 +85,34 @@ static gboolean try_direct(GwMove *move, const GwMoveEvent *event, GwMoveOutcome
     return TRUE;
 }
 
+static void act(GwMove *move, GwSettle settle, GwJobState state, const GwMoveEvent *event,
+                const char *why, GwMoveOutcome *outcome)
+{
+    move->repeats = move->settle == settle ? move->repeats + 1 : 0;
+    move->settle = settle;
+    if (move->repeats >= REPEATS_MAX) {
+        hold(move, event, "the same step was taken many times without effect", outcome);
+        return;
+    }
+    gw_move_enter(move, state, event, why, outcome);
+    gw_move_add_effect(outcome, GW_DO_SETTLE);
+}
+
+/* Autostart was off while the VM might have been on either host. It is put back before the job is
+ * over, so that no restart of the controller can come between. A host that refuses is asked a few
+ * times: it is no reason to hold a move. */
+static gboolean restore_autostart(GwMove *move, GwSettle settle, GwSeen keeper,
+                                  const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    gboolean tried = move->settle == settle && move->repeats + 1 >= AUTOSTART_TRIES;
+
+    if (!move->job->vm_autostart || !keeper.persistent || keeper.autostart || tried)
+        return FALSE;
+    act(move, settle, settle == GW_SETTLE_AUTOSTART_SOURCE ? GW_JOB_SETTLING : GW_JOB_CLEANING,
+        event, "the VM starts with its host, as before the move", outcome);
+    return TRUE;
+}
+
 static void settle_kept(GwMove *move, const GwMoveEvent *event, const char *why,
                         GwMoveOutcome *outcome)
 {
@@ -91,8 +120,8 @@ static void settle_kept(GwMove *move, const GwMoveEvent *event, const char *why,
 
     if (try_direct(move, event, outcome))
         return;
-    if (job->vm_autostart)
-        gw_move_add_effect(outcome, GW_DO_RESTORE_AUTOSTART);
+    if (restore_autostart(move, GW_SETTLE_AUTOSTART_SOURCE, move->source, event, outcome))
+        return;
     if (job->cancel_requested) {
         gw_move_set_error(job, "cancelled", "cancelled on request; the VM runs on its source host",
                           NULL);
@@ -111,6 +140,8 @@ static void settle_committed(GwMove *move, const GwMoveEvent *event, const char 
 {
     GwJob *job = move->job;
 
+    if (restore_autostart(move, GW_SETTLE_AUTOSTART_DESTINATION, move->destination, event, outcome))
+        return;
     g_clear_pointer(&job->error, gw_job_error_free);
     if (job->result == NULL)
         job->result = gw_move_result_new();
@@ -123,8 +154,6 @@ static void settle_committed(GwMove *move, const GwMoveEvent *event, const char 
     if (job->result->iterations == 0)
         job->result->iterations = job->progress->iteration;
     gw_move_replace_string(&job->result->drive, job->peer_to_peer ? "peer-to-peer" : "controller");
-    if (job->vm_autostart)
-        gw_move_add_effect(outcome, GW_DO_RESTORE_AUTOSTART);
     gw_move_finish(move, GW_JOB_DONE, event, why, outcome);
     job->progress->percent = 100;
     job->progress->remaining_bytes = 0;
@@ -135,6 +164,10 @@ static void settle_stopped(GwMove *move, const GwMoveEvent *event, const char *w
                            GwMoveOutcome *outcome)
 {
     gboolean at_destination = move->source.side == GW_SIDE_ABSENT && move->destination.persistent;
+    if (restore_autostart(
+            move, at_destination ? GW_SETTLE_AUTOSTART_DESTINATION : GW_SETTLE_AUTOSTART_SOURCE,
+            at_destination ? move->destination : move->source, event, outcome))
+        return;
     g_autofree char *message =
         g_strdup_printf("the VM does not run any more: %s; it is defined on %s", why,
                         at_destination            ? "the destination"
@@ -143,19 +176,6 @@ static void settle_stopped(GwMove *move, const GwMoveEvent *event, const char *w
     gw_move_set_error(move->job, "operation-failed", message,
                       "Start it where it is defined, after looking at why it stopped.");
     gw_move_finish(move, GW_JOB_FAILED, event, why, outcome);
-}
-
-static void act(GwMove *move, GwSettle settle, GwJobState state, const GwMoveEvent *event,
-                const char *why, GwMoveOutcome *outcome)
-{
-    move->repeats = move->settle == settle ? move->repeats + 1 : 0;
-    move->settle = settle;
-    if (move->repeats >= REPEATS_MAX) {
-        hold(move, event, "the same step was taken many times without effect", outcome);
-        return;
-    }
-    gw_move_enter(move, state, event, why, outcome);
-    gw_move_add_effect(outcome, GW_DO_SETTLE);
 }
 
 static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, const char *why,
@@ -196,6 +216,8 @@ static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, c
     case GW_SETTLE_COUNT:
         hold(move, event, why, outcome);
         break;
+    case GW_SETTLE_AUTOSTART_SOURCE: /* only restore_autostart() says so */
+    case GW_SETTLE_AUTOSTART_DESTINATION:
     case GW_SETTLE_RESUME_SOURCE:
     case GW_SETTLE_DESTROY_SOURCE:
     case GW_SETTLE_DESTROY_DESTINATION:

@@ -210,6 +210,8 @@ const char *gw_settle_word(GwSettle settle)
         "undefine destination",
         "define source",
         "define destination",
+        "autostart at source",
+        "autostart at destination",
         "pause source",
         "hold",
     };

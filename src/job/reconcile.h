@@ -25,6 +25,7 @@ typedef struct {
     GwSide side;
     gboolean job_active; /* a migration is under way here, in or out */
     gboolean persistent;
+    gboolean autostart;
 } GwSeen;
 
 typedef enum {
@@ -41,6 +42,8 @@ typedef enum {
     GW_SETTLE_UNDEFINE_DESTINATION,
     GW_SETTLE_DEFINE_SOURCE, /* from the XML saved before the move (I2) */
     GW_SETTLE_DEFINE_DESTINATION,
+    GW_SETTLE_AUTOSTART_SOURCE, /* what preparing took away, where the VM stays */
+    GW_SETTLE_AUTOSTART_DESTINATION,
     GW_SETTLE_PAUSE_SOURCE, /* the VM runs twice: stop one at once, then hold */
     GW_SETTLE_HOLD,         /* only a person can say */
     GW_SETTLE_COUNT

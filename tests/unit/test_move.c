@@ -239,6 +239,40 @@ static void test_a_step_without_effect_ends_in_a_question(void **unused)
     assert_true(now > 60 * G_USEC_PER_SEC); /* with pauses between, not in a rush */
 }
 
+/* I3: nothing is left to do when the job is over, whenever the controller dies. */
+static void test_autostart_is_back_before_the_job_is_over(void **unused)
+{
+    g_autoptr(GwMove) move = move_in(GW_JOB_SETTLING);
+    GwMoveOutcome outcome;
+    GwMoveEvent event = { .kind = GW_MOVE_LOOKED,
+                          .source = { .side = GW_SIDE_RUNNING, .persistent = TRUE },
+                          .destination = { .side = GW_SIDE_ABSENT } };
+    (void)unused;
+
+    move->job->vm_autostart = TRUE;
+    assert_true(step(move, event, &outcome));
+    assert_int_equal(move->job->state, GW_JOB_SETTLING);
+    assert_int_equal(move->settle, GW_SETTLE_AUTOSTART_SOURCE);
+    event.source.autostart = TRUE;
+    assert_true(step(move, event, &outcome));
+    assert_int_equal(move->job->state, GW_JOB_FAILED);
+    assert_int_equal(outcome.count, 0);
+}
+
+static void test_a_cancel_waits_for_what_is_being_prepared(void **unused)
+{
+    g_autoptr(GwMove) move = move_in(GW_JOB_PREPARING);
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    assert_true(step(move, (GwMoveEvent){ .kind = GW_MOVE_CANCEL }, &outcome));
+    assert_true(outcome.journal);
+    assert_int_equal(outcome.count, 0);
+    assert_true(step(move, (GwMoveEvent){ .kind = GW_MOVE_PREPARED }, &outcome));
+    assert_int_equal(move->job->state, GW_JOB_SETTLING);
+    assert_int_equal(outcome.effects[0], GW_DO_LOOK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +283,8 @@ int main(void)
         cmocka_unit_test(test_cancel_is_repeated_until_it_has_its_effect),
         cmocka_unit_test(test_a_double_run_is_paused_and_held),
         cmocka_unit_test(test_a_step_without_effect_ends_in_a_question),
+        cmocka_unit_test(test_autostart_is_back_before_the_job_is_over),
+        cmocka_unit_test(test_a_cancel_waits_for_what_is_being_prepared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
