@@ -238,13 +238,24 @@ static void call_unref(Call *call)
 
 void gw_engine_answer(Call *call, gpointer result, GError *error)
 {
-    g_mutex_lock(&call->lock);
     call->result = result;
     call->error = error;
-    call->done = TRUE;
-    g_cond_signal(&call->cond);
-    g_mutex_unlock(&call->lock);
-    call_unref(call);
+    g_ptr_array_add(call->engine->answered, call);
+}
+
+/* Wakes whom this turn answered: after the picture is published, so that they find in it what they
+ * were answered (the job of a 202's Location). */
+static void deliver_answers(GwEngine *engine)
+{
+    for (guint i = 0; i < engine->answered->len; i++) {
+        Call *call = engine->answered->pdata[i];
+        g_mutex_lock(&call->lock);
+        call->done = TRUE;
+        g_cond_signal(&call->cond);
+        g_mutex_unlock(&call->lock);
+        call_unref(call);
+    }
+    g_ptr_array_set_size(engine->answered, 0);
 }
 
 static void run_call(GwEngine *engine, gpointer data)
@@ -281,6 +292,7 @@ gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpoin
     g_mutex_init(&call->lock);
     g_cond_init(&call->cond);
     call->refs = 2;
+    call->engine = engine;
     call->fn = fn;
     call->in[0] = a;
     call->in[1] = b;
@@ -337,6 +349,7 @@ static void end_turn(GwEngine *engine)
         gw_moves_schedule(engine);
     }
     publish(engine);
+    deliver_answers(engine);
 }
 
 /* Takes all messages there are, waiting up to @wait_us for the first (a virtual clock is advanced
@@ -420,6 +433,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->feed = gw_feed_new(FEED_ITEMS);
     engine->published = gw_fabric_new();
     engine->news = g_ptr_array_new_with_free_func(news_free);
+    engine->answered = g_ptr_array_new();
     engine->pending = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, pending_free);
     engine->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_host_run_free);
     engine->moves = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_move_run_free);
@@ -473,6 +487,7 @@ void gw_engine_free(GwEngine *engine)
     gw_fabric_unref(engine->draft);
     gw_fabric_unref(engine->published);
     g_ptr_array_unref(engine->news);
+    g_ptr_array_unref(engine->answered);
     gw_feed_free(engine->feed);
     g_free(engine->store_trouble);
     g_mutex_clear(&engine->lock);

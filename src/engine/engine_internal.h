@@ -26,8 +26,9 @@ struct GwEngine {
 
     GMutex lock; /* guards published */
     GwFabric *published;
-    GwFabric *draft; /* being changed in this turn; NULL: nothing changed */
-    GPtrArray *news; /* what the feed is to say when the draft is published */
+    GwFabric *draft;     /* being changed in this turn; NULL: nothing changed */
+    GPtrArray *news;     /* what the feed is to say when the draft is published */
+    GPtrArray *answered; /* Call; to be told when the draft is published */
 
     guint64 last_request;
     GHashTable *pending;   /* request id -> Pending */
@@ -77,6 +78,7 @@ gboolean gw_startup_load(GwEngine *engine, GError **error);
 typedef void (*CallFn)(GwEngine *engine, Call *call);
 struct Call {
     gint refs;
+    GwEngine *engine;
     CallFn fn;
     gconstpointer in[4]; /* the caller's, valid until the call is answered */
     gpointer result;
@@ -89,7 +91,8 @@ struct Call {
 /* Any thread: runs @fn on the loop and waits for its answer; the result, or NULL with @error. */
 gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
                         gconstpointer c, gpointer *extra, GError **error);
-/* Answers; takes @result or @error. Later answers are dropped. */
+/* Answers at the end of the turn, once, when readers see what it changed; takes @result or @error.
+ */
 void gw_engine_answer(Call *call, gpointer result, GError *error);
 
 char *gw_engine_rfc3339(GwEngine *engine);

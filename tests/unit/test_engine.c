@@ -364,9 +364,30 @@ static void test_queue_obeys_the_limit(void **unused)
     world_free(&world);
 }
 
+/* In real time, with the loop on a thread of its own: who was answered reads what was answered. */
+static void test_answers_come_after_the_picture(void **unused)
+{
+    World world = { .folder = make_folder(), .clock = gw_clock_new_system() };
+    g_autoptr(GwJson) fabric = fabric_json();
+    (void)unused;
+
+    world.sim = gw_sim_new(world.clock, fabric, NULL);
+    start_controller(&world);
+    for (int i = 0; i < 300; i++) {
+        g_autoptr(GwGroup) wanted = gw_group_new();
+        wanted->name = g_strdup_printf("group %d", i);
+        g_autoptr(GwGroup) added = gw_engine_add_group(world.engine, wanted, NULL);
+        g_autoptr(GwFabric) seen = gw_engine_fabric(world.engine);
+        if (gw_fabric_find_group(seen, added->id) == NULL)
+            fail_msg("%s was answered before it could be seen", added->name);
+    }
+    close_world(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_answers_come_after_the_picture),
         cmocka_unit_test(test_plain_move),
         cmocka_unit_test(test_every_fault_at_every_phase),
         cmocka_unit_test(test_controller_killed_at_any_moment),
