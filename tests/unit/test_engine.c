@@ -367,12 +367,12 @@ static void test_queue_obeys_the_limit(void **unused)
 /* In real time, with the loop on a thread of its own: who was answered reads what was answered. */
 static void test_answers_come_after_the_picture(void **unused)
 {
-    World world = { .folder = make_folder(), .clock = gw_clock_new_system() };
-    g_autoptr(GwJson) fabric = fabric_json();
+    World world;
     (void)unused;
 
-    world.sim = gw_sim_new(world.clock, fabric, NULL);
-    start_controller(&world);
+    world_make(&world, gw_clock_new_system(),
+               json_pack("{s:[o,o]}", "hosts", world_host_json(0), world_host_json(1)));
+    world_start(&world);
     for (int i = 0; i < 300; i++) {
         g_autoptr(GwGroup) wanted = gw_group_new();
         wanted->name = g_strdup_printf("group %d", i);
@@ -381,7 +381,7 @@ static void test_answers_come_after_the_picture(void **unused)
         if (gw_fabric_find_group(seen, added->id) == NULL)
             fail_msg("%s was answered before it could be seen", added->name);
     }
-    close_world(&world);
+    world_free(&world);
 }
 
 int main(void)
