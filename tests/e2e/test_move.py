@@ -21,6 +21,7 @@ def move(controller, guest, seconds=60, **options):
 def check_downtime(job, guest):
     """Ours against the witness's, who also counts a late heartbeat and the network (R48)."""
     result = job["result"]
+    guest.wait_heard()
     seen = guest.report()["max_gap_ms"]
     print("%s: downtime %d ms by us, %d ms by QEMU, %.0f ms seen by the witness; total %d ms, "
           "%d passes, %s, %s" % (

@@ -66,6 +66,12 @@ class Guest:
         except labs.LabError:
             return False
 
+    def wait_heard(self):
+        """Until it is heard again, so that a silence that just ended is counted."""
+        before = self.report()["received"]
+        labs.eventually("heartbeats of %s" % self.name,
+                        lambda: self.report()["received"] > before + 50)
+
     def wait_verified(self, seconds=20):
         """Until the guest has read back all of its memory once more."""
         before = self.report()["verify_passes"]
@@ -84,14 +90,15 @@ class Guests:
     def begin(self):
         self.given = []
 
-    def get(self, **options):
+    def get(self, beside=False, **options):
+        """@beside: without stopping the others."""
         wanted = dict(DEFAULTS, **options)
         key = json.dumps(wanted, sort_keys=True)
         guest = self.known.get(key)
         if guest is not None and not guest.is_well():
             guest.remove()
             guest = None
-        for old_key in [old for old in self.known if old != key]:
+        for old_key in [old for old in self.known if old != key and not beside]:
             self.known.pop(old_key).remove()
         if guest is None:
             guest = Guest("g%x" % (abs(hash(key)) % 4096), wanted)
