@@ -75,3 +75,26 @@ def a_factory_of_guests(all_guests, controller):
 @pytest.fixture(name="guest")
 def the_ordinary_guest(guests):
     return guests.get()
+
+
+@pytest.fixture(name="slow_line")
+def a_slow_line(guest):
+    """A move of this guest takes seconds, so that there is a middle to break it in."""
+    labs.rate("100mbit")
+    yield
+    labs.rate("none")
+
+
+@pytest.fixture(name="peers_apart")
+def peers_that_cannot_reach_each_other(controller):
+    """Peer-to-peer breaks before its first byte, so that the controller drives the move."""
+    def set_peers(uri_of):
+        hosts = controller.api.hosts()
+        for name in labs.HOSTS:
+            controller.api.patch("/hosts/" + hosts[name]["id"], {"peer_uri": uri_of(name)})
+
+    set_peers(lambda name: "qemu+tls://%s:9/system" % labs.host(name).address)
+    yield
+    labs.mend()
+    controller.start()
+    set_peers(lambda name: None)

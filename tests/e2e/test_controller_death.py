@@ -9,7 +9,6 @@ import pytest
 from support import labs
 from support.api import words
 
-SLOW = "100mbit"  # a move of some 4 s, so that there is a middle to be killed in
 
 
 def die_and_settle(controller, guest, job_id, seconds=60):
@@ -30,29 +29,6 @@ def check_outcome(job, guest, allowed=("done",)):
     report = guest.report()
     assert not report["doubled"] and report["boots"] == 1
     print("longest silence of the guest: %.0f ms" % report["max_gap_ms"])
-
-
-@pytest.fixture(name="slow_line")
-def a_slow_line(guest):
-    labs.rate(SLOW)
-    yield
-    labs.rate("none")
-
-
-@contextlib.contextmanager
-def closed_peer_port(controller):
-    """Peer-to-peer breaks before its first byte, so that the controller drives the move."""
-    hosts = controller.api.hosts()
-    for name in labs.HOSTS:
-        controller.api.patch("/hosts/" + hosts[name]["id"], {
-            "peer_uri": "qemu+tls://%s:9/system" % labs.host(name).address})
-    try:
-        yield
-    finally:
-        labs.mend()
-        controller.start()
-        for name in labs.HOSTS:
-            controller.api.patch("/hosts/" + hosts[name]["id"], {"peer_uri": None})
 
 
 @contextlib.contextmanager
@@ -112,15 +88,14 @@ def test_copying_peer_to_peer(controller, guest, slow_line, least_mib):
 
 
 @pytest.mark.parametrize("least_mib", [1, 25], ids=["early", "late"])
-def test_copying_driven_by_the_controller(controller, guest, slow_line, least_mib):
+def test_copying_driven_by_the_controller(controller, guest, slow_line, peers_apart, least_mib):
     """Here libvirt calls it off when its client dies: the VM stays where it was, and the job says
     so."""
-    with closed_peer_port(controller):
-        job = controller.api.migrate(guest.name, labs.other(guest.where()), method="standard")
-        controller.api.wait_copying(job["id"], least_mib << 20)
-        died_in, job = die_and_settle(controller, guest, job["id"])
-        assert died_in == "copying" and job["peer_to_peer"] is False
-        check_outcome(job, guest, ("failed",))
+    job = controller.api.migrate(guest.name, labs.other(guest.where()), method="standard")
+    controller.api.wait_copying(job["id"], least_mib << 20)
+    died_in, job = die_and_settle(controller, guest, job["id"])
+    assert died_in == "copying" and job["peer_to_peer"] is False
+    check_outcome(job, guest, ("failed",))
 
 
 def last_moments(controller, guest, delays, **options):
@@ -152,18 +127,16 @@ def test_settling_and_committing(controller, guests):
     assert died & {"settling", "committing"}, "no kill hit the commit"
 
 
-def test_the_switchover_swept(controller, guest):
+def test_the_switchover_swept(controller, guest, peers_apart):
     """Driven by the controller, killed around the switchover, whose rows in RECOVERY are the worst:
     a source paused for ever, a stale twin. None may stay."""
-    with closed_peer_port(controller):
-        died = {}
-        for delay in (0.15, 0.45, 0.75):
-            job = controller.api.migrate(guest.name, labs.other(guest.where()), method="standard")
-            controller.api.wait_state(job["id"], "copying")
-            labs.eventually("driven by the controller", lambda: controller.api.job(job["id"]).get(
-                "peer_to_peer") is False, 10, 0)
-            time.sleep(delay)
-            died_in, job = die_and_settle(controller, guest, job["id"])
-            check_outcome(job, guest, ("done", "failed"))
-            died[delay] = (died_in, job["state"])
-        print("driven by the controller, killed after:", died)
+    died = {}
+    for delay in (0.15, 0.45, 0.75):
+        controller.wait_hosts(5)
+        job = controller.api.migrate(guest.name, labs.other(guest.where()), method="standard")
+        controller.api.wait_until(job["id"], lambda row: row.get("peer_to_peer") is False, 20, 0)
+        time.sleep(delay)
+        died_in, job = die_and_settle(controller, guest, job["id"])
+        check_outcome(job, guest, ("done", "failed"))
+        died[delay] = (died_in, job["state"])
+    print("driven by the controller, killed after:", died)

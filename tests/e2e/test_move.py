@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The main job: a VM moves there and back, by each way, and nobody notices (R1, R7, R24, R48)."""
-import contextlib
-
 import pytest
 
 from support import labs, traffic
@@ -53,27 +51,12 @@ def test_speed_methods(controller, guest, method):
     assert method == "standard" or job["result"]["method"].lower().startswith(method)
 
 
-def test_driven_by_the_controller(controller, guest):
+def test_driven_by_the_controller(controller, guest, peers_apart):
     """Where the hosts cannot reach each other's libvirt, the controller drives both ends."""
-    with unreachable_peers(controller):
-        job = move(controller, guest)
+    job = move(controller, guest)
     check_downtime(job, guest)
     assert job["result"]["drive"] == "controller"
     assert any("peer-to-peer broke" in step["why"] for step in job["steps"])
-
-
-@contextlib.contextmanager
-def unreachable_peers(controller):
-    """A port at which nobody listens, so that peer-to-peer breaks before the first byte."""
-    hosts = controller.api.hosts()
-    for name in labs.HOSTS:
-        controller.api.patch("/hosts/" + hosts[name]["id"], {
-            "peer_uri": "qemu+tls://%s:9/system" % labs.host(name).address})
-    try:
-        yield
-    finally:
-        for name in labs.HOSTS:
-            controller.api.patch("/hosts/" + hosts[name]["id"], {"peer_uri": None})
 
 
 def test_autostart_goes_along(controller, guest):

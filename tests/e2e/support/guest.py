@@ -136,11 +136,12 @@ def last_job(controller, guest):
 
 
 def check_guest(guest, controller):
+    states = guest.states()
     if guest.dies:
         assert labs.qemus(guest.uuid) == []
+        assert list(states.values()) == ["shut off"], "defined on one host (I2): %s" % states
         guest.remove()
         return
-    states = guest.states()
     assert list(states.values()) == ["running"], "one running, no twin (I1, I2, R7): %s" % states
     host = next(iter(states))
     qemus = labs.qemus(guest.uuid)
