@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The controller is killed at every moment of a move; its successor settles the job from what the
 hosts say, and no guest is disturbed (I3, I5, I6; RECOVERY rows "client in Perform ...")."""
-import contextlib
 import time
 
 import pytest
 
 from support import labs
 from support.api import words
+from support.slots import taken_slot
 
 
 
@@ -29,23 +29,6 @@ def check_outcome(job, guest, allowed=("done",)):
     report = guest.report()
     assert not report["doubled"] and report["boots"] == 1
     print("longest silence of the guest: %.0f ms" % report["max_gap_ms"])
-
-
-@contextlib.contextmanager
-def taken_slot(controller, guests):
-    """One slot at kvm2, taken by a move that takes long."""
-    kvm2 = "/hosts/" + controller.api.hosts()["kvm2"]["id"]
-    controller.api.patch(kvm2, {"live_limit": 1})
-    blocker = guests.get(beside=True, disk="none", memory=96, dirty=8)
-    try:
-        job = controller.api.migrate(blocker.name, labs.other(blocker.where()), bandwidth_mibps=1)
-        controller.api.wait_copying(job["id"])
-        yield job
-        controller.api.cancel(job["id"])
-        assert controller.api.wait_final(job["id"])["state"] == "cancelled"
-    finally:
-        controller.start()
-        controller.api.patch(kvm2, {"live_limit": 2})
 
 
 def test_queued(controller, guests):
