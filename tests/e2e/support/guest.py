@@ -122,6 +122,8 @@ class Guests:
                 controller.api.wait_final(job["id"], 30)
             for guest in self.given:
                 check_guest(guest, controller)
+            for key in [key for key, guest in self.known.items() if guest.dies]:
+                self.known.pop(key).remove()
             check_nothing_left(self.known.values())
         except AssertionError:
             self.remove_all()  # the next test begins with a fresh one
@@ -140,7 +142,6 @@ def check_guest(guest, controller):
     if guest.dies:
         assert labs.qemus(guest.uuid) == []
         assert list(states.values()) == ["shut off"], "defined on one host (I2): %s" % states
-        guest.remove()
         return
     assert list(states.values()) == ["running"], "one running, no twin (I1, I2, R7): %s" % states
     host = next(iter(states))
