@@ -58,7 +58,7 @@ def test_duplicate_host(controller):
 
 @pytest.mark.parametrize("uri", [
     "", "kvm1", "http://kvm1/", "qemu+ssh://kvm1/system?command=/bin/sh",
-    "qemu+ssh://root:secret@kvm1/system", "qemu:///session", "qemu+tls://kvm1/system\n",
+    "qemu+ssh://root:secret@kvm1/system", "qemu+tls://kvm1/system\n",
     "qemu+tls://" + "k" * 5000 + "/system", "test:///default"])
 def test_bad_uri(controller, uri):
     problem = problem_of(controller.api.post, "/hosts", {"uri": uri})
@@ -94,7 +94,8 @@ def test_odd_names(controller, lab, name, tmp_path):
         row = labs.eventually("the VM to be listed", lambda: next(
             (vm for vm in controller.api.items("/vms") if vm["uuid"] == ODD_UUID), None))
         said = controller.cli("vm", "list").stdout + controller.cli("vm", "show", ODD_UUID).stdout
-        assert not any(ch < " " and ch != "\n" or "\x7f" <= ch <= "\x9f" for ch in said), said
+        assert not any(ch < " " and ch != "\n" or "\x7f" <= ch <= "\x9f" or
+                       "\u202a" <= ch <= "\u202e" for ch in said), ascii(said)
         assert row["state"] == "off"
         problem = problem_of(controller.api.migrate, ODD_UUID, "kvm2")
         assert problem["code"] == "refused"
@@ -104,9 +105,9 @@ def test_odd_names(controller, lab, name, tmp_path):
         vm["uuid"] == ODD_UUID for vm in controller.api.items("/vms")))
 
 
-@pytest.mark.parametrize("mib", [1, 3, 3.9, 12])
+@pytest.mark.parametrize("mib", [1, 3.9, 9])
 def test_large_definition(controller, guest, mib, tmp_path):
-    """libvirt's own ceiling is 4 MiB for a text. Whatever a definition's size, only its VM shows
+    """libvirt's own ceiling is 4 MiB for a text on the wire, 10 MiB for a file. Whatever a definition's size, only its VM shows
     an error, and the host's others go on."""
     metadata = "<metadata><x:x xmlns:x='http://example.com/x'>%s</x:x></metadata>" % (
         "m" * int(mib * (1 << 20)))
@@ -163,13 +164,11 @@ def test_disk_full_in_the_middle_of_a_move(guest, slow_line, small_disk):
         second.manage_lab()
         job = second.api.migrate(guest.name, labs.other(source), method="standard")
         second.api.wait_copying(job["id"])
-        with open(filler, "wb") as out:
-            try:
-                while True:
-                    out.write(b"\0" * 4096)
-                    out.flush()
-            except OSError:
-                pass
+        handle = os.open(filler, os.O_WRONLY | os.O_CREAT)
+        with pytest.raises(OSError):
+            while True:
+                os.write(handle, b"\0" * 4096)
+        os.close(handle)
         labs.rate("none")
         labs.eventually("the VM to run there", lambda: guest.states().get(
             labs.other(source)) == "running", 30)
