@@ -2,6 +2,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import uuid
@@ -241,6 +242,11 @@ def keep_capabilities(host):
         shutil.copytree(found, capabilities_cache(host), dirs_exist_ok=True)
 
 
+def without_locks(host):
+    """Where this file lies, no QEMU of the host gets a real image lock: see nolock.c."""
+    return host.base + "/no-locks"
+
+
 def start_libvirtd(host):
     if host.libvirtd_pid() is not None:
         return
@@ -251,8 +257,12 @@ def start_libvirtd(host):
     pid_file = host.base + "/libvirtd.pid"
     if os.path.exists(pid_file):
         os.unlink(pid_file)
-    spawn(host.enter() + [CACHE + "/bin/reaper", pid_file, "/usr/sbin/libvirtd", "--listen",
-                          "--pid-file", "/run/libvirt/libvirtd.pid"], host.base + "/libvirtd.out")
+    # libvirt hands LD_PRELOAD on to the QEMUs that it starts.
+    preload = ["env", "LD_PRELOAD=%s/bin/nolock.so" % CACHE] \
+        if os.path.exists(without_locks(host)) else []
+    spawn(host.enter() + [CACHE + "/bin/reaper", pid_file] + preload +
+          ["/usr/sbin/libvirtd", "--listen", "--pid-file", "/run/libvirt/libvirtd.pid"],
+          host.base + "/libvirtd.out")
     wait_for("process of libvirtd", lambda: os.path.exists(pid_file), 5)
     with open(pid_file, encoding="utf-8") as text:
         write_json(host.base + "/libvirtd.json", record_of(int(text.read())))
@@ -283,6 +293,29 @@ def bring_up(host, rate):
             "libvirt": re.search(r"library: libvirt (\S+)", said).group(1),
             "qemu": re.search(r"hypervisor: QEMU (\S+)", said).group(1)})
     keep_capabilities(host)
+
+
+def signal_libvirtd(host, number):
+    """Sends a signal to the host's libvirtd, which may be stopped: it stays until `cont`."""
+    pid = host.libvirtd_pid()
+    if pid is None:
+        raise LabError("libvirtd of %s does not run" % host.name)
+    os.kill(pid, number)
+    if number == signal.SIGKILL:
+        wait_for("end of libvirtd", lambda: host.libvirtd_pid() is None, 5)
+
+
+def restart_libvirtd(host, locks=None):
+    """Starts libvirtd, ending it first where it runs; its guests live on. @locks: whether QEMUs
+    started from now on have image locks that hold (None: as before)."""
+    if locks is False:
+        write(without_locks(host), "\n")
+    elif locks and os.path.exists(without_locks(host)):
+        os.unlink(without_locks(host))
+    if locks is not None and host.libvirtd_pid() is not None:
+        signal_libvirtd(host, signal.SIGKILL)
+    start_libvirtd(host)
+    wait_for("libvirtd of " + host.name, lambda: answers(host), 30)
 
 
 def up(count, stock, rate):

@@ -113,6 +113,10 @@ static gboolean restore_autostart(GwMove *move, GwSettle settle, GwSeen keeper,
     return TRUE;
 }
 
+static const char look_remedy[] =
+    "The VM runs on its source host. Look at the job's history and both hosts' libvirt logs, then "
+    "try again.";
+
 static void settle_kept(GwMove *move, const GwMoveEvent *event, const char *why,
                         GwMoveOutcome *outcome)
 {
@@ -129,9 +133,10 @@ static void settle_kept(GwMove *move, const GwMoveEvent *event, const char *why,
         return;
     }
     if (job->error == NULL)
-        gw_move_set_error(
-            job, "operation-failed", "the move did not happen; the VM runs on its source host",
-            "Look at the job's history and both hosts' libvirt logs, then try again.");
+        gw_move_set_error(job, "operation-failed",
+                          "the move did not happen; the VM runs on its source host", look_remedy);
+    else if (job->error->remedy == NULL)
+        job->error->remedy = g_strdup(look_remedy);
     gw_move_finish(move, GW_JOB_FAILED, event, why, outcome);
 }
 

@@ -96,6 +96,9 @@ static void test_names(void **state)
     check_name("a\tb", "control");
     check_name("\x1b[31mred", "control");
     check_name("a\x7f", "control");
+    check_name("a\xe2\x80\xae"
+               "b",
+               "control character");
     check_name("a\xc2\x9b"
                "31m",
                "control"); /* C1: CSI in one character */
@@ -118,6 +121,11 @@ static void test_printable(void **state)
         { "two\nlines\tand", 99, "two\nlines\tand" },
         { "\x1b[0m\r", 99, "\xef\xbf\xbd[0m\xef\xbf\xbd" },
         { "\xc2\x85", 9, "\xef\xbf\xbd" },
+        { "\xe2\x80\xae"
+          "exe.\xe2\x81\xa6",
+          9,
+          "\xef\xbf\xbd"
+          "exe.\xef\xbf\xbd" },
         { "a\xff"
           "b",
           9,
