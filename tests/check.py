@@ -120,7 +120,8 @@ def build(tally, name, options, env=None):
         shutil.rmtree(folder)
     status, output = run(setup, f"{name}-setup.log", 120, env)
     if status == 0:
-        status, output = run(["ninja", "-C", folder, "-j", JOBS], f"{name}-build.log", 900, env)
+        status, output = run(["ninja", "-C", folder, "-j", JOBS, "-k", "0"],
+                             f"{name}-build.log", 900, env)
     tally.case(f"build {name}", None if status == 0 else tail(output))
     return folder if status == 0 else None
 
@@ -334,11 +335,27 @@ def analyzers(tally):
     return done.returncode == 0
 
 
+# What gcc 12's analyzer says wrongly, looked at one by one. A new warning of the same kind in the
+# same file is hidden too: keep this short.
+FALSE_ALARMS = {
+    ("src/api/http.c", "-Wanalyzer-use-of-uninitialized-value"):
+        "the end marker of an initialised array",
+    ("src/base/error.c", "-Wanalyzer-null-dereference"):
+        "G_DEFINE_EXTENDED_ERROR's private part, which always exists in our domain",
+    ("src/cli/command.c", "-Wanalyzer-use-of-uninitialized-value"):
+        "the loops before fill rows[0..m][0..n]",
+    ("src/cli/settings.c", "-Wanalyzer-null-dereference"):
+        "the row is found in a table that the caller's option is always in",
+}
+
+
 def by_file(tally, what, files, output):
     """One case for each file: it fails where the output warns about it."""
     for name in files:
+        known = [kind for place, kind in FALSE_ALARMS if place == name]
         lines = [line for line in output.splitlines()
-                 if re.match(rf"(.*/)?{re.escape(name)}:\d+:\d+: (warning|error):", line)]
+                 if re.match(rf"(.*/)?{re.escape(name)}:\d+:\d+: (warning|error):", line)
+                 and not any(f"[{kind}]" in line for kind in known)]
         tally.case(f"{what} {name}", "\n".join(sorted(set(lines))) or None)
 
 
@@ -372,10 +389,19 @@ def step_valgrind(tally):
 def step_tsan(tally):
     """unit tests under ThreadSanitizer"""
     folder = build(tally, "tsan", ["-Db_sanitize=thread", "-Db_lundef=false"], {"CC": "gcc"})
-    if folder:
-        meson_tests(tally, folder, ["--suite", "unit"], "tsan-unit",
-                    {"TSAN_OPTIONS": "halt_on_error=0:second_deadlock_stack=1"},
-                    ["--timeout-multiplier", "10"])
+    if folder is None:
+        return
+    shim = folder / "tsan_glib.so"
+    flags = subprocess.run(["pkg-config", "--cflags", "glib-2.0"], text=True, check=True,
+                           capture_output=True).stdout.split()
+    status, output = run(["gcc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", shim,
+                          ROOT / "tests/tsan_glib.c", *flags], "tsan-shim.log", 60)
+    if status != 0:
+        tally.case("build tsan_glib", tail(output))
+        return
+    meson_tests(tally, folder, ["--suite", "unit"], "tsan-unit",
+                {"TSAN_OPTIONS": "second_deadlock_stack=1"},
+                ["--wrapper", f"env LD_PRELOAD={shim}", "--timeout-multiplier", "10"])
 
 
 def step_coverage(tally):
