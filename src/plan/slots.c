@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "plan/rule.h"
 
-/* From when the queue gives it slots (it is checked only then, and the next in the queue must not be
- * given the same ones meanwhile) until the last side effect, and while a person is asked. */
+/* From when the queue gives it slots (it is checked only then, and the next in the queue must not
+ * be given the same ones meanwhile) until the last side effect, and while a person is asked. */
 static gboolean holds_slots(const GwJob *job)
 {
     return job->state != (int)GW_JOB_QUEUED && job->state <= (int)GW_JOB_HELD;
