@@ -110,7 +110,7 @@ struct HostRun {
     Call *waiter; /* answered with the host once it is listed, or lost again; NULL: nobody waits */
     gint64 facts_us; /* when to ask for facts; 0: no need */
     gboolean facts_busy;
-    gint64 relist_us; /* when to list its VMs anew; 0: no need */
+    gint64 relist_us;   /* when to list its VMs anew; 0: no need */
     GHashTable *asking; /* VM UUIDs being asked for; value: GINT_TO_POINTER(ask again) */
 };
 void gw_inventory_start_host(GwEngine *engine, const char *host_id);

@@ -221,6 +221,8 @@ static GwSeen seen_of(const GwReply *reply)
         .job_active = look->job_active,
         .persistent = look->persistent,
         .autostart = look->autostart,
+        .by_guest = look->present && look->state == (int)GW_VM_OFF &&
+                    g_strcmp0(look->reason, "shutdown") == 0,
     };
 }
 
