@@ -320,6 +320,17 @@ void gw_inventory_stop_host(GwEngine *engine, const char *host_id)
     gw_engine_ask(engine, gw_request_new(GW_OP_DISCONNECT, host_id, NULL), NULL, host_id, 0);
 }
 
+void gw_inventory_stop(GwEngine *engine)
+{
+    GHashTableIter iter;
+    gpointer run;
+
+    g_hash_table_iter_init(&iter, engine->hosts);
+    while (g_hash_table_iter_next(&iter, NULL, &run))
+        answer_waiter(engine, run);
+    g_hash_table_remove_all(engine->hosts);
+}
+
 /* Events ----------------------------------------------------------------------------------- */
 
 static gboolean changes_memory(const char *lifecycle)
