@@ -160,7 +160,10 @@ void gw_engine_ask(GwEngine *engine, GwRequest *request, ReplyFn done, const cha
     /* The migrate call ends by itself: keep-alive turns a dead host into an error. */
     pending->deadline_us = request->op == GW_OP_MIGRATE ? 0 : gw_clock_now_us(engine->clock) + span;
     g_hash_table_insert(engine->pending, GSIZE_TO_POINTER(request->id), pending);
-    gw_hyper_submit(engine->hyper, request);
+    if (g_atomic_int_get(&engine->stopping))
+        gw_request_free(request); /* drain() answers it */
+    else
+        gw_hyper_submit(engine->hyper, request);
 }
 
 static void deliver(GwEngine *engine, const GwReply *reply)
@@ -462,6 +465,38 @@ static void nothing(GwEngine *engine, gpointer data)
     (void)data;
 }
 
+/* Answers one request that nobody will answer any more. FALSE: there was none. */
+static gboolean cancel_request(GwEngine *engine)
+{
+    GHashTableIter iter;
+    gpointer id;
+
+    g_hash_table_iter_init(&iter, engine->pending);
+    if (!g_hash_table_iter_next(&iter, &id, NULL))
+        return FALSE;
+    g_autoptr(GwReply) reply = gw_reply_new(GPOINTER_TO_SIZE(id));
+    gw_error_set(&reply->error, GW_ERR_CANCELLED, "Try again when it runs.",
+                 "the controller is stopping");
+    deliver(engine, reply);
+    return TRUE;
+}
+
+/* Driver and journal are closed: nothing done here reaches a host or the store. Who still waits is
+ * answered, and what messages and requests carry is freed by those who know it. Without hosts and
+ * moves, late news concerns nobody. */
+static void drain(GwEngine *engine)
+{
+    gw_inventory_stop(engine);
+    g_hash_table_remove_all(engine->moves);
+    do {
+        Message *message;
+        while ((message = g_async_queue_try_pop(engine->inbox)) != NULL) {
+            message->fn(engine, message->data);
+            g_free(message);
+        }
+    } while (cancel_request(engine));
+}
+
 void gw_engine_free(GwEngine *engine)
 {
     if (engine == NULL)
@@ -474,8 +509,7 @@ void gw_engine_free(GwEngine *engine)
         gw_journal_stop(engine);
     }
     gw_hyper_close(engine->hyper);
-    /* What is still in the inbox belongs to a driver and a store that are gone: the messages'
-     * payloads go with the process. */
+    drain(engine);
     g_async_queue_unref(engine->inbox);
     g_async_queue_unref(engine->journal_inbox);
     g_hash_table_unref(engine->pending);

@@ -116,6 +116,8 @@ struct HostRun {
 void gw_inventory_start_host(GwEngine *engine, const char *host_id);
 /* Answers @call with the host when its first list is in, so that who adds a host sees it whole. */
 void gw_inventory_answer_when_listed(GwEngine *engine, const char *host_id, Call *call);
+/* Forgets all hosts; who waits for one is answered. */
+void gw_inventory_stop(GwEngine *engine);
 void gw_inventory_stop_host(GwEngine *engine, const char *host_id);
 void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event);
 void gw_inventory_ask_vm(GwEngine *engine, const char *host_id, const char *uuid);
@@ -149,7 +151,8 @@ void gw_check_begin(GwEngine *engine, const char *vm_uuid, const char *source_id
 struct MoveRun {
     GwMove *move;
     GwMoveDecision *decision;
-    guint looks; /* generation of the look under way */
+    guint decisions; /* counts what the move was told; what is deferred may be overtaken */
+    guint looks;     /* generation of the look under way */
     gboolean have_source, have_destination;
     GwSeen seen_source, seen_destination;
     gboolean progress_busy;

@@ -273,6 +273,14 @@ static void ask_list(GwEngine *engine, HostRun *run)
     gw_engine_ask(engine, gw_request_new(GW_OP_LIST_VMS, run->id, NULL), list_came, run->id, 0);
 }
 
+/* An address may come to lead elsewhere. That another machine does not have a VM says nothing about
+ * the one that a move was about. */
+static gboolean is_another_machine(const GwHost *known, const GwHostFacts *facts)
+{
+    const char *uuid = known != NULL && known->facts != NULL ? known->facts->host_uuid : NULL;
+    return uuid != NULL && facts->host_uuid != NULL && strcmp(uuid, facts->host_uuid) != 0;
+}
+
 static void connected(GwEngine *engine, const GwReply *reply, const char *host_id, gint64 unused)
 {
     HostRun *run = find_run(engine, host_id);
@@ -284,7 +292,14 @@ static void connected(GwEngine *engine, const GwReply *reply, const char *host_i
         lost(engine, run, reply->error->message, gw_error_remedy(reply->error));
         return;
     }
+    if (is_another_machine(gw_fabric_host(gw_engine_now(engine), host_id), reply->facts)) {
+        gw_engine_ask(engine, gw_request_new(GW_OP_DISCONNECT, host_id, NULL), NULL, host_id, 0);
+        lost(engine, run, "another machine answers at this URI: its libvirt host UUID differs",
+             "Correct the address. If the host was installed anew, remove it and add it again.");
+        return;
+    }
     run->connected = TRUE;
+    run->retry_us = 0;
     gw_inventory_put_facts(engine, host_id, reply->facts);
     ask_list(engine, run);
 }
@@ -318,6 +333,17 @@ void gw_inventory_stop_host(GwEngine *engine, const char *host_id)
         answer_waiter(engine, run);
     g_hash_table_remove(engine->hosts, host_id);
     gw_engine_ask(engine, gw_request_new(GW_OP_DISCONNECT, host_id, NULL), NULL, host_id, 0);
+}
+
+void gw_inventory_stop(GwEngine *engine)
+{
+    GHashTableIter iter;
+    gpointer run;
+
+    g_hash_table_iter_init(&iter, engine->hosts);
+    while (g_hash_table_iter_next(&iter, NULL, &run))
+        answer_waiter(engine, run);
+    g_hash_table_remove_all(engine->hosts);
 }
 
 /* Events ----------------------------------------------------------------------------------- */

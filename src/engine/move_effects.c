@@ -221,7 +221,17 @@ static GwSeen seen_of(const GwReply *reply)
         .job_active = look->job_active,
         .persistent = look->persistent,
         .autostart = look->autostart,
+        .by_guest = look->present && look->state == (int)GW_VM_OFF &&
+                    g_strcmp0(look->reason, "shutdown") == 0,
     };
+}
+
+/* Before a host's list was read since it connected, it may be another machine, or know less than it
+ * will: nothing destructive before a full resync. */
+static gboolean is_in_sync(GwEngine *engine, const char *host_id)
+{
+    const HostRun *host = g_hash_table_lookup(engine->hosts, host_id);
+    return host != NULL && host->listed;
 }
 
 enum { SIDE_SOURCE, SIDE_DESTINATION };
@@ -255,9 +265,16 @@ static void do_look(GwEngine *engine, MoveRun *run)
     run->looks++;
     run->have_source = run->have_destination = FALSE;
     for (gint64 side = SIDE_SOURCE; side <= SIDE_DESTINATION; side++) {
+        gint64 number = (gint64)run->looks * 2 + side;
+        if (!is_in_sync(engine, hosts[side])) {
+            g_autoptr(GwReply) none = gw_reply_new(0);
+            gw_error_set(&none->error, GW_ERR_UNREACHABLE, NULL, "the host is not connected");
+            looked(engine, none, job->id, number);
+            continue;
+        }
         GwRequest *request = gw_request_new(GW_OP_LOOK, hosts[side], job->vm_uuid);
         request->timeout_us = LOOK_TIMEOUT_US;
-        ask(engine, run, request, looked, (gint64)run->looks * 2 + side);
+        ask(engine, run, request, looked, number);
     }
 }
 

@@ -219,6 +219,8 @@ void gw_sim_free(GwSim *sim)
     if (sim == NULL)
         return;
     g_queue_clear_full(&sim->due, g_free);
+    for (guint i = 0; sim->moves != NULL && i < sim->moves->len; i++)
+        ((SimMove *)sim->moves->pdata[i])->refs = 1; /* what was due next held the others */
     g_clear_pointer(&sim->moves, g_ptr_array_unref);
     g_clear_pointer(&sim->faults, g_ptr_array_unref);
     g_clear_pointer(&sim->hosts, g_ptr_array_unref);

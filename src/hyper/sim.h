@@ -35,6 +35,8 @@ guint gw_sim_stale_runs(GwSim *sim);
 void gw_sim_cut_off(GwSim *sim, const char *uri, gint64 ms);
 /* Its libvirtd does nothing for a while; what it is asked meanwhile it does then. */
 void gw_sim_stall(GwSim *sim, const char *uri, gint64 ms);
+/* From now on the machine at @uri is another one. */
+void gw_sim_exchange(GwSim *sim, const char *uri, const char *host_uuid);
 /* The guest shuts itself down, where it runs. */
 void gw_sim_shut_down(GwSim *sim, const char *vm_uuid);
 /* Adds a fault, as an element of "faults" of the fabric's JSON. */

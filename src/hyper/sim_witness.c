@@ -146,3 +146,14 @@ void gw_sim_plant(GwSim *sim, const char *uri, const char *vm_uuid, GwVmState st
     vm->vm->persistent = TRUE;
     gw_sim_set_state(sim, host, vm, state, state == GW_VM_OFF ? "unknown" : "user");
 }
+
+void gw_sim_exchange(GwSim *sim, const char *uri, const char *host_uuid)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    SimHost *host = gw_sim_host_by_uri(sim, uri);
+
+    if (host == NULL)
+        return;
+    g_free(host->facts->host_uuid);
+    host->facts->host_uuid = g_strdup(host_uuid);
+}

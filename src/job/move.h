@@ -80,6 +80,7 @@ typedef struct {
     guint waits;                  /* looks in a row that decided nothing */
     guint repeats;                /* of the same settling step in a row */
     GwSettle settle;              /* the step under way */
+    GwSettle said;                /* what the last look came to */
     GwSeen source, destination;
     gboolean copied;  /* statistics were seen: bytes went over */
     gboolean calling; /* our own migrate call has not returned */

@@ -26,6 +26,7 @@ typedef struct {
     gboolean job_active; /* a migration is under way here, in or out */
     gboolean persistent;
     gboolean autostart;
+    gboolean by_guest; /* OFF because the guest shut itself down, for which it had to run */
 } GwSeen;
 
 typedef enum {
@@ -53,6 +54,9 @@ typedef enum {
 typedef struct {
     gboolean rolling_back;  /* cancelled, timed out: prefer the source where both are whole */
     gboolean vm_persistent; /* the VM had a persistent definition before the move */
+    /* Whose memory the disk has left behind: it is never run again (I9). */
+    gboolean source_old, destination_old;
+    gboolean unwatched; /* the destination runs without our commit: it may have run unseen */
 } GwIntent;
 
 /* Never fails: what no row covers is HOLD. *@why is a static sentence for the journal. */

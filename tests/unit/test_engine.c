@@ -340,6 +340,43 @@ static void test_start_never_makes_a_second_copy(void **unused)
     assert_non_null(strstr(error->message, "does not answer"));
     g_clear_error(&error);
     assert_int_equal(gw_sim_most_running(world.sim, VM), 1);
+}
+
+/* Another machine that does not have the VM must not decide a move (I1). */
+static void test_a_host_in_use_keeps_its_uri(void **unused)
+{
+    World world;
+    g_autoptr(GError) error = NULL;
+    (void)unused;
+
+    open_world(&world);
+    g_autofree char *id = begin_move(&world);
+    world_run(&world, SECONDS(1) / 10);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(fabric, "a"));
+    g_free(host->uri);
+    host->uri = g_strdup("qemu+tls://elsewhere.example.org/system");
+    assert_null(gw_engine_change_host(world.engine, host, &error));
+    unit_assert_error(error, GW_ERR_CONFLICT, "uses host 'a'");
+    world_run(&world, SECONDS(20));
+    check_settled(&world, id, "a change of URI");
+    world_free(&world);
+}
+
+static void test_another_machine_is_not_taken_for_the_host(void **unused)
+{
+    World world;
+    (void)unused;
+
+    open_world(&world);
+    gw_sim_exchange(world.sim, URI_B, "bbbbbbbb-0000-4000-8000-000000000009");
+    world_kill(&world);
+    world_start(&world);
+    world_run(&world, SECONDS(5));
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    const GwHost *host = gw_fabric_find_host(fabric, "b");
+    assert_int_equal(host->status, GW_HOST_NOT_RESPONDING);
+    assert_non_null(strstr(host->status_reason, "another machine"));
     world_free(&world);
 }
 
@@ -396,6 +433,8 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_hosts_are_refused_before_anything_is_stored),
         cmocka_unit_test(test_start_never_makes_a_second_copy),
+        cmocka_unit_test(test_a_host_in_use_keeps_its_uri),
+        cmocka_unit_test(test_another_machine_is_not_taken_for_the_host),
         cmocka_unit_test(test_queue_obeys_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,8 @@ static GwMove *move_in(GwJobState state)
     GwJob *job = gw_job_new();
 
     job->id = g_strdup("01J0000000000000000000TEST");
+    job->kind = g_strdup("vm-migrate");
+    job->title = g_strdup("Migrate web1 from kvm1 to kvm2");
     job->state = state;
     job->options = gw_move_options_new();
     job->vm_persistent = TRUE;
@@ -239,6 +241,65 @@ static void test_a_step_without_effect_ends_in_a_question(void **unused)
     assert_true(now > 60 * G_USEC_PER_SEC); /* with pauses between, not in a rush */
 }
 
+/* Ordered to end, the source may be gone any moment: then the other one must still be there. */
+static void test_a_late_cancel_does_not_end_both(void **unused)
+{
+    g_autoptr(GwMove) move = move_in(GW_JOB_SETTLING);
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    move->job->commit_by_resume = TRUE;
+    look(move, 1, GW_SIDE_MIGRATING, GW_SIDE_PAUSED, &outcome);
+    assert_int_equal(move->settle, GW_SETTLE_DESTROY_SOURCE);
+    assert_true(step(move, (GwMoveEvent){ .kind = GW_MOVE_CANCEL, .now_us = 2 }, &outcome));
+    look(move, 3, GW_SIDE_MIGRATING, GW_SIDE_PAUSED, &outcome);
+    assert_int_equal(move->settle, GW_SETTLE_DESTROY_SOURCE);
+    look(move, 4, GW_SIDE_OFF, GW_SIDE_PAUSED, &outcome);
+    assert_int_equal(move->settle, GW_SETTLE_RESUME_DESTINATION);
+}
+
+/* I9: the source went on, wrote to its disk and stopped; the copy that waits is from before. */
+static void test_old_memory_is_never_run(void **unused)
+{
+    g_autoptr(GwMove) at_source = move_in(GW_JOB_SETTLING);
+    g_autoptr(GwMove) at_destination = move_in(GW_JOB_SETTLING);
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    at_source->job->commit_by_resume = TRUE;
+    look(at_source, 1, GW_SIDE_RUNNING, GW_SIDE_UNKNOWN, &outcome);
+    assert_true(outcome.journal);
+    assert_true(at_source->job->destination_old);
+    look(at_source, 2, GW_SIDE_OFF, GW_SIDE_PAUSED, &outcome);
+    assert_int_equal(at_source->settle, GW_SETTLE_DESTROY_DESTINATION);
+
+    look(at_destination, 1, GW_SIDE_UNKNOWN, GW_SIDE_RUNNING, &outcome);
+    assert_true(at_destination->job->source_old);
+    look(at_destination, 2, GW_SIDE_MIGRATING, GW_SIDE_OFF, &outcome);
+    assert_int_equal(at_destination->settle, GW_SETTLE_DESTROY_SOURCE);
+}
+
+/* The answer outlives a controller that dies before it is carried out. */
+static void test_a_persons_answer_stands(void **unused)
+{
+    g_autoptr(GwMove) move = move_in(GW_JOB_HELD);
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    move->job->doubled = TRUE;
+    assert_true(step(move, (GwMoveEvent){ .kind = GW_MOVE_KEEP_SOURCE }, &outcome));
+    assert_true(outcome.journal);
+    g_autoptr(GwJson) stored = gw_record_to_json(&gw_job_record, move->job);
+    g_autoptr(GwMove) again =
+        gw_move_new(gw_record_from_stored(&gw_job_record, stored, NULL), G_USEC_PER_SEC);
+    assert_true(step(again, (GwMoveEvent){ .kind = GW_MOVE_RESTART, .now_us = 2 }, &outcome));
+    look(again, 3, GW_SIDE_PAUSED, GW_SIDE_RUNNING, &outcome);
+    assert_int_equal(again->settle, GW_SETTLE_DESTROY_DESTINATION);
+    look(again, 4, GW_SIDE_PAUSED, GW_SIDE_ABSENT, &outcome);
+    look(again, 5, GW_SIDE_PAUSED, GW_SIDE_ABSENT, &outcome);
+    assert_int_equal(again->settle, GW_SETTLE_RESUME_SOURCE);
+}
+
 /* I3: nothing is left to do when the job is over, whenever the controller dies. */
 static void test_autostart_is_back_before_the_job_is_over(void **unused)
 {
@@ -250,6 +311,8 @@ static void test_autostart_is_back_before_the_job_is_over(void **unused)
     (void)unused;
 
     move->job->vm_autostart = TRUE;
+    assert_true(step(move, event, &outcome));
+    assert_int_equal(outcome.effects[0], GW_DO_LOOK); /* said twice, then believed */
     assert_true(step(move, event, &outcome));
     assert_int_equal(move->job->state, GW_JOB_SETTLING);
     assert_int_equal(move->settle, GW_SETTLE_AUTOSTART_SOURCE);
@@ -283,6 +346,9 @@ int main(void)
         cmocka_unit_test(test_cancel_is_repeated_until_it_has_its_effect),
         cmocka_unit_test(test_a_double_run_is_paused_and_held),
         cmocka_unit_test(test_a_step_without_effect_ends_in_a_question),
+        cmocka_unit_test(test_a_late_cancel_does_not_end_both),
+        cmocka_unit_test(test_old_memory_is_never_run),
+        cmocka_unit_test(test_a_persons_answer_stands),
         cmocka_unit_test(test_autostart_is_back_before_the_job_is_over),
         cmocka_unit_test(test_a_cancel_waits_for_what_is_being_prepared),
     };

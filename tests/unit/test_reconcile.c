@@ -16,10 +16,14 @@ static void for_every_pair(Each each)
 {
     for (int s = 0; s < GW_SIDE_COUNT; s++) {
         for (int d = 0; d < GW_SIDE_COUNT; d++) {
-            for (int flags = 0; flags < 64; flags++) {
-                GwSeen source = { (GwSide)s, flags & 1, (flags & 2) != 0, FALSE };
-                GwSeen destination = { (GwSide)d, (flags & 4) != 0, (flags & 8) != 0, FALSE };
-                GwIntent intent = { (flags & 16) != 0, (flags & 32) != 0 };
+            for (int flags = 0; flags < 512; flags++) {
+                GwSeen source = { (GwSide)s, flags & 1, (flags & 2) != 0, FALSE, FALSE };
+                GwSeen destination = { (GwSide)d, (flags & 4) != 0, (flags & 8) != 0, FALSE,
+                                       FALSE };
+                GwIntent intent = { (flags & 16) != 0, (flags & 32) != 0, (flags & 64) != 0,
+                                    (flags & 128) != 0, (flags & 256) != 0 };
+                if (intent.source_old && intent.destination_old)
+                    continue;
                 each(source, destination, intent);
             }
         }
@@ -53,17 +57,23 @@ static void check_safety(GwSeen source, GwSeen destination, GwIntent intent)
         return;
     switch (settle) {
     case GW_SETTLE_RESUME_SOURCE:
-        ok = HAS_NO_PROCESS(destination.side) && IS_STOPPED(source.side) && !source.job_active;
+        ok = HAS_NO_PROCESS(destination.side) && IS_STOPPED(source.side) && !source.job_active &&
+             !intent.source_old;
+        if (intent.unwatched) /* it may have run and stopped unseen */
+            ok = ok && destination.side == GW_SIDE_ABSENT && intent.vm_persistent;
         break;
     case GW_SETTLE_RESUME_DESTINATION:
-        ok = HAS_NO_PROCESS(source.side) && destination.side == GW_SIDE_PAUSED;
+        ok = HAS_NO_PROCESS(source.side) && destination.side == GW_SIDE_PAUSED &&
+             !intent.destination_old;
         break;
     case GW_SETTLE_DESTROY_SOURCE:
-        ok = IS_WHOLE(destination.side) && IS_STOPPED(source.side) && !source.job_active;
+        ok = (IS_WHOLE(destination.side) || intent.source_old) && IS_STOPPED(source.side) &&
+             !source.job_active;
         break;
     case GW_SETTLE_DESTROY_DESTINATION:
-        ok = (source.side == GW_SIDE_RUNNING || IS_STOPPED(source.side)) && !source.job_active &&
-             destination.side != GW_SIDE_RUNNING;
+        ok =
+            (source.side == GW_SIDE_RUNNING || IS_STOPPED(source.side) || intent.destination_old) &&
+            !source.job_active && destination.side != GW_SIDE_RUNNING;
         break;
     case GW_SETTLE_UNDEFINE_SOURCE:
         ok = HAS_NO_PROCESS(source.side) && destination.side != GW_SIDE_ABSENT &&
@@ -82,7 +92,8 @@ static void check_safety(GwSeen source, GwSeen destination, GwIntent intent)
         ok = HAS_NO_PROCESS(source.side) && HAS_NO_PROCESS(destination.side);
         break;
     case GW_SETTLE_PAUSE_SOURCE:
-        ok = source.side == GW_SIDE_RUNNING && destination.side == GW_SIDE_RUNNING;
+        ok = source.side == GW_SIDE_RUNNING && destination.side == GW_SIDE_RUNNING &&
+             !source.job_active;
         break;
     case GW_SETTLE_DEFINE_SOURCE:
     case GW_SETTLE_DEFINE_DESTINATION:
@@ -217,26 +228,38 @@ static void test_the_published_rows(void **unused)
         GwSeen source, destination;
         GwSettle settle;
     } rows[] = {
-        { { GW_SIDE_UNKNOWN, 0, 0, 0 }, { GW_SIDE_RUNNING, 0, 1, 0 }, GW_SETTLE_WAIT },
-        { { GW_SIDE_RUNNING, 0, 1, 0 }, { GW_SIDE_UNKNOWN, 0, 0, 0 }, GW_SETTLE_WAIT },
-        { { GW_SIDE_RUNNING, 0, 1, 0 }, { GW_SIDE_ABSENT, 0, 0, 0 }, GW_SETTLE_KEEP_SOURCE },
-        { { GW_SIDE_RUNNING, 1, 1, 0 }, { GW_SIDE_MIGRATING, 1, 0, 0 }, GW_SETTLE_WATCH },
-        { { GW_SIDE_RUNNING, 0, 1, 0 },
-          { GW_SIDE_PAUSED, 0, 0, 0 },
+        { { GW_SIDE_UNKNOWN, 0, 0, 0, 0 }, { GW_SIDE_RUNNING, 0, 1, 0, 0 }, GW_SETTLE_WAIT },
+        { { GW_SIDE_RUNNING, 0, 1, 0, 0 }, { GW_SIDE_UNKNOWN, 0, 0, 0, 0 }, GW_SETTLE_WAIT },
+        { { GW_SIDE_RUNNING, 0, 1, 0, 0 }, { GW_SIDE_ABSENT, 0, 0, 0, 0 }, GW_SETTLE_KEEP_SOURCE },
+        { { GW_SIDE_RUNNING, 1, 1, 0, 0 }, { GW_SIDE_MIGRATING, 1, 0, 0, 0 }, GW_SETTLE_WATCH },
+        { { GW_SIDE_RUNNING, 0, 1, 0, 0 },
+          { GW_SIDE_PAUSED, 0, 0, 0, 0 },
           GW_SETTLE_DESTROY_DESTINATION },
-        { { GW_SIDE_MIGRATING, 0, 1, 0 }, { GW_SIDE_ABSENT, 0, 0, 0 }, GW_SETTLE_RESUME_SOURCE },
-        { { GW_SIDE_MIGRATING, 0, 1, 0 }, { GW_SIDE_RUNNING, 0, 1, 0 }, GW_SETTLE_DESTROY_SOURCE },
-        { { GW_SIDE_ABSENT, 0, 0, 0 }, { GW_SIDE_PAUSED, 0, 1, 0 }, GW_SETTLE_RESUME_DESTINATION },
-        { { GW_SIDE_RUNNING, 0, 1, 0 }, { GW_SIDE_RUNNING, 0, 1, 0 }, GW_SETTLE_PAUSE_SOURCE },
-        { { GW_SIDE_POST_COPY, 1, 1, 0 }, { GW_SIDE_RUNNING, 0, 0, 0 }, GW_SETTLE_WATCH },
-        { { GW_SIDE_POST_COPY, 0, 1, 0 }, { GW_SIDE_POST_COPY, 0, 0, 0 }, GW_SETTLE_HOLD },
-        { { GW_SIDE_MIGRATED, 0, 1, 0 }, { GW_SIDE_RUNNING, 0, 1, 0 }, GW_SETTLE_UNDEFINE_SOURCE },
-        { { GW_SIDE_MIGRATED, 0, 1, 0 },
-          { GW_SIDE_RUNNING, 0, 0, 0 },
+        { { GW_SIDE_MIGRATING, 0, 1, 0, 0 },
+          { GW_SIDE_ABSENT, 0, 0, 0, 0 },
+          GW_SETTLE_RESUME_SOURCE },
+        { { GW_SIDE_MIGRATING, 0, 1, 0, 0 },
+          { GW_SIDE_RUNNING, 0, 1, 0, 0 },
+          GW_SETTLE_DESTROY_SOURCE },
+        { { GW_SIDE_ABSENT, 0, 0, 0, 0 },
+          { GW_SIDE_PAUSED, 0, 1, 0, 0 },
+          GW_SETTLE_RESUME_DESTINATION },
+        { { GW_SIDE_RUNNING, 0, 1, 0, 0 },
+          { GW_SIDE_RUNNING, 0, 1, 0, 0 },
+          GW_SETTLE_PAUSE_SOURCE },
+        /* Asked while it was still sending, and the other a moment later: no double. */
+        { { GW_SIDE_RUNNING, 1, 1, 0, 0 }, { GW_SIDE_RUNNING, 0, 1, 0, 0 }, GW_SETTLE_WATCH },
+        { { GW_SIDE_POST_COPY, 1, 1, 0, 0 }, { GW_SIDE_RUNNING, 0, 0, 0, 0 }, GW_SETTLE_WATCH },
+        { { GW_SIDE_POST_COPY, 0, 1, 0, 0 }, { GW_SIDE_POST_COPY, 0, 0, 0, 0 }, GW_SETTLE_HOLD },
+        { { GW_SIDE_MIGRATED, 0, 1, 0, 0 },
+          { GW_SIDE_RUNNING, 0, 1, 0, 0 },
+          GW_SETTLE_UNDEFINE_SOURCE },
+        { { GW_SIDE_MIGRATED, 0, 1, 0, 0 },
+          { GW_SIDE_RUNNING, 0, 0, 0, 0 },
           GW_SETTLE_DEFINE_DESTINATION },
-        { { GW_SIDE_OTHER, 0, 1, 0 }, { GW_SIDE_RUNNING, 0, 0, 0 }, GW_SETTLE_WAIT },
+        { { GW_SIDE_OTHER, 0, 1, 0, 0 }, { GW_SIDE_RUNNING, 0, 0, 0, 0 }, GW_SETTLE_WAIT },
     };
-    const GwIntent intent = { FALSE, TRUE };
+    const GwIntent intent = { .vm_persistent = TRUE };
     (void)unused;
 
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
