@@ -157,6 +157,7 @@ def test_disk_full_in_the_middle_of_a_move(guest, slow_line, small_disk):
     """What cannot be recorded waits (I5); the hosts carry the copy on; with space it is settled."""
     second = Controller(small_disk)
     second.log_path = str(small_disk.parent) + "/log"
+    guest.moved_by_another = True
     source = guest.where()
     filler = small_disk / "filler"
     try:

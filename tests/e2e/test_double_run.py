@@ -15,6 +15,22 @@ from support.controller import Controller
 LOST_FOR = 60  # libvirt's own keepalive gives the destination up after 30 s
 
 
+def test_locks_prevent_it(controller, guests):
+    """The same fault where the disk's lock holds between the hosts, and is trusted: whichever side
+    gets the lock is the one that runs."""
+    guest = guests.get()
+    source = guest.where()
+    labs.rate("100mbit")
+    job = controller.api.migrate(guest.name, labs.other(source), method="standard")
+    assert not controller.api.wait_state(job["id"], "copying")["commit_by_resume"]
+    took = lose_the_finish(guest, source, labs.other(source))
+    job = controller.api.wait_final(job["id"], 60)
+    print("the source gave up after %.0f s; %s; %s" % (
+        took, words(job), "; ".join(step["why"] for step in job["steps"][3:])))
+    time.sleep(2)
+    assert not guest.report()["doubled"] and not job["doubled"]
+
+
 @pytest.fixture(name="unlocked", scope="module")
 def hosts_without_locks(lab, all_guests, tmp_path_factory):
     """Hosts between which no image lock holds, as between most real ones, and a controller that

@@ -22,7 +22,8 @@ def begin(controller, guest, least_bytes=1):
 
 def settled(controller, job, *states):
     job = controller.api.wait_final(job["id"], 60)
-    print("%s (%s)" % (words(job), " > ".join(step["state"] for step in job["steps"])))
+    print("%s (%s)" % (words(job), "; ".join(
+        "%s: %s" % (step["state"], step["why"]) for step in job["steps"][3:])))
     assert job["state"] in states, words(job)
     return job
 
