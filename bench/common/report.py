@@ -32,14 +32,16 @@ def number(value):
 
 
 def table(columns, lines):
-    """Aligned text: the first column to the left, numbers to the right."""
+    """Aligned text: words and the first column to the left, numbers to the right."""
     cells = [columns] + [[cell if isinstance(cell, str) else number(cell) for cell in line]
                          for line in lines]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    right = [i > 0 and all(line[i][0] in "-0123456789" for line in cells[1:] if line[i])
+             for i in range(len(columns))]
     out = []
     for line in cells:
-        out.append("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
-                             for i, (cell, width) in enumerate(zip(line, widths))).rstrip())
+        out.append("  ".join(cell.rjust(width) if to_right else cell.ljust(width)
+                             for cell, width, to_right in zip(line, widths, right)).rstrip())
     return "\n".join(out)
 
 
