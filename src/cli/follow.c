@@ -268,6 +268,8 @@ static gboolean step(Watch *watch, GwEventStream *stream, GError **error)
         watch->streaming = TRUE;
         return ask_all(watch, error);
     case GW_STREAM_EVENT:
+        if (strcmp(event->type, "reset") == 0) /* events were missed */
+            return ask_all(watch, error);
         hear_event(watch, event);
         break;
     case GW_STREAM_DOWN:
