@@ -60,7 +60,7 @@ static void take_copy_facts(GPtrArray *facts, json_t *progress)
 
     if (json_is_false(gw_at(progress, "converging")) && dirty > 0)
         g_ptr_array_add(facts, g_strdup("not converging"));
-    else if (eta >= 0)
+    else if (eta > 0)
         take(facts, "ETA %", gw_format_ms(eta));
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         gint64 value = gw_at_int(progress, rows[i].path, 0);
