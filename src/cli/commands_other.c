@@ -115,6 +115,12 @@ static gboolean go_on(GwSession *session, gint64 *down_since, const GError *why)
     return now - *down_since < session->settings->retry_s * G_USEC_PER_SEC;
 }
 
+/* "ready" only says that the stream has begun. */
+static gboolean is_news(const GwStreamEvent *event)
+{
+    return strcmp(event->type, "ready") != 0;
+}
+
 static int follow_events(GwSession *session, GwEventStream *stream, const char *type, gint64 count,
                          GError **error)
 {
@@ -132,7 +138,8 @@ static int follow_events(GwSession *session, GwEventStream *stream, const char *
             g_propagate_error(error, g_steal_pointer(&why));
             return GW_EXIT_FAILED;
         }
-        if (word == GW_STREAM_EVENT && (type == NULL || strcmp(type, event->type) == 0)) {
+        if (word == GW_STREAM_EVENT && is_news(event) &&
+            (type == NULL || strcmp(type, event->type) == 0)) {
             print_event(session, event);
             seen++;
         }

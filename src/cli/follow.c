@@ -165,11 +165,24 @@ static gboolean is_over(json_t *job)
     return value >= 0 && (gw_job_state_is_final((GwJobState)value) || value == GW_JOB_HELD);
 }
 
+/* An event can have waited here while an answer overtook it. A job's history only grows, and
+ * between two steps libvirt's job only gets older. */
+static gboolean is_older(json_t *job, json_t *than)
+{
+    gsize steps = json_array_size(gw_at(job, "steps"));
+    gsize known = json_array_size(gw_at(than, "steps"));
+
+    if (steps != known)
+        return steps < known;
+    return gw_at_int(job, "progress.elapsed_ms", 0) < gw_at_int(than, "progress.elapsed_ms", 0);
+}
+
 static void hear(Watch *watch, Followed *f, json_t *job)
 {
     gboolean news = f->job == NULL || json_equal(f->job, job) == 0;
 
-    if (f->over || !json_is_object(job) || gw_at_text(job, "state") == NULL)
+    if (f->over || !json_is_object(job) || gw_at_text(job, "state") == NULL ||
+        is_older(job, f->job))
         return;
     json_incref(job);
     json_decref(f->job);
@@ -268,6 +281,8 @@ static gboolean step(Watch *watch, GwEventStream *stream, GError **error)
         watch->streaming = TRUE;
         return ask_all(watch, error);
     case GW_STREAM_EVENT:
+        if (strcmp(event->type, "reset") == 0) /* events were missed */
+            return ask_all(watch, error);
         hear_event(watch, event);
         break;
     case GW_STREAM_DOWN:

@@ -364,7 +364,7 @@ class Fake:
         h.send_header("Connection", "close")
         h.end_headers()
         h.close_connection = True
-        h.wfile.write(b": hello\n\n")
+        h.wfile.write(f"retry: 200\n\nevent: ready\nid: {after}\ndata: {{}}\n\n".encode())
         while self.server is server:
             with self.changed:
                 if len(self.events) <= after:

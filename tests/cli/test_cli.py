@@ -12,7 +12,7 @@ import pytest
 
 import fake as fakes
 from conftest import PROGRAM
-from fake import FINDINGS, MIB, SMOOTH, STUCK, progress
+from fake import FINDINGS, MIB, RESULT, SMOOTH, STUCK, progress
 from terminal import Terminal
 
 EVERYTHING = [
@@ -324,7 +324,7 @@ def test_configuration_file(fake, godwit, tmp_path, folder):
     (["vm", "list", "-o", "xml"], "must be one of"),
     (["vm", "list", "-z"], "unknown option"),
     (["host", "set", "kvm1"], "nothing to change"),
-    (["host", "add", "qemu:///system?command=x"], "parameter"),
+    (["host", "add", "qemu:///system?command=x"], "not accepted"),
     (["host", "add", "esx://h"], "no libvirt URI"),
     (["job", "settle", "x"], "--keep"),
     (["job", "set", "x"], "nothing to change"),
@@ -608,6 +608,24 @@ def test_hostile_events(fake, godwit):
     fake.raw["/events"] = (200, "text/event-stream",
                            lambda: (b"data: " + b"x" * MIB for _ in range(100)))
     assert godwit("vm", "migrate", "web1", "kvm2").status == 0
+
+
+def test_an_overtaken_event_takes_no_step_back(fake, godwit):
+    def step(state):
+        return {"at": "2024-11-21T10:00:00Z", "state": state, "event": "e", "why": "w"}
+
+    history = [step("checking"), step("preparing"), step("copying")]
+    fake.steps = [
+        (0.1, {"state": "copying", "steps": history, "progress": progress(elapsed_ms=900)}),
+        (0.1, {"state": "preparing", "steps": history[:2]}),
+        (0.1, {"state": "copying", "steps": history, "progress": progress(elapsed_ms=100)}),
+        (0.1, {"state": "copying", "steps": history, "progress": progress(elapsed_ms=950)}),
+        (0.1, {"state": "done", "steps": history + [step("done")], "result": RESULT}),
+    ]
+    run = godwit("vm", "migrate", "web1", "kvm2", "-o", "json")
+    records = [json.loads(line) for line in run.out.splitlines()]
+    assert [r["state"] for r in records] == ["queued", "copying", "copying", "done"]
+    assert [r["progress"]["elapsed_ms"] for r in records[1:3]] == [900, 950]
 
 
 @pytest.mark.parametrize("state, status, words", [

@@ -274,7 +274,7 @@ static void test_format(void **state)
         { gw_format_bytes, 1023, "1023 B" },
         { gw_format_bytes, 1024, "1 KiB" },
         { gw_format_bytes, 1536, "1.5 KiB" },
-        { gw_format_bytes, 1024 * 1024 - 1, "1 MiB" },
+        { gw_format_bytes, 1024 * 1024 - 1, "1.0 MiB" },
         { gw_format_bytes, 100 * 1024 * 1024 + 600 * 1024, "101 MiB" },
         { gw_format_bytes, G_GINT64_CONSTANT(1) << 40, "1 TiB" },
         { gw_format_bytes, G_MAXINT64, "8 EiB" },
