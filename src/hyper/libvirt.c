@@ -79,7 +79,7 @@ static void free_host(gpointer data)
 /* Whether the sink may be called; pairs with leave_sink. */
 static gboolean enter_sink(GwLvDriver *driver)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
 
     if (driver->closing)
         return FALSE;
@@ -89,7 +89,7 @@ static gboolean enter_sink(GwLvDriver *driver)
 
 static void leave_sink(GwLvDriver *driver)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
 
     driver->in_sink--;
     g_cond_broadcast(&driver->changed);
@@ -143,7 +143,7 @@ static void submit(GwHyper *hyper, GwRequest *request)
 {
     static const GwLvOp none = { NULL, GW_LV_OWN };
     GwLvDriver *driver = (GwLvDriver *)hyper;
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
 
     if (driver->closing) {
         gw_request_free(request);
@@ -207,7 +207,7 @@ static void strip_hosts(GwLvDriver *driver, GPtrArray *conns, GPtrArray *dropped
 static gboolean wait_idle(GwLvDriver *driver)
 {
     gint64 until = g_get_monotonic_time() + CLOSE_PATIENCE_US;
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
 
     while (driver->busy > 0) {
         if (!g_cond_wait_until(&driver->changed, &driver->lock, until))

@@ -127,7 +127,8 @@ GwLvConn *gw_lv_conn_new(GwLvTask *task, virConnectPtr ptr)
 /* From here on the host's events and its loss are told. FALSE: it is lost already. */
 static gboolean announce(GwLvTask *task, GwLvConn *conn, GError **error)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&task->driver->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED =
+        g_mutex_locker_new(&task->driver->lock);
 
     conn->announced = task->host->lines[0].conn == conn && !task->answered;
     if (!conn->announced)

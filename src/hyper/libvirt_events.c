@@ -46,7 +46,7 @@ static gboolean register_loop(GError **error)
 
 gboolean gw_lv_loop_ref(GError **error)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&loop.lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&loop.lock);
 
     if (!loop.registered && !register_loop(error))
         return FALSE;
@@ -59,7 +59,7 @@ gboolean gw_lv_loop_ref(GError **error)
 
 void gw_lv_loop_unref(void)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&loop.lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&loop.lock);
 
     if (--loop.users > 0)
         return;
@@ -101,7 +101,8 @@ static void free_ear(void *data)
 /* News of a connection that is not, or no longer, the host's is not news. */
 static gboolean is_current(const Ear *ear)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ear->driver->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED =
+        g_mutex_locker_new(&ear->driver->lock);
 
     const GwLvConn *control = ear->host->lines[0].conn;
     return control != NULL && control->serial == ear->serial && control->announced;

@@ -144,7 +144,7 @@ static GPtrArray *storage_pools(GwLvHost *host)
     static const GwLvOp storage = { read_storage, GW_LV_SLOW };
     GwLvDriver *driver = host->driver;
     gint64 until = g_get_monotonic_time() + STORAGE_PATIENCE_US;
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
 
     if (!host->storage_busy && !driver->closing) {
         host->storage_busy = TRUE;
@@ -163,7 +163,8 @@ static GPtrArray *storage_pools(GwLvHost *host)
 
 void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->driver->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED =
+        g_mutex_locker_new(&host->driver->lock);
 
     for (guint i = 0; host->sizes != NULL && vm->disks != NULL && i < vm->disks->len; i++) {
         GwDisk *disk = vm->disks->pdata[i];

@@ -165,7 +165,8 @@ static gboolean take_line(GwLvTask *task, GError **error)
     if (ptr == NULL)
         return FALSE;
     conn = gw_lv_conn_new(task, ptr);
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&task->driver->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED =
+        g_mutex_locker_new(&task->driver->lock);
     task->conn = conn;
     if (task->epoch == host->epoch && !task->driver->closing && task->line > 0)
         host->lines[task->line].conn = gw_lv_conn_ref(conn);
@@ -175,7 +176,8 @@ static gboolean take_line(GwLvTask *task, GError **error)
 static void finish(GwLvTask *task)
 {
     GwLvHost *host = task->host;
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&task->driver->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED =
+        g_mutex_locker_new(&task->driver->lock);
 
     g_ptr_array_remove_fast(host->running, task);
     if (task->line >= 0 && task->epoch == host->epoch)
@@ -191,7 +193,7 @@ static void finish(GwLvTask *task)
 
 static void done(GwLvDriver *driver)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
 
     driver->busy--;
     g_cond_broadcast(&driver->changed);
@@ -304,7 +306,8 @@ void gw_lv_work(GwLvDriver *driver, GFunc run, gpointer data)
 
 gboolean gw_lv_begin(GwLvTask *task, GError **error)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&task->driver->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED =
+        g_mutex_locker_new(&task->driver->lock);
 
     if (task->answered || task->cancelled || task->driver->closing) {
         gw_error_set(error, GW_ERR_CANCELLED, NULL, "aborted before it began");

@@ -39,19 +39,19 @@ void gw_sim_note_running(GwSim *sim, SimVm *vm, gboolean booted)
 
 guint gw_sim_running(GwSim *sim, const char *vm_uuid)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     return running(sim, vm_uuid);
 }
 
 guint gw_sim_most_running(GwSim *sim, const char *vm_uuid)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     return number_of(sim->most_running, vm_uuid);
 }
 
 guint gw_sim_definitions(GwSim *sim, const char *vm_uuid)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     guint count = 0;
 
     for (guint i = 0; i < sim->hosts->len; i++) {
@@ -63,14 +63,14 @@ guint gw_sim_definitions(GwSim *sim, const char *vm_uuid)
 
 guint gw_sim_most_moves(GwSim *sim, const char *uri)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     const SimHost *host = gw_sim_host_by_uri(sim, uri);
     return host != NULL ? host->most_moves : 0;
 }
 
 guint gw_sim_stale_runs(GwSim *sim)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     return sim->stale_runs;
 }
 
@@ -91,7 +91,7 @@ GwLook *gw_sim_look_of(const SimVm *vm)
 
 GwLook *gw_sim_look(GwSim *sim, const char *uri, const char *vm_uuid)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     const SimHost *host = gw_sim_host_by_uri(sim, uri);
     const SimVm *vm = host != NULL ? gw_sim_find(host, vm_uuid) : NULL;
     return vm != NULL ? gw_sim_look_of(vm) : NULL;
@@ -99,7 +99,7 @@ GwLook *gw_sim_look(GwSim *sim, const char *uri, const char *vm_uuid)
 
 void gw_sim_cut_off(GwSim *sim, const char *uri, gint64 ms)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     SimHost *host = gw_sim_host_by_uri(sim, uri);
     if (host != NULL && !host->down)
         gw_sim_host_down(sim, host, ms);
@@ -107,7 +107,7 @@ void gw_sim_cut_off(GwSim *sim, const char *uri, gint64 ms)
 
 void gw_sim_stall(GwSim *sim, const char *uri, gint64 ms)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     SimHost *host = gw_sim_host_by_uri(sim, uri);
     if (host != NULL)
         host->stalled_until_us = gw_clock_now_us(sim->clock) + ms * 1000;
@@ -115,7 +115,7 @@ void gw_sim_stall(GwSim *sim, const char *uri, gint64 ms)
 
 void gw_sim_shut_down(GwSim *sim, const char *vm_uuid)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
 
     for (guint i = 0; i < sim->hosts->len; i++) {
         const SimVm *vm = gw_sim_find(sim->hosts->pdata[i], vm_uuid);
@@ -137,7 +137,7 @@ static const SimVm *find_anywhere(const GwSim *sim, const char *vm_uuid)
 
 void gw_sim_plant(GwSim *sim, const char *uri, const char *vm_uuid, GwVmState state)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     const SimVm *like = find_anywhere(sim, vm_uuid);
     SimHost *host = gw_sim_host_by_uri(sim, uri);
 
@@ -149,7 +149,7 @@ void gw_sim_plant(GwSim *sim, const char *uri, const char *vm_uuid, GwVmState st
 
 void gw_sim_exchange(GwSim *sim, const char *uri, const char *host_uuid)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     SimHost *host = gw_sim_host_by_uri(sim, uri);
 
     if (host == NULL)

@@ -501,7 +501,7 @@ gboolean gw_store_commit(GwStore *store, const GwBatch *batch, GError **error)
     if (gw_batch_is_empty(batch))
         return TRUE;
 
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&store->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&store->lock);
     if (!run(store, "BEGIN IMMEDIATE", error))
         return FALSE;
     if (apply(store, batch, error) && run(store, "COMMIT", error))
@@ -530,7 +530,7 @@ static json_t *read_body(GwStore *store, sqlite3_stmt *statement, GwKind kind, c
 json_t *gw_store_get(GwStore *store, GwKind kind, const char *id, GError **error)
 {
     g_return_val_if_fail((guint)kind < GW_KIND_COUNT, NULL);
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&store->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&store->lock);
     g_autoptr(sqlite3_stmt) statement =
         prepare(store, "SELECT body FROM ", tables[kind], " WHERE id = $1", error);
 
@@ -548,7 +548,7 @@ json_t *gw_store_get(GwStore *store, GwKind kind, const char *id, GError **error
 static gboolean read_all(GwStore *store, GwKind kind, GPtrArray *ids, GPtrArray *bodies,
                          GError **error)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&store->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&store->lock);
     g_autoptr(sqlite3_stmt) statement =
         prepare(store, "SELECT body, id FROM ", tables[kind], " ORDER BY id", error);
     int rc = SQLITE_ERROR;
@@ -592,7 +592,7 @@ static void free_row(gpointer data)
 
 GPtrArray *gw_store_journal(GwStore *store, const char *job_id, GError **error)
 {
-    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&store->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&store->lock);
     g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func(free_row);
     g_autoptr(sqlite3_stmt) statement =
         prepare(store, "SELECT sequence, wall_us, state, event, why FROM ", "journal",
