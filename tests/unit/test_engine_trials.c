@@ -52,7 +52,7 @@ static void begin(Trial *trial)
     g_autofree char *vm = uuid_of((guint)g_rand_int_range(random, 0, VMS));
 
     request->destination = g_strdup_printf("%c", (char)('a' + g_rand_int_range(random, 0, HOSTS)));
-    g_autoptr(GwJob) job =
+    G_GNUC_UNUSED g_autoptr(GwJob) job =
         gw_engine_migrate(trial->world.engine, vm, request, "tester", NULL, NULL);
 }
 
@@ -64,7 +64,7 @@ static void cancel(Trial *trial)
     if (jobs->len == 0)
         return;
     const GwJob *any = jobs->pdata[g_rand_int_range(trial->random, 0, (gint32)jobs->len)];
-    g_autoptr(GwJob) job = gw_engine_cancel_job(trial->world.engine, any->id, NULL);
+    G_GNUC_UNUSED g_autoptr(GwJob) job = gw_engine_cancel_job(trial->world.engine, any->id, NULL);
 }
 
 static void plant_fault(Trial *trial)
