@@ -40,7 +40,7 @@ static void change_host(GwEngine *engine)
     g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(fabric, "b"));
 
     host->live_limit = g_random_int_range(1, 4);
-    g_autoptr(GwHost) changed = gw_engine_change_host(engine, host, NULL);
+    G_GNUC_UNUSED g_autoptr(GwHost) changed = gw_engine_change_host(engine, host, NULL);
 }
 
 static gpointer call(gpointer data)
@@ -52,10 +52,10 @@ static gpointer call(gpointer data)
         g_autofree char *vm = uuid_of((guint)g_random_int_range(0, VM_COUNT));
         g_autoptr(GwMoveRequest) request = gw_move_request_new();
         request->destination = g_strdup(g_random_boolean() ? "a" : "b");
-        g_autoptr(GwMovePlan) plan = gw_engine_plan_move(engine, vm, request, NULL);
+        G_GNUC_UNUSED g_autoptr(GwMovePlan) plan = gw_engine_plan_move(engine, vm, request, NULL);
         g_autoptr(GwJob) job = gw_engine_migrate(engine, vm, request, "tester", NULL, NULL);
         if (job != NULL && i % 4 == 0) {
-            g_autoptr(GwJob) cancelled = gw_engine_cancel_job(engine, job->id, NULL);
+            G_GNUC_UNUSED g_autoptr(GwJob) cancelled = gw_engine_cancel_job(engine, job->id, NULL);
         }
         if (i % 5 == 0)
             change_host(engine);
@@ -74,9 +74,9 @@ static gpointer read_pictures(gpointer data)
 
     while (!g_atomic_int_get(&shared->stop)) {
         g_autoptr(GwFabric) fabric = gw_engine_fabric(shared->world->engine);
-        g_autoptr(GPtrArray) vms = gw_fabric_list_vms(fabric, NULL);
+        G_GNUC_UNUSED g_autoptr(GPtrArray) vms = gw_fabric_list_vms(fabric, NULL);
         gboolean lost = FALSE;
-        g_autoptr(GPtrArray) items =
+        G_GNUC_UNUSED g_autoptr(GPtrArray) items =
             gw_feed_wait(gw_engine_feed(shared->world->engine), after, 100, 20000, &lost);
         after = gw_feed_last(gw_engine_feed(shared->world->engine));
         g_autofree char *user = gw_engine_check_token(shared->world->engine, "no such", NULL);
