@@ -130,8 +130,8 @@ static void test_problem(void **state)
 
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GError) error = NULL;
-        g_autoptr(GwJson) problem = gw_problem_read(rows[i].status, rows[i].type, rows[i].text,
-                                                    strlen(rows[i].text), &error);
+        G_GNUC_UNUSED g_autoptr(GwJson) problem = gw_problem_read(
+            rows[i].status, rows[i].type, rows[i].text, strlen(rows[i].text), &error);
         assert_true(g_error_matches(error, GW_ERROR, (int)rows[i].code));
         assert_string_equal(error->message, rows[i].message);
         if (rows[i].remedy == NULL)
