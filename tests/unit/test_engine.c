@@ -340,6 +340,7 @@ static void test_start_never_makes_a_second_copy(void **unused)
     assert_non_null(strstr(error->message, "does not answer"));
     g_clear_error(&error);
     assert_int_equal(gw_sim_most_running(world.sim, VM), 1);
+    world_free(&world);
 }
 
 /* Another machine that does not have the VM must not decide a move (I1). */
