@@ -120,7 +120,8 @@ def build(tally, name, options, env=None):
         shutil.rmtree(folder)
     status, output = run(setup, f"{name}-setup.log", 120, env)
     if status == 0:
-        status, output = run(["ninja", "-C", folder, "-j", JOBS], f"{name}-build.log", 900, env)
+        status, output = run(["ninja", "-C", folder, "-j", JOBS, "-k", "0"],
+                             f"{name}-build.log", 900, env)
     tally.case(f"build {name}", None if status == 0 else tail(output))
     return folder if status == 0 else None
 
@@ -214,16 +215,18 @@ def step_format(tally):
         return
     _, output = run(["clang-format", "--dry-run", "-Werror", *files], "format.log", 300)
     wrong = dict(re.findall(r"^([^:\n]+):(\d+):\d+: error:", output, re.M))
-    for name in files:
-        tally.case(f"format {name}", f"{name}:{wrong[name]}: run clang-format -i {name}"
-                   if name in wrong else None)
-    if not files:
-        tally.case("format", "found no C files")
+    for name, line in wrong.items():
+        tally.case(f"format {name}", f"{name}:{line}: run clang-format -i {name}")
+    if not wrong:
+        tally.case("format", None if files else "found no C files")
 
 
 def step_floors(tally):
     """includes go downwards only, and the test finds planted violations"""
-    for name, why in floors.self_test() + floors.tree_cases(ROOT / "src"):
+    for name, why in floors.self_test():
+        tally.case(name, why)
+    wrong = [(name, why) for name, why in floors.tree_cases(ROOT / "src") if why]
+    for name, why in wrong or [("floors of the tree", None)]:
         tally.case(name, why)
 
 
@@ -273,38 +276,56 @@ def step_asan(tally):
 begun_labs = set()
 
 
-def pytest(tally, folder, timeout):
+def pytest(tally, folder, timeout, env=None):
     where = ROOT / "tests" / folder
     if not list(where.glob("test_*.py")):
         tally.skip(folder, f"tests/{folder} has no tests yet")
         return
+    built = gcc_folder(tally)
+    if built is None:
+        tally.skip(folder, "nothing was built")
+        return
+    junit = OUT / f"{folder}.junit.xml"
+    junit.unlink(missing_ok=True)
+    status, output = run(
+        [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no",
+         f"--junitxml={junit}", where], f"{folder}.log", timeout,
+        {"GODWIT_BUILD": str(built), "API_SERVER": str(built / "tests/api-server"),
+         "GODWIT": str(built / "godwit"), **(env or {})})
+    failures = read_junit(tally, junit) if junit.exists() else {}
+    if status != 0 and not sum(failures.values()):
+        tally.case(folder, tail(output))
+
+
+def lab_pytest(tally, folder, timeout):
     if os.geteuid() != 0:
         tally.skip(folder, "the lab's namespaces and mounts need root")
         return
     if subprocess.run([ROOT / "scripts/install-packages", "lab"], check=False).returncode != 0:
         tally.case(folder, "the lab's packages are missing and could not be installed")
         return
-    built = gcc_folder(tally)
     begun_labs.add(LABS[folder])
-    junit = OUT / f"{folder}.junit.xml"
-    junit.unlink(missing_ok=True)
-    status, output = run(
-        [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no",
-         f"--junitxml={junit}", where], f"{folder}.log", timeout,
-        {"GODWIT_LAB_NAME": LABS[folder], "GODWIT_BUILD": str(built or "")})
-    failures = read_junit(tally, junit) if junit.exists() else {}
-    if status != 0 and not sum(failures.values()):
-        tally.case(folder, tail(output))
+    pytest(tally, folder, timeout, {"GODWIT_LAB_NAME": LABS[folder]})
+
+
+def step_api(tally):
+    """the API over the network, with hostile clients"""
+    pytest(tally, "api", 300)
+
+
+def step_cli(tally):
+    """the command line against a server of its own"""
+    pytest(tally, "cli", 300)
 
 
 def step_lab(tally):
     """the lab catches what it must"""
-    pytest(tally, "lab", 480)
+    lab_pytest(tally, "lab", 720)
 
 
 def step_e2e(tally):
     """the product on real hosts"""
-    pytest(tally, "e2e", 780)
+    lab_pytest(tally, "e2e", 780)
 
 
 def analyzers(tally):
@@ -314,11 +335,27 @@ def analyzers(tally):
     return done.returncode == 0
 
 
+# What gcc 12's analyzer says wrongly, looked at one by one. A new warning of the same kind in the
+# same file is hidden too: keep this short.
+FALSE_ALARMS = {
+    ("src/api/http.c", "-Wanalyzer-use-of-uninitialized-value"):
+        "the end marker of an initialised array",
+    ("src/base/error.c", "-Wanalyzer-null-dereference"):
+        "G_DEFINE_EXTENDED_ERROR's private part, which always exists in our domain",
+    ("src/cli/command.c", "-Wanalyzer-use-of-uninitialized-value"):
+        "the loops before fill rows[0..m][0..n]",
+    ("src/cli/settings.c", "-Wanalyzer-null-dereference"):
+        "the row is found in a table that the caller's option is always in",
+}
+
+
 def by_file(tally, what, files, output):
     """One case for each file: it fails where the output warns about it."""
     for name in files:
+        known = [kind for place, kind in FALSE_ALARMS if place == name]
         lines = [line for line in output.splitlines()
-                 if re.match(rf"(.*/)?{re.escape(name)}:\d+:\d+: (warning|error):", line)]
+                 if re.match(rf"(.*/)?{re.escape(name)}:\d+:\d+: (warning|error):", line)
+                 and not any(f"[{kind}]" in line for kind in known)]
         tally.case(f"{what} {name}", "\n".join(sorted(set(lines))) or None)
 
 
@@ -352,10 +389,19 @@ def step_valgrind(tally):
 def step_tsan(tally):
     """unit tests under ThreadSanitizer"""
     folder = build(tally, "tsan", ["-Db_sanitize=thread", "-Db_lundef=false"], {"CC": "gcc"})
-    if folder:
-        meson_tests(tally, folder, ["--suite", "unit"], "tsan-unit",
-                    {"TSAN_OPTIONS": "halt_on_error=0:second_deadlock_stack=1"},
-                    ["--timeout-multiplier", "10"])
+    if folder is None:
+        return
+    shim = folder / "tsan_glib.so"
+    flags = subprocess.run(["pkg-config", "--cflags", "glib-2.0"], text=True, check=True,
+                           capture_output=True).stdout.split()
+    status, output = run(["gcc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", shim,
+                          ROOT / "tests/tsan_glib.c", *flags], "tsan-shim.log", 60)
+    if status != 0:
+        tally.case("build tsan_glib", tail(output))
+        return
+    meson_tests(tally, folder, ["--suite", "unit"], "tsan-unit",
+                {"TSAN_OPTIONS": "second_deadlock_stack=1"},
+                ["--wrapper", f"env LD_PRELOAD={shim}", "--timeout-multiplier", "10"])
 
 
 def step_coverage(tally):
@@ -385,7 +431,7 @@ def step_coverage(tally):
 
 
 FAST = ["format", "floors", "build", "unit", "scenarios"]
-ALL = FAST + ["clang", "asan", "lab", "e2e"]
+ALL = FAST + ["api", "cli", "clang", "asan", "lab", "e2e"]
 NAMED = ["analyze", "valgrind", "tsan", "coverage"]
 STEPS = {name: globals()[f"step_{name}"] for name in ALL + NAMED}
 

@@ -3,6 +3,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 
@@ -99,6 +100,16 @@ def do_virsh(options):
     argv = hosts.find_host(options.host).enter() + ["virsh", "-c", "qemu:///system"]
     argv += options.arguments
     os.execvpe(argv[0], argv, hosts.clean_environment())
+
+
+def do_libvirtd(options):
+    signals = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "cont": signal.SIGCONT}
+    with lock():
+        host = hosts.find_host(options.host)
+        if options.action == "start":
+            hosts.restart_libvirtd(host, options.locks)
+        else:
+            hosts.signal_libvirtd(host, signals[options.action])
 
 
 def prove(folder):
@@ -262,6 +273,13 @@ def parser():
     virsh = add("virsh", do_virsh, "run virsh inside a host")
     virsh.add_argument("host")
     virsh.add_argument("arguments", nargs=argparse.REMAINDER)
+    daemon = add("libvirtd", do_libvirtd, "end, freeze, thaw or start a host's libvirtd")
+    daemon.add_argument("host")
+    daemon.add_argument("action", choices=["kill", "stop", "cont", "start"])
+    daemon.add_argument("--no-locks", dest="locks", action="store_const", const=False,
+                        help="start: afresh, so that its QEMUs' image locks do not hold")
+    daemon.add_argument("--locks", dest="locks", action="store_const", const=True,
+                        help="start: afresh, with locks that hold again")
     prove_shared = add("prove-shared", do_prove_shared,
                        "write through each host and read through every other")
     prove_shared.add_argument("folder", nargs="?", default=SHARED)

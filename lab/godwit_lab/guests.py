@@ -172,7 +172,7 @@ def is_ready(name):
 
 
 def remove(name):
-    """Destroys and undefines the guest on every host, and deletes its images. True: it was there."""
+    """Destroys and undefines the guest everywhere, and deletes its images. True: it was there."""
     found = where_is(name)
     for host_name, state in found.items():
         host = Host(host_name)

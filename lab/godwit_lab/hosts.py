@@ -2,6 +2,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import uuid
@@ -10,16 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from . import net, pki
 from .run import (all_pids, command_line, is_same_process, kill_all, read_json, record_of, run,
                   start_time, wait_for, write, write_json)
-from .settings import (CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, NAME, PKI, PREFIX, SHARED,
-                       STATE, TLS_PORT, TREE)
+from .settings import (CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, NAME, PKI,
+                       PREFIX, SHARED, STATE, TLS_PORT, TREE)
 
 # What a host has for itself: folder in the host's state -> where the host sees it.
 BINDS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "libvirt": "/etc/libvirt",
          "log": "/var/log/libvirt", "cache": "/var/cache/libvirt", "local": LOCAL}
-# In every host's /run/libvirt: whoever sees it is inside a host of this lab.
-MARK = "/run/libvirt/godwit-lab-host"
-# Mount points that may be missing on the machine, to be removed again by `down`.
-MOUNT_POINTS = ["/run/libvirt"]
 MOST_HOSTS = 40
 
 KEEPER = """#!/bin/sh
@@ -28,6 +25,10 @@ set -e
 mount --make-rprivate /
 %(overlay)s
 mount -t overlay lab-etc -o lowerdir=/etc,upperdir=%(base)s/etc,workdir=%(base)s/work /etc
+# A /run of its own. Never a mount point made on the machine for it: removing that directory, even
+# from outside, would silently unmount what any other lab has there.
+mount -t tmpfs -o mode=755 lab-run /run
+mkdir -p /run/libvirt /run/lock
 %(binds)s
 mount -t sysfs sysfs /sys  # or /sys/class/net would show the machine's interfaces
 hostname %(name)s
@@ -155,7 +156,6 @@ def write_configuration(host):
     for folder in list(BINDS) + ["etc/mdevctl.d/scripts.d/callouts",
                                   "etc/mdevctl.d/scripts.d/notifiers", "work"]:
         os.makedirs(base + "/" + folder, exist_ok=True)
-    write(base + "/run/" + os.path.basename(MARK), STATE + "\n" + host.name + "\n")
     names = ["127.0.0.1 localhost", GATEWAY + " machine"]
     for i in range(1, MOST_HOSTS + 1):  # also those that come later
         names += ["%s %s" % (other.address, other.name)
@@ -201,7 +201,6 @@ def start_keeper(host):
     for folder in ("run", "work"):
         shutil.rmtree(host.base + "/" + folder, ignore_errors=True)
         os.makedirs(host.base + "/" + folder)
-    write(host.base + "/run/" + os.path.basename(MARK), STATE + "\n" + host.name + "\n")
     overlay = "" if host.stock else \
         "mount -t overlay lab-usr -o ro,lowerdir=%s/usr:/usr /usr" % TREE
     write(host.base + "/keeper.sh", KEEPER % {
@@ -243,6 +242,11 @@ def keep_capabilities(host):
         shutil.copytree(found, capabilities_cache(host), dirs_exist_ok=True)
 
 
+def without_locks(host):
+    """Where this file lies, no QEMU of the host gets a real image lock: see nolock.c."""
+    return host.base + "/no-locks"
+
+
 def start_libvirtd(host):
     if host.libvirtd_pid() is not None:
         return
@@ -253,8 +257,12 @@ def start_libvirtd(host):
     pid_file = host.base + "/libvirtd.pid"
     if os.path.exists(pid_file):
         os.unlink(pid_file)
-    spawn(host.enter() + [CACHE + "/bin/reaper", pid_file, "/usr/sbin/libvirtd", "--listen",
-                          "--pid-file", "/run/libvirt/libvirtd.pid"], host.base + "/libvirtd.out")
+    # libvirt hands LD_PRELOAD on to the QEMUs that it starts.
+    preload = ["env", "LD_PRELOAD=%s/bin/nolock.so" % CACHE] \
+        if os.path.exists(without_locks(host)) else []
+    spawn(host.enter() + [CACHE + "/bin/reaper", pid_file] + preload +
+          ["/usr/sbin/libvirtd", "--listen", "--pid-file", "/run/libvirt/libvirtd.pid"],
+          host.base + "/libvirtd.out")
     wait_for("process of libvirtd", lambda: os.path.exists(pid_file), 5)
     with open(pid_file, encoding="utf-8") as text:
         write_json(host.base + "/libvirtd.json", record_of(int(text.read())))
@@ -287,6 +295,29 @@ def bring_up(host, rate):
     keep_capabilities(host)
 
 
+def signal_libvirtd(host, number):
+    """Sends a signal to the host's libvirtd, which may be stopped: it stays until `cont`."""
+    pid = host.libvirtd_pid()
+    if pid is None:
+        raise LabError("libvirtd of %s does not run" % host.name)
+    os.kill(pid, number)
+    if number == signal.SIGKILL:
+        wait_for("end of libvirtd", lambda: host.libvirtd_pid() is None, 5)
+
+
+def restart_libvirtd(host, locks=None):
+    """Starts libvirtd, ending it first where it runs; its guests live on. @locks: whether QEMUs
+    started from now on have image locks that hold (None: as before)."""
+    if locks is False:
+        write(without_locks(host), "\n")
+    elif locks and os.path.exists(without_locks(host)):
+        os.unlink(without_locks(host))
+    if locks is not None and host.libvirtd_pid() is not None:
+        signal_libvirtd(host, signal.SIGKILL)
+    start_libvirtd(host)
+    wait_for("libvirtd of " + host.name, lambda: answers(host), 30)
+
+
 def up(count, stock, rate):
     """Brings up these hosts, and mends those that live already but have lost something."""
     if max(count, stock) > MOST_HOSTS:
@@ -296,7 +327,7 @@ def up(count, stock, rate):
     for host in known_hosts():
         if host.name not in [other.name for other in wanted]:
             wanted.append(host)
-    for folder in [SHARED, LOCAL, GUESTS, CONSOLES, HOSTS] + MOUNT_POINTS:
+    for folder in [SHARED, LOCAL, GUESTS, CONSOLES, HOSTS]:
         os.makedirs(folder, exist_ok=True)
     write_json(STATE + "/rate.json", rate)
     net.bridge_up()
@@ -306,17 +337,36 @@ def up(count, stock, rate):
         list(pool.map(lambda host: bring_up(host, rate), wanted))
 
 
+def mount_namespace(pid):
+    try:
+        return os.readlink("/proc/%d/ns/mnt" % pid)
+    except OSError:
+        return None
+
+
+def host_of(pid):
+    """The name of this lab's host whose /etc the process sees, or None. That mount tells, and
+    neither a record nor a file can: those may be gone when processes are not."""
+    try:
+        with open("/proc/%d/mountinfo" % pid, encoding="utf-8", errors="replace") as mounts:
+            found = re.search(r"upperdir=%s/(\w+)/etc[,\n]" % re.escape(HOSTS), mounts.read())
+    except OSError:
+        return None
+    return found.group(1) if found else None
+
+
 def members():
-    """Processes inside any host of this lab, as {pid, start, host}: those see the host's mark."""
-    found = []
+    """Processes inside any host of this lab, as {pid, start, host}."""
+    hosts_by_namespace, found = {}, []
     for pid in all_pids():
-        try:
-            with open("/proc/%d/root%s" % (pid, MARK), encoding="utf-8") as mark:
-                state, name = mark.read().splitlines()[:2]
-        except (OSError, ValueError):
+        namespace = mount_namespace(pid)
+        if namespace is None or pid == os.getpid():
             continue
-        if state == STATE and pid != os.getpid():
-            found.append({"pid": pid, "start": start_time(pid), "host": name})
+        if namespace not in hosts_by_namespace:
+            hosts_by_namespace[namespace] = host_of(pid)
+        if hosts_by_namespace[namespace] is not None:
+            found.append({"pid": pid, "start": start_time(pid),
+                          "host": hosts_by_namespace[namespace]})
     return [record for record in found if record["start"] is not None]
 
 
@@ -331,8 +381,3 @@ def down():
         shutil.rmtree(host.base)
     for folder in (SHARED, LOCAL, GUESTS, CONSOLES, HOSTS):
         shutil.rmtree(folder, ignore_errors=True)
-    for path in MOUNT_POINTS:
-        try:
-            os.rmdir(path)
-        except OSError:
-            pass  # another lab, or the machine's own libvirt, has something there

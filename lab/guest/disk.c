@@ -1,7 +1,7 @@
 /*
- * A ring of records on the disk, each written with O_DIRECT, flushed, and read back before the next.
- * The guest keeps a copy of every record in memory: a record that went back, or that another writer
- * replaced (two copies of one VM share their sequence, but not their clocks), is told apart.
+ * A ring of records on the disk, each written with O_DIRECT, flushed, and read back before the
+ * next. The guest keeps a copy of every record in memory: a record that went back, or that another
+ * writer replaced (two copies of one VM share their sequence, but not their clocks), is told apart.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +18,8 @@
 enum { R_MAGIC, R_SEQUENCE, R_BOOT, R_CLOCK, R_UUID_HIGH, R_UUID_LOW, R_CHECK, R_WORDS };
 
 static int disk = -1;
-static uint64_t *buffer;                /* aligned, one block */
-static uint64_t kept[SLOTS][R_WORDS];   /* what each slot should hold */
+static uint64_t *buffer;              /* aligned, one block */
+static uint64_t kept[SLOTS][R_WORDS]; /* what each slot should hold */
 
 static uint64_t checksum(const uint64_t *record)
 {

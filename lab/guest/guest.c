@@ -172,7 +172,8 @@ static void on_input(int button)
     }
 }
 
-/* An ordered shutdown ("virsh shutdown") is the power button; which input it is depends on chance. */
+/* An ordered shutdown ("virsh shutdown") is the power button; which input it is depends on chance.
+ */
 static void wait_for_power_button(void)
 {
     struct pollfd inputs[MAX_INPUTS];

@@ -1,8 +1,8 @@
 /*
  * Pages that know what they should hold. Every page carries its number, a generation and the boot's
  * id, and a body computed from the three; what the generation *should* be is kept elsewhere, twice,
- * so that a page (or a page of expectations) which silently went back to an older content, as a lost
- * dirty bit leaves it, is caught as surely as garbage.
+ * so that a page (or a page of expectations) which silently went back to an older content, as a
+ * lost dirty bit leaves it, is caught as surely as garbage.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +14,8 @@
 
 #define PAGE 4096u
 #define WORDS (PAGE / sizeof(uint64_t))
-#define TICK_NS 5000000ull       /* while pages are rewritten */
-#define IDLE_TICK_NS 20000000ull /* an idle guest should cost its host little */
+#define TICK_NS 5000000ull         /* while pages are rewritten */
+#define IDLE_TICK_NS 20000000ull   /* an idle guest should cost its host little */
 #define MAX_BACKLOG_NS 50000000ull /* a starved guest does not burst afterwards */
 #define BODY_STEP 0x9e3779b97f4a7c15ull
 
@@ -27,7 +27,10 @@ static uint32_t *expected;       /* generation each page should carry */
 static uint32_t *expected_check; /* its complement, on other pages of memory */
 static uint64_t random_state = 0x2545f4914f6cdd1dull;
 
-static uint64_t *page_at(size_t number) { return pages + number * WORDS; }
+static uint64_t *page_at(size_t number)
+{
+    return pages + number * WORDS;
+}
 
 static uint64_t page_base(size_t number, uint32_t generation)
 {
@@ -85,7 +88,8 @@ static void describe(size_t number, uint32_t want, size_t at)
             (unsigned long long)word[W_GENERATION], want);
 }
 
-/* Verifies one page and returns its expected generation. A bad page is counted once, then mended. */
+/* Verifies one page and returns its expected generation. A bad page is counted once, then mended.
+ */
 static uint32_t verify_page(size_t number)
 {
     uint32_t want = expected[number];
@@ -160,8 +164,8 @@ static size_t memory_available(void)
 
 static void *map_anonymous(size_t bytes)
 {
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                    -1, 0);
     return at == MAP_FAILED ? NULL : at;
 }
 
@@ -184,7 +188,7 @@ bool memory_fill(void)
     return true;
 }
 
-/* One more page of the endless verification. The sum over a pass must equal the count of rewrites. */
+/* One more page of the endless verification. */
 static void verify_next(void)
 {
     static size_t cursor;
@@ -196,6 +200,8 @@ static void verify_next(void)
     }
 }
 
+/* All expected generations must add up to the rewrites made: pages of expectations can be lost too.
+ */
 static void check_total(void)
 {
     uint64_t sum = 0;

@@ -100,8 +100,8 @@ void *heartbeat_thread(void *unused)
     for (uint64_t sequence = 1;;) {
         encode(packet, sequence);
         /* A datagram that was never sent takes no number, or the witness would call it lost. */
-        if (sendto(handle, packet, sizeof packet, 0, (struct sockaddr *)&witness,
-                   sizeof witness) == sizeof packet)
+        if (sendto(handle, packet, sizeof packet, 0, (struct sockaddr *)&witness, sizeof witness) ==
+            sizeof packet)
             sequence++;
         next += config.interval_us * 1000ull;
         uint64_t now = monotonic_ns();
@@ -150,21 +150,67 @@ static void answer_echo(int handle)
         sendto(handle, data, (size_t)got, 0, (struct sockaddr *)&from, size);
 }
 
+/* TCP echo, for as many at once as a test has connections; what comes beyond them waits. */
+enum { COMMANDS, ECHOES, LISTENER, CLIENTS, CLIENTS_MAX = 4, WATCHED = CLIENTS + CLIENTS_MAX };
+
+static int listening_socket(uint16_t port)
+{
+    struct sockaddr_in at = address_of("0.0.0.0", port);
+    int handle = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (handle < 0 || bind(handle, (struct sockaddr *)&at, sizeof at) != 0 ||
+        listen(handle, CLIENTS_MAX) != 0) {
+        say("cannot listen on TCP port %u: %s", port, strerror(errno));
+        return -1;
+    }
+    return handle;
+}
+
+static void accept_client(struct pollfd watched[WATCHED])
+{
+    for (int i = CLIENTS; i < WATCHED; i++)
+        if (watched[i].fd < 0) {
+            watched[i].fd = accept(watched[LISTENER].fd, NULL, NULL);
+            return;
+        }
+}
+
+static void serve_client(struct pollfd *client)
+{
+    char data[1500];
+    ssize_t got = recv(client->fd, data, sizeof data, MSG_DONTWAIT);
+
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got > 0 && send(client->fd, data, (size_t)got, MSG_NOSIGNAL) == got)
+        return;
+    close(client->fd);
+    client->fd = -1;
+}
+
 void *control_thread(void *unused)
 {
-    struct pollfd watched[] = {
-        { .fd = bound_socket(HB_CONTROL), .events = POLLIN },
-        { .fd = bound_socket(HB_ECHO), .events = POLLIN },
+    struct pollfd watched[WATCHED] = {
+        [COMMANDS] = { .fd = bound_socket(HB_CONTROL), .events = POLLIN },
+        [ECHOES] = { .fd = bound_socket(HB_ECHO), .events = POLLIN },
+        [LISTENER] = { .fd = listening_socket(HB_ECHO), .events = POLLIN },
     };
 
     (void)unused;
+    for (int i = CLIENTS; i < WATCHED; i++)
+        watched[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
     for (;;) {
-        if (poll(watched, 2, -1) < 0)
+        if (poll(watched, WATCHED, -1) < 0)
             continue;
-        if (watched[0].revents & POLLIN)
-            answer_command(watched[0].fd);
-        if (watched[1].revents & POLLIN)
-            answer_echo(watched[1].fd);
+        if (watched[COMMANDS].revents & POLLIN)
+            answer_command(watched[COMMANDS].fd);
+        if (watched[ECHOES].revents & POLLIN)
+            answer_echo(watched[ECHOES].fd);
+        for (int i = CLIENTS; i < WATCHED; i++)
+            if (watched[i].fd >= 0 && watched[i].revents != 0)
+                serve_client(&watched[i]);
+        if (watched[LISTENER].revents & POLLIN)
+            accept_client(watched);
     }
     return NULL;
 }

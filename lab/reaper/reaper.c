@@ -1,7 +1,8 @@
 /*
- * reaper PIDFILE COMMAND...: runs a daemon, writes its process id, and waits for it and for whatever
- * its descendants leave behind, as a host's init does at once. A machine's init may be slow at that,
- * and libvirt takes a QEMU for alive until it is reaped: moves would seem to last seconds longer.
+ * reaper PIDFILE COMMAND...: runs a daemon, writes its process id, and waits for it and for
+ * whatever its descendants leave behind, as a host's init does at once. A machine's init may be
+ * slow at that, and libvirt takes a QEMU for alive until it is reaped: moves would seem to last
+ * seconds longer.
  */
 #include <errno.h>
 #include <signal.h>

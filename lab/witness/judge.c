@@ -1,8 +1,8 @@
 /*
  * What a heartbeat proves. Two copies of one VM continue from one state: their sequence numbers run
- * over the same range, but at times of their own clocks that soon differ by nanoseconds. So a number
- * that comes again with another clock value was sent by somebody else, or by the same guest set back.
- * Two live senders take turns; a guest that was set back goes back once.
+ * over the same range, but at times of their own clocks that soon differ by nanoseconds. So a
+ * number that comes again with another clock value was sent by somebody else, or by the same guest
+ * set back. Two live senders take turns; a guest that was set back goes back once.
  */
 #include <inttypes.h>
 #include <stdlib.h>

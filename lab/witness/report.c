@@ -15,7 +15,10 @@ static void put_text(FILE *out, const char *text)
     fputc('"', out);
 }
 
-static double to_ms(int64_t ns) { return (double)ns / 1e6; }
+static double to_ms(int64_t ns)
+{
+    return (double)ns / 1e6;
+}
 
 static void put_gap(FILE *out, const struct gap *gap)
 {

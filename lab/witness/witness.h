@@ -9,9 +9,9 @@
 #include "../guest/heartbeat.h"
 
 #define MAX_GUESTS 256
-#define HISTORY (1u << 20)      /* sequence numbers remembered: 17 minutes at 1 ms */
-#define BUCKET_NS 10000         /* of the inter-arrival histogram */
-#define BUCKETS 100000          /* one second */
+#define HISTORY (1u << 20) /* sequence numbers remembered: 17 minutes at 1 ms */
+#define BUCKET_NS 10000    /* of the inter-arrival histogram */
+#define BUCKETS 100000     /* one second */
 #define MAX_GAPS 1000
 #define MAX_BOOTS 64
 #define MAX_EVIDENCE 8
@@ -43,10 +43,10 @@ struct guest {
     uint64_t received, lost_before_boot, unique;
     uint64_t duplicates; /* the same datagram twice: the network did that */
     uint64_t reordered;
-    uint64_t conflicts;     /* a sequence number again, sent at another time of the guest's clock */
-    uint64_t went_back;     /* times the sequence fell behind itself */
-    uint64_t alternations;  /* times it came forward again: two senders take turns */
-    uint64_t old_boot;      /* heartbeats of a boot that another boot had succeeded */
+    uint64_t conflicts;    /* a sequence number again, sent at another time of the guest's clock */
+    uint64_t went_back;    /* times the sequence fell behind itself */
+    uint64_t alternations; /* times it came forward again: two senders take turns */
+    uint64_t old_boot;     /* heartbeats of a boot that another boot had succeeded */
     char evidence[MAX_EVIDENCE][160];
     unsigned evidence_count;
 

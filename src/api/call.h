@@ -7,6 +7,9 @@
 /* One request and its reply. Nothing here knows of the HTTP library: http.c fills the request in
  * and carries the reply out, tests may do the same. */
 
+/* Of the body's ceiling: what is read and dropped so that the client can read why. */
+#define GW_CALL_DISCARD_FACTOR 16
+
 typedef struct GwRoute GwRoute;
 
 typedef enum {
@@ -115,6 +118,11 @@ void gw_call_refresh(GwCall *call);
 
 /* Internal to the room ------------------------------------------------------------------------ */
 
+/* Decides 413; FALSE. */
+gboolean gw_call_too_large(GwCall *call);
+void gw_call_drop_body(GwCall *call);
+/* The body as json and record, as the route wants it. */
+gboolean gw_call_decode_body(GwCall *call, GError **error);
 void gw_call_problem(GwCall *call, const GError *error);
 void gw_call_problem_status(GwCall *call, guint status, const GError *error);
 /* TRUE where the client holds what the reply would say: the reply is 304 then. */

@@ -190,6 +190,17 @@ static gint64 announced_length(struct MHD_Connection *connection)
     return g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &length, NULL) ? (gint64)length : -1;
 }
 
+/* A client that is answered while it still sends may see only that its connection broke. So the
+ * body of a refused request is read and dropped, unless it is huge or the client waits for leave to
+ * send it. */
+static gboolean is_not_worth_reading(GwHttp *http, struct MHD_Connection *connection, gint64 length)
+{
+    gint64 max = (gint64)http->api->config.body_max;
+
+    return length > max * GW_CALL_DISCARD_FACTOR ||
+           (length > max && header(connection, MHD_HTTP_HEADER_EXPECT) != NULL);
+}
+
 static enum MHD_Result begin(GwHttp *http, struct MHD_Connection *connection, Request *request,
                              const char *method)
 {
@@ -201,9 +212,10 @@ static enum MHD_Result begin(GwHttp *http, struct MHD_Connection *connection, Re
     call->socket = watched != NULL ? gw_watched_fd(watched) : -1;
     for (int i = 0; i < GW_HEADER_COUNT; i++)
         call->headers[i] = g_strdup(header(connection, gw_header_names[i]));
-    if (!gw_call_check_head(call, length) && length > (gint64)http->api->config.body_max)
-        return send_reply(http, connection, call);
-    return MHD_YES;
+    gboolean refused = !gw_call_check_head(call, length);
+    return refused && is_not_worth_reading(http, connection, length)
+               ? send_reply(http, connection, call)
+               : MHD_YES;
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,

@@ -172,7 +172,7 @@ static void send_page(GwCall *call, Page *page)
 
 gboolean gw_call_answer_page(GwCall *call, const GwPageKind *kind, GPtrArray *items, GError **error)
 {
-    g_autoptr(GPtrArray) owned = items;
+    G_GNUC_UNUSED g_autoptr(GPtrArray) owned = items;
     guint limit = 0, first = 0;
 
     if (!read_limit(call, &limit, error) || !first_index(call, kind, items, &first, error))

@@ -64,6 +64,12 @@ static gboolean get_vm(GwCall *call, GError **error)
     return vm != NULL && gw_call_answer(call, 200, &gw_vm_record, vm);
 }
 
+static gboolean start(GwCall *call, GError **error)
+{
+    g_autoptr(GwVm) vm = gw_engine_start_vm(call->engine, call->id, error);
+    return vm != NULL && gw_call_answer(call, 200, &gw_vm_record, vm);
+}
+
 static gboolean list_candidates(GwCall *call, GError **error)
 {
     g_autoptr(GPtrArray) candidates = gw_engine_candidates(call->engine, call->id, NULL, error);
@@ -139,6 +145,16 @@ const GwRoute gw_vm_routes[] = {
         .summary = "Check every host as a destination: transfer type and what forbids it.",
         .requirement = "R4",
         .handler = list_candidates,
+    },
+    {
+        .method = "POST",
+        .path = "/api/v1/vms/{id}/start",
+        .operation = "startVm",
+        .role = GW_ROLE_OPERATE,
+        .answers = { { 200, GW_ANSWER_RECORD, &gw_vm_record, "The VM, as it is now." } },
+        .summary = "Boot a VM that is off, or let a paused one go on.",
+        .requirement = "R3",
+        .handler = start,
     },
     {
         .method = "POST",

@@ -37,7 +37,7 @@ static void hang_up_late(GwWatch *watch, gint64 now)
 static gpointer run(gpointer data)
 {
     GwWatch *watch = data;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&watch->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&watch->lock);
 
     while (!watch->ending) {
         gint64 now = g_get_monotonic_time();
@@ -78,21 +78,21 @@ GwWatched *gw_watch_add(GwWatch *watch, int fd)
     GwWatched *watched = g_new0(GwWatched, 1);
     watched->fd = fd;
 
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&watch->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&watch->lock);
     g_hash_table_add(watch->all, watched);
     return watched;
 }
 
 void gw_watch_set(GwWatch *watch, GwWatched *watched, guint seconds)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&watch->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&watch->lock);
     watched->deadline_us =
         seconds == 0 ? 0 : g_get_monotonic_time() + (gint64)seconds * G_USEC_PER_SEC;
 }
 
 void gw_watch_remove(GwWatch *watch, GwWatched *watched)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&watch->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&watch->lock);
     g_hash_table_remove(watch->all, watched);
 }
 

@@ -5,6 +5,25 @@
 
 #include "base/error.h"
 
+/* The parser recurses for each level, on threads with small stacks. */
+static gboolean is_too_deep(const char *text, gsize length)
+{
+    gsize depth = 0;
+    gboolean in_string = FALSE;
+
+    for (gsize i = 0; i < length && depth <= GW_JSON_DEPTH_MAX; i++) {
+        if (text[i] == '"')
+            in_string = !in_string;
+        else if (in_string)
+            i += text[i] == '\\';
+        else if (text[i] == '{' || text[i] == '[')
+            depth++;
+        else if ((text[i] == '}' || text[i] == ']') && depth > 0)
+            depth--;
+    }
+    return depth > GW_JSON_DEPTH_MAX;
+}
+
 json_t *gw_json_parse(const char *text, gsize length, gsize max, GError **error)
 {
     if (length > max) {
@@ -17,6 +36,11 @@ json_t *gw_json_parse(const char *text, gsize length, gsize max, GError **error)
     if (length > 0 && memchr(text, '\0', length) != NULL) {
         gw_error_set(error, GW_ERR_INVALID, "Send one valid JSON value.",
                      "not valid JSON: it holds a NUL byte");
+        return NULL;
+    }
+    if (is_too_deep(text, length)) {
+        gw_error_set(error, GW_ERR_INVALID, "Nest less.", "JSON of more than %d levels",
+                     GW_JSON_DEPTH_MAX);
         return NULL;
     }
     json_error_t where;

@@ -13,7 +13,10 @@ static inline void gw_json_unref(json_t *json)
 typedef json_t GwJson; /* json_t by a name that g_autoptr can take */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwJson, gw_json_unref)
 
-/* Parses hostile text: at most @max bytes, one value, no duplicate keys. New reference. */
+#define GW_JSON_DEPTH_MAX 64 /* levels */
+
+/* Parses hostile text: at most @max bytes and GW_JSON_DEPTH_MAX levels, one value, no duplicate
+ * keys. New reference. */
 json_t *gw_json_parse(const char *text, gsize length, gsize max, GError **error);
 /* Reads and parses a file under GW_JSON_TEXT_MAX * 64 bytes (fabric files are large). */
 json_t *gw_json_load(const char *path, GError **error);

@@ -3,6 +3,13 @@
 
 #include "base/error.h"
 
+/* Control characters drive a terminal; those of writing direction make what follows look like
+ * something else, in a browser as well. */
+static gboolean is_unsafe(gunichar c)
+{
+    return g_unichar_iscntrl(c) || (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+}
+
 char *gw_text_printable(const char *text, gsize max_chars)
 {
     g_autofree char *valid = g_utf8_make_valid(text != NULL ? text : "", -1);
@@ -12,7 +19,7 @@ char *gw_text_printable(const char *text, gsize max_chars)
     for (const char *p = valid; *p != '\0' && chars < max_chars; p = g_utf8_next_char(p), chars++) {
         gunichar c = g_utf8_get_char(p);
         gboolean blank = c == '\n' || c == '\t';
-        g_string_append_unichar(out, !blank && g_unichar_iscntrl(c) ? 0xFFFD : c);
+        g_string_append_unichar(out, !blank && is_unsafe(c) ? 0xFFFD : c);
     }
     return g_string_free(out, FALSE);
 }
@@ -35,7 +42,7 @@ gboolean gw_text_check_name(const char *what, const char *name, GError **error)
         return FALSE;
     }
     for (const char *p = name; *p != '\0'; p = g_utf8_next_char(p)) {
-        if (g_unichar_iscntrl(g_utf8_get_char(p))) {
+        if (is_unsafe(g_utf8_get_char(p))) {
             gw_error_set(error, GW_ERR_INVALID, remedy, "%s contains a control character", what);
             return FALSE;
         }

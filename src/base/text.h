@@ -7,7 +7,8 @@
 #define GW_TEXT_MESSAGE_MAX 2000 /* characters of a message kept from outside */
 
 /* A copy of @text that is safe to print anywhere: valid UTF-8, control characters (which could
- * drive a terminal) replaced by U+FFFD, at most @max_chars characters. NULL gives "". */
+ * drive a terminal) and those of writing direction (which could make a name look like another)
+ * replaced by U+FFFD, at most @max_chars characters. NULL gives "". */
 char *gw_text_printable(const char *text, gsize max_chars);
 
 /* Whether @name may name a thing of ours: valid UTF-8, 1 to GW_TEXT_NAME_MAX characters, no control

@@ -176,6 +176,18 @@ static int candidates(GwSession *session, const GwArgs *args, GError **error)
     return GW_EXIT_OK;
 }
 
+static int start(GwSession *session, const GwArgs *args, GError **error)
+{
+    g_autofree char *path = vm_path(gw_args_word(args, 0), "/start");
+    g_autoptr(GwJson) vm = gw_client_call(session->client, "POST", path, NULL, NULL, error);
+
+    if (vm == NULL || gw_print_document(session, vm))
+        return GW_EXIT_OK;
+    g_autofree char *name = gw_format_line(gw_at_text(vm, "name"));
+    gw_say(session, "%s is %s", name, gw_at_text(vm, "state"));
+    return GW_EXIT_OK;
+}
+
 static const GwArgument vm_argument[] = {
     { "VM", "vms", "The VM's UUID, name, or HOST/NAME.", GW_ARGUMENT_ONE },
     { .name = NULL },
@@ -208,6 +220,13 @@ const GwCommand gw_vm_commands[] = {
                            { "godwit vm show kvm1/web1", "Where two hosts have a web1." },
                            { NULL, NULL } },
       "R32", NULL, show },
+    { "vm start", NULL, "Start a VM that is off or paused",
+      "It is refused while a job holds the VM, and where a copy of it on another host runs or "
+      "cannot be seen: a VM never runs twice.",
+      vm_argument, NULL,
+      (const GwExample[]){ { "godwit vm start web1", "So that it can be moved while it runs." },
+                           { NULL, NULL } },
+      "R3", NULL, start },
     { "vm candidates", NULL, "Show where a VM can be moved, and why not elsewhere",
       "Every host is shown with its transfer type: Live (both hosts reach the VM's storage), "
       "Live (VSM) (the disks are copied too) or Network (the VM is off).",

@@ -160,7 +160,10 @@ void gw_engine_ask(GwEngine *engine, GwRequest *request, ReplyFn done, const cha
     /* The migrate call ends by itself: keep-alive turns a dead host into an error. */
     pending->deadline_us = request->op == GW_OP_MIGRATE ? 0 : gw_clock_now_us(engine->clock) + span;
     g_hash_table_insert(engine->pending, GSIZE_TO_POINTER(request->id), pending);
-    gw_hyper_submit(engine->hyper, request);
+    if (g_atomic_int_get(&engine->stopping))
+        gw_request_free(request); /* drain() answers it */
+    else
+        gw_hyper_submit(engine->hyper, request);
 }
 
 static void deliver(GwEngine *engine, const GwReply *reply)
@@ -238,13 +241,24 @@ static void call_unref(Call *call)
 
 void gw_engine_answer(Call *call, gpointer result, GError *error)
 {
-    g_mutex_lock(&call->lock);
     call->result = result;
     call->error = error;
-    call->done = TRUE;
-    g_cond_signal(&call->cond);
-    g_mutex_unlock(&call->lock);
-    call_unref(call);
+    g_ptr_array_add(call->engine->answered, call);
+}
+
+/* Wakes whom this turn answered: after the picture is published, so that they find in it what they
+ * were answered (the job of a 202's Location). */
+static void deliver_answers(GwEngine *engine)
+{
+    for (guint i = 0; i < engine->answered->len; i++) {
+        Call *call = engine->answered->pdata[i];
+        g_mutex_lock(&call->lock);
+        call->done = TRUE;
+        g_cond_signal(&call->cond);
+        g_mutex_unlock(&call->lock);
+        call_unref(call);
+    }
+    g_ptr_array_set_size(engine->answered, 0);
 }
 
 static void run_call(GwEngine *engine, gpointer data)
@@ -281,6 +295,7 @@ gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpoin
     g_mutex_init(&call->lock);
     g_cond_init(&call->cond);
     call->refs = 2;
+    call->engine = engine;
     call->fn = fn;
     call->in[0] = a;
     call->in[1] = b;
@@ -337,6 +352,7 @@ static void end_turn(GwEngine *engine)
         gw_moves_schedule(engine);
     }
     publish(engine);
+    deliver_answers(engine);
 }
 
 /* Takes all messages there are, waiting up to @wait_us for the first (a virtual clock is advanced
@@ -420,6 +436,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->feed = gw_feed_new(FEED_ITEMS);
     engine->published = gw_fabric_new();
     engine->news = g_ptr_array_new_with_free_func(news_free);
+    engine->answered = g_ptr_array_new();
     engine->pending = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, pending_free);
     engine->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_host_run_free);
     engine->moves = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_move_run_free);
@@ -448,6 +465,38 @@ static void nothing(GwEngine *engine, gpointer data)
     (void)data;
 }
 
+/* Answers one request that nobody will answer any more. FALSE: there was none. */
+static gboolean cancel_request(GwEngine *engine)
+{
+    GHashTableIter iter;
+    gpointer id;
+
+    g_hash_table_iter_init(&iter, engine->pending);
+    if (!g_hash_table_iter_next(&iter, &id, NULL))
+        return FALSE;
+    g_autoptr(GwReply) reply = gw_reply_new(GPOINTER_TO_SIZE(id));
+    gw_error_set(&reply->error, GW_ERR_CANCELLED, "Try again when it runs.",
+                 "the controller is stopping");
+    deliver(engine, reply);
+    return TRUE;
+}
+
+/* Driver and journal are closed: nothing done here reaches a host or the store. Who still waits is
+ * answered, and what messages and requests carry is freed by those who know it. Without hosts and
+ * moves, late news concerns nobody. */
+static void drain(GwEngine *engine)
+{
+    gw_inventory_stop(engine);
+    g_hash_table_remove_all(engine->moves);
+    do {
+        Message *message;
+        while ((message = g_async_queue_try_pop(engine->inbox)) != NULL) {
+            message->fn(engine, message->data);
+            g_free(message);
+        }
+    } while (cancel_request(engine));
+}
+
 void gw_engine_free(GwEngine *engine)
 {
     if (engine == NULL)
@@ -460,8 +509,7 @@ void gw_engine_free(GwEngine *engine)
         gw_journal_stop(engine);
     }
     gw_hyper_close(engine->hyper);
-    /* What is still in the inbox belongs to a driver and a store that are gone: the messages'
-     * payloads go with the process. */
+    drain(engine);
     g_async_queue_unref(engine->inbox);
     g_async_queue_unref(engine->journal_inbox);
     g_hash_table_unref(engine->pending);
@@ -473,6 +521,7 @@ void gw_engine_free(GwEngine *engine)
     gw_fabric_unref(engine->draft);
     gw_fabric_unref(engine->published);
     g_ptr_array_unref(engine->news);
+    g_ptr_array_unref(engine->answered);
     gw_feed_free(engine->feed);
     g_free(engine->store_trouble);
     g_mutex_clear(&engine->lock);

@@ -37,6 +37,10 @@ GwJob *gw_engine_add_share(GwEngine *engine, const GwShare *share, const char *u
 GwJob *gw_engine_prove_share(GwEngine *engine, const char *id, const char *user, GError **error);
 gboolean gw_engine_remove_share(GwEngine *engine, const char *id, GError **error);
 
+/* Boots a VM that is off, lets a paused one go on (R3). Refused while a job holds it, and where
+ * another host's copy runs or cannot be seen (CONFLICT). */
+GwVm *gw_engine_start_vm(GwEngine *engine, const char *vm, GError **error);
+
 /* Moves. @vm is a UUID, a name or HOST/NAME; @request->destination a host id or name. */
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
                                 GError **error); /* GwCandidate */

@@ -26,8 +26,9 @@ struct GwEngine {
 
     GMutex lock; /* guards published */
     GwFabric *published;
-    GwFabric *draft; /* being changed in this turn; NULL: nothing changed */
-    GPtrArray *news; /* what the feed is to say when the draft is published */
+    GwFabric *draft;     /* being changed in this turn; NULL: nothing changed */
+    GPtrArray *news;     /* what the feed is to say when the draft is published */
+    GPtrArray *answered; /* Call; to be told when the draft is published */
 
     guint64 last_request;
     GHashTable *pending;   /* request id -> Pending */
@@ -77,6 +78,7 @@ gboolean gw_startup_load(GwEngine *engine, GError **error);
 typedef void (*CallFn)(GwEngine *engine, Call *call);
 struct Call {
     gint refs;
+    GwEngine *engine;
     CallFn fn;
     gconstpointer in[4]; /* the caller's, valid until the call is answered */
     gpointer result;
@@ -89,7 +91,8 @@ struct Call {
 /* Any thread: runs @fn on the loop and waits for its answer; the result, or NULL with @error. */
 gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
                         gconstpointer c, gpointer *extra, GError **error);
-/* Answers; takes @result or @error. Later answers are dropped. */
+/* Answers at the end of the turn, once, when readers see what it changed; takes @result or @error.
+ */
 void gw_engine_answer(Call *call, gpointer result, GError *error);
 
 char *gw_engine_rfc3339(GwEngine *engine);
@@ -104,14 +107,17 @@ struct HostRun {
     gboolean busy;   /* connecting or listing */
     guint failures;
     gint64 retry_us; /* when to connect again; 0: not waiting */
-    Call *waiter;    /* answered with the host once it is listed, or lost again; NULL: nobody waits */
+    Call *waiter; /* answered with the host once it is listed, or lost again; NULL: nobody waits */
     gint64 facts_us; /* when to ask for facts; 0: no need */
     gboolean facts_busy;
+    gint64 relist_us;   /* when to list its VMs anew; 0: no need */
     GHashTable *asking; /* VM UUIDs being asked for; value: GINT_TO_POINTER(ask again) */
 };
 void gw_inventory_start_host(GwEngine *engine, const char *host_id);
 /* Answers @call with the host when its first list is in, so that who adds a host sees it whole. */
 void gw_inventory_answer_when_listed(GwEngine *engine, const char *host_id, Call *call);
+/* Forgets all hosts; who waits for one is answered. */
+void gw_inventory_stop(GwEngine *engine);
 void gw_inventory_stop_host(GwEngine *engine, const char *host_id);
 void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event);
 void gw_inventory_ask_vm(GwEngine *engine, const char *host_id, const char *uuid);
@@ -145,7 +151,8 @@ void gw_check_begin(GwEngine *engine, const char *vm_uuid, const char *source_id
 struct MoveRun {
     GwMove *move;
     GwMoveDecision *decision;
-    guint looks; /* generation of the look under way */
+    guint decisions; /* counts what the move was told; what is deferred may be overtaken */
+    guint looks;     /* generation of the look under way */
     gboolean have_source, have_destination;
     GwSeen seen_source, seen_destination;
     gboolean progress_busy;

@@ -38,7 +38,7 @@ static void apply(GwEngine *engine, Change *change)
     else if (change->record != NULL)
         gw_fabric_put_host(fabric, gw_host_copy(change->record));
     else if (group)
-        g_hash_table_remove(fabric->groups, change->id);
+        gw_fabric_remove_group(fabric, change->id);
     else
         gw_fabric_remove_host(fabric, change->id);
     gw_engine_tell(engine, group ? "group" : "host", change->id, NULL);
@@ -375,29 +375,6 @@ static void call_add_host(GwEngine *engine, Call *call)
     gw_engine_answer(call, NULL, error);
 }
 
-static void call_change_host(GwEngine *engine, Call *call)
-{
-    const GwHost *wanted = call->in[0];
-    const GwHost *old = gw_fabric_host(gw_engine_now(engine), wanted->id);
-    GError *error = NULL;
-
-    if (old == NULL) {
-        gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
-                     wanted->id);
-        gw_engine_answer(call, NULL, error);
-        return;
-    }
-    GwHost *host = gw_host_copy(wanted);
-    if (!check_host(engine, host, &error)) {
-        gw_host_free(host);
-        gw_engine_answer(call, NULL, error);
-    } else if (g_strcmp0(host->uri, old->uri) != 0) {
-        try_host(engine, call, host, FALSE);
-    } else {
-        commit(engine, call, GW_KIND_HOST, host, host->id, NULL);
-    }
-}
-
 static const GwJob *job_of_host(const GwFabric *fabric, const char *id)
 {
     GHashTableIter iter;
@@ -411,6 +388,43 @@ static const GwJob *job_of_host(const GwFabric *fabric, const char *id)
             return job;
     }
     return NULL;
+}
+
+static gboolean check_unused(const GwFabric *fabric, const GwHost *host, GError **error)
+{
+    const GwJob *job = job_of_host(fabric, host->id);
+
+    if (job == NULL)
+        return TRUE;
+    gw_error_set(error, GW_ERR_CONFLICT, "Wait for the job, or cancel it.",
+                 "job '%s' uses host '%s'", job->title, host->name);
+    return FALSE;
+}
+
+static void call_change_host(GwEngine *engine, Call *call)
+{
+    const GwHost *wanted = call->in[0];
+    const GwHost *old = gw_fabric_host(gw_engine_now(engine), wanted->id);
+    GError *error = NULL;
+
+    if (old == NULL) {
+        gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
+                     wanted->id);
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    GwHost *host = gw_host_copy(wanted);
+    gboolean moved = g_strcmp0(host->uri, old->uri) != 0;
+    /* Behind a new URI may be another machine, which knows nothing of the job's VM. */
+    if (!check_host(engine, host, &error) ||
+        (moved && !check_unused(gw_engine_now(engine), old, &error))) {
+        gw_host_free(host);
+        gw_engine_answer(call, NULL, error);
+    } else if (moved) {
+        try_host(engine, call, host, FALSE);
+    } else {
+        commit(engine, call, GW_KIND_HOST, host, host->id, NULL);
+    }
 }
 
 static void stop_managing(GwEngine *engine, gpointer id)
@@ -429,10 +443,7 @@ static void call_remove_host(GwEngine *engine, Call *call)
         gw_engine_answer(call, NULL, error);
         return;
     }
-    const GwJob *job = job_of_host(gw_engine_now(engine), host->id);
-    if (job != NULL) {
-        gw_error_set(&error, GW_ERR_CONFLICT, "Wait for the job, or cancel it.",
-                     "job '%s' uses host '%s'", job->title, host->name);
+    if (!check_unused(gw_engine_now(engine), host, &error)) {
         gw_engine_answer(call, NULL, error);
         return;
     }

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/feed.h"
 
+#include <string.h>
+
 #include "base/clock.h"
+
+#define BYTES_MAX                                                                                  \
+    (16 * 1024 * 1024) /* of all items' data; the newest is held whatever its size                 \
+                        */
 
 struct GwFeed {
     GMutex lock; /* guards everything below but capacity */
@@ -10,6 +16,7 @@ struct GwFeed {
     GwFeedItem **ring; /* item N is at N % capacity */
     guint64 last;      /* id of the newest item */
     guint held;        /* items in the ring: last - held + 1 .. last */
+    gsize bytes;       /* of their data */
     gboolean closed;
 };
 
@@ -54,28 +61,38 @@ void gw_feed_free(GwFeed *feed)
     g_free(feed);
 }
 
+static void drop_oldest(GwFeed *feed)
+{
+    GwFeedItem **slot = &feed->ring[(feed->last - feed->held + 1) % feed->capacity];
+
+    feed->bytes -= strlen((*slot)->data);
+    feed->held--;
+    g_clear_pointer(slot, gw_feed_item_unref);
+}
+
 void gw_feed_push(GwFeed *feed, const char *type, char *data)
 {
     GwFeedItem *item = g_new0(GwFeedItem, 1);
+    gsize size = strlen(data);
+
     g_atomic_ref_count_init(&item->refs);
     item->type = g_strdup(type);
     item->data = data;
 
     g_mutex_lock(&feed->lock);
+    while (feed->held == feed->capacity || (feed->held > 0 && feed->bytes + size > BYTES_MAX))
+        drop_oldest(feed);
     item->id = ++feed->last;
-    GwFeedItem **slot = &feed->ring[item->id % feed->capacity];
-    GwFeedItem *pushed_out = *slot;
-    *slot = item;
-    feed->held = MIN(feed->held + 1, feed->capacity);
+    feed->ring[item->id % feed->capacity] = item;
+    feed->held++;
+    feed->bytes += size;
     g_cond_broadcast(&feed->arrived);
     g_mutex_unlock(&feed->lock);
-
-    gw_feed_item_unref(pushed_out);
 }
 
 guint64 gw_feed_last(GwFeed *feed)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&feed->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&feed->lock);
     return feed->last;
 }
 
@@ -94,7 +111,7 @@ static GPtrArray *items_after(GwFeed *feed, guint64 after, guint max)
 GPtrArray *gw_feed_wait(GwFeed *feed, guint64 after, guint max, gint64 timeout_us, gboolean *lost)
 {
     gint64 deadline = g_get_monotonic_time() + timeout_us;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&feed->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&feed->lock);
 
     while (after == feed->last && !feed->closed) {
         if (!g_cond_wait_until(&feed->arrived, &feed->lock, deadline))
@@ -107,7 +124,7 @@ GPtrArray *gw_feed_wait(GwFeed *feed, guint64 after, guint max, gint64 timeout_u
 
 void gw_feed_close(GwFeed *feed)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&feed->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&feed->lock);
     feed->closed = TRUE;
     g_cond_broadcast(&feed->arrived);
 }

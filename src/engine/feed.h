@@ -3,8 +3,9 @@
 
 #include <glib.h>
 
-/* What changed, in order, for as many readers as like (the SSE stream). A ring: a reader that fell
- * behind, or asks for what an earlier process numbered, is told to start over. */
+/* What changed, in order, for as many readers as like (the SSE stream). A ring, also bounded
+ * by 16 MiB of data: a reader that fell behind, or asks for what an earlier process numbered, is
+ * told to start over. */
 typedef struct GwFeed GwFeed;
 
 typedef struct {

@@ -5,6 +5,7 @@
 /* Keeps the picture of each host current: connect, list once, then follow events. */
 
 #define CONNECT_TIMEOUT_US (15 * G_USEC_PER_SEC)
+#define RELIST_US (5 * G_USEC_PER_SEC)      /* after a host did not say how a VM is */
 #define FACTS_DELAY_US (G_USEC_PER_SEC / 2) /* events come in bursts: ask once for a burst */
 
 void gw_host_run_free(gpointer data)
@@ -76,6 +77,7 @@ static void lost(GwEngine *engine, HostRun *run, const char *reason, const char 
     run->listed = FALSE;
     run->busy = FALSE;
     run->facts_us = 0;
+    run->relist_us = 0;
     run->facts_busy = FALSE;
     g_hash_table_remove_all(run->asking);
     run->retry_us = gw_clock_now_us(engine->clock) + back_off(run->failures++);
@@ -147,6 +149,9 @@ void gw_inventory_ask_facts(GwEngine *engine, const char *host_id)
 /* Marks a VM with the job that moves it, so that lists can show it. */
 static void put_vm(GwEngine *engine, const GwVm *fresh, const char *host_id)
 {
+    /* Our own throw-away VMs of a lock's proof are nobody's. */
+    if (g_str_has_prefix(fresh->name, GW_LOCK_VM_PREFIX))
+        return;
     const GwVm *old = gw_fabric_vm(gw_engine_now(engine), host_id, fresh->uuid);
     const GwJob *job = gw_fabric_job_of_vm(gw_engine_now(engine), fresh->uuid);
     GwVm *vm = gw_vm_copy(fresh);
@@ -195,6 +200,8 @@ static void vm_came(GwEngine *engine, const GwReply *reply, const char *key, gin
     g_hash_table_remove(run->asking, uuid);
     if (reply->error == NULL)
         gw_inventory_put_vm(engine, host_id, uuid, reply->vms);
+    else if (run->relist_us == 0) /* the event that made us ask does not come again */
+        run->relist_us = gw_clock_now_us(engine->clock) + RELIST_US;
     if (ask_again)
         gw_inventory_ask_vm(engine, host_id, uuid);
 }
@@ -260,6 +267,20 @@ static void list_came(GwEngine *engine, const GwReply *reply, const char *host_i
     gw_moves_host_back(engine, host_id);
 }
 
+static void ask_list(GwEngine *engine, HostRun *run)
+{
+    run->relist_us = 0;
+    gw_engine_ask(engine, gw_request_new(GW_OP_LIST_VMS, run->id, NULL), list_came, run->id, 0);
+}
+
+/* An address may come to lead elsewhere. That another machine does not have a VM says nothing about
+ * the one that a move was about. */
+static gboolean is_another_machine(const GwHost *known, const GwHostFacts *facts)
+{
+    const char *uuid = known != NULL && known->facts != NULL ? known->facts->host_uuid : NULL;
+    return uuid != NULL && facts->host_uuid != NULL && strcmp(uuid, facts->host_uuid) != 0;
+}
+
 static void connected(GwEngine *engine, const GwReply *reply, const char *host_id, gint64 unused)
 {
     HostRun *run = find_run(engine, host_id);
@@ -271,9 +292,16 @@ static void connected(GwEngine *engine, const GwReply *reply, const char *host_i
         lost(engine, run, reply->error->message, gw_error_remedy(reply->error));
         return;
     }
+    if (is_another_machine(gw_fabric_host(gw_engine_now(engine), host_id), reply->facts)) {
+        gw_engine_ask(engine, gw_request_new(GW_OP_DISCONNECT, host_id, NULL), NULL, host_id, 0);
+        lost(engine, run, "another machine answers at this URI: its libvirt host UUID differs",
+             "Correct the address. If the host was installed anew, remove it and add it again.");
+        return;
+    }
     run->connected = TRUE;
+    run->retry_us = 0;
     gw_inventory_put_facts(engine, host_id, reply->facts);
-    gw_engine_ask(engine, gw_request_new(GW_OP_LIST_VMS, host_id, NULL), list_came, host_id, 0);
+    ask_list(engine, run);
 }
 
 static void connect_host(GwEngine *engine, HostRun *run)
@@ -305,6 +333,17 @@ void gw_inventory_stop_host(GwEngine *engine, const char *host_id)
         answer_waiter(engine, run);
     g_hash_table_remove(engine->hosts, host_id);
     gw_engine_ask(engine, gw_request_new(GW_OP_DISCONNECT, host_id, NULL), NULL, host_id, 0);
+}
+
+void gw_inventory_stop(GwEngine *engine)
+{
+    GHashTableIter iter;
+    gpointer run;
+
+    g_hash_table_iter_init(&iter, engine->hosts);
+    while (g_hash_table_iter_next(&iter, NULL, &run))
+        answer_waiter(engine, run);
+    g_hash_table_remove_all(engine->hosts);
 }
 
 /* Events ----------------------------------------------------------------------------------- */
@@ -360,6 +399,8 @@ gint64 gw_inventory_next_us(GwEngine *engine)
             next = run->retry_us;
         if (run->facts_us != 0 && !run->facts_busy && (next == 0 || run->facts_us < next))
             next = run->facts_us;
+        if (run->relist_us != 0 && (next == 0 || run->relist_us < next))
+            next = run->relist_us;
     }
     return next;
 }
@@ -374,6 +415,8 @@ void gw_inventory_timers(GwEngine *engine, gint64 now_us)
         HostRun *run = value;
         if (run->retry_us != 0 && run->retry_us <= now_us)
             connect_host(engine, run);
+        if (run->relist_us != 0 && run->relist_us <= now_us)
+            ask_list(engine, run);
         if (run->facts_us != 0 && run->facts_us <= now_us && !run->facts_busy) {
             run->facts_us = 0;
             run->facts_busy = TRUE;

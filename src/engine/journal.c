@@ -40,6 +40,19 @@ static void journal_failed(GwEngine *engine, gpointer data)
     journal_item_free(item);
 }
 
+/* At the end: @then only frees what it was given, since the moves are gone before it runs. */
+static void journal_dropped(GwEngine *engine, gpointer data)
+{
+    JournalItem *item = data;
+    MessageFn fn = item->failed != NULL ? item->failed : item->then;
+
+    g_free(engine->store_trouble);
+    engine->store_trouble = g_strdup("the controller is stopping");
+    if (fn != NULL)
+        fn(engine, item->data);
+    journal_item_free(item);
+}
+
 /* Any thread. FALSE: not stored; item->trouble says why. */
 static gboolean journal_commit(GwEngine *engine, JournalItem *item)
 {
@@ -81,7 +94,8 @@ gpointer gw_journal_thread(gpointer data)
                                 : g_async_queue_timeout_pop(engine->journal_inbox, RETRY_US);
         if (item != NULL && item->batch == NULL) {
             journal_item_free(item);
-            g_queue_clear_full(&backlog, journal_item_free);
+            while (!g_queue_is_empty(&backlog))
+                gw_engine_post(engine, journal_dropped, g_queue_pop_head(&backlog));
             return NULL;
         }
         while (!g_queue_is_empty(&backlog) && journal_commit(engine, g_queue_peek_head(&backlog)))
@@ -100,6 +114,10 @@ void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, Message
     item->then = then;
     item->failed = failed;
     item->data = data;
+    if (g_atomic_int_get(&engine->stopping) && engine->journal == NULL) {
+        gw_engine_post(engine, journal_dropped, item);
+        return;
+    }
     if (engine->journal != NULL) {
         g_async_queue_push(engine->journal_inbox, item);
         return;

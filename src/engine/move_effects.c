@@ -58,8 +58,8 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     move->job->commit_by_resume = run->decision->commit_by_resume;
     move->job->vm_persistent = result->vm->persistent;
     move->job->vm_autostart = result->vm->autostart;
-    move->completion_timeout_us = run->decision->completion_timeout_us;
-    move->progress_timeout_us = run->decision->progress_timeout_us;
+    move->job->completion_timeout_s = run->decision->completion_timeout_us / G_USEC_PER_SEC;
+    move->job->progress_timeout_s = run->decision->progress_timeout_us / G_USEC_PER_SEC;
     move->job->result->downtime_ms = move->job->result->downtime_libvirt_ms = -1;
     g_free(move->job->result->method);
     move->job->result->method = g_strdup(run->decision->method_words);
@@ -220,7 +220,18 @@ static GwSeen seen_of(const GwReply *reply)
         .side = gw_side_of(look->present, look->state, look->reason),
         .job_active = look->job_active,
         .persistent = look->persistent,
+        .autostart = look->autostart,
+        .by_guest = look->present && look->state == (int)GW_VM_OFF &&
+                    g_strcmp0(look->reason, "shutdown") == 0,
     };
+}
+
+/* Before a host's list was read since it connected, it may be another machine, or know less than it
+ * will: nothing destructive before a full resync. */
+static gboolean is_in_sync(GwEngine *engine, const char *host_id)
+{
+    const HostRun *host = g_hash_table_lookup(engine->hosts, host_id);
+    return host != NULL && host->listed;
 }
 
 enum { SIDE_SOURCE, SIDE_DESTINATION };
@@ -254,9 +265,16 @@ static void do_look(GwEngine *engine, MoveRun *run)
     run->looks++;
     run->have_source = run->have_destination = FALSE;
     for (gint64 side = SIDE_SOURCE; side <= SIDE_DESTINATION; side++) {
+        gint64 number = (gint64)run->looks * 2 + side;
+        if (!is_in_sync(engine, hosts[side])) {
+            g_autoptr(GwReply) none = gw_reply_new(0);
+            gw_error_set(&none->error, GW_ERR_UNREACHABLE, NULL, "the host is not connected");
+            looked(engine, none, job->id, number);
+            continue;
+        }
         GwRequest *request = gw_request_new(GW_OP_LOOK, hosts[side], job->vm_uuid);
         request->timeout_us = LOOK_TIMEOUT_US;
-        ask(engine, run, request, looked, (gint64)run->looks * 2 + side);
+        ask(engine, run, request, looked, number);
     }
 }
 
@@ -289,6 +307,8 @@ static void do_settle(GwEngine *engine, MoveRun *run)
         [GW_SETTLE_UNDEFINE_DESTINATION] = { GW_OP_UNDEFINE, FALSE },
         [GW_SETTLE_DEFINE_SOURCE] = { GW_OP_DEFINE, TRUE },
         [GW_SETTLE_DEFINE_DESTINATION] = { GW_OP_DEFINE, FALSE },
+        [GW_SETTLE_AUTOSTART_SOURCE] = { GW_OP_AUTOSTART, TRUE },
+        [GW_SETTLE_AUTOSTART_DESTINATION] = { GW_OP_AUTOSTART, FALSE },
         [GW_SETTLE_PAUSE_SOURCE] = { GW_OP_PAUSE, TRUE },
     };
     const GwJob *job = run->move->job;
@@ -296,16 +316,10 @@ static void do_settle(GwEngine *engine, MoveRun *run)
     const char *host = steps[settle].at_source ? job->source_host_id : job->destination_host_id;
     GwRequest *request = gw_request_new(steps[settle].op, host, job->vm_uuid);
 
+    request->number = request->op == GW_OP_AUTOSTART ? 1 : 0;
     if (request->op == GW_OP_DEFINE)
         request->text = g_strdup(job->saved_xml);
     ask(engine, run, request, acted, settle);
-}
-
-static void do_restore_autostart(GwEngine *engine, MoveRun *run)
-{
-    const GwJob *job = run->move->job;
-    const char *host = job->state == GW_JOB_DONE ? job->destination_host_id : job->source_host_id;
-    tell(engine, run, GW_OP_AUTOSTART, host, 1);
 }
 
 /* The hypervisor's own figures complete the result; without them the job is no less done. */
@@ -368,9 +382,6 @@ void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect)
         break;
     case GW_DO_SETTLE:
         do_settle(engine, run);
-        break;
-    case GW_DO_RESTORE_AUTOSTART:
-        do_restore_autostart(engine, run);
         break;
     case GW_DO_STATS:
         do_stats(engine, run);

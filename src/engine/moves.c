@@ -5,6 +5,8 @@
 /* Jobs of the kind vm-migrate: the queue, the timers, and the way between the pure table (job/move)
  * and the world. What a move wants done is in move_effects.c. */
 
+#define DECISION_FRESH_US (5 * G_USEC_PER_SEC)
+
 void gw_move_run_free(gpointer data)
 {
     MoveRun *run = data;
@@ -34,15 +36,37 @@ static void mark_vm(GwEngine *engine, const GwJob *job)
 typedef struct {
     char *job_id;
     GwMoveOutcome outcome;
+    guint decisions;   /* of the move, when this was decided */
+    gint64 decided_us; /* monotonic */
 } Deferred;
+
+/* The store may take long (a full disk: hours), and others may have acted meanwhile. What was
+ * decided from a look that is old by now, or was overtaken by a later one, is not done: the hosts
+ * are asked anew. */
+static gboolean is_stale(GwEngine *engine, const MoveRun *run, const Deferred *deferred)
+{
+    return deferred->decisions != run->decisions ||
+           gw_clock_now_us(engine->clock) - deferred->decided_us > DECISION_FRESH_US;
+}
+
+static void step_kind(GwEngine *engine, MoveRun *run, GwMoveEventKind kind)
+{
+    g_autoptr(GError) late = NULL;
+    if (!gw_moves_step(engine, run, (GwMoveEvent){ .kind = kind }, &late))
+        g_debug("job %s: %s", run->move->job->id, late->message);
+}
 
 static void journaled(GwEngine *engine, gpointer data)
 {
     Deferred *deferred = data;
     MoveRun *run = g_hash_table_lookup(engine->moves, deferred->job_id);
 
-    for (guint i = 0; run != NULL && i < deferred->outcome.count; i++)
-        gw_moves_carry_out(engine, run, deferred->outcome.effects[i]);
+    for (guint i = 0; run != NULL && i < deferred->outcome.count; i++) {
+        if (deferred->outcome.effects[i] == GW_DO_SETTLE && is_stale(engine, run, deferred))
+            step_kind(engine, run, GW_MOVE_TIMER);
+        else
+            gw_moves_carry_out(engine, run, deferred->outcome.effects[i]);
+    }
     if (run != NULL && gw_job_state_is_final(run->move->job->state))
         g_hash_table_remove(engine->moves, deferred->job_id);
     g_free(deferred->job_id);
@@ -69,12 +93,15 @@ gboolean gw_moves_step(GwEngine *engine, MoveRun *run, GwMoveEvent event, GError
     if (!gw_move_step(move, &event, &outcome, error))
         return FALSE;
 
+    run->decisions += event.kind != GW_MOVE_CANCEL;
     if (outcome.changed || outcome.journal)
         show_job(engine, move->job);
     if (outcome.journal) {
         Deferred *deferred = g_new0(Deferred, 1);
         deferred->job_id = g_strdup(move->job->id);
         deferred->outcome = outcome;
+        deferred->decisions = run->decisions;
+        deferred->decided_us = event.now_us;
         engine->schedule = TRUE;
         if (gw_job_state_is_final(move->job->state))
             mark_vm(engine, move->job);
@@ -84,13 +111,6 @@ gboolean gw_moves_step(GwEngine *engine, MoveRun *run, GwMoveEvent event, GError
     for (guint i = 0; i < outcome.count; i++)
         gw_moves_carry_out(engine, run, outcome.effects[i]);
     return TRUE;
-}
-
-static void step_kind(GwEngine *engine, MoveRun *run, GwMoveEventKind kind)
-{
-    g_autoptr(GError) late = NULL;
-    if (!gw_moves_step(engine, run, (GwMoveEvent){ .kind = kind }, &late))
-        g_debug("job %s: %s", run->move->job->id, late->message);
 }
 
 /* The queue -------------------------------------------------------------------------------- */
@@ -455,6 +475,14 @@ static MoveRun *find_move(GwEngine *engine, const char *which, GError **error)
     return run;
 }
 
+static void take_change(GwMoveOptions *options, const GwJobChange *change)
+{
+    if (change->bandwidth_mibps >= 0)
+        options->bandwidth_mibps = change->bandwidth_mibps;
+    if (change->max_downtime_ms >= 0)
+        options->max_downtime_ms = change->max_downtime_ms;
+}
+
 static void call_event(GwEngine *engine, Call *call)
 {
     GwMoveEventKind kind = (GwMoveEventKind)GPOINTER_TO_INT(call->in[1]);
@@ -467,10 +495,9 @@ static void call_event(GwEngine *engine, Call *call)
                      "this move was not begun with post-copy allowed");
         run = NULL;
     }
-    if (run != NULL && change != NULL && change->bandwidth_mibps >= 0)
-        run->move->job->options->bandwidth_mibps = change->bandwidth_mibps;
-    if (run != NULL && change != NULL && change->max_downtime_ms >= 0)
-        run->move->job->options->max_downtime_ms = change->max_downtime_ms;
+    /* In no other state will the table take it. */
+    if (run != NULL && change != NULL && run->move->job->state == GW_JOB_COPYING)
+        take_change(run->move->job->options, change);
     if (run == NULL || !gw_moves_step(engine, run, (GwMoveEvent){ .kind = kind }, &error))
         gw_engine_answer(call, NULL, error);
     else

@@ -400,7 +400,7 @@ static void removed(GwEngine *engine, gpointer data)
 {
     Removing *removing = data;
 
-    g_hash_table_remove(gw_engine_change(engine)->shares, removing->id);
+    gw_fabric_remove_share(gw_engine_change(engine), removing->id);
     gw_engine_tell(engine, "share", removing->id, NULL);
     gw_inventory_derive_shares(engine);
     gw_engine_answer(removing->call, removing->id, NULL);

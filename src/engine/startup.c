@@ -74,7 +74,7 @@ static void trim_jobs(GwEngine *engine)
     for (guint i = 0; i < jobs->len; i++) {
         const GwJob *job = jobs->pdata[i];
         if (gw_job_state_is_final(job->state) && ++finished > FINAL_JOBS_KEPT)
-            g_hash_table_remove(fabric->jobs, job->id);
+            gw_fabric_remove_job(fabric, job->id);
     }
 }
 

@@ -44,6 +44,9 @@ typedef enum {
     GW_OP_COUNT
 } GwOp;
 
+/* What GW_OP_LOCK_HOLD's throw-away VMs are called, before the marker's name. */
+#define GW_LOCK_VM_PREFIX "godwit-lock-"
+
 const char *gw_op_word(GwOp op);
 
 /* How to move: everything is decided before; drivers only carry it out. */

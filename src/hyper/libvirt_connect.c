@@ -12,11 +12,14 @@
 
 char *gw_lv_quiet_uri(const char *uri)
 {
-    /* The ssh program would ask on a terminal; with no_tty it runs in batch mode. The other
-     * transports only ask through callbacks, and none are given. */
-    if (!g_str_has_prefix(uri, "qemu+ssh:") || strstr(uri, "no_tty=") != NULL)
+    static const char ssh[] = "qemu+ssh:";
+
+    /* The ssh program would ask on a terminal; with no_tty it runs in batch mode. Of several, the
+     * last counts. The other transports only ask through callbacks, and none are given. */
+    if (g_ascii_strncasecmp(uri, ssh, strlen(ssh)) != 0)
         return g_strdup(uri);
-    return g_strconcat(uri, strchr(uri, '?') != NULL ? "&" : "?", "no_tty=1", NULL);
+    g_autofree char *bare = g_strndup(uri, strcspn(uri, "#"));
+    return g_strconcat(bare, strchr(bare, '?') != NULL ? "&" : "?", "no_tty=1", NULL);
 }
 
 gboolean gw_lv_alive(virConnectPtr ptr)
@@ -84,6 +87,7 @@ void gw_lv_conn_unref(GwLvConn *conn)
     if (conn == NULL || !g_atomic_ref_count_dec(&conn->refs))
         return;
     virConnectClose(conn->ptr);
+    g_mutex_clear(&conn->calls);
     gw_lv_driver_unref(conn->driver);
     g_free(conn);
 }
@@ -92,7 +96,9 @@ static void retire(gpointer data, gpointer user)
 {
     GwLvConn *conn = data;
 
+    g_mutex_lock(&conn->calls);
     gw_lv_unlisten(conn);
+    g_mutex_unlock(&conn->calls);
     gw_lv_conn_unref(conn);
 }
 
@@ -103,7 +109,7 @@ void gw_lv_conn_retire(GwLvConn *conn)
     gw_lv_work(conn->driver, retire, conn);
 }
 
-static GwLvConn *make_conn(GwLvTask *task, virConnectPtr ptr)
+GwLvConn *gw_lv_conn_new(GwLvTask *task, virConnectPtr ptr)
 {
     GwLvConn *conn = g_new0(GwLvConn, 1);
 
@@ -111,33 +117,36 @@ static GwLvConn *make_conn(GwLvTask *task, virConnectPtr ptr)
     conn->driver = gw_lv_driver_ref(task->driver);
     conn->host = task->host;
     conn->ptr = ptr;
+    g_mutex_init(&conn->calls);
     g_mutex_lock(&task->driver->lock);
     conn->serial = ++task->driver->next_serial;
     g_mutex_unlock(&task->driver->lock);
     return conn;
 }
 
-/* Makes @conn the host's, unless that is no longer wanted. *@old gets what it replaces. */
-static gboolean install(GwLvTask *task, GwLvConn *conn, GwLvConn **old, GError **error)
+/* From here on the host's events and its loss are told. FALSE: it is lost already. */
+static gboolean announce(GwLvTask *task, GwLvConn *conn, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&task->driver->lock);
-    GwLvHost *host = task->host;
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&task->driver->lock);
 
-    if (task->answered || task->driver->closing || task->generation != host->generation) {
-        gw_error_set(error, GW_ERR_CANCELLED, NULL, "overtaken by a later request");
+    conn->announced = task->host->lines[0].conn == conn && !task->answered;
+    if (!conn->announced)
+        gw_error_set(error, GW_ERR_UNREACHABLE, "Check that libvirtd runs on the host.",
+                     "the connection broke at once");
+    return conn->announced;
+}
+
+static gboolean settle(GwLvTask *task, GwLvConn *conn, GwReply *reply, GError **error)
+{
+    if (!gw_lv_listen(conn, error) || !gw_lv_install(task, conn, error))
         return FALSE;
-    }
-    g_free(host->uri);
-    host->uri = g_strdup(task->request->text);
-    *old = host->conn;
-    host->conn = conn;
-    return TRUE;
+    reply->facts = gw_lv_facts(task->host, conn->ptr, error);
+    return reply->facts != NULL && announce(task, conn, error);
 }
 
 gboolean gw_lv_op_connect(GwLvTask *task, GwReply *reply, GError **error)
 {
     const char *uri = task->request->text;
-    GwLvConn *old = NULL;
 
     if (uri == NULL || !gw_host_check_uri(uri, error)) {
         if (uri == NULL)
@@ -148,27 +157,21 @@ gboolean gw_lv_op_connect(GwLvTask *task, GwReply *reply, GError **error)
     if (ptr == NULL)
         return FALSE;
 
-    GwLvConn *conn = make_conn(task, ptr);
-    gboolean well = gw_lv_listen(conn, error) &&
-                    (reply->facts = gw_lv_facts(task->host, ptr, error)) != NULL &&
-                    install(task, conn, &old, error);
-    if (!well) {
-        gw_lv_conn_retire(conn);
-        return FALSE;
-    }
-    if (old != NULL)
-        gw_lv_conn_retire(old);
-    /* It may have closed before it was the host's, when nobody was told. */
-    if (!gw_lv_alive(ptr))
-        gw_lv_lost(task->driver, task->host, conn->serial, "the connection broke at once");
-    return TRUE;
+    GwLvConn *conn = gw_lv_conn_new(task, ptr);
+    task->conn = conn;
+    g_mutex_lock(&conn->calls);
+    gboolean well = settle(task, conn, reply, error);
+    g_mutex_unlock(&conn->calls);
+    if (well)
+        return TRUE;
+    /* Not announced, so nobody is told; where it was not installed, its callbacks still go. */
+    gw_lv_lost(task->driver, task->host, conn->serial, "connecting failed");
+    gw_lv_conn_retire(gw_lv_conn_ref(conn));
+    return FALSE;
 }
 
 gboolean gw_lv_op_disconnect(GwLvTask *task, GwReply *reply, GError **error)
 {
-    GwLvConn *conn = gw_lv_detach(task);
-
-    if (conn != NULL)
-        gw_lv_conn_retire(conn);
+    gw_lv_detach(task);
     return TRUE;
 }

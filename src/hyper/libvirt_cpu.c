@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "base/xml.h"
 #include "hyper/libvirt_internal.h"
 
@@ -43,7 +44,7 @@ static int compare(virConnectPtr ptr, const GwRequest *request, gboolean of_host
                                                           request->text, flags);
 
     if (result < 0 && gw_lv_last_code() == VIR_ERR_CPU_INCOMPATIBLE) {
-        *why = g_strdup(virGetLastErrorMessage());
+        *why = gw_text_printable(virGetLastErrorMessage(), GW_TEXT_MESSAGE_MAX);
         return VIR_CPU_COMPARE_INCOMPATIBLE;
     }
     return result;

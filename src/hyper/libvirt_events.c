@@ -46,7 +46,7 @@ static gboolean register_loop(GError **error)
 
 gboolean gw_lv_loop_ref(GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&loop.lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&loop.lock);
 
     if (!loop.registered && !register_loop(error))
         return FALSE;
@@ -59,7 +59,7 @@ gboolean gw_lv_loop_ref(GError **error)
 
 void gw_lv_loop_unref(void)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&loop.lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&loop.lock);
 
     if (--loop.users > 0)
         return;
@@ -101,9 +101,10 @@ static void free_ear(void *data)
 /* News of a connection that is not, or no longer, the host's is not news. */
 static gboolean is_current(const Ear *ear)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ear->driver->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&ear->driver->lock);
 
-    return ear->host->conn != NULL && ear->host->conn->serial == ear->serial;
+    const GwLvConn *control = ear->host->lines[0].conn;
+    return control != NULL && control->serial == ear->serial && control->announced;
 }
 
 static void tell(const Ear *ear, GwHyperEventKind kind, virDomainPtr domain, const char *text,
@@ -243,6 +244,7 @@ static void listen_facts(GwLvConn *conn)
 
 gboolean gw_lv_listen(GwLvConn *conn, GError **error)
 {
+    conn->listening = TRUE;
     listen_domains(conn);
     listen_facts(conn);
     if (conn->domain_ids[0] < 0) {
@@ -261,6 +263,9 @@ gboolean gw_lv_listen(GwLvConn *conn, GError **error)
 
 void gw_lv_unlisten(GwLvConn *conn)
 {
+    if (!conn->listening)
+        return;
+    conn->listening = FALSE;
     virConnectUnregisterCloseCallback(conn->ptr, on_close);
     for (guint i = 0; i < G_N_ELEMENTS(conn->domain_ids); i++) {
         if (conn->domain_ids[i] >= 0)

@@ -98,12 +98,6 @@ static gboolean pools_equal(const GPtrArray *a, const GPtrArray *b)
     return TRUE;
 }
 
-typedef struct {
-    GwLvHost *host;
-    virConnectPtr ptr;
-    gboolean late; /* (L) the facts that wanted this have gone without it */
-} StorageRead;
-
 static void publish_sizes(GwLvHost *host, GHashTable *sizes)
 {
     g_mutex_lock(&host->driver->lock);
@@ -114,60 +108,53 @@ static void publish_sizes(GwLvHost *host, GHashTable *sizes)
 }
 
 /* Whether the pools are news to somebody. */
-static gboolean publish_pools(StorageRead *read, GPtrArray *pools)
+static gboolean publish_pools(GwLvHost *host, GPtrArray *pools)
 {
-    GwLvHost *host = read->host;
+    GPtrArray *old = pools;
 
     g_mutex_lock(&host->driver->lock);
-    gboolean news = read->late && !pools_equal(host->pools, pools);
-    GPtrArray *old = host->pools;
-    host->pools = pools;
-    host->storage_read = NULL;
+    gboolean news = host->storage_late && pools != NULL && !pools_equal(host->pools, pools);
+    if (pools != NULL) { /* or the last that could be read stay */
+        old = host->pools;
+        host->pools = pools;
+    }
+    host->storage_busy = FALSE;
+    host->storage_late = FALSE;
     g_cond_broadcast(&host->driver->changed);
     g_mutex_unlock(&host->driver->lock);
     g_clear_pointer(&old, g_ptr_array_unref);
     return news;
 }
 
-static void read_storage(gpointer data, gpointer user)
+static gboolean read_storage(GwLvTask *task, GwReply *reply, GError **error)
 {
-    g_autofree StorageRead *read = data;
-    GwLvHost *host = read->host;
-    GHashTable *sizes = read_sizes(read->ptr);
+    GwLvHost *host = task->host;
+    GHashTable *sizes = read_sizes(task->conn->ptr);
 
     if (sizes != NULL)
         publish_sizes(host, sizes);
-    if (publish_pools(read, read_pools(read->ptr)))
+    if (publish_pools(host, read_pools(task->conn->ptr)))
         gw_lv_emit(host->driver, gw_hyper_event_new(GW_EVENT_FACTS_CHANGED, host->id, NULL));
-    virConnectClose(read->ptr);
+    return TRUE;
 }
 
 /* A copy of the host's pools, as fresh as can be had in time. */
-static GPtrArray *storage_pools(GwLvHost *host, virConnectPtr ptr)
+static GPtrArray *storage_pools(GwLvHost *host)
 {
+    static const GwLvOp storage = { read_storage, GW_LV_SLOW };
     GwLvDriver *driver = host->driver;
     gint64 until = g_get_monotonic_time() + STORAGE_PATIENCE_US;
-    StorageRead *mine = NULL;
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
 
-    g_mutex_lock(&driver->lock);
-    if (host->storage_read == NULL) {
-        mine = g_new0(StorageRead, 1);
-        mine->host = host;
-        mine->ptr = ptr;
-        virConnectRef(ptr);
-        host->storage_read = mine;
+    if (!host->storage_busy && !driver->closing) {
+        host->storage_busy = TRUE;
+        gw_lv_task_spawn(host, &storage);
     }
-    g_mutex_unlock(&driver->lock);
-    if (mine != NULL)
-        gw_lv_work(driver, read_storage, mine);
-
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&driver->lock);
-    while (host->storage_read != NULL) {
+    while (host->storage_busy && !driver->closing) {
         if (!g_cond_wait_until(&driver->changed, &driver->lock, until))
             break;
     }
-    if (host->storage_read != NULL)
-        ((StorageRead *)host->storage_read)->late = TRUE;
+    host->storage_late = host->storage_busy;
     GPtrArray *copy = gw_record_array(&gw_pool_record);
     for (guint i = 0; host->pools != NULL && i < host->pools->len; i++)
         g_ptr_array_add(copy, gw_pool_copy(host->pools->pdata[i]));
@@ -176,7 +163,7 @@ static GPtrArray *storage_pools(GwLvHost *host, virConnectPtr ptr)
 
 void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&host->driver->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&host->driver->lock);
 
     for (guint i = 0; host->sizes != NULL && vm->disks != NULL && i < vm->disks->len; i++) {
         GwDisk *disk = vm->disks->pdata[i];
@@ -268,28 +255,44 @@ static void read_bridges(virConnectPtr ptr, GwHostFacts *facts)
 
 /* The host itself ----------------------------------------------------------------------------- */
 
-/* Memory that can be had: free, and what the kernel gives back of buffers and page cache. Free
- * memory alone (virNodeGetFreeMemory) is near zero on any host that has run for a while. This is a
- * little too much where "cached" holds shared memory; libvirt does not tell the kernel's own
- * estimate. */
-static gint64 free_memory_kib(virConnectPtr ptr)
+/* What virNodeGetMemoryStats calls by these names, added up; 0 where it does not tell. */
+static gint64 memory_stats_kib(virConnectPtr ptr, const char *const *names)
 {
+    virNodeMemoryStats stats[32] = { 0 };
     int count = 0;
     guint64 sum = 0;
 
     if (virNodeGetMemoryStats(ptr, VIR_NODE_MEMORY_STATS_ALL_CELLS, NULL, &count, 0) < 0 ||
-        count <= 0 || count > 64)
-        return (gint64)(virNodeGetFreeMemory(ptr) / 1024);
-    g_autofree virNodeMemoryStats *stats = g_new0(virNodeMemoryStats, (gsize)count);
+        count <= 0)
+        return 0;
+    count = MIN(count, (int)G_N_ELEMENTS(stats));
     if (virNodeGetMemoryStats(ptr, VIR_NODE_MEMORY_STATS_ALL_CELLS, stats, &count, 0) < 0)
-        return (gint64)(virNodeGetFreeMemory(ptr) / 1024);
+        return 0;
     for (int i = 0; i < count; i++) {
-        if (strcmp(stats[i].field, VIR_NODE_MEMORY_STATS_FREE) == 0 ||
-            strcmp(stats[i].field, VIR_NODE_MEMORY_STATS_BUFFERS) == 0 ||
-            strcmp(stats[i].field, VIR_NODE_MEMORY_STATS_CACHED) == 0)
+        if (g_strv_contains(names, stats[i].field))
             sum += MIN(stats[i].value, (guint64)G_MAXINT64 / 4);
     }
     return (gint64)sum;
+}
+
+/* Memory that can be had: free, and what the kernel gives back of buffers and page cache. Free
+ * memory alone (virNodeGetFreeMemory) is near zero on any host that has run for a while. This is a
+ * little too much where "cached" holds shared memory; libvirt does not tell the kernel's own
+ * estimate. */
+static void read_memory(virConnectPtr ptr, const virNodeInfo *node, GwHostFacts *facts)
+{
+    static const char *const total[] = { VIR_NODE_MEMORY_STATS_TOTAL, NULL };
+    static const char *const available[] = { VIR_NODE_MEMORY_STATS_FREE,
+                                             VIR_NODE_MEMORY_STATS_BUFFERS,
+                                             VIR_NODE_MEMORY_STATS_CACHED, NULL };
+
+    /* Of one source where there is one: the node's own figure can be that of another moment. */
+    facts->memory_kib = memory_stats_kib(ptr, total);
+    facts->free_memory_kib = memory_stats_kib(ptr, available);
+    if (facts->memory_kib == 0)
+        facts->memory_kib = (gint64)node->memory;
+    if (facts->free_memory_kib == 0)
+        facts->free_memory_kib = (gint64)(virNodeGetFreeMemory(ptr) / 1024);
 }
 
 static gboolean read_node(virConnectPtr ptr, GwHostFacts *facts, GError **error)
@@ -302,8 +305,7 @@ static gboolean read_node(virConnectPtr ptr, GwHostFacts *facts, GError **error)
         return FALSE;
     }
     facts->cpus = node.cpus;
-    facts->memory_kib = (gint64)node.memory;
-    facts->free_memory_kib = free_memory_kib(ptr);
+    read_memory(ptr, &node, facts);
     if (virConnectGetLibVersion(ptr, &version) == 0)
         facts->libvirt_version = (gint64)version;
     if (virConnectGetVersion(ptr, &version) == 0)
@@ -345,7 +347,7 @@ GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error)
     facts->networks = gw_record_array(&gw_network_record);
     read_networks(ptr, facts->networks);
     read_bridges(ptr, facts);
-    facts->pools = storage_pools(host, ptr);
+    facts->pools = storage_pools(host);
     return g_steal_pointer(&facts);
 }
 

@@ -16,16 +16,25 @@ typedef struct GwLvHost GwLvHost;
 typedef struct GwLvConn GwLvConn;
 typedef struct GwLvTask GwLvTask;
 
-#define GW_LV_CONTROL_MAX 3 /* libvirtd answers 5 calls of a connection at a time, pings included  \
-                             */
-#define GW_LV_SLOW_MAX 1    /* of these, calls that can stall with a host's storage */
-#define GW_LV_DIALS_MAX 8   /* hanging attempts to connect to one host */
+/* A host is reached over lines: connections that one thread at a time calls on. libvirt's client
+ * (9.0, virnetclient.c) lets threads share a connection, but when keep-alive ends one that several
+ * threads wait on, only one of them wakes; the others hang, and what wakes them later writes to the
+ * stack of a thread that has gone (seen as a hang of the whole event loop). The first line is the
+ * control connection, which also carries the events; the others are opened when they are needed. */
+#define GW_LV_CONTROL_LINES 3
+#define GW_LV_STORAGE_LINE 3 /* for calls that can stall with the host's storage */
+#define GW_LV_LINES 4
+#define GW_LV_LINE_PATIENCE_US (250 * G_TIME_SPAN_MILLISECOND) /* before another line is opened */
+
+#define GW_LV_DIALS_MAX 8 /* hanging attempts to connect to one host */
 #define GW_LV_DIAL_US (9500 * G_TIME_SPAN_MILLISECOND)
 #define GW_LV_CALL_US (60 * G_TIME_SPAN_SECOND) /* where a request names no time-out */
 
+#define GW_LV_RECONNECT "The controller connects again by itself; check the host."
+
 typedef enum {
-    GW_LV_CONTROL, /* on the host's control connection */
-    GW_LV_SLOW,    /* the same, but may stall with its storage: one at a time */
+    GW_LV_CONTROL, /* on one of the host's lines */
+    GW_LV_SLOW,    /* on the line for what may stall with its storage: one at a time */
     GW_LV_OWN,     /* opens connections of its own, or needs none */
 } GwLvLane;
 
@@ -50,31 +59,39 @@ struct GwLvDriver {
     gatomicrefcount refs;
 };
 
+typedef struct {
+    GwLvConn *conn;  /* NULL: not open */
+    gboolean busy;   /* a task has it */
+    gint64 since_us; /* when that began */
+} GwLvLine;
+
 /* Lives as long as the driver. */
 struct GwLvHost {
     GwLvDriver *driver;
     char *id;
-    char *uri;             /* (L) of the last CONNECT */
-    GwLvConn *conn;        /* (L) NULL: not connected */
-    GQueue waiting;        /* (L) tasks not begun */
-    GPtrArray *running;    /* (L) tasks handed to workers */
-    guint control;         /* (L) how many of these are on the control connection */
-    guint slow;            /* (L) and how many of those may stall */
-    guint dials;           /* (L) attempts to connect under way */
-    guint64 generation;    /* (L) goes up with each CONNECT and DISCONNECT: a late one is dropped */
-    GHashTable *sizes;     /* (L) "uuid/target" -> gint64 *, see libvirt_facts.c */
-    GPtrArray *pools;      /* (L) GwPool, the last that were read */
-    gpointer storage_read; /* (L) the reading that is under way, libvirt_facts.c */
+    char *uri;                   /* (L) of the last CONNECT */
+    GwLvLine lines[GW_LV_LINES]; /* (L) the first open: the host is connected */
+    guint64 epoch;               /* (L) of the lines: goes up when they are dropped or replaced */
+    GQueue waiting;              /* (L) tasks not begun */
+    GPtrArray *running;          /* (L) tasks handed to workers */
+    guint dials;                 /* (L) attempts to connect under way */
+    guint64 generation;          /* (L) of the last CONNECT or DISCONNECT: earlier are overtaken */
+    GHashTable *sizes;           /* (L) "uuid/target" -> gint64 *, see libvirt_facts.c */
+    GPtrArray *pools;            /* (L) GwPool, the last that were read */
+    gboolean storage_busy;       /* (L) they are being read */
+    gboolean storage_late;       /* (L) and facts have gone out without them */
 };
 
-/* A control connection. Closed by a worker when the last task that uses it is through. */
+/* Closed, in a worker, when the last user is through. */
 struct GwLvConn {
     gatomicrefcount refs;
     GwLvDriver *driver;
     GwLvHost *host;
     virConnectPtr ptr;
+    GMutex calls; /* held while a thread calls; the only lock held across I/O */
     guint64 serial;
-    gboolean lost; /* (L) */
+    gboolean announced; /* (L) CONNECT was answered: its news, and its loss, are told */
+    gboolean listening; /* has callbacks */
     int domain_ids[8];
     int pool_ids[2];
     int network_id;
@@ -85,7 +102,10 @@ struct GwLvTask {
     GwLvHost *host;
     GwRequest *request;
     const GwLvOp *op;
-    GwLvConn *conn;     /* NULL in GW_LV_OWN */
+    GwLvConn *conn;     /* of its line, while it runs */
+    int line;           /* (L) -1: none */
+    guint64 epoch;      /* of the host's lines when it got that */
+    gboolean spawned;   /* by the driver, to read the host's storage */
     GError *refused;    /* to be answered with this, without being run */
     gint64 deadline_us; /* (L) 0: none */
     guint64 generation; /* of the host when it was submitted */
@@ -98,17 +118,28 @@ struct GwLvTask {
 GwLvDriver *gw_lv_driver_ref(GwLvDriver *driver);
 void gw_lv_driver_unref(GwLvDriver *driver);
 GwLvHost *gw_lv_host(GwLvDriver *driver, const char *id); /* needs the lock; NULL: unknown */
-/* Hands an event to the sink; takes ownership. */
+/* Hand an event, or a reply, to the sink unless it is closed; take ownership. */
 void gw_lv_emit(GwLvDriver *driver, GwHyperEvent *event);
-/* Answers @task unless that has been done; takes ownership of @reply. */
-void gw_lv_answer(GwLvTask *task, GwReply *reply);
+void gw_lv_deliver(GwLvDriver *driver, GwReply *reply);
+
+/* libvirt_task.c */
+void gw_lv_task_free(GwLvTask *task);
+/* Puts @task to work, or in its host's queue; takes it; needs the lock. */
+void gw_lv_task_submit(GwLvTask *task);
+/* A task of the driver's own, which nobody waits for. */
+void gw_lv_task_spawn(GwLvHost *host, const GwLvOp *op);
+void gw_lv_task_run(gpointer task, gpointer user);
 /* A thread of its own for @run, which close() waits for. */
 void gw_lv_work(GwLvDriver *driver, GFunc run, gpointer data);
+/* Answers what is overdue, and opens further lines where calls hang. */
 void gw_lv_sweep(GwLvDriver *driver);
-/* Fails what waits for the connection with @serial of @host and tells the sink, once. */
+/* Fails what uses or waits for the lines of @host, if @serial is its control connection's, and
+ * tells the sink, once. */
 void gw_lv_lost(GwLvDriver *driver, GwLvHost *host, guint64 serial, const char *why);
-/* Takes the connection off the host of a DISCONNECT, unless a later request overtook it. */
-GwLvConn *gw_lv_detach(GwLvTask *task);
+/* Takes the lines off the host of a DISCONNECT, unless a later request overtook it. */
+void gw_lv_detach(GwLvTask *task);
+/* Makes @conn the host's control connection, in the hands of @task, unless that is overtaken. */
+gboolean gw_lv_install(GwLvTask *task, GwLvConn *conn, GError **error);
 /* Whether @task may go on to ask libvirt to migrate: nobody was told that it failed, or aborted. */
 gboolean gw_lv_begin(GwLvTask *task, GError **error);
 
@@ -116,7 +147,9 @@ gboolean gw_lv_begin(GwLvTask *task, GError **error);
 virConnectPtr gw_lv_dial(GwLvTask *task, const char *uri, GError **error);
 GwLvConn *gw_lv_conn_ref(GwLvConn *conn);
 void gw_lv_conn_unref(GwLvConn *conn);
-/* Ends a connection's events, and drops one reference, in a worker. */
+/* A connection of @task's host over @ptr, which it takes. */
+GwLvConn *gw_lv_conn_new(GwLvTask *task, virConnectPtr ptr);
+/* Ends a connection's events, and drops one reference, in a thread of its own. */
 void gw_lv_conn_retire(GwLvConn *conn);
 gboolean gw_lv_op_connect(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_disconnect(GwLvTask *task, GwReply *reply, GError **error);
@@ -175,7 +208,7 @@ gboolean gw_lv_op_start(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_facts.c */
 gboolean gw_lv_op_facts(GwLvTask *task, GwReply *reply, GError **error);
-/* The facts of the host behind @ptr. */
+/* The facts of the host behind @ptr, which is its control connection. */
 GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error);
 /* Fills in the sizes of @vm's disks that were read with the facts; needs no lock. */
 void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm);

@@ -92,7 +92,7 @@ static gboolean set_limits(virDomainPtr domain, const GwMigrate *move, GError **
 /* The URI a host was connected by, or NULL. */
 static char *uri_of(GwLvDriver *driver, const char *host_id)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&driver->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
     GwLvHost *host = host_id != NULL ? gw_lv_host(driver, host_id) : NULL;
 
     return host != NULL ? g_strdup(host->uri) : NULL;
@@ -197,7 +197,7 @@ typedef enum { MOVE_NONE, MOVE_CANCELLED, MOVE_BEGUN } MoveHere;
  * cancelled: libvirt would answer that there is no job, and then start it. */
 static MoveHere cancel_move(GwLvTask *task)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&task->driver->lock);
+    g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&task->driver->lock);
 
     for (guint i = 0; i < task->host->running->len; i++) {
         GwLvTask *other = task->host->running->pdata[i];

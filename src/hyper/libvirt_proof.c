@@ -2,14 +2,16 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "hyper/libvirt_internal.h"
 
 /* What a share is proved with: a marker written through one host and read through another shows
  * that both see one storage; a lock on it, taken by a QEMU through one host and refused through
  * another, shows that QEMU's image locks hold between them. */
 
-#define MARKER_BYTES 65536 /* enough for any pool type; QEMU locks bytes 100 to 204 of the image   \
-                            */
+#define MARKER_BYTES                                                                               \
+    65536 /* enough for any pool type; QEMU locks bytes 100 to 204 of the image                    \
+           */
 #define MARKER_NAME_MAX 128
 #define READ_TRIES 3
 #define LOCK_MEMORY_KIB (32 * 1024)
@@ -222,7 +224,7 @@ gboolean gw_lv_op_marker_remove(GwLvTask *task, GwReply *reply, GError **error)
 
 static char *lock_name(const GwRequest *request)
 {
-    return g_strconcat("godwit-lock-", request->text2, NULL);
+    return g_strconcat(GW_LOCK_VM_PREFIX, request->text2, NULL);
 }
 
 /* A VM with nothing in it but the marker. It is never started to run: QEMU takes its locks when it
@@ -304,7 +306,7 @@ gboolean gw_lv_op_lock_hold(GwLvTask *task, GwReply *reply, GError **error)
     if (domain != NULL)
         return TRUE;
     if (is_lock_refusal()) {
-        reply->text = g_strdup(virGetLastErrorMessage());
+        reply->text = gw_text_printable(virGetLastErrorMessage(), GW_TEXT_MESSAGE_MAX);
         return TRUE;
     }
     gw_lv_error(error);

@@ -83,55 +83,67 @@ static void ask_block_jobs(virDomainPtr domain, GwVm *vm)
         virDomainBlockJobInfo info = { 0 };
         if (disk->target == NULL || disk->block_job || !gw_disk_is_writable(disk))
             continue;
-        if (virDomainGetBlockJobInfo(domain, disk->target, &info, 0) > 0)
-            disk->block_job = TRUE;
+        int result = virDomainGetBlockJobInfo(domain, disk->target, &info, 0);
+        if (result < 0 && gw_lv_last_code() == VIR_ERR_OPERATION_TIMEOUT)
+            break; /* a job that lets no question through */
+        disk->block_job = result > 0;
     }
 }
 
-/* FALSE: QEMU does not answer, so that asking on would only cost time. */
-static gboolean ask_jobs(virDomainPtr domain, GwVm *vm)
+static void set_job(virDomainPtr domain, GwVm *vm, GwLvJob job)
 {
-    GwLvJob job = gw_lv_job(domain);
-
     vm->job_active = job != GW_LV_JOB_NONE;
     vm->incoming = job == GW_LV_JOB_IN && vm->state == GW_VM_PAUSED;
-    if (job == GW_LV_JOB_UNKNOWN) {
-        g_free(vm->error);
-        vm->error = gw_text_printable(virGetLastErrorMessage(), GW_TEXT_MESSAGE_MAX);
-        return FALSE;
-    }
-    ask_block_jobs(domain, vm);
-    return TRUE;
+    if (job == GW_LV_JOB_NONE || job == GW_LV_JOB_OUT)
+        ask_block_jobs(domain, vm);
 }
 
 /* One VM -------------------------------------------------------------------------------------- */
 
-/* What is known of a VM whose definition cannot be read. Takes @why. */
-static GwVm *stub(virDomainPtr domain, GError *why)
+/* What is known of a VM whose definition cannot be read. */
+static GwVm *stub(virDomainPtr domain, const char *why)
 {
     GwVm *vm = gw_vm_new();
 
     vm->name = gw_text_printable(virDomainGetName(domain), GW_TEXT_NAME_MAX);
-    vm->error = g_strdup_printf("its definition cannot be read: %s", why->message);
-    g_error_free(why);
+    vm->error = gw_text_printable(why, GW_TEXT_MESSAGE_MAX);
     return vm;
 }
 
-/* NULL: it has gone meanwhile. One that cannot be read does not hide the others. */
-static GwVm *read_definition(GwLvTask *task, virDomainPtr domain)
+/* NULL: it has gone. */
+static GwVm *read_xml(virDomainPtr domain)
 {
-    char uuid[VIR_UUID_STRING_BUFLEN] = "";
-    GError *error = NULL;
+    g_autoptr(GError) error = NULL;
     char *xml = virDomainGetXMLDesc(domain, 0);
 
     if (xml == NULL && gw_lv_last_code() == VIR_ERR_NO_DOMAIN)
         return NULL;
-    GwVm *vm = xml != NULL ? gw_libvirt_vm_from_xml(xml, &error) : NULL;
     if (xml == NULL)
         gw_lv_error(&error);
+    GwVm *vm = xml != NULL ? gw_libvirt_vm_from_xml(xml, &error) : NULL;
     free(xml);
+    if (vm != NULL)
+        return vm;
+    g_prefix_error(&error, "its definition cannot be read: ");
+    return stub(domain, error->message);
+}
+
+/* NULL: it has gone meanwhile. One that cannot be read does not hide the others. */
+static GwVm *read_definition(GwLvTask *task, virDomainPtr domain, GwLvJob job)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+    GwVm *vm = NULL;
+
+    /* libvirt 11 lets nobody read a destination's definition (the inactive one neither) before the
+     * VM has arrived: each try costs half a minute and fails. The same for one that is stuck. */
+    if (job == GW_LV_JOB_IN)
+        vm = stub(domain, "its definition cannot be read until the VM has arrived");
+    else if (job == GW_LV_JOB_UNKNOWN)
+        vm = stub(domain, "QEMU does not answer, or a job lets nobody ask it");
+    else
+        vm = read_xml(domain);
     if (vm == NULL)
-        vm = stub(domain, error);
+        return NULL;
 
     /* Whatever the definition says, this is what the host answers to. */
     virDomainGetUUIDString(domain, uuid);
@@ -158,7 +170,8 @@ static GwVm *describe(GwLvTask *task, virDomainPtr domain, GError **error)
             gw_lv_error(error);
         return NULL;
     }
-    g_autoptr(GwVm) vm = read_definition(task, domain);
+    GwLvJob job = state == VIR_DOMAIN_SHUTOFF ? GW_LV_JOB_NONE : gw_lv_job(domain);
+    g_autoptr(GwVm) vm = read_definition(task, domain, job);
     if (vm == NULL)
         return NULL;
     set_state(vm, state, reason);
@@ -172,7 +185,7 @@ static GwVm *describe(GwLvTask *task, virDomainPtr domain, GError **error)
     vm->autostart = autostart != 0;
     vm->snapshots = MAX(virDomainSnapshotNum(domain, 0), 0);
     if (gw_vm_is_active(vm))
-        ask_jobs(domain, vm);
+        set_job(domain, vm, job);
     return g_steal_pointer(&vm);
 }
 
@@ -287,46 +300,59 @@ static gboolean read_overview(virConnectPtr ptr, Overview *overview, GError **er
 }
 
 /* FALSE: it has gone. */
-static gboolean known_state(const Overview *overview, virDomainPtr domain, GwVm *vm)
+static gboolean known_state(const Overview *overview, virDomainPtr domain, int *state, int *reason)
 {
-    int packed = GPOINTER_TO_INT(g_hash_table_lookup(overview->states, vm->uuid));
-    int state = (packed - 1) >> 8;
-    int reason = (packed - 1) & 255;
+    g_autofree char *uuid = uuid_of(domain);
+    int packed = GPOINTER_TO_INT(g_hash_table_lookup(overview->states, uuid));
 
-    if (packed == 0 && virDomainGetState(domain, &state, &reason, 0) < 0) {
+    *state = (packed - 1) >> 8;
+    *reason = (packed - 1) & 255;
+    if (packed == 0 && virDomainGetState(domain, state, reason, 0) < 0) {
         if (gw_lv_last_code() == VIR_ERR_NO_DOMAIN)
             return FALSE;
-        state = VIR_DOMAIN_NOSTATE;
-        reason = 0;
+        *state = VIR_DOMAIN_NOSTATE;
+        *reason = 0;
     }
-    set_state(vm, state, reason);
     return TRUE;
+}
+
+/* The job, unless others of this host have cost enough time already. */
+static GwLvJob listed_job(virDomainPtr domain, int state, guint *stuck)
+{
+    if (state == VIR_DOMAIN_SHUTOFF)
+        return GW_LV_JOB_NONE;
+    if (*stuck >= STUCK_MAX)
+        return GW_LV_JOB_UNKNOWN;
+    GwLvJob job = gw_lv_job(domain);
+    *stuck += job == GW_LV_JOB_UNKNOWN ? 1 : 0;
+    return job;
 }
 
 static GwVm *describe_listed(GwLvTask *task, virDomainPtr domain, const Overview *overview,
                              guint *stuck)
 {
-    g_autoptr(GwVm) vm = read_definition(task, domain);
+    int state = 0, reason = 0;
 
-    if (vm == NULL || !known_state(overview, domain, vm))
+    if (!known_state(overview, domain, &state, &reason))
         return NULL;
+    GwLvJob job = listed_job(domain, state, stuck);
+    GwVm *vm = read_definition(task, domain, job);
+    if (vm == NULL)
+        return NULL;
+    set_state(vm, state, reason);
     vm->persistent = g_hash_table_contains(overview->persistent, vm->uuid);
     vm->autostart = g_hash_table_contains(overview->autostart, vm->uuid);
     if (g_hash_table_contains(overview->snapshots, vm->uuid))
         vm->snapshots = MAX(virDomainSnapshotNum(domain, 0), 1);
-    if (!gw_vm_is_active(vm))
-        return g_steal_pointer(&vm);
-    if (*stuck >= STUCK_MAX && vm->error == NULL)
-        vm->error = g_strdup("its jobs are unknown: other VMs of this host do not answer");
-    else if (*stuck < STUCK_MAX && !ask_jobs(domain, vm))
-        (*stuck)++;
-    return g_steal_pointer(&vm);
+    if (gw_vm_is_active(vm))
+        set_job(domain, vm, job);
+    return vm;
 }
 
 gboolean gw_lv_op_list(GwLvTask *task, GwReply *reply, GError **error)
 {
     virConnectPtr ptr = task->conn->ptr;
-    g_auto(Overview) overview = { NULL };
+    g_auto(Overview) overview = { .persistent = NULL };
     guint stuck = 0;
 
     if (!read_overview(ptr, &overview, error))

@@ -4,8 +4,6 @@
 #include "base/error.h"
 #include "hyper/sim_internal.h"
 
-#define MIB (1024 * 1024)
-
 typedef struct {
     gint64 at_us;
     guint64 order;
@@ -79,6 +77,15 @@ void gw_sim_lifecycle(GwSim *sim, const SimHost *host, const char *uuid, const c
     gw_sim_event(sim, event);
 }
 
+void gw_sim_tell_lost(GwSim *sim, const SimHost *host)
+{
+    if (host->id == NULL)
+        return;
+    GwHyperEvent *event = gw_hyper_event_new(GW_EVENT_HOST_LOST, host->id, NULL);
+    event->text = g_strdup("connection lost");
+    gw_sim_event(sim, event);
+}
+
 /* The world -------------------------------------------------------------------------------- */
 
 static void sim_vm_free(gpointer data)
@@ -98,6 +105,17 @@ static void sim_host_free(gpointer data)
     g_hash_table_unref(host->vms);
     g_hash_table_unref(host->markers);
     g_free(host);
+}
+
+SimHost *gw_sim_add_host(GwSim *sim, const char *uri)
+{
+    SimHost *host = g_new0(SimHost, 1);
+
+    host->uri = g_strdup(uri);
+    host->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, sim_vm_free);
+    host->markers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_ptr_array_add(sim->hosts, host);
+    return host;
 }
 
 static void sim_fault_free(gpointer data)
@@ -123,7 +141,7 @@ SimHost *gw_sim_host_by_id(GwSim *sim, const char *id)
     return NULL;
 }
 
-static SimHost *host_by_uri(GwSim *sim, const char *uri)
+SimHost *gw_sim_host_by_uri(GwSim *sim, const char *uri)
 {
     for (guint i = 0; i < sim->hosts->len; i++) {
         SimHost *host = sim->hosts->pdata[i];
@@ -131,40 +149,6 @@ static SimHost *host_by_uri(GwSim *sim, const char *uri)
             return host;
     }
     return NULL;
-}
-
-guint gw_sim_running(GwSim *sim, const char *vm_uuid)
-{
-    guint count = 0;
-
-    for (guint i = 0; i < sim->hosts->len; i++) {
-        const SimVm *vm = gw_sim_find(sim->hosts->pdata[i], vm_uuid);
-        count += vm != NULL && gw_vm_is_running(vm->vm);
-    }
-    return count;
-}
-
-guint gw_sim_most_running(GwSim *sim, const char *vm_uuid)
-{
-    return GPOINTER_TO_UINT(g_hash_table_lookup(sim->most_running, vm_uuid));
-}
-
-guint gw_sim_definitions(GwSim *sim, const char *vm_uuid)
-{
-    guint count = 0;
-
-    for (guint i = 0; i < sim->hosts->len; i++) {
-        const SimVm *vm = gw_sim_find(sim->hosts->pdata[i], vm_uuid);
-        count += vm != NULL && vm->vm->persistent;
-    }
-    return count;
-}
-
-static void count_running(GwSim *sim, const char *uuid)
-{
-    guint now = gw_sim_running(sim, uuid);
-    if (now > gw_sim_most_running(sim, uuid))
-        g_hash_table_replace(sim->most_running, g_strdup(uuid), GUINT_TO_POINTER(now));
 }
 
 void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState state,
@@ -175,12 +159,14 @@ void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState stat
         [GW_VM_PAUSED] = "suspended",
         [GW_VM_OFF] = "stopped",
     };
+    if (state == GW_VM_RUNNING && vm->vm->state != GW_VM_RUNNING)
+        gw_sim_note_running(sim, vm, g_strcmp0(reason, "booted") == 0);
     vm->vm->state = state;
     g_free(vm->reason);
     vm->reason = g_strdup(reason);
     g_free(vm->vm->state_reason);
     vm->vm->state_reason = g_strdup(reason);
-    count_running(sim, vm->vm->uuid);
+    gw_sim_count_running(sim, vm->vm->uuid);
     gw_sim_lifecycle(sim, host, vm->vm->uuid, words[state], reason);
 }
 
@@ -208,70 +194,11 @@ SimVm *gw_sim_add_vm(SimHost *host, const GwVm *like)
     return vm;
 }
 
-/* Loading ---------------------------------------------------------------------------------- */
-
-static gint64 number_of(json_t *object, const char *key, gint64 fallback)
-{
-    json_t *value = json_object_get(object, key);
-    return json_is_integer(value) ? json_integer_value(value) : fallback;
-}
-
-static gboolean load_vms(GwSim *sim, SimHost *host, json_t *vms, GError **error)
-{
-    for (gsize i = 0; i < json_array_size(vms); i++) {
-        g_autoptr(GwVm) vm = gw_record_from_json(&gw_vm_record, json_array_get(vms, i), error);
-        if (vm == NULL)
-            return FALSE;
-        gw_sim_add_vm(host, vm);
-        count_running(sim, vm->uuid);
-    }
-    return TRUE;
-}
-
-static gboolean load_host(GwSim *sim, json_t *json, GError **error)
-{
-    const char *uri = json_string_value(json_object_get(json, "uri"));
-    json_t *facts = json_object_get(json, "facts");
-    SimHost *host = g_new0(SimHost, 1);
-
-    host->uri = g_strdup(uri);
-    host->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, sim_vm_free);
-    host->markers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    g_ptr_array_add(sim->hosts, host);
-    if (uri == NULL || facts == NULL) {
-        gw_error_set(error, GW_ERR_INVALID, "See docs/simulator.md.",
-                     "a simulated host needs 'uri' and 'facts'");
-        return FALSE;
-    }
-    host->latency_us = number_of(json, "latency_ms", 1) * 1000;
-    host->down = json_is_true(json_object_get(json, "down"));
-    host->facts = gw_record_from_json(&gw_host_facts_record, facts, error);
-    return host->facts != NULL && load_vms(sim, host, json_object_get(json, "vms"), error);
-}
-
-gboolean gw_sim_fault(GwSim *sim, json_t *json, GError **error)
-{
-    const char *at = json_string_value(json_object_get(json, "at"));
-    const char *what = json_string_value(json_object_get(json, "do"));
-
-    if (at == NULL || what == NULL) {
-        gw_error_set(error, GW_ERR_INVALID, "See docs/simulator.md.",
-                     "a fault needs 'at' and 'do'");
-        return FALSE;
-    }
-    SimFault *fault = g_new0(SimFault, 1);
-    fault->at = g_strdup(at);
-    fault->what = g_strdup(what);
-    fault->ms = number_of(json, "ms", 1000);
-    g_ptr_array_add(sim->faults, fault);
-    return TRUE;
-}
+/* Beginning and end ----------------------------------------------------------------------- */
 
 GwSim *gw_sim_new(GwClock *clock, json_t *fabric, GError **error)
 {
     g_autoptr(GwSim) sim = g_new0(GwSim, 1);
-    json_t *hosts = json_object_get(fabric, "hosts");
-    json_t *faults = json_object_get(fabric, "faults");
 
     g_mutex_init(&sim->lock);
     g_cond_init(&sim->cond);
@@ -281,17 +208,9 @@ GwSim *gw_sim_new(GwClock *clock, json_t *fabric, GError **error)
     sim->faults = g_ptr_array_new_with_free_func(sim_fault_free);
     sim->moves = g_ptr_array_new_with_free_func(gw_sim_move_unref);
     sim->most_running = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    sim->link_bps = number_of(fabric, "link_mibps", 1000) * MIB;
-    sim->dirty_bps = number_of(fabric, "dirty_mibps", 0) * MIB;
-    sim->confirm_us = number_of(fabric, "confirm_ms", 200) * 1000;
-    for (gsize i = 0; i < json_array_size(hosts); i++) {
-        if (!load_host(sim, json_array_get(hosts, i), error))
-            return NULL;
-    }
-    for (gsize i = 0; i < json_array_size(faults); i++) {
-        if (!gw_sim_fault(sim, json_array_get(faults, i), error))
-            return NULL;
-    }
+    sim->disks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    if (!gw_sim_load(sim, fabric, error))
+        return NULL;
     return g_steal_pointer(&sim);
 }
 
@@ -300,35 +219,16 @@ void gw_sim_free(GwSim *sim)
     if (sim == NULL)
         return;
     g_queue_clear_full(&sim->due, g_free);
+    for (guint i = 0; sim->moves != NULL && i < sim->moves->len; i++)
+        ((SimMove *)sim->moves->pdata[i])->refs = 1; /* what was due next held the others */
     g_clear_pointer(&sim->moves, g_ptr_array_unref);
     g_clear_pointer(&sim->faults, g_ptr_array_unref);
     g_clear_pointer(&sim->hosts, g_ptr_array_unref);
     g_clear_pointer(&sim->most_running, g_hash_table_unref);
+    g_clear_pointer(&sim->disks, g_hash_table_unref);
     g_mutex_clear(&sim->lock);
     g_cond_clear(&sim->cond);
     g_free(sim);
-}
-
-static GwLook *look_of(const SimVm *vm)
-{
-    GwLook *look = g_new0(GwLook, 1);
-
-    look->present = vm != NULL;
-    if (vm != NULL) {
-        look->state = vm->vm->state;
-        look->reason = g_strdup(vm->reason);
-        look->persistent = vm->vm->persistent;
-        look->autostart = vm->vm->autostart;
-        look->job_active = vm->job;
-    }
-    return look;
-}
-
-GwLook *gw_sim_look(GwSim *sim, const char *uri, const char *vm_uuid)
-{
-    const SimHost *host = host_by_uri(sim, uri);
-    const SimVm *vm = host != NULL ? gw_sim_find(host, vm_uuid) : NULL;
-    return vm != NULL ? look_of(vm) : NULL;
 }
 
 /* Requests --------------------------------------------------------------------------------- */
@@ -393,6 +293,8 @@ static void set_running(GwSim *sim, SimHost *host, const GwRequest *request, GwV
 
     if (vm == NULL || !gw_vm_is_active(vm->vm))
         fail(reply, GW_ERR_CONFLICT, "the VM has no process here");
+    else if (vm->job && state == GW_VM_RUNNING && g_strcmp0(vm->reason, "migration") == 0)
+        fail(reply, GW_ERR_CONFLICT, "a migration is under way");
     else if (vm->vm->state != (int)state)
         gw_sim_set_state(sim, host, vm, state, reason);
 }
@@ -500,7 +402,7 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
         reply->text = g_strdup("<domain/>");
         break;
     case GW_OP_LOOK:
-        reply->look = look_of(gw_sim_find(host, request->vm_uuid));
+        reply->look = gw_sim_look_of(gw_sim_find(host, request->vm_uuid));
         break;
     case GW_OP_CPU_COMPARE:
         reply->verdict = TRUE;
@@ -561,8 +463,8 @@ static void serve(GwSim *sim, gpointer data)
     g_autoptr(GwRequest) request = data;
     g_autoptr(GwReply) reply = gw_reply_new(request->id);
     gboolean connecting = request->op == GW_OP_CONNECT;
-    SimHost *host =
-        connecting ? host_by_uri(sim, request->text) : gw_sim_host_by_id(sim, request->host_id);
+    SimHost *host = connecting ? gw_sim_host_by_uri(sim, request->text)
+                               : gw_sim_host_by_id(sim, request->host_id);
 
     if (request->op == GW_OP_DISCONNECT) {
         if (host != NULL)
@@ -590,7 +492,10 @@ static void submit(GwHyper *hyper, GwRequest *request)
 
     g_mutex_lock(&sim->lock);
     const SimHost *host = gw_sim_host_by_id(sim, request->host_id);
-    gw_sim_later(sim, host != NULL ? host->latency_us : 1000, serve, request);
+    gint64 span = host != NULL ? host->latency_us : 1000;
+    if (host != NULL)
+        span = MAX(span, host->stalled_until_us - gw_clock_now_us(sim->clock));
+    gw_sim_later(sim, span, serve, request);
     g_mutex_unlock(&sim->lock);
 }
 
@@ -655,9 +560,11 @@ static void close_driver(GwHyper *hyper)
     g_mutex_unlock(&sim->lock);
     if (driver->thread != NULL)
         g_thread_join(driver->thread);
+    g_mutex_lock(&sim->lock);
     sim->driver = NULL;
     drop_requests(sim);
     gw_sim_client_lost(sim);
+    g_mutex_unlock(&sim->lock);
     if (driver->owns_sim)
         gw_sim_free(sim);
     g_free(driver);
@@ -672,7 +579,9 @@ GwHyper *gw_sim_attach(GwSim *sim, GwHyperSink sink)
     driver->hyper.driver = &sim_driver;
     driver->hyper.sink = sink;
     driver->sim = sim;
+    g_mutex_lock(&sim->lock);
     sim->driver = driver;
+    g_mutex_unlock(&sim->lock);
     if (!gw_clock_is_virtual(sim->clock))
         driver->thread = g_thread_new("sim", real_time, driver);
     return &driver->hyper;

@@ -25,5 +25,19 @@ guint gw_sim_most_running(GwSim *sim, const char *vm_uuid);
 guint gw_sim_definitions(GwSim *sim, const char *vm_uuid);
 /* NULL: the host has no such VM. Owned by the caller. */
 GwLook *gw_sim_look(GwSim *sim, const char *uri, const char *vm_uuid);
+/* Plants what a person could leave: a defined copy of a VM that another host has, in @state. */
+void gw_sim_plant(GwSim *sim, const char *uri, const char *vm_uuid, GwVmState state);
+/* The most moves that were under way at once on a host, in and out together. */
+guint gw_sim_most_moves(GwSim *sim, const char *uri);
+/* How often, in the whole fabric, a VM ran on with memory that was older than its disk. */
+guint gw_sim_stale_runs(GwSim *sim);
+/* Strikes from outside, at once. The host is cut off from the controller, its guests go on. */
+void gw_sim_cut_off(GwSim *sim, const char *uri, gint64 ms);
+/* Its libvirtd does nothing for a while; what it is asked meanwhile it does then. */
+void gw_sim_stall(GwSim *sim, const char *uri, gint64 ms);
+/* From now on the machine at @uri is another one. */
+void gw_sim_exchange(GwSim *sim, const char *uri, const char *host_uuid);
+/* The guest shuts itself down, where it runs. */
+void gw_sim_shut_down(GwSim *sim, const char *vm_uuid);
 /* Adds a fault, as an element of "faults" of the fabric's JSON. */
 gboolean gw_sim_fault(GwSim *sim, json_t *fault, GError **error);

@@ -3,13 +3,15 @@
 
 #include "hyper/sim.h"
 
-/* sim.c: the world, its hosts and simple requests. sim_move.c: moves and faults. All under
- * sim->lock. */
+/* sim.c: the world, its hosts and simple requests. sim_load.c: the file it is made from.
+ * sim_move.c: moves and faults. All under sim->lock. sim_witness.c: what happened, seen from
+ * outside. */
 
 typedef struct {
     GwVm *vm;
     char *reason;
     gboolean job;
+    guint memory; /* which of the disk's states this memory belongs to; 0: it is incomplete */
 } SimVm;
 
 typedef struct {
@@ -19,7 +21,9 @@ typedef struct {
     GHashTable *markers; /* pool/name -> number, as text */
     gboolean down;
     gint64 latency_us;
-    char *id; /* the engine's, since CONNECT */
+    gint64 stalled_until_us; /* requests are served no earlier */
+    guint moves, most_moves; /* under way, in and out */
+    char *id;                /* the engine's, since CONNECT */
 } SimHost;
 
 typedef enum {
@@ -44,6 +48,7 @@ typedef struct {
     gboolean orphan; /* its client is gone */
     gboolean aborted;
     gboolean over;
+    gboolean counted; /* in its hosts' moves */
     guint refs;
 } SimMove;
 
@@ -68,6 +73,8 @@ struct GwSim {
     GPtrArray *faults;        /* SimFault */
     GPtrArray *moves;         /* SimMove */
     GHashTable *most_running; /* uuid -> guint */
+    GHashTable *disks;        /* uuid -> guint: the state that who runs has brought it to */
+    guint stale_runs;
     struct SimDriver *driver;
 };
 
@@ -84,13 +91,26 @@ void gw_sim_reply(GwSim *sim, GwReply *reply);
 void gw_sim_event(GwSim *sim, GwHyperEvent *event);
 void gw_sim_lifecycle(GwSim *sim, const SimHost *host, const char *uuid, const char *what,
                       const char *detail);
+void gw_sim_tell_lost(GwSim *sim, const SimHost *host);
 SimVm *gw_sim_find(const SimHost *host, const char *uuid);
 SimHost *gw_sim_host_by_id(GwSim *sim, const char *id);
+SimHost *gw_sim_host_by_uri(GwSim *sim, const char *uri);
 void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState state,
                       const char *reason);
 /* The process ends: off where it is defined, gone where it is not. */
 void gw_sim_end_process(GwSim *sim, SimHost *host, const char *uuid, const char *reason);
+SimHost *gw_sim_add_host(GwSim *sim, const char *uri);
 SimVm *gw_sim_add_vm(SimHost *host, const GwVm *like);
+
+gboolean gw_sim_load(GwSim *sim, json_t *fabric, GError **error);
+
+/* Whether a fault has such a phase and such an effect; either may be NULL. */
+gboolean gw_sim_fault_known(const char *at, const char *what);
+GwLook *gw_sim_look_of(const SimVm *vm);
+void gw_sim_count_running(GwSim *sim, const char *uuid);
+/* @vm begins to run: its disk goes on from what its memory knows, or is corrupted by it. */
+void gw_sim_note_running(GwSim *sim, SimVm *vm, gboolean booted);
+void gw_sim_host_down(GwSim *sim, SimHost *host, gint64 ms);
 
 void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request);
 SimMove *gw_sim_move_of(GwSim *sim, const SimHost *source, const char *uuid);

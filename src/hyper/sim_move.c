@@ -11,8 +11,10 @@
 #define DOWNTIME_US 300000
 #define FINISH_US 5000
 
-static const char *const phase_words[] = { "setup",  "copy",    "switchover",
-                                           "finish", "confirm", "over" };
+static const char *const phase_words[] = {
+    [SIM_SETUP] = "setup",   [SIM_COPY] = "copy",       [SIM_SWITCHOVER] = "switchover",
+    [SIM_FINISH] = "finish", [SIM_CONFIRM] = "confirm",
+};
 
 void gw_sim_move_unref(gpointer data)
 {
@@ -36,9 +38,19 @@ SimMove *gw_sim_move_of(GwSim *sim, const SimHost *source, const char *uuid)
 
 /* Ends ------------------------------------------------------------------------------------- */
 
+static void count_end(SimMove *move)
+{
+    if (!move->counted)
+        return;
+    move->counted = FALSE;
+    move->source->moves--;
+    move->destination->moves--;
+}
+
 static void answer(GwSim *sim, SimMove *move, const char *failure)
 {
     move->over = TRUE;
+    count_end(move);
     if (move->orphan)
         return;
     GwReply *reply = gw_reply_new(move->request_id);
@@ -91,13 +103,9 @@ static void host_back(GwSim *sim, gpointer data)
     (void)sim;
 }
 
-static void host_down(GwSim *sim, SimHost *host, gint64 ms)
+void gw_sim_host_down(GwSim *sim, SimHost *host, gint64 ms)
 {
-    if (host->id != NULL) {
-        GwHyperEvent *event = gw_hyper_event_new(GW_EVENT_HOST_LOST, host->id, NULL);
-        event->text = g_strdup("connection lost");
-        gw_sim_event(sim, event);
-    }
+    gw_sim_tell_lost(sim, host);
     host->down = TRUE;
     gw_sim_later(sim, ms * 1000, host_back, host);
 }
@@ -134,12 +142,12 @@ static void fault_source_down(GwSim *sim, SimMove *move, const SimFault *fault)
     if (move->phase <= SIM_SWITCHOVER)
         drop_destination(sim, move);
     answer(sim, move, "connection to the source lost");
-    host_down(sim, move->source, fault->ms);
+    gw_sim_host_down(sim, move->source, fault->ms);
 }
 
 static void fault_destination_down(GwSim *sim, SimMove *move, const SimFault *fault)
 {
-    host_down(sim, move->destination, fault->ms);
+    gw_sim_host_down(sim, move->destination, fault->ms);
     roll_back(sim, move, "connection to the destination lost");
 }
 
@@ -151,17 +159,27 @@ static void late_resume(GwSim *sim, gpointer data)
     gw_sim_move_unref(move);
 }
 
+/* The destination has everything: it runs, or waits for the commit. */
+static void arrive(GwSim *sim, SimMove *move)
+{
+    SimVm *vm = gw_sim_find(move->destination, move->vm_uuid);
+    const SimVm *source = gw_sim_find(move->source, move->vm_uuid);
+
+    if (vm == NULL || !vm->job)
+        return;
+    vm->job = FALSE;
+    vm->memory = source != NULL ? source->memory : 0;
+    vm->vm->persistent = move->how->persist;
+    gw_sim_set_state(sim, move->destination, vm, move->how->paused ? GW_VM_PAUSED : GW_VM_RUNNING,
+                     move->how->paused ? "user" : "migrated");
+}
+
 /* The destination finishes, its reply is lost, and the source goes on 30 s later: libvirt's own way
  * of running a VM twice. */
 static void fault_lose_finish(GwSim *sim, SimMove *move, const SimFault *fault)
 {
-    SimVm *vm = gw_sim_find(move->destination, move->vm_uuid);
-
-    vm->job = FALSE;
-    vm->vm->persistent = move->how->persist;
-    gw_sim_set_state(sim, move->destination, vm, move->how->paused ? GW_VM_PAUSED : GW_VM_RUNNING,
-                     move->how->paused ? "user" : "migrated");
-    host_down(sim, move->destination, fault->ms);
+    arrive(sim, move);
+    gw_sim_host_down(sim, move->destination, fault->ms);
     move->refs++;
     gw_sim_later(sim, 30 * G_USEC_PER_SEC, late_resume, move);
 }
@@ -170,14 +188,7 @@ static void fault_lose_finish(GwSim *sim, SimMove *move, const SimFault *fault)
 static void fault_lose_reply(GwSim *sim, SimMove *move, const SimFault *fault)
 {
     (void)fault;
-    SimVm *vm = gw_sim_find(move->destination, move->vm_uuid);
-    if (vm->job) {
-        vm->job = FALSE;
-        vm->vm->persistent = move->how->persist;
-        gw_sim_set_state(sim, move->destination, vm,
-                         move->how->paused ? GW_VM_PAUSED : GW_VM_RUNNING,
-                         move->how->paused ? "user" : "migrated");
-    }
+    arrive(sim, move);
     gw_sim_end_process(sim, move->source, move->vm_uuid, "migrated");
     answer(sim, move, "connection lost");
 }
@@ -194,6 +205,17 @@ static const struct {
     { "lose-finish", fault_lose_finish },
     { "lose-reply", fault_lose_reply },
 };
+
+gboolean gw_sim_fault_known(const char *at, const char *what)
+{
+    gboolean phase = FALSE, strike = FALSE;
+
+    for (guint i = 0; i < G_N_ELEMENTS(phase_words); i++)
+        phase = phase || g_strcmp0(phase_words[i], at) == 0;
+    for (guint i = 0; i < G_N_ELEMENTS(strikes); i++)
+        strike = strike || g_strcmp0(strikes[i].what, what) == 0;
+    return phase && strike;
+}
 
 /* TRUE: the move ended, or goes its own way from here. Each fault strikes once. */
 static gboolean struck(GwSim *sim, SimMove *move)
@@ -257,13 +279,18 @@ static void switch_over(GwSim *sim, SimMove *move)
 
 static void finish_move(GwSim *sim, SimMove *move)
 {
-    SimVm *vm = gw_sim_find(move->destination, move->vm_uuid);
-
-    vm->job = FALSE;
-    vm->vm->persistent = move->how->persist;
-    gw_sim_set_state(sim, move->destination, vm, move->how->paused ? GW_VM_PAUSED : GW_VM_RUNNING,
-                     move->how->paused ? "user" : "migrated");
+    arrive(sim, move);
     next_phase(sim, move, SIM_CONFIRM, sim->confirm_us);
+}
+
+/* A process ended under the move: its guest shut down, or somebody destroyed it. */
+static gboolean lost_an_end(const SimMove *move)
+{
+    const SimVm *source = gw_sim_find(move->source, move->vm_uuid);
+    const SimVm *destination = gw_sim_find(move->destination, move->vm_uuid);
+
+    return move->phase <= SIM_FINISH && (source == NULL || !gw_vm_is_active(source->vm) ||
+                                         destination == NULL || !gw_vm_is_active(destination->vm));
 }
 
 static void advance(GwSim *sim, gpointer data)
@@ -271,7 +298,9 @@ static void advance(GwSim *sim, gpointer data)
     SimMove *move = data;
 
     if (!move->over && !struck(sim, move)) {
-        if (move->aborted && move->phase <= SIM_SWITCHOVER)
+        if (lost_an_end(move))
+            fault_kill_destination(sim, move, NULL);
+        else if (move->aborted && move->phase <= SIM_SWITCHOVER)
             roll_back(sim, move, "operation aborted: migration job: canceled by client");
         else if (move->phase <= SIM_COPY)
             copy_round(sim, move);
@@ -287,12 +316,23 @@ static void advance(GwSim *sim, gpointer data)
     gw_sim_move_unref(move);
 }
 
+static void count_begin(SimMove *move)
+{
+    SimHost *const ends[] = { move->source, move->destination };
+
+    move->counted = TRUE;
+    for (guint i = 0; i < G_N_ELEMENTS(ends); i++) {
+        ends[i]->moves++;
+        ends[i]->most_moves = MAX(ends[i]->most_moves, ends[i]->moves);
+    }
+}
+
 void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
 {
     SimVm *vm = gw_sim_find(source, request->vm_uuid);
     SimHost *destination = gw_sim_host_by_id(sim, request->migrate->destination_host_id);
     gboolean possible = vm != NULL && gw_vm_is_running(vm->vm) && !vm->job && destination != NULL &&
-                        !destination->down;
+                        !destination->down && destination != source;
 
     SimMove *move = g_new0(SimMove, 1);
     move->refs = 1;
@@ -307,6 +347,7 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
         answer(sim, move, "the VM cannot be moved: not running here, or the destination is away");
         return;
     }
+    count_begin(move);
     vm->job = TRUE;
     move->remaining_bytes = vm->vm->memory_kib * 1024;
     SimVm *incoming = gw_sim_add_vm(destination, vm->vm);
@@ -314,6 +355,7 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
     incoming->vm->autostart = FALSE;
     incoming->vm->state = GW_VM_PAUSED;
     incoming->job = TRUE;
+    incoming->memory = 0;
     g_free(incoming->reason);
     incoming->reason = g_strdup("migration");
     next_phase(sim, move, SIM_SETUP, SETUP_US);
@@ -343,11 +385,13 @@ static void orphan(GwSim *sim, SimMove *move)
         drop_destination(sim, move);
         source_job_over(move);
         move->over = TRUE;
+        count_end(move);
         break;
     case SIM_CONFIRM:
     case SIM_OVER:
         source_job_over(move);
         move->over = TRUE;
+        count_end(move);
         break;
     }
 }

@@ -21,7 +21,6 @@ typedef enum {
     SWITCH_POST_COPY,
     LOOK,
     LOOK_FAILED, /* the event's error becomes the job's, then look */
-    LOOK_CANCELLED,
     STEP_TAKEN,  /* look again: at once, or later where the step is being repeated */
     DECIDE,      /* what gw_reconcile says */
     KEEP_SOURCE, /* a person said so */
@@ -48,7 +47,8 @@ static const GwMoveRow rows[] = {
 
     ROW(PREPARING, PREPARED, COPYING, MIGRATE, "what recovery needs is saved"),
     ROW(PREPARING, NOT_PREPARED, SETTLING, LOOK_FAILED, "preparing failed"),
-    ROW(PREPARING, CANCEL, SETTLING, LOOK_CANCELLED, "cancelled before the copy began"),
+    /* What is being prepared comes to its end first: it would undo what settling restores. */
+    ROW(PREPARING, CANCEL, PREPARING, NOTE_CANCEL, "cancelled before the copy began"),
     ROW(PREPARING, RESTART, SETTLING, LOOK, "the controller restarted: ask the hosts"),
 
     ROW(COPYING, PROGRESS, COPYING, PROGRESS, "statistics"),
@@ -189,13 +189,18 @@ void gw_move_finish(GwMove *move, GwJobState state, const GwMoveEvent *event, co
 
 /* The copy ------------------------------------------------------------------------------- */
 
+static gint64 due_after(gint64 now_us, gint64 span_s)
+{
+    return span_s > 0 ? now_us + SECONDS(span_s) : 0;
+}
+
 void gw_move_begin_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
 {
     gint64 now = event->now_us;
 
     move->wake_us = now + POLL_US;
-    move->too_long_us = move->completion_timeout_us > 0 ? now + move->completion_timeout_us : 0;
-    move->stalled_us = move->progress_timeout_us > 0 ? now + move->progress_timeout_us : 0;
+    move->too_long_us = due_after(now, move->job->completion_timeout_s);
+    move->stalled_us = due_after(now, move->job->progress_timeout_s);
     move->least_remaining_bytes = G_MAXINT64;
     move->started_us = now;
     move->abort_again_us = 0;
@@ -224,7 +229,7 @@ static void take_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome 
     if (fresh->remaining_bytes < move->least_remaining_bytes) {
         move->least_remaining_bytes = fresh->remaining_bytes;
         if (move->stalled_us != 0)
-            move->stalled_us = event->now_us + move->progress_timeout_us;
+            move->stalled_us = due_after(event->now_us, move->job->progress_timeout_s);
     }
     if (move->wake_us == 0)
         move->wake_us = event->now_us + POLL_US;
@@ -275,10 +280,10 @@ static void abort_too_long(GwMove *move, const GwMoveEvent *event, GwMoveOutcome
 
 static void abort_stalled(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
 {
-    g_autofree char *message = g_strdup_printf(
-        "no progress for %" G_GINT64_FORMAT
-        " s (progress time-out): never less than %" G_GINT64_FORMAT " MiB left",
-        move->progress_timeout_us / G_USEC_PER_SEC, move->least_remaining_bytes >> 20);
+    g_autofree char *message =
+        g_strdup_printf("no progress for %" G_GINT64_FORMAT
+                        " s (progress time-out): never less than %" G_GINT64_FORMAT " MiB left",
+                        move->job->progress_timeout_s, move->least_remaining_bytes >> 20);
     abort_with(move, event, message,
                "Check the network between the hosts; a busy guest needs more bandwidth, a longer "
                "downtime or post-copy.",
@@ -343,10 +348,6 @@ static void run_action(GwMove *move, const GwMoveRow *row, const GwMoveEvent *ev
         break;
     case SWITCH_POST_COPY:
         gw_move_add_effect(outcome, GW_DO_POST_COPY);
-        break;
-    case LOOK_CANCELLED:
-        job->cancel_requested = TRUE;
-        gw_move_look(move, outcome);
         break;
     case LOOK_FAILED:
         move->calling = FALSE;
@@ -413,7 +414,9 @@ gboolean gw_move_step(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *out
     if (event->kind == GW_MOVE_NO_JOB && move->calling)
         return TRUE;
 
-    const GwMoveRow *row = find_row(move->job->state, event->kind);
+    gboolean called_off = event->kind == GW_MOVE_PREPARED && move->job->cancel_requested;
+    const GwMoveRow *row =
+        find_row(move->job->state, called_off ? GW_MOVE_NOT_PREPARED : event->kind);
     if (row == NULL) {
         const char *state = gw_enum_word(&gw_job_state_enum, move->job->state);
         gw_error_set(error, GW_ERR_CONFLICT, "Look at the job's state: godwit job show.",
@@ -486,9 +489,8 @@ const char *gw_move_event_word(GwMoveEventKind kind)
 const char *gw_move_do_word(GwMoveDo effect)
 {
     static const char *const words[GW_DO_COUNT] = {
-        "check",  "prepare",           "migrate",           "progress",
-        "abort",  "apply change",      "post-copy",         "look",
-        "settle", "restore autostart", "completed figures", "alarm",
+        "check",     "prepare", "migrate", "progress",          "abort", "apply change",
+        "post-copy", "look",    "settle",  "completed figures", "alarm",
     };
     return (guint)effect < GW_DO_COUNT ? words[effect] : "unknown";
 }

@@ -43,18 +43,17 @@ typedef struct {
 
 /* What is to be done; each comes back as the event named. */
 typedef enum {
-    GW_DO_CHECK,             /* -> CHECKED or REFUSED */
-    GW_DO_PREPARE,           /* -> PREPARED or NOT_PREPARED */
-    GW_DO_MIGRATE,           /* -> RETURNED */
-    GW_DO_PROGRESS,          /* ask for statistics -> PROGRESS or NO_JOB */
-    GW_DO_ABORT,             /* nothing comes back: the call's return does */
-    GW_DO_APPLY_CHANGE,      /* bandwidth and downtime of options; nothing comes back */
-    GW_DO_POST_COPY,         /* nothing comes back */
-    GW_DO_LOOK,              /* at both hosts -> LOOKED */
-    GW_DO_SETTLE,            /* a step of move->settle -> ACTED */
-    GW_DO_RESTORE_AUTOSTART, /* of whichever side keeps it; nothing comes back */
-    GW_DO_STATS,             /* completed figures; nothing comes back but numbers in the result */
-    GW_DO_ALARM,             /* the VM ran twice: log at the highest level */
+    GW_DO_CHECK,        /* -> CHECKED or REFUSED */
+    GW_DO_PREPARE,      /* -> PREPARED or NOT_PREPARED */
+    GW_DO_MIGRATE,      /* -> RETURNED */
+    GW_DO_PROGRESS,     /* ask for statistics -> PROGRESS or NO_JOB */
+    GW_DO_ABORT,        /* nothing comes back: the call's return does */
+    GW_DO_APPLY_CHANGE, /* bandwidth and downtime of options; nothing comes back */
+    GW_DO_POST_COPY,    /* nothing comes back */
+    GW_DO_LOOK,         /* at both hosts -> LOOKED */
+    GW_DO_SETTLE,       /* a step of move->settle -> ACTED */
+    GW_DO_STATS,        /* completed figures; nothing comes back but numbers in the result */
+    GW_DO_ALARM,        /* the VM ran twice: log at the highest level */
     GW_DO_COUNT
 } GwMoveDo;
 
@@ -70,7 +69,6 @@ typedef struct {
 typedef struct {
     GwJob *job; /* the durable part; owned */
     /* Volatile: rebuilt after a restart. Times are monotonic; 0: none. */
-    gint64 completion_timeout_us, progress_timeout_us; /* spans, set by the engine from the plan */
     gint64 created_us, started_us;
     gint64 wake_us;               /* when TIMER is due */
     gint64 too_long_us;           /* when TOO_LONG is due */
@@ -82,6 +80,7 @@ typedef struct {
     guint waits;                  /* looks in a row that decided nothing */
     guint repeats;                /* of the same settling step in a row */
     GwSettle settle;              /* the step under way */
+    GwSettle said;                /* what the last look came to */
     GwSeen source, destination;
     gboolean copied;  /* statistics were seen: bytes went over */
     gboolean calling; /* our own migrate call has not returned */

@@ -5,7 +5,8 @@
  * say that it is over. */
 
 #define WAIT_HOLD_US SECONDS(120) /* both answer, yet nothing can be decided: ask a person */
-#define REPEATS_MAX 20            /* a step that changes nothing, so often: ask a person */
+#define AUTOSTART_TRIES 5
+#define REPEATS_MAX 20 /* a step that changes nothing, so often: ask a person */
 
 /* How long until the hosts are asked again: soon at first, then every 5 s. */
 static gint64 wait_span(guint waits)
@@ -73,6 +74,7 @@ static gboolean try_direct(GwMove *move, const GwMoveEvent *event, GwMoveOutcome
         job->error == NULL || g_strcmp0(job->error->code, "timeout") == 0)
         return FALSE;
     job->peer_to_peer = FALSE;
+    job->source_old = job->destination_old = FALSE; /* what was copied is gone */
     g_autofree char *why = g_strdup_printf(
         "peer-to-peer broke before anything was copied (%s): driven by the controller now",
         job->error->message);
@@ -84,6 +86,40 @@ static gboolean try_direct(GwMove *move, const GwMoveEvent *event, GwMoveOutcome
     return TRUE;
 }
 
+static void act(GwMove *move, GwSettle settle, GwJobState state, const GwMoveEvent *event,
+                const char *why, GwMoveOutcome *outcome)
+{
+    move->repeats = move->settle == settle ? move->repeats + 1 : 0;
+    move->settle = settle;
+    if (settle == GW_SETTLE_DESTROY_SOURCE)
+        move->job->source_gives_way = TRUE;
+    if (move->repeats >= REPEATS_MAX) {
+        hold(move, event, "the same step was taken many times without effect", outcome);
+        return;
+    }
+    gw_move_enter(move, state, event, why, outcome);
+    gw_move_add_effect(outcome, GW_DO_SETTLE);
+}
+
+/* Autostart was off while the VM might have been on either host. It is put back before the job is
+ * over, so that no restart of the controller can come between. A host that refuses is asked a few
+ * times: it is no reason to hold a move. */
+static gboolean restore_autostart(GwMove *move, GwSettle settle, GwSeen keeper,
+                                  const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    gboolean tried = move->settle == settle && move->repeats + 1 >= AUTOSTART_TRIES;
+
+    if (!move->job->vm_autostart || !keeper.persistent || keeper.autostart || tried)
+        return FALSE;
+    act(move, settle, settle == GW_SETTLE_AUTOSTART_SOURCE ? GW_JOB_SETTLING : GW_JOB_CLEANING,
+        event, "the VM starts with its host, as before the move", outcome);
+    return TRUE;
+}
+
+static const char look_remedy[] =
+    "The VM runs on its source host. Look at the job's history and both hosts' libvirt logs, then "
+    "try again.";
+
 static void settle_kept(GwMove *move, const GwMoveEvent *event, const char *why,
                         GwMoveOutcome *outcome)
 {
@@ -91,8 +127,8 @@ static void settle_kept(GwMove *move, const GwMoveEvent *event, const char *why,
 
     if (try_direct(move, event, outcome))
         return;
-    if (job->vm_autostart)
-        gw_move_add_effect(outcome, GW_DO_RESTORE_AUTOSTART);
+    if (restore_autostart(move, GW_SETTLE_AUTOSTART_SOURCE, move->source, event, outcome))
+        return;
     if (job->cancel_requested) {
         gw_move_set_error(job, "cancelled", "cancelled on request; the VM runs on its source host",
                           NULL);
@@ -100,9 +136,10 @@ static void settle_kept(GwMove *move, const GwMoveEvent *event, const char *why,
         return;
     }
     if (job->error == NULL)
-        gw_move_set_error(
-            job, "operation-failed", "the move did not happen; the VM runs on its source host",
-            "Look at the job's history and both hosts' libvirt logs, then try again.");
+        gw_move_set_error(job, "operation-failed",
+                          "the move did not happen; the VM runs on its source host", look_remedy);
+    else if (job->error->remedy == NULL)
+        job->error->remedy = g_strdup(look_remedy);
     gw_move_finish(move, GW_JOB_FAILED, event, why, outcome);
 }
 
@@ -111,6 +148,8 @@ static void settle_committed(GwMove *move, const GwMoveEvent *event, const char 
 {
     GwJob *job = move->job;
 
+    if (restore_autostart(move, GW_SETTLE_AUTOSTART_DESTINATION, move->destination, event, outcome))
+        return;
     g_clear_pointer(&job->error, gw_job_error_free);
     if (job->result == NULL)
         job->result = gw_move_result_new();
@@ -123,8 +162,6 @@ static void settle_committed(GwMove *move, const GwMoveEvent *event, const char 
     if (job->result->iterations == 0)
         job->result->iterations = job->progress->iteration;
     gw_move_replace_string(&job->result->drive, job->peer_to_peer ? "peer-to-peer" : "controller");
-    if (job->vm_autostart)
-        gw_move_add_effect(outcome, GW_DO_RESTORE_AUTOSTART);
     gw_move_finish(move, GW_JOB_DONE, event, why, outcome);
     job->progress->percent = 100;
     job->progress->remaining_bytes = 0;
@@ -135,6 +172,10 @@ static void settle_stopped(GwMove *move, const GwMoveEvent *event, const char *w
                            GwMoveOutcome *outcome)
 {
     gboolean at_destination = move->source.side == GW_SIDE_ABSENT && move->destination.persistent;
+    if (restore_autostart(
+            move, at_destination ? GW_SETTLE_AUTOSTART_DESTINATION : GW_SETTLE_AUTOSTART_SOURCE,
+            at_destination ? move->destination : move->source, event, outcome))
+        return;
     g_autofree char *message =
         g_strdup_printf("the VM does not run any more: %s; it is defined on %s", why,
                         at_destination            ? "the destination"
@@ -143,19 +184,6 @@ static void settle_stopped(GwMove *move, const GwMoveEvent *event, const char *w
     gw_move_set_error(move->job, "operation-failed", message,
                       "Start it where it is defined, after looking at why it stopped.");
     gw_move_finish(move, GW_JOB_FAILED, event, why, outcome);
-}
-
-static void act(GwMove *move, GwSettle settle, GwJobState state, const GwMoveEvent *event,
-                const char *why, GwMoveOutcome *outcome)
-{
-    move->repeats = move->settle == settle ? move->repeats + 1 : 0;
-    move->settle = settle;
-    if (move->repeats >= REPEATS_MAX) {
-        hold(move, event, "the same step was taken many times without effect", outcome);
-        return;
-    }
-    gw_move_enter(move, state, event, why, outcome);
-    gw_move_add_effect(outcome, GW_DO_SETTLE);
 }
 
 static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, const char *why,
@@ -196,6 +224,8 @@ static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, c
     case GW_SETTLE_COUNT:
         hold(move, event, why, outcome);
         break;
+    case GW_SETTLE_AUTOSTART_SOURCE: /* only restore_autostart() says so */
+    case GW_SETTLE_AUTOSTART_DESTINATION:
     case GW_SETTLE_RESUME_SOURCE:
     case GW_SETTLE_DESTROY_SOURCE:
     case GW_SETTLE_DESTROY_DESTINATION:
@@ -206,31 +236,100 @@ static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, c
     }
 }
 
+static gboolean has_process(GwSeen seen)
+{
+    return seen.side >= GW_SIDE_RUNNING && seen.side < GW_SIDE_COUNT;
+}
+
+/* Remembers what makes one side's memory old, before anything else can happen to the other: a VM
+ * that ran on and was shut down, or that nobody could see for a while, looks like one that never
+ * ran. */
+static void learn(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    GwJob *job = move->job;
+    GwSeen source = move->source, destination = move->destination;
+    gboolean runs = (source.side == GW_SIDE_RUNNING && !source.job_active) || source.by_guest;
+    gboolean both = source.side == GW_SIDE_RUNNING && destination.side == GW_SIDE_RUNNING;
+
+    if (job->keep_source || job->keep_destination || both)
+        return; /* a person says, or will, which of them is old */
+    if (runs && destination.side != GW_SIDE_ABSENT && !job->destination_old && !job->source_old) {
+        job->destination_old = TRUE;
+        gw_move_enter(move, job->state, event, "the VM ran on at the source", outcome);
+    }
+    if (destination.side == GW_SIDE_RUNNING && !job->source_old && !job->destination_old &&
+        (has_process(source) || source.side == GW_SIDE_UNKNOWN)) {
+        job->source_old = TRUE;
+        gw_move_enter(move, job->state, event, "the VM ran at the destination", outcome);
+    }
+}
+
+/* A person's answer stands until it is carried out, also over a restart. */
+static GwSettle answer_first(const GwMove *move, GwSettle settle, const char **why)
+{
+    if (settle == GW_SETTLE_WAIT)
+        return settle;
+    *why = "a person said which one to keep";
+    if (move->job->keep_source && has_process(move->destination))
+        return GW_SETTLE_DESTROY_DESTINATION;
+    if (move->job->keep_destination && has_process(move->source))
+        return GW_SETTLE_DESTROY_SOURCE;
+    return settle;
+}
+
+/* The hosts answer one after the other, and a whole move fits between a destination that was asked
+ * before it and a source that was asked after it. So what relies on the destination having nothing
+ * must be said by two looks in a row. */
+static gboolean must_look_again(GwMove *move, GwSettle settle)
+{
+    gboolean first = move->said != settle;
+
+    move->said = settle;
+    return first && (settle == GW_SETTLE_RESUME_SOURCE || settle == GW_SETTLE_KEEP_SOURCE);
+}
+
 void gw_move_decide(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
 {
-    GwIntent intent = {
-        .rolling_back = move->job->cancel_requested || move->job->error != NULL,
-        .vm_persistent = move->job->vm_persistent,
-    };
+    GwJob *job = move->job;
     const char *why = NULL;
 
     move->source = event->source;
     move->destination = event->destination;
+    learn(move, event, outcome);
+    GwIntent intent = {
+        .rolling_back = !job->source_gives_way && (job->cancel_requested || job->error != NULL),
+        .vm_persistent = job->vm_persistent,
+        .source_old = job->source_old,
+        .destination_old = job->destination_old,
+        .unwatched = !job->commit_by_resume && !job->keep_source,
+    };
     GwSettle settle = gw_reconcile(event->source, event->destination, intent, &why);
-    if (move->job->doubled && settle != GW_SETTLE_WAIT && settle != GW_SETTLE_PAUSE_SOURCE)
+    if (job->keep_source || job->keep_destination)
+        settle = answer_first(move, settle, &why);
+    if (must_look_again(move, settle)) {
+        gw_move_look(move, outcome);
+        return;
+    }
+    if (job->doubled && settle != GW_SETTLE_WAIT && settle != GW_SETTLE_PAUSE_SOURCE)
         settle = GW_SETTLE_HOLD;
     if (settle == GW_SETTLE_PAUSE_SOURCE)
-        move->job->doubled = TRUE;
+        job->doubled = TRUE;
     carry_out(move, settle, event, why, outcome);
 }
 
 void gw_move_answered(GwMove *move, GwSettle settle, const GwMoveEvent *event,
                       GwMoveOutcome *outcome)
 {
-    move->job->doubled = FALSE;
-    move->job->cancel_requested = settle == GW_SETTLE_DESTROY_DESTINATION;
-    g_clear_pointer(&move->job->waiting_for, g_free);
+    GwJob *job = move->job;
+
+    job->doubled = FALSE;
+    job->keep_source = settle == GW_SETTLE_DESTROY_DESTINATION;
+    job->keep_destination = !job->keep_source;
+    job->source_old = job->destination_old = job->source_gives_way = FALSE;
+    job->cancel_requested = job->keep_source;
+    g_clear_pointer(&job->waiting_for, g_free);
     move->settle = settle;
+    move->repeats = 0;
     gw_move_add_effect(outcome, GW_DO_SETTLE);
     (void)event;
 }

@@ -27,78 +27,103 @@ typedef struct {
     Flag rolling_back;
     GwSettle settle;
     const char *why;
+    Flag source_old, destination_old, may_have_run; /* of the intent */
 } Row;
 
 /* The first row that matches decides. */
 static const Row rows[] = {
     { UNKNOWN, EITHER, ANY, EITHER, EITHER, GW_SETTLE_WAIT,
-      "the source does not answer, and no answer is not absence" },
+      .why = "the source does not answer, and no answer is not absence" },
     { ANY, EITHER, UNKNOWN, EITHER, EITHER, GW_SETTLE_WAIT,
-      "the destination does not answer, and no answer is not absence" },
+      .why = "the destination does not answer, and no answer is not absence" },
     { OTHER, EITHER, ANY, EITHER, EITHER, GW_SETTLE_WAIT,
-      "the source is in a state this version does not know: taken for in progress" },
+      .why = "the source is in a state this version does not know: taken for in progress" },
     { ANY, EITHER, OTHER, EITHER, EITHER, GW_SETTLE_WAIT,
-      "the destination is in a state this version does not know: taken for in progress" },
+      .why = "the destination is in a state this version does not know: taken for in progress" },
 
-    { RUNNING, EITHER, RUNNING, EITHER, EITHER, GW_SETTLE_PAUSE_SOURCE,
-      "the VM runs on both hosts: the side whose migration was cancelled stops at once" },
+    /* A source that is still sending was asked just before it handed over: no double. */
+    { RUNNING, NO, RUNNING, EITHER, EITHER, GW_SETTLE_PAUSE_SOURCE,
+      .why = "the VM runs on both hosts: the side whose migration was cancelled stops at once" },
 
     { POST_COPY, YES, ANY, EITHER, EITHER, GW_SETTLE_WATCH,
-      "post-copy is under way; the source is never resumed" },
+      .why = "post-copy is under way; the source is never resumed" },
     { ANY, EITHER, POST_COPY, YES, EITHER, GW_SETTLE_WATCH,
-      "post-copy is under way; the source is never resumed" },
+      .why = "post-copy is under way; the source is never resumed" },
     { POST_COPY, NO, ANY, EITHER, EITHER, GW_SETTLE_HOLD,
-      "post-copy broke off: each host holds a part of the memory" },
+      .why = "post-copy broke off: each host holds a part of the memory" },
     { RUNNING | PAUSED | MIGRATING, EITHER, POST_COPY, NO, EITHER, GW_SETTLE_HOLD,
-      "post-copy broke off: each host holds a part of the memory" },
+      .why = "post-copy broke off: each host holds a part of the memory" },
     { GONE, EITHER, POST_COPY, NO, EITHER, GW_SETTLE_HOLD,
-      "post-copy broke off and the source is gone: the memory is incomplete" },
+      .why = "post-copy broke off and the source is gone: the memory is incomplete" },
 
     { RUNNING | MIGRATING | PAUSED, YES, ANY, EITHER, EITHER, GW_SETTLE_WATCH,
-      "the source's libvirt is still moving it" },
+      .why = "the source's libvirt is still moving it" },
 
     { RUNNING, NO, PAUSED | MIGRATING, EITHER, EITHER, GW_SETTLE_DESTROY_DESTINATION,
-      "the source runs and moves nothing: what waits at the destination is a remnant" },
+      .why = "the source runs and moves nothing: what waits at the destination is a remnant" },
     { RUNNING, NO, DEFINED, EITHER, EITHER, GW_SETTLE_UNDEFINE_DESTINATION,
-      "the source runs: the definition at the destination is a remnant of this move" },
+      .why = "the source runs: the definition at the destination is a remnant of this move" },
     { RUNNING, NO, ABSENT, EITHER, EITHER, GW_SETTLE_KEEP_SOURCE,
-      "the source runs and the destination has nothing" },
+      .why = "the source runs and the destination has nothing" },
+
+    { GONE, EITHER, PAUSED | MIGRATING, EITHER, EITHER, GW_SETTLE_DESTROY_DESTINATION,
+      .why = "the VM ran on at the source and stopped there: the destination's memory is old",
+      .destination_old = YES },
+    { PAUSED | MIGRATING, NO, PAUSED, EITHER, EITHER, GW_SETTLE_DESTROY_DESTINATION,
+      .why = "the VM ran on at the source: the destination's memory is old",
+      .destination_old = YES },
+    { PAUSED | MIGRATING, NO, PAUSED | MIGRATING | GONE, EITHER, EITHER, GW_SETTLE_DESTROY_SOURCE,
+      .why = "the VM ran at the destination: the source's memory is old", .source_old = YES },
+    { PAUSED | MIGRATING, NO, GONE, EITHER, EITHER, GW_SETTLE_HOLD,
+      .why = "the destination may have run and stopped: the source's memory may be old",
+      .may_have_run = YES },
 
     { PAUSED | MIGRATING, NO, RUNNING, EITHER, EITHER, GW_SETTLE_DESTROY_SOURCE,
-      "the destination runs: the paused source is never resumed" },
+      .why = "the destination runs: the paused source is never resumed" },
     { PAUSED | MIGRATING, NO, PAUSED, EITHER, YES, GW_SETTLE_DESTROY_DESTINATION,
-      "both are whole and neither runs; the move was called off" },
+      .why = "both are whole and neither runs; the move was called off" },
     { PAUSED | MIGRATING, NO, PAUSED, EITHER, NO, GW_SETTLE_DESTROY_SOURCE,
-      "both are whole and neither runs: the source gives way before the destination is resumed" },
+      .why = "both are whole and neither runs: the source gives way before the destination is "
+             "resumed" },
     { PAUSED | MIGRATING, NO, MIGRATING, EITHER, EITHER, GW_SETTLE_DESTROY_DESTINATION,
-      "nobody drives the move any more and the destination is not complete" },
+      .why = "nobody drives the move any more and the destination is not complete" },
     { PAUSED | MIGRATING, NO, GONE, EITHER, EITHER, GW_SETTLE_RESUME_SOURCE,
-      "the destination has no process: the paused source is the only one" },
+      .why = "the destination has no process: the paused source is the only one" },
 
     { GONE, EITHER, PAUSED, EITHER, EITHER, GW_SETTLE_RESUME_DESTINATION,
-      "the source is seen gone: the destination may run" },
+      .why = "the source is seen gone: the destination may run" },
     { GONE, EITHER, MIGRATING, EITHER, EITHER, GW_SETTLE_WAIT,
-      "the source is gone and the destination is finishing" },
+      .why = "the source is gone and the destination is finishing" },
     { DEFINED, EITHER, RUNNING, EITHER, EITHER, GW_SETTLE_UNDEFINE_SOURCE,
-      "the destination runs: the source's definition would be a twin" },
+      .why = "the destination runs: the source's definition would be a twin" },
     { ABSENT, EITHER, RUNNING, EITHER, EITHER, GW_SETTLE_COMMITTED,
-      "the destination runs and the source has nothing" },
+      .why = "the destination runs and the source has nothing" },
 
+    { OFF, EITHER, DEFINED, EITHER, EITHER, GW_SETTLE_UNDEFINE_SOURCE,
+      .why = "it ran at the destination and stopped there", .source_old = YES },
     { MIGRATED, EITHER, DEFINED, EITHER, EITHER, GW_SETTLE_UNDEFINE_SOURCE,
-      "it moved and was then shut down at the destination" },
+      .why = "it moved and was then shut down at the destination" },
     { OFF, EITHER, DEFINED, EITHER, EITHER, GW_SETTLE_UNDEFINE_DESTINATION,
-      "it stopped on the source: the definition at the destination is a remnant of this move" },
+      .why =
+          "it stopped on the source: the definition at the destination is a remnant of this move" },
     { DEFINED, EITHER, ABSENT, EITHER, EITHER, GW_SETTLE_STOPPED,
-      "it stopped on the source during the move" },
+      .why = "it stopped on the source during the move" },
     { ABSENT, EITHER, DEFINED, EITHER, EITHER, GW_SETTLE_STOPPED,
-      "it moved and was then shut down at the destination" },
+      .why = "it moved and was then shut down at the destination" },
     { ABSENT, EITHER, ABSENT, EITHER, EITHER, GW_SETTLE_STOPPED,
-      "it was transient and has stopped" },
+      .why = "it was transient and has stopped" },
 };
 
 static gboolean flag_matches(Flag wanted, gboolean value)
 {
     return wanted == EITHER || (wanted == YES) == (value != FALSE);
+}
+
+/* With a definition of its own the destination got through to where its CPUs start; a transient VM
+ * leaves no trace at all. */
+static gboolean may_have_run(GwSeen destination, GwIntent intent)
+{
+    return intent.unwatched && ((BIT(destination.side) & DEFINED) != 0 || !intent.vm_persistent);
 }
 
 static const Row *find_row(GwSeen source, GwSeen destination, GwIntent intent)
@@ -109,10 +134,23 @@ static const Row *find_row(GwSeen source, GwSeen destination, GwIntent intent)
             (row->destination & BIT(destination.side)) != 0 &&
             flag_matches(row->source_job, source.job_active) &&
             flag_matches(row->destination_job, destination.job_active) &&
-            flag_matches(row->rolling_back, intent.rolling_back))
+            flag_matches(row->rolling_back, intent.rolling_back) &&
+            flag_matches(row->source_old, intent.source_old) &&
+            flag_matches(row->destination_old, intent.destination_old) &&
+            flag_matches(row->may_have_run, may_have_run(destination, intent)))
             return row;
     }
     return NULL;
+}
+
+static gboolean leaves_source(GwSettle settle)
+{
+    return settle == GW_SETTLE_UNDEFINE_SOURCE || settle == GW_SETTLE_COMMITTED;
+}
+
+static gboolean leaves_destination(GwSettle settle)
+{
+    return settle == GW_SETTLE_UNDEFINE_DESTINATION || settle == GW_SETTLE_KEEP_SOURCE;
 }
 
 GwSettle gw_reconcile(GwSeen source, GwSeen destination, GwIntent intent, const char **why)
@@ -124,11 +162,14 @@ GwSettle gw_reconcile(GwSeen source, GwSeen destination, GwIntent intent, const 
         return GW_SETTLE_HOLD;
     }
     /* I2: some host holds the definition at every instant, so it is made before one goes. */
-    gboolean leaves_source =
-        row->settle == GW_SETTLE_UNDEFINE_SOURCE || row->settle == GW_SETTLE_COMMITTED;
-    if (intent.vm_persistent && leaves_source && !destination.persistent) {
+    gboolean defined = intent.vm_persistent || source.persistent || destination.persistent;
+    if (defined && leaves_source(row->settle) && !destination.persistent) {
         *why = "the destination runs but keeps no definition yet";
         return GW_SETTLE_DEFINE_DESTINATION;
+    }
+    if (defined && leaves_destination(row->settle) && !source.persistent) {
+        *why = "the source runs but keeps no definition any more";
+        return GW_SETTLE_DEFINE_SOURCE;
     }
     if (intent.vm_persistent && row->settle == GW_SETTLE_STOPPED && source.side == GW_SIDE_ABSENT &&
         destination.side == GW_SIDE_ABSENT) {
@@ -197,6 +238,8 @@ const char *gw_settle_word(GwSettle settle)
         "undefine destination",
         "define source",
         "define destination",
+        "autostart at source",
+        "autostart at destination",
         "pause source",
         "hold",
     };

@@ -25,6 +25,8 @@ typedef struct {
     GwSide side;
     gboolean job_active; /* a migration is under way here, in or out */
     gboolean persistent;
+    gboolean autostart;
+    gboolean by_guest; /* OFF because the guest shut itself down, for which it had to run */
 } GwSeen;
 
 typedef enum {
@@ -41,6 +43,8 @@ typedef enum {
     GW_SETTLE_UNDEFINE_DESTINATION,
     GW_SETTLE_DEFINE_SOURCE, /* from the XML saved before the move (I2) */
     GW_SETTLE_DEFINE_DESTINATION,
+    GW_SETTLE_AUTOSTART_SOURCE, /* what preparing took away, where the VM stays */
+    GW_SETTLE_AUTOSTART_DESTINATION,
     GW_SETTLE_PAUSE_SOURCE, /* the VM runs twice: stop one at once, then hold */
     GW_SETTLE_HOLD,         /* only a person can say */
     GW_SETTLE_COUNT
@@ -50,6 +54,9 @@ typedef enum {
 typedef struct {
     gboolean rolling_back;  /* cancelled, timed out: prefer the source where both are whole */
     gboolean vm_persistent; /* the VM had a persistent definition before the move */
+    /* Whose memory the disk has left behind: it is never run again (I9). */
+    gboolean source_old, destination_old;
+    gboolean unwatched; /* the destination runs without our commit: it may have run unseen */
 } GwIntent;
 
 /* Never fails: what no row covers is HOLD. *@why is a static sentence for the journal. */

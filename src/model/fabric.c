@@ -5,14 +5,13 @@
 
 #include "base/error.h"
 
-static void table_unref(gpointer table)
-{
-    g_hash_table_unref(table);
-}
+/* A table's keys belong to its records, which never change while it holds them; host ids, keys of
+ * the table of VM tables, are counted strings. So a copy takes references, and no memory but its
+ * own. */
 
 static GHashTable *record_table(const GwRecord *record)
 {
-    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, record->destroy);
+    return g_hash_table_new_full(g_str_hash, g_str_equal, NULL, record->destroy);
 }
 
 static GHashTable *copy_table(GHashTable *table, const GwRecord *record)
@@ -23,7 +22,34 @@ static GHashTable *copy_table(GHashTable *table, const GwRecord *record)
 
     g_hash_table_iter_init(&iter, table);
     while (g_hash_table_iter_next(&iter, &id, &value))
-        g_hash_table_insert(copy, g_strdup(id), gw_record_ref(value));
+        g_hash_table_insert(copy, id, gw_record_ref(value));
+    return copy;
+}
+
+static void table_unref(gpointer table)
+{
+    g_hash_table_unref(table);
+}
+
+static void id_unref(gpointer id)
+{
+    g_ref_string_release(id);
+}
+
+static GHashTable *vm_tables(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, id_unref, table_unref);
+}
+
+static GHashTable *copy_vm_tables(GHashTable *tables)
+{
+    GHashTable *copy = vm_tables();
+    GHashTableIter iter;
+    gpointer id, vms;
+
+    g_hash_table_iter_init(&iter, tables);
+    while (g_hash_table_iter_next(&iter, &id, &vms))
+        g_hash_table_insert(copy, g_ref_string_acquire(id), g_hash_table_ref(vms));
     return copy;
 }
 
@@ -32,18 +58,22 @@ static GwFabric *fabric_alloc(guint64 revision)
     GwFabric *fabric = g_new0(GwFabric, 1);
     g_atomic_ref_count_init(&fabric->refs);
     fabric->revision = revision;
-    fabric->own_vms = g_hash_table_new(g_direct_hash, g_direct_equal);
+    fabric->own = g_hash_table_new(g_direct_hash, g_direct_equal);
     return fabric;
 }
 
 GwFabric *gw_fabric_new(void)
 {
     GwFabric *fabric = fabric_alloc(1);
-    fabric->groups = record_table(&gw_group_record);
-    fabric->hosts = record_table(&gw_host_record);
-    fabric->shares = record_table(&gw_share_record);
-    fabric->jobs = record_table(&gw_job_record);
-    fabric->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, table_unref);
+    GHashTable *const tables[] = {
+        fabric->groups = record_table(&gw_group_record),
+        fabric->hosts = record_table(&gw_host_record),
+        fabric->shares = record_table(&gw_share_record),
+        fabric->jobs = record_table(&gw_job_record),
+        fabric->vms = vm_tables(),
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(tables); i++)
+        g_hash_table_add(fabric->own, tables[i]);
     return fabric;
 }
 
@@ -62,63 +92,80 @@ void gw_fabric_unref(GwFabric *fabric)
     g_hash_table_unref(fabric->shares);
     g_hash_table_unref(fabric->jobs);
     g_hash_table_unref(fabric->vms);
-    g_hash_table_unref(fabric->own_vms);
+    g_hash_table_unref(fabric->own);
     g_free(fabric);
 }
 
 GwFabric *gw_fabric_next(const GwFabric *fabric)
 {
     GwFabric *next = fabric_alloc(fabric->revision + 1);
-    GHashTableIter iter;
-    gpointer id, vms;
 
-    next->groups = copy_table(fabric->groups, &gw_group_record);
-    next->hosts = copy_table(fabric->hosts, &gw_host_record);
-    next->shares = copy_table(fabric->shares, &gw_share_record);
-    next->jobs = copy_table(fabric->jobs, &gw_job_record);
-    next->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, table_unref);
-    g_hash_table_iter_init(&iter, fabric->vms);
-    while (g_hash_table_iter_next(&iter, &id, &vms))
-        g_hash_table_insert(next->vms, g_strdup(id), g_hash_table_ref(vms));
+    next->groups = g_hash_table_ref(fabric->groups);
+    next->hosts = g_hash_table_ref(fabric->hosts);
+    next->shares = g_hash_table_ref(fabric->shares);
+    next->jobs = g_hash_table_ref(fabric->jobs);
+    next->vms = g_hash_table_ref(fabric->vms);
     return next;
 }
 
-void gw_fabric_put_group(GwFabric *fabric, GwGroup *group)
+/* Changing --------------------------------------------------------------------------------- */
+
+/* *@table, made this picture's own: other pictures may share the one it has. */
+static GHashTable *own(GwFabric *fabric, GHashTable **table, const GwRecord *record)
 {
-    g_hash_table_replace(fabric->groups, g_strdup(group->id), group);
+    if (g_hash_table_contains(fabric->own, *table))
+        return *table;
+    GHashTable *shared = *table;
+    *table = record != NULL ? copy_table(shared, record) : copy_vm_tables(shared);
+    g_hash_table_unref(shared);
+    g_hash_table_add(fabric->own, *table);
+    return *table;
 }
 
-void gw_fabric_put_host(GwFabric *fabric, GwHost *host)
+static void set_vm_table(GwFabric *fabric, const char *host_id, GHashTable *vms)
 {
-    g_hash_table_replace(fabric->hosts, g_strdup(host->id), host);
+    GHashTable *tables = own(fabric, &fabric->vms, NULL);
+
+    /* Forgotten before it may be freed: the next table could get its address. */
+    g_hash_table_remove(fabric->own, g_hash_table_lookup(tables, host_id));
+    g_hash_table_replace(tables, g_ref_string_new(host_id), vms);
+    g_hash_table_add(fabric->own, vms);
 }
 
-void gw_fabric_put_share(GwFabric *fabric, GwShare *share)
-{
-    g_hash_table_replace(fabric->shares, g_strdup(share->id), share);
-}
-
-void gw_fabric_put_job(GwFabric *fabric, GwJob *job)
-{
-    g_hash_table_replace(fabric->jobs, g_strdup(job->id), job);
-}
-
-/* The VM table of a host that this picture may change: other pictures may share the one it has. */
 static GHashTable *own_vms(GwFabric *fabric, const char *host_id)
 {
     GHashTable *vms = g_hash_table_lookup(fabric->vms, host_id);
 
-    if (vms != NULL && g_hash_table_contains(fabric->own_vms, vms))
+    if (vms != NULL && g_hash_table_contains(fabric->own, vms))
         return vms;
     vms = vms != NULL ? copy_table(vms, &gw_vm_record) : record_table(&gw_vm_record);
-    g_hash_table_replace(fabric->vms, g_strdup(host_id), vms);
-    g_hash_table_add(fabric->own_vms, vms);
+    set_vm_table(fabric, host_id, vms);
     return vms;
+}
+
+void gw_fabric_put_group(GwFabric *fabric, GwGroup *group)
+{
+    g_hash_table_replace(own(fabric, &fabric->groups, &gw_group_record), group->id, group);
+}
+
+void gw_fabric_put_host(GwFabric *fabric, GwHost *host)
+{
+    g_hash_table_replace(own(fabric, &fabric->hosts, &gw_host_record), host->id, host);
+}
+
+void gw_fabric_put_share(GwFabric *fabric, GwShare *share)
+{
+    g_hash_table_replace(own(fabric, &fabric->shares, &gw_share_record), share->id, share);
+}
+
+void gw_fabric_put_job(GwFabric *fabric, GwJob *job)
+{
+    g_hash_table_replace(own(fabric, &fabric->jobs, &gw_job_record), job->id, job);
 }
 
 void gw_fabric_put_vm(GwFabric *fabric, GwVm *vm)
 {
-    g_hash_table_replace(own_vms(fabric, vm->host_id), g_strdup(vm->uuid), vm);
+    g_hash_table_replace(own_vms(fabric, vm->host_id), vm->uuid, vm);
 }
 
 void gw_fabric_remove_vm(GwFabric *fabric, const char *host_id, const char *uuid)
@@ -133,16 +180,33 @@ void gw_fabric_set_vms(GwFabric *fabric, const char *host_id, const GPtrArray *v
 
     for (guint i = 0; i < vms->len; i++) {
         GwVm *vm = vms->pdata[i];
-        g_hash_table_replace(table, g_strdup(vm->uuid), gw_record_ref(vm));
+        g_hash_table_replace(table, vm->uuid, gw_record_ref(vm));
     }
-    g_hash_table_replace(fabric->vms, g_strdup(host_id), table);
-    g_hash_table_add(fabric->own_vms, table);
+    set_vm_table(fabric, host_id, table);
 }
 
 void gw_fabric_remove_host(GwFabric *fabric, const char *host_id)
 {
-    g_hash_table_remove(fabric->vms, host_id);
-    g_hash_table_remove(fabric->hosts, host_id);
+    GHashTable *tables = own(fabric, &fabric->vms, NULL);
+
+    g_hash_table_remove(fabric->own, g_hash_table_lookup(tables, host_id));
+    g_hash_table_remove(tables, host_id);
+    g_hash_table_remove(own(fabric, &fabric->hosts, &gw_host_record), host_id);
+}
+
+void gw_fabric_remove_group(GwFabric *fabric, const char *id)
+{
+    g_hash_table_remove(own(fabric, &fabric->groups, &gw_group_record), id);
+}
+
+void gw_fabric_remove_share(GwFabric *fabric, const char *id)
+{
+    g_hash_table_remove(own(fabric, &fabric->shares, &gw_share_record), id);
+}
+
+void gw_fabric_remove_job(GwFabric *fabric, const char *id)
+{
+    g_hash_table_remove(own(fabric, &fabric->jobs, &gw_job_record), id);
 }
 
 const GwHost *gw_fabric_host(const GwFabric *fabric, const char *id)

@@ -10,12 +10,12 @@
 typedef struct {
     gatomicrefcount refs;
     guint64 revision;
-    GHashTable *groups;  /* id -> GwGroup */
-    GHashTable *hosts;   /* id -> GwHost */
-    GHashTable *vms;     /* host id -> GHashTable (uuid -> GwVm): one table for each host */
-    GHashTable *shares;  /* id -> GwShare */
-    GHashTable *jobs;    /* id -> GwJob */
-    GHashTable *own_vms; /* which VM tables belong to this picture alone; fabric.c's business */
+    GHashTable *groups; /* id -> GwGroup */
+    GHashTable *hosts;  /* id -> GwHost */
+    GHashTable *vms;    /* host id -> GHashTable (uuid -> GwVm): one table for each host */
+    GHashTable *shares; /* id -> GwShare */
+    GHashTable *jobs;   /* id -> GwJob */
+    GHashTable *own;    /* which tables belong to this picture alone; fabric.c's business */
 } GwFabric;
 
 GwFabric *gw_fabric_new(void);
@@ -23,8 +23,9 @@ GwFabric *gw_fabric_ref(GwFabric *fabric);
 void gw_fabric_unref(GwFabric *fabric);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwFabric, gw_fabric_unref)
 
-/* A new picture that shares all elements of @fabric, with the next revision; to be changed by its
- * only owner before it is published. */
+/* A new picture that shares everything with @fabric, with the next revision; to be changed by its
+ * only owner before it is published, and only by the functions below: a table is copied when the
+ * first of them changes it. */
 GwFabric *gw_fabric_next(const GwFabric *fabric);
 
 /* Replace or remove; each takes ownership of the record. */
@@ -36,8 +37,11 @@ void gw_fabric_put_vm(GwFabric *fabric, GwVm *vm);
 void gw_fabric_remove_vm(GwFabric *fabric, const char *host_id, const char *uuid);
 /* Replaces all VMs of a host; the array stays the caller's. */
 void gw_fabric_set_vms(GwFabric *fabric, const char *host_id, const GPtrArray *vms);
-/* With its VMs. Groups, shares and jobs: g_hash_table_remove on their table. */
+/* With its VMs. */
 void gw_fabric_remove_host(GwFabric *fabric, const char *host_id);
+void gw_fabric_remove_group(GwFabric *fabric, const char *id);
+void gw_fabric_remove_share(GwFabric *fabric, const char *id);
+void gw_fabric_remove_job(GwFabric *fabric, const char *id);
 
 /* All return borrowed records, or NULL. */
 const GwHost *gw_fabric_host(const GwFabric *fabric, const char *id);

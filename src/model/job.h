@@ -109,6 +109,12 @@ typedef struct {
     char *user;
     char *waiting_for; /* why it is queued or held, in words */
     gboolean cancel_requested;
+    /* What was seen or ordered once and holds from then on, whatever the hosts say later. */
+    gboolean source_old;       /* the VM ran at the destination: the source's memory never runs */
+    gboolean destination_old;  /* it ran on at the source after the copy */
+    gboolean source_gives_way; /* ordered to end although whole: a cancel comes too late */
+    gboolean keep_source;      /* a person's answer */
+    gboolean keep_destination;
     gboolean doubled; /* it was seen running on both hosts: only a person ends this job */
     char *created_at;
     char *started_at;
@@ -120,6 +126,8 @@ typedef struct {
     gboolean vm_persistent;
     gboolean vm_autostart;
     gint64 vm_memory_kib;
+    gint64 completion_timeout_s; /* of the whole copy, as decided; 0: none (R59) */
+    gint64 progress_timeout_s;   /* R60 */
     gint64 wall_created_us;
     char *saved_xml; /* the inactive definition before Begin */
 } GwJob;

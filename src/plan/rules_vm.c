@@ -22,11 +22,11 @@ const GwRule gw_rule_vm_readable = { "vm-readable", "I8", GW_SEVERITY_ERROR,
 /* What to do about a VM in a state that cannot be moved live; %s is the VM as virsh takes it. */
 static const char *const state_remedies[] = {
     [GW_VM_UNKNOWN] = "Refresh the host; see virsh domstate %s --reason.",
-    [GW_VM_PAUSED] = "Resume it first: virsh resume %s.",
-    [GW_VM_SHUTDOWN] = "It is going off. Start it again afterwards: virsh start %s.",
-    [GW_VM_OFF] = "Start it first: virsh start %s. (Moving it while it is off is not in this "
+    [GW_VM_PAUSED] = "Resume it first: godwit vm start %s.",
+    [GW_VM_SHUTDOWN] = "It is going off. Start it again afterwards: godwit vm start %s.",
+    [GW_VM_OFF] = "Start it first: godwit vm start %s. (Moving it while it is off is not in this "
                   "version.)",
-    [GW_VM_CRASHED] = "Find out why it crashed, then start it: virsh start %s.",
+    [GW_VM_CRASHED] = "Find out why it crashed, then start it: godwit vm start %s.",
     [GW_VM_SUSPENDED] = "Wake it first: virsh dompmwakeup %s.",
 };
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "plan/rule.h"
 
-/* From the first side effect until the last, and while a person is asked. */
+/* From when the queue gives it slots (it is checked only then, and the next in the queue must not
+ * be given the same ones meanwhile) until the last side effect, and while a person is asked. */
 static gboolean holds_slots(const GwJob *job)
 {
-    return job->state >= (int)GW_JOB_PREPARING && job->state <= (int)GW_JOB_HELD;
+    return job->state != (int)GW_JOB_QUEUED && job->state <= (int)GW_JOB_HELD;
 }
 
 GwSlots gw_slots_of_transfer(GwTransfer transfer)

@@ -458,6 +458,8 @@ class Fake:
                     {"host_id": "host-1", "host_name": "kvm1", "transfer": "None",
                      "suitable": False, "findings": FINDINGS}]
             return 200, {"items": [check("gw_candidate", r) for r in rows]}
+        if parts[1:] == ["start"] and method == "POST":
+            return 200, {**vm, "state": "running"}
         if parts[1:] == ["migrate"] and method == "POST":
             return self.migrate(vm, query, body)
         raise Refuse(404, "not-found", "no such action")

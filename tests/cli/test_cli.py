@@ -17,7 +17,8 @@ from terminal import Terminal
 
 EVERYTHING = [
     "host add", "host list", "host show", "host set", "host remove", "host refresh", "group list",
-    "group add", "group remove", "group set", "vm list", "vm show", "vm candidates", "vm migrate",
+    "group add", "group remove", "group set", "vm list", "vm show", "vm start", "vm candidates",
+    "vm migrate",
     "job list", "job show", "job watch", "job cancel", "job set", "job post-copy", "job settle",
     "share list", "share add", "share show", "share prove", "share remove", "status", "events",
     "completion", "help", "version",
@@ -424,7 +425,7 @@ def complete(environment, fake, godwit, tmp_path, *words):
 
 @pytest.mark.parametrize("words, expected", [
     (["v"], ["vm", "version"]),
-    (["vm", ""], ["list", "show", "candidates", "migrate"]),
+    (["vm", ""], ["list", "show", "start", "candidates", "migrate"]),
     (["vm", "mi"], ["migrate"]),
     (["vm", "migrate", ""], ["web1", "db1"]),
     (["vm", "migrate", "web1", ""], ["kvm1", "kvm2"]),
@@ -468,6 +469,8 @@ def test_hosts(fake, godwit):
         "live_limit": 4, "live_migration_enabled": False, "method": "standard",
         "group_id": "all-hosts"}]
     assert godwit("host", "refresh", "kvm3").status == 0
+    started = godwit("vm", "start", "db1")
+    assert started.status == 0 and "db1 is running" in started.out + started.err
     assert godwit("host", "remove", "kvm3").status == 0
     assert [h["name"] for h in fake.hosts] == ["kvm1", "kvm2"]
     run = godwit("host", "remove", "kvm3")

@@ -22,7 +22,7 @@ int main(int argc, char **argv)
         { "streams", 0, 0, G_OPTION_ARG_INT, &streams, "Limit", "N" },
         { "request-timeout", 0, 0, G_OPTION_ARG_INT, &timeout, "Seconds", "N" },
         { "keep-alive", 0, 0, G_OPTION_ARG_INT, &keep, "Seconds", "N" },
-        { NULL },
+        G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GError) error = NULL;
     g_autoptr(GOptionContext) context = g_option_context_new("- the API over a test double");

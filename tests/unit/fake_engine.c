@@ -126,9 +126,9 @@ void fake_engine_add_vms(GwEngine *engine, guint count)
 
 void fake_engine_tick(GwEngine *engine)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     g_autoptr(GPtrArray) jobs = gw_fabric_list_jobs(engine->fabric);
-    g_autoptr(GwFabric) held = gw_fabric_ref(engine->fabric);
+    G_GNUC_UNUSED g_autoptr(GwFabric) held = gw_fabric_ref(engine->fabric);
 
     for (guint i = 0; i < jobs->len; i++) {
         GwJob *job = jobs->pdata[i];
@@ -144,13 +144,13 @@ void fake_engine_tick(GwEngine *engine)
 
 guint fake_engine_moves(GwEngine *engine)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     return engine->moves;
 }
 
 GwFabric *gw_engine_fabric(GwEngine *engine)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     return gw_fabric_ref(engine->fabric);
 }
 
@@ -169,7 +169,7 @@ static gboolean missing(const char *what, const char *id, GError **error)
 
 GwGroup *gw_engine_add_group(GwEngine *engine, const GwGroup *group, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
 
     if (!gw_text_check_name("host group name", group->name, error))
         return NULL;
@@ -188,7 +188,7 @@ GwGroup *gw_engine_add_group(GwEngine *engine, const GwGroup *group, GError **er
 
 GwGroup *gw_engine_change_group(GwEngine *engine, const GwGroup *group, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     GwGroup *changed = gw_group_copy(group);
 
     publish(engine, "group", &gw_group_record, (Put)gw_fabric_put_group, gw_record_ref(changed));
@@ -197,21 +197,21 @@ GwGroup *gw_engine_change_group(GwEngine *engine, const GwGroup *group, GError *
 
 gboolean gw_engine_remove_group(GwEngine *engine, const char *id, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
 
     if (strcmp(id, GW_GROUP_ROOT) == 0) {
         gw_error_set(error, GW_ERR_CONFLICT, NULL, "All Hosts cannot be removed");
         return FALSE;
     }
     GwFabric *next = gw_fabric_next(engine->fabric);
-    g_hash_table_remove(next->groups, id);
+    gw_fabric_remove_group(next, id);
     publish_removed(engine, "group", next, id);
     return TRUE;
 }
 
 GwHost *gw_engine_add_host(GwEngine *engine, const GwHost *host, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
 
     if (!gw_host_check_uri(host->uri, error))
         return NULL;
@@ -241,14 +241,14 @@ GwHost *gw_engine_change_host(GwEngine *engine, const GwHost *host, GError **err
 
     /* Wide enough a window to show a lost update. */
     g_usleep(2000);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     publish(engine, "host", &gw_host_record, (Put)gw_fabric_put_host, gw_record_ref(changed));
     return changed;
 }
 
 gboolean gw_engine_remove_host(GwEngine *engine, const char *id, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     GwFabric *next = gw_fabric_next(engine->fabric);
 
     gw_fabric_remove_host(next, id);
@@ -258,7 +258,7 @@ gboolean gw_engine_remove_host(GwEngine *engine, const char *id, GError **error)
 
 gboolean gw_engine_refresh_host(GwEngine *engine, const char *id, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     GwHost *host = gw_host_copy(gw_fabric_host(engine->fabric, id));
 
     g_free(host->last_seen);
@@ -287,7 +287,7 @@ static GwJob *begin_job(GwEngine *engine, const char *kind, const char *title, c
 
 GwJob *gw_engine_add_share(GwEngine *engine, const GwShare *share, const char *user, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     GwShare *added = gw_share_copy(share);
     GwJob *job = begin_job(engine, "share-prove", share->name, user);
 
@@ -299,7 +299,7 @@ GwJob *gw_engine_add_share(GwEngine *engine, const GwShare *share, const char *u
 
 GwJob *gw_engine_prove_share(GwEngine *engine, const char *id, const char *user, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     GwJob *job = begin_job(engine, "share-prove", id, user);
 
     publish(engine, "job", &gw_job_record, (Put)gw_fabric_put_job, gw_record_ref(job));
@@ -308,10 +308,10 @@ GwJob *gw_engine_prove_share(GwEngine *engine, const char *id, const char *user,
 
 gboolean gw_engine_remove_share(GwEngine *engine, const char *id, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     GwFabric *next = gw_fabric_next(engine->fabric);
 
-    g_hash_table_remove(next->shares, id);
+    gw_fabric_remove_share(next, id);
     publish_removed(engine, "share", next, id);
     return TRUE;
 }
@@ -337,6 +337,17 @@ static GwCandidate *candidate_of(const GwHost *host)
         g_ptr_array_add(candidate->findings, finding);
     }
     return candidate;
+}
+
+GwVm *gw_engine_start_vm(GwEngine *engine, const char *which, GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    const GwVm *known = gw_fabric_find_vm(fabric, which, error);
+    GwVm *vm = gw_vm_copy(known);
+
+    if (vm != NULL)
+        vm->state = GW_VM_RUNNING;
+    return vm;
 }
 
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
@@ -389,7 +400,7 @@ GwJob *gw_engine_migrate(GwEngine *engine, const char *vm, const GwMoveRequest *
     }
     if (strcmp(plan->candidate->host_name, "slow") == 0)
         g_usleep(G_USEC_PER_SEC);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     GwJob *job = begin_job(engine, "vm-migrate", plan->vm_name, user);
     job->vm_uuid = g_strdup(plan->vm_uuid);
     job->vm_name = g_strdup(plan->vm_name);
@@ -413,7 +424,7 @@ static GwJob *published_job(GwEngine *engine, GwJob *job)
 
 GwJob *gw_engine_cancel_job(GwEngine *engine, const char *id, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     GwJob *job = copy_of_job(engine, id, error);
 
     if (job == NULL)
@@ -431,7 +442,7 @@ GwJob *gw_engine_cancel_job(GwEngine *engine, const char *id, GError **error)
 GwJob *gw_engine_change_job(GwEngine *engine, const char *id, const GwJobChange *change,
                             GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     GwJob *job = copy_of_job(engine, id, error);
 
     if (job == NULL)
@@ -447,7 +458,7 @@ GwJob *gw_engine_change_job(GwEngine *engine, const char *id, const GwJobChange 
 
 GwJob *gw_engine_post_copy(GwEngine *engine, const char *id, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     GwJob *job = copy_of_job(engine, id, error);
 
     if (job == NULL)
@@ -462,7 +473,7 @@ GwJob *gw_engine_post_copy(GwEngine *engine, const char *id, GError **error)
 
 GwJob *gw_engine_settle_job(GwEngine *engine, const char *id, GwKeep keep, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     GwJob *job = copy_of_job(engine, id, error);
 
     if (job == NULL)
@@ -490,13 +501,13 @@ char *gw_engine_check_token(GwEngine *engine, const char *token, GError **error)
 
 json_t *gw_engine_recall_reply(GwEngine *engine, const char *key, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     return json_incref(g_hash_table_lookup(engine->replies, key));
 }
 
 gboolean gw_engine_remember_reply(GwEngine *engine, const char *key, json_t *reply, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
     g_hash_table_replace(engine->replies, g_strdup(key), json_incref(reply));
     return TRUE;
 }

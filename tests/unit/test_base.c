@@ -96,6 +96,9 @@ static void test_names(void **state)
     check_name("a\tb", "control");
     check_name("\x1b[31mred", "control");
     check_name("a\x7f", "control");
+    check_name("a\xe2\x80\xae"
+               "b",
+               "control character");
     check_name("a\xc2\x9b"
                "31m",
                "control"); /* C1: CSI in one character */
@@ -118,6 +121,11 @@ static void test_printable(void **state)
         { "two\nlines\tand", 99, "two\nlines\tand" },
         { "\x1b[0m\r", 99, "\xef\xbf\xbd[0m\xef\xbf\xbd" },
         { "\xc2\x85", 9, "\xef\xbf\xbd" },
+        { "\xe2\x80\xae"
+          "exe.\xe2\x81\xa6",
+          9,
+          "\xef\xbf\xbd"
+          "exe.\xef\xbf\xbd" },
         { "a\xff"
           "b",
           9,
@@ -203,13 +211,13 @@ static void test_json_deep_nesting(void **state)
 {
     enum { DEEP = 500000 };
     g_autofree char *lists = g_strnfill(DEEP, '[');
-    json_refused(lists, DEEP, GW_JSON_TEXT_MAX, GW_ERR_INVALID, "maximum parsing depth");
+    json_refused(lists, DEEP, GW_JSON_TEXT_MAX, GW_ERR_INVALID, "more than 64 levels");
 
     GString *objects = g_string_new(NULL);
     for (int i = 0; i < 100000; i++)
         g_string_append(objects, "{\"a\":");
     json_refused(objects->str, objects->len, GW_JSON_TEXT_MAX, GW_ERR_INVALID,
-                 "maximum parsing depth");
+                 "more than 64 levels");
     g_string_free(objects, TRUE);
 }
 

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "unit.h"
-
-#include <glib/gstdio.h>
+#include "engine_world.h"
 
 #include "base/error.h"
-#include "engine/engine_config.h"
-#include "hyper/sim.h"
-#include "store/store.h"
 
 /* The whole engine over the simulated fabric and a virtual clock: every move is tried with every
  * fault at every phase, and with the controller's death at every moment. After each trial the
@@ -15,128 +10,27 @@
 #define VM "6d0b6b0e-0000-4000-8000-000000000001"
 #define URI_A "qemu+tls://a.example.org/system"
 #define URI_B "qemu+tls://b.example.org/system"
-#define SECONDS(n) ((gint64)(n)*G_USEC_PER_SEC)
 
-typedef struct {
-    char *folder;
-    GwClock *clock;
-    GwSim *sim;
-    GwStore *store;
-    GwEngine *engine;
-} World;
-
-/* In memory where there is such a place: hundreds of trials commit thousands of times. */
-static char *make_folder(void)
+static json_t *fabric_json(gint64 dirty_mibps)
 {
-    const char *base = g_file_test("/dev/shm", G_FILE_TEST_IS_DIR) ? "/dev/shm" : g_get_tmp_dir();
-    char *path = g_build_filename(base, "godwit-engine-XXXXXX", NULL);
-    assert_non_null(g_mkdtemp(path));
-    return path;
+    json_t *a = world_host_json(0);
+    json_object_set_new(a, "vms", json_pack("[o]", world_vm_json(VM, "web1")));
+    return json_pack("{s:[o,o], s:i, s:I}", "hosts", a, world_host_json(1), "link_mibps", 500,
+                     "dirty_mibps", (json_int_t)dirty_mibps);
 }
 
-static json_t *host_json(const char *uri, const char *uuid, const char *disk_pool)
+static void open_world_that_dirties(World *world, gint64 mibps)
 {
-    return json_pack("{s:s, s:{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:[s], s:[{s:s,s:s,s:b}],"
-                     " s:[{s:s,s:s,s:s,s:s,s:b}]}}",
-                     "uri", uri, "facts", "host_uuid", uuid, "hostname", uri + 11, "arch", "x86_64",
-                     "cpus", 8, "memory_kib", 33554432, "free_memory_kib", 30000000,
-                     "libvirt_version", 11003000, "qemu_version", 10000002, "machines",
-                     "pc-q35-7.2", "networks", "name", "lab", "kind", "libvirt", "active", 1,
-                     "pools", "name", "images", "type", "netfs", "target_path", "/images", "source",
-                     disk_pool, "active", 1);
-}
-
-static json_t *vm_json(void)
-{
-    return json_pack("{s:s,s:s,s:s,s:s,s:b,s:b,s:i,s:i,s:i,s:s,s:s,s:s,"
-                     " s:[{s:s,s:s,s:s,s:s,s:s,s:s}], s:[{s:s,s:s}]}",
-                     "uuid", VM, "name", "web1", "state", "running", "state_reason", "booted",
-                     "persistent", 1, "autostart", 1, "vcpus", 1, "memory_kib", 262144,
-                     "max_memory_kib", 262144, "virt_type", "qemu", "arch", "x86_64", "machine",
-                     "pc-q35-7.2", "disks", "target", "vda", "device", "disk", "type", "file",
-                     "source", "/images/web1.raw", "format", "raw", "cache", "none", "nics", "type",
-                     "network", "source", "lab");
-}
-
-static json_t *fabric_json(void)
-{
-    json_t *a = host_json(URI_A, "aaaaaaaa-0000-4000-8000-000000000000", "nas:/images");
-    json_t *b = host_json(URI_B, "bbbbbbbb-0000-4000-8000-000000000000", "nas:/images");
-    json_object_set_new(a, "vms", json_pack("[o]", vm_json()));
-    return json_pack("{s:[o,o], s:i, s:i}", "hosts", a, b, "link_mibps", 500, "dirty_mibps", 10);
-}
-
-static GwHyper *open_sim(GwHyperSink sink, gpointer user, GError **error)
-{
-    (void)error;
-    return gw_sim_attach(user, sink);
-}
-
-static void start_controller(World *world)
-{
-    GError *error = NULL;
-    g_autofree char *path = g_build_filename(world->folder, "godwit.db", NULL);
-
-    world->store = gw_store_open(path, &error);
-    assert_null(error);
-    GwEngineConfig config = { world->clock, world->store, open_sim, world->sim, NULL };
-    world->engine = gw_engine_new(&config, &error);
-    assert_null(error);
-}
-
-/* As abrupt as it can be within one process: nothing is told to anybody. */
-static void kill_controller(World *world)
-{
-    gw_engine_free(world->engine);
-    gw_store_close(world->store);
-}
-
-static void run_for(World *world, gint64 span_us)
-{
-    gw_engine_run_until(world->engine, gw_clock_now_us(world->clock) + span_us);
-}
-
-static void add_host(World *world, const char *name, const char *uri)
-{
-    g_autoptr(GwHost) host = gw_host_new_default();
-    GError *error = NULL;
-
-    host->name = g_strdup(name);
-    host->uri = g_strdup(uri);
-    host->method = GW_METHOD_STANDARD;
-    g_autoptr(GwHost) added = gw_engine_add_host(world->engine, host, &error);
-    assert_null(error);
-    assert_non_null(added);
+    world_make(world, gw_clock_new_virtual(SECONDS(1700000000)), fabric_json(mibps));
+    world_start(world);
+    world_add_host(world, 0);
+    world_add_host(world, 1);
+    world_run(world, SECONDS(1));
 }
 
 static void open_world(World *world)
 {
-    GError *error = NULL;
-    g_autoptr(GwJson) fabric = fabric_json();
-
-    world->folder = make_folder();
-    world->clock = gw_clock_new_virtual(SECONDS(1700000000));
-    world->sim = gw_sim_new(world->clock, fabric, &error);
-    assert_null(error);
-    start_controller(world);
-    add_host(world, "a", URI_A);
-    add_host(world, "b", URI_B);
-    run_for(world, SECONDS(1));
-}
-
-static void close_world(World *world)
-{
-    kill_controller(world);
-    gw_sim_free(world->sim);
-    gw_clock_free(world->clock);
-    g_autoptr(GDir) dir = g_dir_open(world->folder, 0, NULL);
-    const char *name;
-    while ((name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *path = g_build_filename(world->folder, name, NULL);
-        g_unlink(path);
-    }
-    g_rmdir(world->folder);
-    g_free(world->folder);
+    open_world_that_dirties(world, 10);
 }
 
 static char *begin_move(World *world)
@@ -153,18 +47,10 @@ static char *begin_move(World *world)
     return g_strdup(job->id);
 }
 
-static GwJob *job_now(World *world, const char *id)
-{
-    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
-    const GwJob *job = gw_fabric_find_job(fabric, id, NULL);
-    assert_non_null(job);
-    return gw_job_copy(job);
-}
-
 /* I1, I2 and I3 after the dust has settled, and that the job and the lists tell the truth. */
 static void check_settled(World *world, const char *id, const char *trial)
 {
-    g_autoptr(GwJob) job = job_now(world, id);
+    g_autoptr(GwJob) job = world_job(world, id);
     g_autoptr(GwLook) a = gw_sim_look(world->sim, URI_A, VM);
     g_autoptr(GwLook) b = gw_sim_look(world->sim, URI_B, VM);
     const char *state = gw_enum_word(&gw_job_state_enum, job->state);
@@ -201,9 +87,9 @@ static void test_plain_move(void **unused)
 
     open_world(&world);
     g_autofree char *id = begin_move(&world);
-    run_for(&world, SECONDS(20));
+    world_run(&world, SECONDS(20));
     check_settled(&world, id, "plain");
-    g_autoptr(GwJob) job = job_now(&world, id);
+    g_autoptr(GwJob) job = world_job(&world, id);
     assert_int_equal(job->state, GW_JOB_DONE);
     assert_int_equal(job->progress->percent, 100);
     assert_true(job->commit_by_resume);
@@ -218,7 +104,7 @@ static void test_plain_move(void **unused)
     assert_int_equal(vm->state, GW_VM_RUNNING);
     assert_string_equal(gw_fabric_host(fabric, vm->host_id)->name, "b");
     assert_null(vm->job_id);
-    close_world(&world);
+    world_free(&world);
 }
 
 static void strike(const char *phase, const char *what, gint64 ms)
@@ -232,9 +118,9 @@ static void strike(const char *phase, const char *what, gint64 ms)
     open_world(&world);
     assert_true(gw_sim_fault(world.sim, fault, &error));
     g_autofree char *id = begin_move(&world);
-    run_for(&world, SECONDS(300));
+    world_run(&world, SECONDS(300));
     check_settled(&world, id, trial);
-    close_world(&world);
+    world_free(&world);
 }
 
 static void test_every_fault_at_every_phase(void **unused)
@@ -277,13 +163,13 @@ static void kill_at(gint64 at_us, gboolean direct)
         json_decref(fault);
     }
     g_autofree char *id = begin_move(&world);
-    run_for(&world, at_us);
-    kill_controller(&world);
+    world_run(&world, at_us);
+    world_kill(&world);
     gw_clock_advance_to(world.clock, gw_clock_now_us(world.clock) + SECONDS(2));
-    start_controller(&world);
-    run_for(&world, SECONDS(200));
+    world_start(&world);
+    world_run(&world, SECONDS(200));
     check_settled(&world, id, trial);
-    close_world(&world);
+    world_free(&world);
 }
 
 static void test_controller_killed_at_any_moment(void **unused)
@@ -303,8 +189,8 @@ static void cancel_at(gint64 at_us)
 
     open_world(&world);
     g_autofree char *id = begin_move(&world);
-    run_for(&world, at_us);
-    g_autoptr(GwJob) before = job_now(&world, id);
+    world_run(&world, at_us);
+    g_autoptr(GwJob) before = world_job(&world, id);
     g_autoptr(GwJob) job = gw_engine_cancel_job(world.engine, id, &error);
     /* R58: refused only where the destination has it already, and then with the reason. */
     if (job == NULL) {
@@ -312,13 +198,13 @@ static void cancel_at(gint64 at_us)
                     strstr(error->message, "already") != NULL);
         g_clear_error(&error);
     }
-    run_for(&world, SECONDS(60));
+    world_run(&world, SECONDS(60));
     check_settled(&world, id, trial);
-    g_autoptr(GwJob) after = job_now(&world, id);
+    g_autoptr(GwJob) after = world_job(&world, id);
     if (before->state == GW_JOB_QUEUED || before->state == GW_JOB_CHECKING ||
         before->state == GW_JOB_PREPARING)
         assert_int_equal(after->state, GW_JOB_CANCELLED);
-    close_world(&world);
+    world_free(&world);
 }
 
 static void test_cancel_at_any_moment(void **unused)
@@ -334,16 +220,7 @@ static int state_after(const char *change, gint64 dirty_mibps, gint64 span_us, c
     GError *error = NULL;
     g_autoptr(GwMoveRequest) request = gw_move_request_new();
 
-    world.folder = make_folder();
-    world.clock = gw_clock_new_virtual(SECONDS(1700000000));
-    g_autoptr(GwJson) fabric = fabric_json();
-    json_object_set_new(fabric, "dirty_mibps", json_integer(dirty_mibps));
-    world.sim = gw_sim_new(world.clock, fabric, &error);
-    start_controller(&world);
-    add_host(&world, "a", URI_A);
-    add_host(&world, "b", URI_B);
-    run_for(&world, SECONDS(1));
-
+    open_world_that_dirties(&world, dirty_mibps);
     request->destination = g_strdup("b");
     request->options = gw_move_options_new();
     if (strcmp(change, "completion") == 0)
@@ -353,12 +230,12 @@ static int state_after(const char *change, gint64 dirty_mibps, gint64 span_us, c
     g_autoptr(GwJob) begun =
         gw_engine_migrate(world.engine, "web1", request, "tester", NULL, &error);
     assert_null(error);
-    run_for(&world, span_us);
+    world_run(&world, span_us);
     check_settled(&world, begun->id, change);
-    g_autoptr(GwJob) job = job_now(&world, begun->id);
+    g_autoptr(GwJob) job = world_job(&world, begun->id);
     *message = g_strdup(job->error->message);
     int state = job->state;
-    close_world(&world);
+    world_free(&world);
     return state;
 }
 
@@ -404,9 +281,9 @@ static void test_refusals(void **unused)
     assert_null(gw_engine_migrate(world.engine, "web1", request, "tester", NULL, &error));
     assert_non_null(error);
     g_clear_error(&error);
-    run_for(&world, SECONDS(20));
+    world_run(&world, SECONDS(20));
     check_settled(&world, id, "the first of two");
-    close_world(&world);
+    world_free(&world);
 }
 
 static void test_hosts_are_refused_before_anything_is_stored(void **unused)
@@ -436,7 +313,71 @@ static void test_hosts_are_refused_before_anything_is_stored(void **unused)
     }
     g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
     assert_int_equal(g_hash_table_size(fabric->hosts), 2);
-    close_world(&world);
+    world_free(&world);
+}
+
+/* R3, and never a second copy: not while the other one runs or cannot be seen. */
+static void test_start_never_makes_a_second_copy(void **unused)
+{
+    static const char *const twin = "b/web1";
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    open_world(&world);
+    gw_sim_plant(world.sim, URI_B, VM, GW_VM_OFF);
+    GError *none = NULL;
+    assert_true(gw_engine_refresh_host(world.engine, "b", &none));
+    world_run(&world, SECONDS(1));
+    assert_null(gw_engine_start_vm(world.engine, twin, &error));
+    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_CONFLICT));
+    g_clear_error(&error);
+    assert_int_equal(gw_sim_running(world.sim, VM), 1);
+
+    gw_sim_cut_off(world.sim, URI_A, 60000);
+    world_run(&world, SECONDS(1));
+    assert_null(gw_engine_start_vm(world.engine, twin, &error));
+    assert_non_null(strstr(error->message, "does not answer"));
+    g_clear_error(&error);
+    assert_int_equal(gw_sim_most_running(world.sim, VM), 1);
+}
+
+/* Another machine that does not have the VM must not decide a move (I1). */
+static void test_a_host_in_use_keeps_its_uri(void **unused)
+{
+    World world;
+    g_autoptr(GError) error = NULL;
+    (void)unused;
+
+    open_world(&world);
+    g_autofree char *id = begin_move(&world);
+    world_run(&world, SECONDS(1) / 10);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(fabric, "a"));
+    g_free(host->uri);
+    host->uri = g_strdup("qemu+tls://elsewhere.example.org/system");
+    assert_null(gw_engine_change_host(world.engine, host, &error));
+    unit_assert_error(error, GW_ERR_CONFLICT, "uses host 'a'");
+    world_run(&world, SECONDS(20));
+    check_settled(&world, id, "a change of URI");
+    world_free(&world);
+}
+
+static void test_another_machine_is_not_taken_for_the_host(void **unused)
+{
+    World world;
+    (void)unused;
+
+    open_world(&world);
+    gw_sim_exchange(world.sim, URI_B, "bbbbbbbb-0000-4000-8000-000000000009");
+    world_kill(&world);
+    world_start(&world);
+    world_run(&world, SECONDS(5));
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    const GwHost *host = gw_fabric_find_host(fabric, "b");
+    assert_int_equal(host->status, GW_HOST_NOT_RESPONDING);
+    assert_non_null(strstr(host->status_reason, "another machine"));
+    world_free(&world);
 }
 
 /* R20: two at once at each end, the third waits and says for what; the order is kept. */
@@ -457,12 +398,33 @@ static void test_queue_obeys_the_limit(void **unused)
     assert_null(gw_engine_migrate(world.engine, "web1", request, "tester", NULL, &error));
     assert_non_null(error);
     g_clear_error(&error);
-    close_world(&world);
+    world_free(&world);
+}
+
+/* In real time, with the loop on a thread of its own: who was answered reads what was answered. */
+static void test_answers_come_after_the_picture(void **unused)
+{
+    World world;
+    (void)unused;
+
+    world_make(&world, gw_clock_new_system(),
+               json_pack("{s:[o,o]}", "hosts", world_host_json(0), world_host_json(1)));
+    world_start(&world);
+    for (int i = 0; i < 300; i++) {
+        g_autoptr(GwGroup) wanted = gw_group_new();
+        wanted->name = g_strdup_printf("group %d", i);
+        g_autoptr(GwGroup) added = gw_engine_add_group(world.engine, wanted, NULL);
+        g_autoptr(GwFabric) seen = gw_engine_fabric(world.engine);
+        if (gw_fabric_find_group(seen, added->id) == NULL)
+            fail_msg("%s was answered before it could be seen", added->name);
+    }
+    world_free(&world);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_answers_come_after_the_picture),
         cmocka_unit_test(test_plain_move),
         cmocka_unit_test(test_every_fault_at_every_phase),
         cmocka_unit_test(test_controller_killed_at_any_moment),
@@ -470,6 +432,9 @@ int main(void)
         cmocka_unit_test(test_timeouts_abort_with_the_numbers),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_hosts_are_refused_before_anything_is_stored),
+        cmocka_unit_test(test_start_never_makes_a_second_copy),
+        cmocka_unit_test(test_a_host_in_use_keeps_its_uri),
+        cmocka_unit_test(test_another_machine_is_not_taken_for_the_host),
         cmocka_unit_test(test_queue_obeys_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

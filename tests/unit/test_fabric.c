@@ -61,6 +61,36 @@ static void test_pictures_do_not_change(void **state)
     assert_null(gw_fabric_host(second, "H2"));
 }
 
+/* Each kind of table is shared until it is changed, whatever is changed in it. */
+static void test_tables_are_copied_when_changed(void **state)
+{
+    g_autoptr(GwFabric) first = two_hosts();
+    gw_fabric_put_job(first, new_job("J1", "u-web", GW_JOB_DONE));
+    g_autoptr(GwFabric) second = gw_fabric_next(first);
+    assert_ptr_equal(first->hosts, second->hosts);
+    assert_ptr_equal(first->jobs, second->jobs);
+    assert_ptr_equal(first->vms, second->vms);
+
+    gw_fabric_put_host(second, new_host("H3", "kvm3"));
+    gw_fabric_remove_job(second, "J1");
+    gw_fabric_remove_group(second, "none");
+    gw_fabric_remove_share(second, "none");
+    assert_null(gw_fabric_host(first, "H3"));
+    assert_non_null(gw_fabric_host(second, "H3"));
+    assert_non_null(gw_fabric_find_job(first, "J1", NULL));
+    assert_int_equal(g_hash_table_size(second->jobs), 0);
+    assert_ptr_equal(first->vms, second->vms);
+
+    /* Of the VMs only those of the host that changed; its second change copies nothing. */
+    gw_fabric_put_vm(second, new_vm("H1", "u-new", "new", GW_VM_OFF));
+    GHashTable *own = g_hash_table_lookup(second->vms, "H1");
+    gw_fabric_remove_vm(second, "H1", "u-db");
+    assert_ptr_equal(g_hash_table_lookup(second->vms, "H1"), own);
+    assert_ptr_equal(g_hash_table_lookup(second->vms, "H2"), g_hash_table_lookup(first->vms, "H2"));
+    assert_non_null(gw_fabric_vm(first, "H1", "u-db"));
+    assert_null(gw_fabric_vm(first, "H1", "u-new"));
+}
+
 /* ASan watches that an old picture's records outlive newer pictures, and the other way round. */
 static void test_pictures_live_as_long_as_they_are_held(void **state)
 {
@@ -166,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pictures_do_not_change),
+        cmocka_unit_test(test_tables_are_copied_when_changed),
         cmocka_unit_test(test_pictures_live_as_long_as_they_are_held),
         cmocka_unit_test(test_all_vms_of_a_host_are_replaced),
         cmocka_unit_test(test_lists_are_sorted),

@@ -72,6 +72,35 @@ static void a_reader_behind_the_ring_has_lost(void **state)
     gw_feed_free(feed);
 }
 
+static void large_items_push_out_more(void **state)
+{
+    GwFeed *feed = gw_feed_new(1000);
+    guint64 start = gw_feed_last(feed);
+    const gsize mib = 1024 * 1024;
+    gboolean lost = FALSE;
+
+    for (int i = 1; i <= 40; i++)
+        gw_feed_push(feed, "host", g_strnfill(mib, 'x'));
+    g_autoptr(GPtrArray) held = take(feed, start + 24, 100, &lost);
+    assert_false(lost);
+    assert_int_equal(held->len, 16);
+    g_autoptr(GPtrArray) none = take(feed, start + 23, 100, &lost);
+    assert_true(lost);
+    assert_int_equal(none->len, 0);
+
+    /* One that is larger than all that is allowed pushes out the rest, and is served. */
+    gw_feed_push(feed, "host", g_strnfill(20 * mib, 'x'));
+    g_autoptr(GPtrArray) huge = take(feed, start + 40, 100, &lost);
+    assert_false(lost);
+    assert_int_equal(huge->len, 1);
+    push(feed, 1);
+    g_autoptr(GPtrArray) after = take(feed, start + 41, 100, &lost);
+    assert_false(lost);
+    assert_int_equal(after->len, 1);
+    assert_string_equal(data_of(after, 0), "{\"n\":1}");
+    gw_feed_free(feed);
+}
+
 static void numbers_of_another_process_are_lost(void **state)
 {
     GwFeed *feed = gw_feed_new(4);
@@ -173,6 +202,7 @@ int main(void)
         cmocka_unit_test(items_come_in_order),
         cmocka_unit_test(nothing_new_is_not_lost),
         cmocka_unit_test(a_reader_behind_the_ring_has_lost),
+        cmocka_unit_test(large_items_push_out_more),
         cmocka_unit_test(numbers_of_another_process_are_lost),
         cmocka_unit_test(a_push_wakes_a_reader),
         cmocka_unit_test(closing_wakes_readers_for_good),

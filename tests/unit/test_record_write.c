@@ -14,7 +14,7 @@ typedef struct {
     double number;
     char **words;
 } Odd;
-GW_DECLARE_RECORD(Odd, odd)
+extern const GwRecord odd_record;
 GW_DEFINE_RECORD(Odd, odd, "Odd", "What the fabric's records do not have.",
                  GW_F(Odd, text, GW_STRING, .doc = "Text."),
                  GW_F(Odd, number, GW_DOUBLE, .doc = "Number."),

@@ -45,10 +45,10 @@ static GwFabric *two_hosts(void)
 static void states_that_hold(void **state)
 {
     static const gboolean holds[] = {
-        [GW_JOB_CHECKING] = FALSE, [GW_JOB_QUEUED] = FALSE,    [GW_JOB_PREPARING] = TRUE,
-        [GW_JOB_COPYING] = TRUE,   [GW_JOB_SETTLING] = TRUE,   [GW_JOB_COMMITTING] = TRUE,
-        [GW_JOB_CLEANING] = TRUE,  [GW_JOB_HELD] = TRUE,       [GW_JOB_DONE] = FALSE,
-        [GW_JOB_FAILED] = FALSE,   [GW_JOB_CANCELLED] = FALSE,
+        [GW_JOB_CHECKING] = TRUE, [GW_JOB_QUEUED] = FALSE,    [GW_JOB_PREPARING] = TRUE,
+        [GW_JOB_COPYING] = TRUE,  [GW_JOB_SETTLING] = TRUE,   [GW_JOB_COMMITTING] = TRUE,
+        [GW_JOB_CLEANING] = TRUE, [GW_JOB_HELD] = TRUE,       [GW_JOB_DONE] = FALSE,
+        [GW_JOB_FAILED] = FALSE,  [GW_JOB_CANCELLED] = FALSE,
     };
     for (guint i = 0; i < G_N_ELEMENTS(holds); i++) {
         g_autoptr(GwFabric) fabric = two_hosts();

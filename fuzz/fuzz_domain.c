@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Definitions as a hostile libvirtd could send them: domains, pools, networks, capabilities. */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "hyper/libvirt_xml.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What is kept must be fit to be stored, and read back as it was. */
+static void check_record(const GwRecord *record, gconstpointer self)
+{
+    g_autoptr(GwJson) json = gw_record_to_json(record, self);
+    g_autoptr(GError) error = NULL;
+    gpointer copy = gw_record_from_stored(record, json, &error);
+
+    if (copy == NULL || !gw_record_equal(record, self, copy))
+        abort();
+    gw_record_free(record, copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    g_autofree char *text = g_strndup((const char *)data, size);
+    g_autoptr(GwHostFacts) facts = gw_host_facts_new();
+    g_autoptr(GwVm) vm = gw_libvirt_vm_from_xml(text, NULL);
+    g_autoptr(GwPool) pool = gw_libvirt_pool_from_xml(text, NULL);
+    g_autoptr(GwNetwork) network = gw_libvirt_network_from_xml(text, NULL);
+    g_autofree char *bridge = gw_libvirt_bridge_from_xml(text);
+    g_autofree char *model = gw_libvirt_host_model_from_xml(text);
+
+    if ((bridge != NULL && *bridge == '\0') || (model != NULL && *model == '\0'))
+        abort();
+    if (vm != NULL)
+        check_record(&gw_vm_record, vm);
+    if (pool != NULL)
+        check_record(&gw_pool_record, pool);
+    if (network != NULL)
+        check_record(&gw_network_record, network);
+    if (gw_libvirt_capabilities_into(facts, text, NULL))
+        check_record(&gw_host_facts_record, facts);
+    return 0;
+}

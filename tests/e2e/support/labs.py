@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The lab, seen from tests: its own modules, and faults."""
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__)))))
+sys.path.insert(0, ROOT + "/lab")
+
+from godwit_lab import guests as lab_guests, hosts, net, qmp, settings, witness  # noqa: E402
+from godwit_lab.run import (LabError, lock as hosts_lock, read_json,  # noqa: E402,F401
+                            write_json)
+
+HOSTS = ("kvm1", "kvm2")
+
+
+def command(*words, check=True):
+    done = subprocess.run([ROOT + "/lab/lab"] + list(words), text=True, capture_output=True,
+                          timeout=400)
+    if check:
+        assert done.returncode == 0, "lab %s: %s%s" % (" ".join(words), done.stdout, done.stderr)
+    return done
+
+
+def host(name):
+    return hosts.find_host(name)
+
+
+def other(name):
+    return HOSTS[1 - HOSTS.index(name)]
+
+
+def virsh(name, *words, check=True):
+    return host(name).virsh(*words, check=check)
+
+
+def rate(text):
+    write_json(settings.STATE + "/rate.json", text)
+    for each in hosts.known_hosts():
+        net.shape(each.name, each.keeper_pid(), text)
+
+
+def libvirtd(name, action):
+    """kill, stop or cont, at once; or start, and wait until it answers."""
+    if action == "start":
+        hosts.restart_libvirtd(host(name))
+    else:
+        hosts.signal_libvirtd(host(name), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP,
+                                           "cont": signal.SIGCONT}[action])
+
+
+def start_later(name, seconds):
+    """Starts the host's libvirtd after a while, as a service manager would."""
+    timer = threading.Timer(seconds, libvirtd, (name, "start"))
+    timer.start()
+    return timer
+
+
+def locks(hold):
+    """Whether the image locks of QEMUs that start from now on hold between the hosts."""
+    for each in hosts.known_hosts():
+        hosts.restart_libvirtd(each, hold)
+
+
+def mend():
+    """Thaws and starts what a test, or its failure, left stopped."""
+    for each in hosts.known_hosts():
+        if each.libvirtd_pid() is not None:
+            hosts.signal_libvirtd(each, signal.SIGCONT)
+        else:
+            hosts.restart_libvirtd(each)
+    for row in qmp.running_qemus():
+        os.kill(row["pid"], signal.SIGCONT)
+    if (read_json(settings.STATE + "/rate.json") or "none") != "none":
+        rate("none")
+
+
+def qemus(uuid=None):
+    """What the process table says: every QEMU inside the lab's hosts."""
+    return [row for row in qmp.running_qemus() if uuid in (None, row["uuid"])]
+
+
+def eventually(what, probe, seconds=15, pause=0.1):
+    deadline = time.monotonic() + seconds
+    while True:
+        value = probe()
+        if value:
+            return value
+        assert time.monotonic() < deadline, "%s: not within %g s" % (what, seconds)
+        time.sleep(pause)

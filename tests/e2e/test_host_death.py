@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What hosts lose in the middle of a move: their libvirtd, or a QEMU (RECOVERY, failure catalogue).
+The VM is never lost nor doubled, and the job says which host holds it."""
+import os
+import signal
+
+import pytest
+
+from support import labs
+from support.api import words
+
+LATE = 40 << 20  # of some 45 MiB that such a guest sends
+
+
+def begin(controller, guest, least_bytes=1):
+    source = guest.where()
+    job = controller.api.migrate(guest.name, labs.other(source), method="standard")
+    job = controller.api.wait_copying(job["id"], least_bytes)
+    assert job["state"] == "copying", words(job)
+    return source, labs.other(source), job
+
+
+def settled(controller, job, *states):
+    job = controller.api.wait_final(job["id"], 60)
+    print("%s (%s)" % (words(job), "; ".join(
+        "%s: %s" % (step["state"], step["why"]) for step in job["steps"][3:])))
+    assert job["state"] in states, words(job)
+    return job
+
+
+@pytest.mark.parametrize("least", [1, LATE], ids=["copying", "near the end"])
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_libvirtd_killed(controller, guest, slow_line, side, least):
+    """SIGKILL, and a service manager that starts it again 3 s later."""
+    source, target, job = begin(controller, guest, least)
+    victim = source if side == "source" else target
+    labs.libvirtd(victim, "kill")
+    timer = labs.start_later(victim, 3)
+    try:
+        settled(controller, job, "done", "failed")
+    finally:
+        timer.join()
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_libvirtd_killed_driven_by_the_controller(controller, guest, slow_line, peers_apart, side):
+    source, target, job = begin(controller, guest)
+    victim = source if side == "source" else target
+    labs.libvirtd(victim, "kill")
+    timer = labs.start_later(victim, 3)
+    try:
+        settled(controller, job, "done", "failed")
+    finally:
+        timer.join()
+
+
+def test_destination_qemu_killed(controller, guest, slow_line):
+    """Only a copy dies: the VM stays where it is."""
+    source, target, job = begin(controller, guest)
+    os.kill(guest.qemu(target), signal.SIGKILL)
+    settled(controller, job, "failed")
+    assert guest.where() == source
+
+
+def test_source_qemu_killed(controller, guest, slow_line):
+    """The VM itself dies. Its definition stays, and the job says that it does not run."""
+    source, target, job = begin(controller, guest)
+    guest.dies = True
+    os.kill(guest.qemu(source), signal.SIGKILL)
+    job = settled(controller, job, "failed")
+    assert "does not run" in job["error"]["message"]
+    assert guest.states() == {source: "shut off"}
+
+
+def test_both_libvirtds_killed(controller, guest, slow_line):
+    """A power glitch of the management, not of the guests."""
+    source, target, job = begin(controller, guest)
+    for name in (source, target):
+        labs.libvirtd(name, "kill")
+    timers = [labs.start_later(source, 2), labs.start_later(target, 5)]
+    try:
+        settled(controller, job, "done", "failed")
+    finally:
+        for timer in timers:
+            timer.join()

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "unit.h"
+
+#include "base/error.h"
+#include "hyper/sim.h"
+
+/* The simulator as a driver: what hyper.h promises of every driver, and what docs/simulator.md
+ * promises of this one. */
+
+#define VM "6d0b6b0e-0000-4000-8000-000000000001"
+#define URI_A "qemu+tls://a.example.org/system"
+#define URI_B "qemu+tls://b.example.org/system"
+#define SECOND ((gint64)G_USEC_PER_SEC)
+
+static const char *const fabric_text =
+    "{'link_mibps': 100, 'dirty_mibps': 20, 'confirm_ms': 150, 'hosts': ["
+    " {'uri': '" URI_A "', 'latency_ms': 3, 'facts': {'hostname': 'a', 'pools': ["
+    "   {'name': 'vms', 'type': 'netfs', 'source': 'nas:/vms', 'active': true}]},"
+    "  'vms': [{'uuid': '" VM "', 'name': 'web1', 'state': 'running', 'persistent': true,"
+    "           'memory_kib': 262144, 'max_memory_kib': 262144}]},"
+    " {'uri': '" URI_B "', 'latency_ms': 7, 'facts': {'hostname': 'b', 'pools': ["
+    "   {'name': 'vms', 'type': 'netfs', 'source': 'nas:/vms', 'active': true}]}}]}";
+
+static json_t *fabric_json(void)
+{
+    g_autofree char *text = g_strdelimit(g_strdup(fabric_text), "'", '"');
+    json_t *json = gw_json_parse(text, strlen(text), GW_JSON_TEXT_MAX, NULL);
+    assert_non_null(json);
+    return json;
+}
+
+/* A driver with its world, and everything it said, in its order. */
+typedef struct {
+    GwClock *clock;
+    GwSim *sim;
+    GwHyper *hyper;
+    GMutex lock; /* guards what follows: in real time the driver has a thread */
+    GCond came;
+    GPtrArray *replies; /* GwReply */
+    GString *diary;     /* a line for each reply and event, with its time */
+    guint64 last_id;
+} World;
+
+static void take_reply(GwReply *reply, gpointer user)
+{
+    World *world = user;
+
+    g_mutex_lock(&world->lock);
+    g_string_append_printf(world->diary, "%" G_GINT64_FORMAT " reply %" G_GUINT64_FORMAT " %s\n",
+                           reply->at_us, reply->id,
+                           reply->error != NULL ? reply->error->message : "ok");
+    g_ptr_array_add(world->replies, reply);
+    g_cond_signal(&world->came);
+    g_mutex_unlock(&world->lock);
+}
+
+static void take_event(GwHyperEvent *event, gpointer user)
+{
+    World *world = user;
+
+    g_mutex_lock(&world->lock);
+    g_string_append_printf(
+        world->diary, "%" G_GINT64_FORMAT " event %d %s %s %s %s\n", event->at_us, (int)event->kind,
+        event->host_id, event->vm_uuid != NULL ? event->vm_uuid : "-",
+        event->text != NULL ? event->text : "-", event->text2 != NULL ? event->text2 : "-");
+    g_mutex_unlock(&world->lock);
+    gw_hyper_event_free(event);
+}
+
+static void open_world(World *world, GwClock *clock)
+{
+    g_autoptr(GwJson) fabric = fabric_json();
+    GError *error = NULL;
+
+    *world = (World){ .clock = clock };
+    g_mutex_init(&world->lock);
+    g_cond_init(&world->came);
+    world->replies = g_ptr_array_new_with_free_func((GDestroyNotify)gw_reply_free);
+    world->diary = g_string_new(NULL);
+    world->sim = gw_sim_new(clock, fabric, &error);
+    assert_null(error);
+    world->hyper = gw_sim_attach(world->sim, (GwHyperSink){ take_reply, take_event, world });
+}
+
+static void close_world(World *world)
+{
+    if (world->hyper != NULL)
+        gw_hyper_close(world->hyper);
+    gw_sim_free(world->sim);
+    gw_clock_free(world->clock);
+    g_ptr_array_unref(world->replies);
+    g_string_free(world->diary, TRUE);
+    g_mutex_clear(&world->lock);
+    g_cond_clear(&world->came);
+}
+
+static void run_for(World *world, gint64 span_us)
+{
+    gint64 until = gw_clock_now_us(world->clock) + span_us;
+
+    for (;;) {
+        gint64 next = world->hyper->driver->next_us(world->hyper);
+        if (next == 0 || next > until)
+            break;
+        gw_clock_advance_to(world->clock, next);
+        world->hyper->driver->run(world->hyper, gw_clock_now_us(world->clock));
+    }
+    gw_clock_advance_to(world->clock, until);
+}
+
+/* Hands a request over; returns its number. */
+static guint64 submit(World *world, GwRequest *request)
+{
+    guint64 id = request->id = ++world->last_id;
+    gw_hyper_submit(world->hyper, request);
+    return id;
+}
+
+static guint64 submit_op(World *world, GwOp op, const char *host_id)
+{
+    return submit(world, gw_request_new(op, host_id, VM));
+}
+
+static guint64 submit_connect(World *world, const char *host_id, const char *uri)
+{
+    GwRequest *request = gw_request_new(GW_OP_CONNECT, host_id, NULL);
+    request->text = g_strdup(uri);
+    return submit(world, request);
+}
+
+static guint64 submit_migrate(World *world, const char *from, const char *to)
+{
+    GwRequest *request = gw_request_new(GW_OP_MIGRATE, from, VM);
+    request->migrate = g_new0(GwMigrate, 1);
+    request->migrate->destination_host_id = g_strdup(to);
+    request->migrate->peer_to_peer = TRUE;
+    request->migrate->persist = TRUE;
+    return submit(world, request);
+}
+
+/* The one reply to @id; fails where there are none or several. */
+static const GwReply *reply_to(const World *world, guint64 id)
+{
+    const GwReply *found = NULL;
+
+    for (guint i = 0; i < world->replies->len; i++) {
+        const GwReply *reply = world->replies->pdata[i];
+        if (reply->id == id) {
+            assert_null(found);
+            found = reply;
+        }
+    }
+    assert_non_null(found);
+    return found;
+}
+
+static const GwReply *ask(World *world, guint64 id)
+{
+    run_for(world, SECOND);
+    return reply_to(world, id);
+}
+
+static void open_connected(World *world)
+{
+    open_world(world, gw_clock_new_virtual(1700000000 * SECOND));
+    assert_null(ask(world, submit_connect(world, "A", URI_A))->error);
+    assert_null(ask(world, submit_connect(world, "B", URI_B))->error);
+}
+
+/* Tests ------------------------------------------------------------------------------------ */
+
+/* A request that is complete, whatever it asks for. */
+static guint64 submit_any(World *world, GwOp op, const char *host_id, const char *uri,
+                          const char *other_id)
+{
+    if (op == GW_OP_MIGRATE)
+        return submit_migrate(world, host_id, other_id);
+    if (op == GW_OP_CONNECT)
+        return submit_connect(world, host_id, uri);
+    GwRequest *request = gw_request_new(op, host_id, VM);
+    request->text = g_strdup("vms");
+    request->text2 = g_strdup("marker");
+    return submit(world, request);
+}
+
+/* Whatever is asked of a host, of the other one, or of one that nobody knows: one answer. */
+static void each_request_is_answered_once(void **unused)
+{
+    static const char *const hosts[][3] = {
+        { "A", URI_A, "B" },
+        { "B", URI_B, "A" },
+        { "nobody", "qemu+tls://c.example.org/system", "A" },
+    };
+    World world;
+
+    open_connected(&world);
+    for (guint h = 0; h < G_N_ELEMENTS(hosts); h++) {
+        for (GwOp op = 0; op < GW_OP_COUNT; op++) {
+            guint64 id = submit_any(&world, op, hosts[h][0], hosts[h][1], hosts[h][2]);
+            run_for(&world, 60 * SECOND);
+            const GwReply *reply = reply_to(&world, id);
+            if (h == 2 && op != GW_OP_DISCONNECT)
+                assert_int_equal(reply->error->code, GW_ERR_UNREACHABLE);
+            if (h < 2 && op == GW_OP_MIGRATE)
+                assert_null(reply->error);
+            if (op == GW_OP_DISCONNECT && h < 2) /* what follows finds it connected again */
+                ask(&world, submit_connect(&world, hosts[h][0], hosts[h][1]));
+        }
+    }
+    assert_int_equal(world.replies->len, world.last_id);
+    close_world(&world);
+}
+
+static void a_move_to_nowhere_fails(void **unused)
+{
+    static const char *const wrong[] = { "A", "nobody" };
+    World world;
+
+    open_connected(&world);
+    for (guint i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        const GwReply *reply = ask(&world, submit_migrate(&world, "A", wrong[i]));
+        assert_int_equal(reply->error->code, GW_ERR_OPERATION);
+        assert_int_equal(gw_sim_running(world.sim, VM), 1);
+        assert_int_equal(gw_sim_definitions(world.sim, VM), 1);
+    }
+    close_world(&world);
+}
+
+static void answers_take_the_hosts_latency(void **unused)
+{
+    World world;
+
+    open_connected(&world);
+    gint64 now = gw_clock_now_us(world.clock);
+    guint64 from_b = submit_op(&world, GW_OP_FACTS, "B");
+    guint64 from_a = submit_op(&world, GW_OP_FACTS, "A");
+    run_for(&world, SECOND);
+    assert_int_equal(reply_to(&world, from_a)->at_us - now, 3000);
+    assert_int_equal(reply_to(&world, from_b)->at_us - now, 7000);
+    assert_string_equal(reply_to(&world, from_a)->facts->hostname, "a");
+    close_world(&world);
+}
+
+/* 256 MiB at 100 MiB/s, dirtied at 20 MiB/s: rounds of 2.56, 0.512 and 0.1024 s are sent, of which
+ * the last fits into the downtime of 0.3 s. */
+static void a_move_takes_what_memory_and_link_say(void **unused)
+{
+    World world;
+
+    open_connected(&world);
+    gint64 begun = gw_clock_now_us(world.clock);
+    guint64 id = submit_migrate(&world, "A", "B");
+    run_for(&world, SECOND);
+    const GwReply *progress = ask(&world, submit_op(&world, GW_OP_PROGRESS, "A"));
+    assert_non_null(progress->progress);
+    assert_true(progress->progress->converging);
+    run_for(&world, 20 * SECOND);
+
+    const GwReply *reply = reply_to(&world, id);
+    assert_null(reply->error);
+    gint64 copied = 2560000 + 512000 + 102400;
+    gint64 fixed = 3000 + 20000 + 5000 + 150000; /* latency, set-up, finish, confirm_ms */
+    assert_in_range(reply->at_us - begun, copied + fixed - 1000, copied + fixed + 1000);
+    assert_int_equal(gw_sim_running(world.sim, VM), 1);
+    assert_int_equal(gw_sim_most_running(world.sim, VM), 1);
+    GwLook *look = gw_sim_look(world.sim, URI_B, VM);
+    assert_int_equal(look->state, GW_VM_RUNNING);
+    assert_true(look->persistent);
+    gw_look_free(look);
+    close_world(&world);
+}
+
+static void add_fault(World *world, const char *at, const char *what, int ms)
+{
+    g_autoptr(GwJson) fault = json_pack("{s:s,s:s,s:i}", "at", at, "do", what, "ms", ms);
+    GError *error = NULL;
+    assert_true(gw_sim_fault(world->sim, fault, &error));
+    assert_null(error);
+}
+
+static void a_host_that_is_down_is_unreachable(void **unused)
+{
+    World world;
+
+    open_connected(&world);
+    add_fault(&world, "copy", "destination-down", 5000);
+    guint64 move = submit_migrate(&world, "A", "B");
+    run_for(&world, 3 * SECOND); /* the first round takes 2.56 s */
+    assert_non_null(reply_to(&world, move)->error);
+    assert_non_null(strstr(world.diary->str, "event 0 B - connection lost"));
+    const GwReply *away = ask(&world, submit_op(&world, GW_OP_FACTS, "B"));
+    assert_int_equal(away->error->code, GW_ERR_UNREACHABLE);
+    run_for(&world, 10 * SECOND);
+    assert_null(ask(&world, submit_connect(&world, "B", URI_B))->error);
+    assert_null(ask(&world, submit_op(&world, GW_OP_FACTS, "B"))->error);
+    close_world(&world);
+}
+
+/* A word for word list of what was answered and told, and when. */
+static char *diary_of(const char *at, const char *what)
+{
+    World world;
+
+    open_connected(&world);
+    if (at != NULL)
+        add_fault(&world, at, what, 2000);
+    submit_migrate(&world, "A", "B");
+    for (int i = 0; i < 40; i++) {
+        submit_op(&world, i % 2 == 0 ? GW_OP_PROGRESS : GW_OP_LOOK, i % 3 == 0 ? "A" : "B");
+        run_for(&world, SECOND / 4);
+        if (i == 9)
+            submit_op(&world, GW_OP_ABORT, "A");
+    }
+    run_for(&world, 60 * SECOND);
+    char *diary = g_strdup(world.diary->str);
+    close_world(&world);
+    return diary;
+}
+
+static void two_runs_are_the_same(void **unused)
+{
+    static const char *const trials[][2] = {
+        { NULL, NULL },
+        { "setup", "fail" },
+        { "copy", "kill-source" },
+        { "copy", "kill-destination" },
+        { "switchover", "source-down" },
+        { "copy", "destination-down" },
+        { "finish", "lose-finish" },
+        { "confirm", "lose-reply" },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(trials); i++) {
+        g_autofree char *first = diary_of(trials[i][0], trials[i][1]);
+        g_autofree char *second = diary_of(trials[i][0], trials[i][1]);
+        assert_string_equal(first, second);
+        assert_non_null(strstr(first, " reply 3 ")); /* the move's */
+    }
+}
+
+/* What a closing driver still owes is dropped, and its sink is not called again. */
+static void a_closed_driver_is_silent(void **unused)
+{
+    World world;
+
+    open_connected(&world);
+    submit_migrate(&world, "A", "B");
+    run_for(&world, SECOND);
+    submit_op(&world, GW_OP_FACTS, "A");
+    guint before = world.replies->len;
+    gw_hyper_close(g_steal_pointer(&world.hyper));
+    assert_int_equal(world.replies->len, before);
+
+    /* The hosts go on by themselves (peer to peer), and the next driver finds what they did. */
+    world.hyper = gw_sim_attach(world.sim, (GwHyperSink){ take_reply, take_event, &world });
+    run_for(&world, 20 * SECOND);
+    assert_int_equal(world.replies->len, before);
+    assert_int_equal(gw_sim_running(world.sim, VM), 1);
+    GwLook *look = gw_sim_look(world.sim, URI_B, VM);
+    assert_int_equal(look->state, GW_VM_RUNNING);
+    gw_look_free(look);
+    close_world(&world);
+}
+
+static void real_time_works(void **unused)
+{
+    World world;
+
+    open_world(&world, gw_clock_new_system());
+    gint64 begun = gw_clock_now_us(world.clock);
+    submit_connect(&world, "A", URI_A);
+    submit_connect(&world, "B", URI_B);
+    submit_op(&world, GW_OP_LIST_VMS, "A");
+    submit_op(&world, GW_OP_LIST_VMS, "B");
+
+    g_mutex_lock(&world.lock);
+    while (world.replies->len < 4)
+        assert_true(
+            g_cond_wait_until(&world.came, &world.lock, g_get_monotonic_time() + 20 * SECOND));
+    g_mutex_unlock(&world.lock);
+    assert_null(reply_to(&world, 2)->error);
+    assert_true(reply_to(&world, 2)->at_us - begun >= 1000);
+    assert_int_equal(world.replies->len, 4);
+    close_world(&world);
+}
+
+static void bad_fabrics_are_refused(void **unused)
+{
+    static const char *const bad[] = {
+        "{}",
+        "{'hosts': {}}",
+        "{'hosts': [], 'link_mibps': 0}",
+        "{'hosts': [], 'link_mibps': 'fast'}",
+        "{'hosts': [], 'dirty_mibps': -1}",
+        "{'hosts': [], 'confirm_ms': 1e3}",
+        "{'hosts': [{'uri': 'qemu:///system', 'facts': {}, 'latency_ms': -1}]}",
+        "{'hosts': [], 'faults': [{'at': 'copy', 'do': 'fail', 'ms': -1}]}",
+        "{'hosts': [{'facts': {}}]}",
+        "{'hosts': [{'uri': 'qemu:///system'}]}",
+        "{'hosts': [{'uri': 'qemu:///system', 'facts': {'cpus': 'many'}}]}",
+        "{'hosts': [{'uri': 'qemu:///system', 'facts': {}, 'vms': [{'name': 'no uuid'}]}]}",
+        "{'hosts': [], 'faults': [{'at': 'copy'}]}",
+        "{'hosts': [], 'faults': [{'at': 'lunch', 'do': 'fail'}]}",
+        "{'hosts': [], 'faults': [{'at': 'copy', 'do': 'explode'}]}",
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autofree char *text = g_strdelimit(g_strdup(bad[i]), "'", '"');
+        g_autoptr(GwJson) json = gw_json_parse(text, strlen(text), GW_JSON_TEXT_MAX, NULL);
+        g_autoptr(GwClock) clock = gw_clock_new_virtual(0);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GwSim) sim = gw_sim_new(clock, json, &error);
+        if (sim != NULL)
+            fail_msg("taken: %s", bad[i]);
+        assert_int_equal(error->code, GW_ERR_INVALID);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_request_is_answered_once),
+        cmocka_unit_test(a_move_to_nowhere_fails),
+        cmocka_unit_test(answers_take_the_hosts_latency),
+        cmocka_unit_test(a_move_takes_what_memory_and_link_say),
+        cmocka_unit_test(a_host_that_is_down_is_unreachable),
+        cmocka_unit_test(two_runs_are_the_same),
+        cmocka_unit_test(a_closed_driver_is_silent),
+        cmocka_unit_test(real_time_works),
+        cmocka_unit_test(bad_fabrics_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
