@@ -90,7 +90,8 @@ static void test_sse_restart(void **state)
     GwSse sse;
 
     gw_sse_init(&sse);
-    assert_true(gw_sse_feed(&sse, "id: 5\ndata: a\n\nid: 6\nevent: vm\ndata: ha", 42));
+    const char cut[] = "id: 5\ndata: a\n\nid: 6\nevent: vm\ndata: ha";
+    assert_true(gw_sse_feed(&sse, cut, strlen(cut)));
     gw_sse_restart(&sse);
     assert_string_equal(sse.id, "6");
     assert_true(gw_sse_feed(&sse, "data: b\n\n", 9));
