@@ -381,7 +381,8 @@ def step_valgrind(tally):
     """unit tests under valgrind"""
     folder = gcc_folder(tally) if analyzers(tally) else None
     if folder:
-        meson_tests(tally, folder, ["--suite", "unit"], "valgrind", {"G_SLICE": "always-malloc"}, [
+        meson_tests(tally, folder, ["--suite", "unit"], "valgrind",
+                    {"G_SLICE": "always-malloc", "GODWIT_UNTIMED": "1"}, [
             "--wrapper", "valgrind -q --error-exitcode=99 --leak-check=full "
             "--errors-for-leak-kinds=definite --trace-children=no", "--timeout-multiplier", "30"])
 
@@ -400,7 +401,7 @@ def step_tsan(tally):
         tally.case("build tsan_glib", tail(output))
         return
     meson_tests(tally, folder, ["--suite", "unit"], "tsan-unit",
-                {"TSAN_OPTIONS": "second_deadlock_stack=1"},
+                {"TSAN_OPTIONS": "second_deadlock_stack=1", "G_SLICE": "always-malloc"},
                 ["--wrapper", f"env LD_PRELOAD={shim}", "--timeout-multiplier", "10"])
 
 

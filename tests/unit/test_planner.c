@@ -207,8 +207,9 @@ static void a_thousand_hosts(void **state)
     }
     print_message("# 1,002 candidates in %.1f ms\n", (double)best / 1000);
     /* A few ms on an idle machine; the bound is for instrumented builds and busy ones, and still
-     * catches anything that grows with the square. */
-    assert_true(best < 1000 * 1000);
+     * catches anything that grows with the square. Valgrind is slower still. */
+    if (g_getenv("GODWIT_UNTIMED") == NULL)
+        assert_true(best < 1000 * 1000);
     scenario_free(s);
 }
 

@@ -669,7 +669,7 @@ static gboolean enter_mount_namespace(void)
     g_autofree char *map = g_strdup_printf("0 %d 1", (int)uid);
     entered = unshare(uid == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
               (uid == 0 || write_text("/proc/self/uid_map", map)) &&
-              mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+              mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == 0;
     return entered;
 }
 
@@ -685,11 +685,11 @@ static void test_read_only_file_system(void **state)
 {
     Place *place = *state;
     mount_small(place->dir);
-    assert_int_equal(mount(NULL, place->dir, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+    assert_int_equal(mount("none", place->dir, "none", MS_REMOUNT | MS_RDONLY, ""), 0);
     assert_refused(place->path, "Read-only file system");
-    assert_int_equal(mount(NULL, place->dir, NULL, MS_REMOUNT, "size=1m"), 0);
+    assert_int_equal(mount("none", place->dir, "none", MS_REMOUNT, "size=1m"), 0);
     fill(place->path, 2);
-    assert_int_equal(mount(NULL, place->dir, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+    assert_int_equal(mount("none", place->dir, "none", MS_REMOUNT | MS_RDONLY, ""), 0);
     assert_refused(place->path, "Read-only file system");
 }
 
