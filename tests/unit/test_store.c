@@ -628,7 +628,9 @@ static void test_bad_places(void **state)
     Place *place = *state;
     g_autofree char *nowhere = g_build_filename(place->dir, "no", "such", "godwit.db", NULL);
     assert_refused(nowhere, "No such file");
-    assert_refused(place->dir, "not a file");
+    g_autofree char *folder = g_build_filename(place->dir, "folder", NULL);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_refused(folder, "not a file");
 
     /* A lock that leads elsewhere is not followed. */
     g_autofree char *lock = g_strconcat(place->path, ".lock", NULL);
