@@ -196,7 +196,9 @@ void gw_moves_host_back(GwEngine *engine, const char *host_id)
     engine->schedule = TRUE;
 }
 
-/* The pause and the resume that downtime is measured between (R48). */
+/* The pause and the resume that downtime is measured between (R48): the first of each, since with
+ * post-copy both come again when the last page is over. A source that runs again was not the one.
+ */
 void gw_moves_lifecycle(GwEngine *engine, const GwHyperEvent *event)
 {
     const GwJob *job = gw_fabric_job_of_vm(gw_engine_now(engine), event->vm_uuid);
@@ -206,9 +208,13 @@ void gw_moves_lifecycle(GwEngine *engine, const GwHyperEvent *event)
         return;
     GwMove *move = run->move;
     gboolean at_source = g_strcmp0(event->host_id, move->job->source_host_id) == 0;
-    if (at_source && g_strcmp0(event->text, "suspended") == 0)
+    gboolean paused = g_strcmp0(event->text, "suspended") == 0;
+    gboolean resumed = g_strcmp0(event->text, "resumed") == 0;
+    if (at_source && resumed)
+        move->paused_us = 0;
+    else if (at_source && paused && move->paused_us == 0)
         move->paused_us = event->at_us;
-    else if (!at_source && g_strcmp0(event->text, "resumed") == 0)
+    else if (!at_source && resumed && move->resumed_us == 0)
         move->resumed_us = event->at_us;
 }
 

@@ -226,7 +226,8 @@ static void take_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome 
     move->job->progress = fresh;
 
     move->copied = move->copied || fresh->processed_bytes > 0;
-    if (fresh->remaining_bytes < move->least_remaining_bytes) {
+    /* Between two passes QEMU says 0, below which nothing could ever count as progress. */
+    if (fresh->remaining_bytes > 0 && fresh->remaining_bytes < move->least_remaining_bytes) {
         move->least_remaining_bytes = fresh->remaining_bytes;
         if (move->stalled_us != 0)
             move->stalled_us = due_after(event->now_us, move->job->progress_timeout_s);

@@ -14,11 +14,10 @@ BUSY = 40  # MiB/s that the guest dirties; the line carries 12
 
 
 @pytest.fixture(name="busy")
-def a_guest_that_does_not_converge(guests):
-    guest = guests.get(memory=160, fill=60, dirty=BUSY)
-    labs.rate("100mbit")
+def a_guest_that_does_not_converge(guest, slow_line):
+    guest.dirty(BUSY)
     yield guest
-    labs.rate("none")
+    guest.dirty(0)
 
 
 def begin(controller, guest, **options):
@@ -28,16 +27,6 @@ def begin(controller, guest, **options):
     job = controller.api.wait_copying(job["id"])
     assert job["state"] == "copying", words(job)
     return source, job
-
-
-def test_cancel_while_queued(controller, guests):
-    guest = guests.get()
-    with taken_slot(controller, guests):
-        job = controller.api.migrate(guest.name, labs.other(guest.where()))
-        controller.api.wait_state(job["id"], "queued")
-        job = controller.api.cancel(job["id"])
-        assert job["state"] == "cancelled", words(job)
-    assert guest.where() == "kvm1" or guest.where() == "kvm2"
 
 
 def test_cancel_while_copying(controller, busy):
@@ -70,8 +59,8 @@ def test_cancel_at_once(controller, busy):
 
 
 def test_completion_time_out(controller, busy):
-    """R59: 30 s/GiB for 160 MiB are some 5 s."""
-    source, job = begin(controller, busy, completion_timeout_s_per_gib=30)
+    """R59: 40 s/GiB for 128 MiB are 5 s."""
+    source, job = begin(controller, busy, completion_timeout_s_per_gib=40)
     job = controller.api.wait_final(job["id"], 30)
     print(words(job))
     assert job["state"] == "failed" and busy.where() == source
@@ -110,15 +99,6 @@ def test_more_downtime_finishes_it(controller, busy):
     assert job["state"] == "done" and busy.where() == labs.other(source), words(job)
 
 
-def test_post_copy_needs_locks(controller, guests):
-    guest = guests.get(disk="none")
-    with pytest.raises(ApiError) as refused:
-        controller.api.migrate(guest.name, labs.other(guest.where()), post_copy=True)
-    problem = refused.value.problem
-    assert problem["code"] == "refused" and "post-copy" in str(problem["errors"]), problem
-    assert all(row["observed"] and row["required"] and row["remedy"] for row in problem["errors"])
-
-
 def test_post_copy_was_not_allowed(controller, busy):
     _, job = begin(controller, busy)
     with pytest.raises(ApiError) as refused:
@@ -139,5 +119,30 @@ def test_post_copy(controller, busy):
         pytest.skip("post-copy cannot begin on these hosts: " + job["error"]["message"])
     controller.api.post("/jobs/%s/post-copy" % job["id"])
     job = controller.api.wait_final(job["id"], 50)
-    print(words(job), (job.get("result") or {}).get("downtime_ms"))
     assert job["state"] == "done" and busy.where() == labs.other(source), words(job)
+    busy.wait_heard()
+    silent = busy.report()["max_gap_ms"]
+    print("downtime %d ms by us, %.0f ms seen by the witness, of %d ms in all" % (
+        job["result"]["downtime_ms"], silent, job["result"]["total_ms"]))
+    assert 0 <= job["result"]["downtime_ms"] < silent + 250, "not all of the post-copy phase"
+
+
+def test_cancel_while_queued(controller, guests):
+    guest = guests.get()
+    source = guest.where()
+    with taken_slot(controller, guests):
+        job = controller.api.migrate(guest.name, labs.other(source))
+        controller.api.wait_state(job["id"], "queued")
+        job = controller.api.cancel(job["id"])
+        assert job["state"] == "cancelled", words(job)
+        assert not any(step["state"] == "copying" for step in job["steps"])
+    assert guest.where() == source
+
+
+def test_post_copy_needs_locks(controller, guests):
+    guest = guests.get(disk="none")
+    with pytest.raises(ApiError) as refused:
+        controller.api.migrate(guest.name, labs.other(guest.where()), post_copy=True)
+    problem = refused.value.problem
+    assert problem["code"] == "refused" and "post-copy" in str(problem["errors"]), problem
+    assert all(row["observed"] and row["required"] and row["remedy"] for row in problem["errors"])

@@ -101,15 +101,6 @@ def test_settling_and_cleaning(controller, guest):
     assert died & {"settling", "cleaning"}, "no kill hit the end of the move"
 
 
-def test_settling_and_committing(controller, guests):
-    """Without locks the destination waits, paused, for the dead controller's successor: an outage
-    as long as that takes, never a double (I1)."""
-    guest = guests.get(disk="none")
-    died = last_moments(controller, guest, (0, 5, 15))
-    print("commit by resume: killed in", sorted(died))
-    assert died & {"settling", "committing"}, "no kill hit the commit"
-
-
 def test_the_switchover_swept(controller, guest, peers_apart):
     """Driven by the controller, killed around the switchover, whose rows in RECOVERY are the worst:
     a source paused for ever, a stale twin. None may stay."""
@@ -123,3 +114,12 @@ def test_the_switchover_swept(controller, guest, peers_apart):
         check_outcome(job, guest, ("done", "failed"))
         died[delay] = (died_in, job["state"])
     print("driven by the controller, killed after:", died)
+
+
+def test_settling_and_committing(controller, guests):
+    """Without locks the destination waits, paused, for the dead controller's successor: an outage
+    as long as that takes, never a double (I1)."""
+    guest = guests.get(disk="none")
+    died = last_moments(controller, guest, (0, 5, 15))
+    print("commit by resume: killed in", sorted(died))
+    assert died & {"settling", "committing"}, "no kill hit the commit"

@@ -3,6 +3,7 @@
 The VM is never lost nor doubled, and the job says which host holds it."""
 import os
 import signal
+import time
 
 import pytest
 
@@ -40,6 +41,30 @@ def test_libvirtd_killed(controller, guest, slow_line, side, least):
         settled(controller, job, "done", "failed")
     finally:
         timer.join()
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_libvirtd_killed_at_the_switchover(controller, guest, slow_line, side):
+    """Memory is over and the source is paused; between Perform and Finish either daemon dies."""
+    source, target, job = begin(controller, guest)
+    labs.libvirtd(target, "stop")  # so that the Finish waits
+    labs.rate("none")
+    labs.eventually("the source to be paused", lambda: "paused (migrating)" in labs.virsh(
+        source, "domstate", "--reason", guest.name).stdout, 20)
+    time.sleep(1.5)  # it is paused before Perform is over
+    victim = source if side == "source" else target
+    labs.libvirtd(victim, "kill")
+    if side == "source":
+        labs.libvirtd(target, "cont")
+    begun = time.monotonic()
+    timer = labs.start_later(victim, 3)
+    try:
+        settled(controller, job, "done", "failed")
+    finally:
+        timer.join()
+    guest.wait_heard()
+    print("settled %.1f s after the kill; the guest was silent for %.1f s" % (
+        time.monotonic() - begun, guest.report()["max_gap_ms"] / 1000))
 
 
 @pytest.mark.parametrize("side", ["source", "destination"])

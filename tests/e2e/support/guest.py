@@ -7,7 +7,7 @@ from . import labs
 from .api import FINAL
 
 DEFAULTS = {"host": "kvm1", "memory": 128, "vcpus": 1, "dirty": 0, "working_set": 0, "fill": 50,
-            "verify": 64, "interval": 1000, "disk": "shared", "disk_size": 16, "format": "raw",
+            "verify": 100, "interval": 1000, "disk": "shared", "disk_size": 16, "format": "raw",
             "cache": "none", "no_lock": False, "nic": "bridge", "address": None,
             "machine": "pc-q35-7.2", "transient": False}
 
