@@ -7,40 +7,16 @@ import shutil
 from .run import run, write
 from .settings import CACHE, HERE, LabError, TREE
 
-PACKAGES = """libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu qemu-system-x86
-    qemu-utils qemu-block-extra gnutls-bin iproute2 ethtool gcc libc6-dev python3-pytest
-    util-linux""".split()
 BACKPORTED = """libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu
     libvirt-daemon-driver-interface libvirt-daemon-lock libvirt-daemon-plugin-lockd
     qemu-system-x86 qemu-utils qemu-block-extra seabios""".split()
-LOCK_WAIT = "DPkg::Lock::Timeout=300"
-POLICY = "/usr/sbin/policy-rc.d"
 WARNINGS = """-Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes
     -Wimplicit-fallthrough -Wundef""".split()
 
 
-def installed(package):
-    done = run(["dpkg-query", "-W", "-f", "${db:Status-Status}", package], check=False)
-    return done.stdout == "installed"
-
-
 def install_packages():
-    """Installs what is missing. The packages' services must not start: hosts have their own."""
-    missing = [package for package in PACKAGES if not installed(package)]
-    if not missing:
-        return
-    print("installing", *missing, flush=True)
-    made_policy = not os.path.exists(POLICY)
-    if made_policy:
-        write(POLICY, "#!/bin/sh\nexit 101\n", 0o755)
-    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive", LC_ALL="C")
-    try:
-        run(["apt-get", "-o", LOCK_WAIT, "update"], env=env)
-        run(["apt-get", "-o", LOCK_WAIT, "install", "-y", "--no-install-recommends"] + missing,
-            env=env)
-    finally:
-        if made_policy:
-            os.unlink(POLICY)
+    """The project has one list of packages, and one way to install them without their services."""
+    run([os.path.join(HERE, "..", "scripts", "install-packages"), "lab"])
 
 
 def debian_stanza():
