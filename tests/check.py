@@ -325,7 +325,7 @@ def step_lab(tally):
 
 def step_e2e(tally):
     """the product on real hosts"""
-    lab_pytest(tally, "e2e", 780)
+    lab_pytest(tally, "e2e", 1000)
 
 
 def analyzers(tally):
