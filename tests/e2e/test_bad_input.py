@@ -107,8 +107,8 @@ def test_odd_names(controller, lab, name, tmp_path):
 
 @pytest.mark.parametrize("mib", [1, 3.9, 9])
 def test_large_definition(controller, guest, mib, tmp_path):
-    """libvirt's own ceiling is 4 MiB for a text on the wire, 10 MiB for a file. Whatever a definition's size, only its VM shows
-    an error, and the host's others go on."""
+    """libvirt's own ceiling is 4 MiB for a text on the wire, and 10 MiB for a file. Whatever a
+    definition's size, only its VM shows an error, and the host's others go on."""
     metadata = "<metadata><x:x xmlns:x='http://example.com/x'>%s</x:x></metadata>" % (
         "m" * int(mib * (1 << 20)))
     xml = SMALL % ("large", ODD_UUID, metadata)

@@ -32,7 +32,7 @@ def check_outcome(job, guest, allowed=("done",)):
 
 
 def test_queued(controller, guests):
-    """It waits in the next controller's queue as well, and goes on when a slot is free (R20, I7)."""
+    """It waits in the next controller's queue too, and goes on when a slot is free (R20, I7)."""
     guest = guests.get()
     with taken_slot(controller, guests) as blocker:
         job = controller.api.migrate(guest.name, labs.other(guest.where()))
