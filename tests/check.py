@@ -444,7 +444,7 @@ def take_labs_down():
     for name in sorted(begun_labs):
         if not pathlib.Path(f"/var/lib/godwit-lab-{name}").exists():
             continue
-        status, output = run([ROOT / "lab/lab", "down"], f"lab-down-{name}.log", 120,
+        status, output = run([ROOT / "lab/lab", "down", "--purge"], f"lab-down-{name}.log", 120,
                              {"GODWIT_LAB_NAME": name})
         if status != 0:
             print(f"lab '{name}' could not be taken down:\n{tail(output)}", flush=True)
