@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The main job: a VM moves there and back, by each way, and nobody notices (R1, R7, R24, R48)."""
+import time
+
 import pytest
 
 from support import labs, traffic
@@ -36,10 +38,12 @@ def test_there_and_back(controller, guest):
         for _ in range(2):
             guest.reset()
             check_downtime(move(controller, guest), guest)
+        time.sleep(2)  # a move takes less than a second: what it cost is seen against what follows
     print("pings lost %d of %d; UDP echoes lost %d of %d; TCP longest silence %.0f ms" % (
         seen.pings - seen.pongs, seen.pings, seen.sent - seen.echoed, seen.sent,
         seen.tcp_silence * 1000))
-    assert seen.pongs > 0.8 * seen.pings and seen.echoed > 0.8 * seen.sent
+    # Each move may cost the requests that come while the guest stands still, and no more.
+    assert seen.pings - seen.pongs <= 4 and seen.sent - seen.echoed <= 0.25 * seen.sent
     assert seen.tcp_error is None and seen.tcp_rounds > 10
 
 
