@@ -432,17 +432,27 @@ static void stop_managing(GwEngine *engine, gpointer id)
     gw_inventory_stop_host(engine, id);
 }
 
-static void call_remove_host(GwEngine *engine, Call *call)
+/* The host that @call names; NULL: it has been answered. */
+static const GwHost *find_host(GwEngine *engine, Call *call)
 {
     const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), call->in[0]);
     GError *error = NULL;
 
-    if (host == NULL) {
-        gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
-                     (const char *)call->in[0]);
-        gw_engine_answer(call, NULL, error);
+    if (host != NULL)
+        return host;
+    gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
+                 (const char *)call->in[0]);
+    gw_engine_answer(call, NULL, error);
+    return NULL;
+}
+
+static void call_remove_host(GwEngine *engine, Call *call)
+{
+    const GwHost *host = find_host(engine, call);
+    GError *error = NULL;
+
+    if (host == NULL)
         return;
-    }
     if (!check_unused(gw_engine_now(engine), host, &error)) {
         gw_engine_answer(call, NULL, error);
         return;
@@ -452,15 +462,10 @@ static void call_remove_host(GwEngine *engine, Call *call)
 
 static void call_refresh_host(GwEngine *engine, Call *call)
 {
-    const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), call->in[0]);
-    GError *error = NULL;
+    const GwHost *host = find_host(engine, call);
 
-    if (host == NULL) {
-        gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
-                     (const char *)call->in[0]);
-        gw_engine_answer(call, NULL, error);
+    if (host == NULL)
         return;
-    }
     g_autofree char *id = g_strdup(host->id);
     go_on_managing(engine, id);
     gw_engine_answer(call, g_steal_pointer(&id), NULL);
