@@ -17,7 +17,7 @@ FLOOR = {
     "model": 1,
     "plan": 2, "job": 2,
     "store": 3, "hyper": 3, "cluster": 3, "wire": 3, "transport": 3,
-    "engine": 4,
+    "engine": 4, "fleet": 4,
     "api": 5, "client": 5,
     "controller": 6, "agent": 6, "cli": 6,
 }
@@ -41,10 +41,11 @@ LIBRARIES = [
     (r"wslay/", r"api/.*"),
     (r"curl/", r"client/.*"),
     (r"libsmartcols|smartcols", r"cli/.*"),
-    (r"gnutls/", r"(wire|api|agent|client)/.*"),
+    (r"gnutls/", r"(wire|api)/.*"),
     (r"libxml/", r"base/xml\.[ch]"),
     (r"yaml\.h", r"(api|cli|controller)/.*"),
-    (r"sodium\.h", r"(base|engine|api)/.*"),
+    (r"sodium\.h", r"(base|wire|engine|api)/.*"),
+    (r"seccomp\.h", r"agent/.*"),
     (r"libnbd\.h", r"transport/.*"),
     (r"zstd\.h", r"transport/.*"),
 ]

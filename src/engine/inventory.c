@@ -379,6 +379,9 @@ void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event)
     case GW_EVENT_FACTS_CHANGED:
         gw_inventory_ask_facts(engine, run->id);
         break;
+    case GW_EVENT_ALARM:
+        g_warning("host %s: %s", run->id, event->text);
+        break;
     case GW_EVENT_ITERATION:
         break; /* the statistics say it too */
     }

@@ -29,6 +29,12 @@ static const char *const op_words[GW_OP_COUNT] = {
     [GW_OP_MARKER_REMOVE] = "marker-remove",
     [GW_OP_LOCK_HOLD] = "lock-hold",
     [GW_OP_LOCK_DROP] = "lock-drop",
+    [GW_OP_PERMIT] = "permit",
+    [GW_OP_CLOSE] = "close",
+    [GW_OP_MEASURE] = "measure",
+    [GW_OP_CHECK] = "check",
+    [GW_OP_REVOKED] = "revoked",
+    [GW_OP_RENEW] = "renew",
 };
 
 const char *gw_op_word(GwOp op)
@@ -54,6 +60,7 @@ void gw_request_free(GwRequest *request)
     g_free(request->text);
     g_free(request->text2);
     gw_migrate_free(request->migrate);
+    gw_permit_free(request->permit);
     g_free(request);
 }
 
@@ -63,6 +70,7 @@ GwMigrate *gw_migrate_copy(const GwMigrate *migrate)
     copy->destination_host_id = g_strdup(migrate->destination_host_id);
     copy->peer_uri = g_strdup(migrate->peer_uri);
     copy->migration_uri = g_strdup(migrate->migration_uri);
+    copy->disks_uri = g_strdup(migrate->disks_uri);
     copy->compression = g_strdup(migrate->compression);
     return copy;
 }
@@ -74,8 +82,44 @@ void gw_migrate_free(GwMigrate *migrate)
     g_free(migrate->destination_host_id);
     g_free(migrate->peer_uri);
     g_free(migrate->migration_uri);
+    g_free(migrate->disks_uri);
     g_free(migrate->compression);
     g_free(migrate);
+}
+
+GwPermit *gw_permit_copy(const GwPermit *permit)
+{
+    GwPermit *copy = g_memdup2(permit, sizeof *permit);
+    copy->job_id = g_strdup(permit->job_id);
+    copy->vm_uuid = g_strdup(permit->vm_uuid);
+    copy->vm_name = g_strdup(permit->vm_name);
+    copy->source_host_id = g_strdup(permit->source_host_id);
+    copy->destination_host_id = g_strdup(permit->destination_host_id);
+    copy->destination_address = g_strdup(permit->destination_address);
+    return copy;
+}
+
+void gw_permit_free(GwPermit *permit)
+{
+    if (permit == NULL)
+        return;
+    g_free(permit->job_id);
+    g_free(permit->vm_uuid);
+    g_free(permit->vm_name);
+    g_free(permit->source_host_id);
+    g_free(permit->destination_host_id);
+    g_free(permit->destination_address);
+    g_free(permit);
+}
+
+void gw_paths_free(GwPaths *paths)
+{
+    if (paths == NULL)
+        return;
+    g_free(paths->peer_uri);
+    g_free(paths->migration_uri);
+    g_free(paths->disks_uri);
+    g_free(paths);
 }
 
 GwReply *gw_reply_new(guint64 id)
@@ -103,6 +147,9 @@ void gw_reply_free(GwReply *reply)
     gw_look_free(reply->look);
     gw_progress_free(reply->progress);
     gw_move_result_free(reply->result);
+    gw_paths_free(reply->paths);
+    gw_link_facts_free(reply->link);
+    g_clear_pointer(&reply->lines, g_ptr_array_unref);
     g_free(reply->text);
     g_free(reply);
 }

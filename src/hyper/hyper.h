@@ -41,6 +41,17 @@ typedef enum {
     GW_OP_LOCK_HOLD,     /* text: pool, text2: marker. Starts a paused throw-away VM that holds the
                             marker's write lock; verdict FALSE: the lock was refused */
     GW_OP_LOCK_DROP,     /* text: pool, text2: marker. Ends that VM; succeeds if there is none */
+    /* Only hosts with an agent; others answer UNSUPPORTED. */
+    GW_OP_PERMIT,  /* permit. Gives the agent leave for one move's streams; of the source,
+                      paths is answered. Again for the same job: renews it */
+    GW_OP_CLOSE,   /* vm_uuid, text: job id, number: epoch. Ends that leave for good; succeeds
+                      where there is none */
+    GW_OP_MEASURE, /* text: the other host's id. Answers link: the path between the agents */
+    GW_OP_CHECK,   /* text: the other host's id or NULL, permit for a trial or NULL. Answers
+                      lines: what a move needs, tried for real */
+    GW_OP_REVOKED, /* text: serials, one a line: certificates no longer taken */
+    GW_OP_RENEW,   /* answers text: a certificate request, PEM; with text: takes the
+                      certificate that was made of it */
     GW_OP_COUNT
 } GwOp;
 
@@ -53,7 +64,8 @@ const char *gw_op_word(GwOp op);
 typedef struct {
     char *destination_host_id;
     char *peer_uri;      /* the destination's URI as the source's libvirt sees it; p2p only */
-    char *migration_uri; /* tcp://address, or NULL */
+    char *migration_uri; /* tcp://address, unix:///path, or NULL */
+    char *disks_uri;     /* unix:///path, or NULL */
     gboolean peer_to_peer;
     gboolean paused;  /* leave the destination paused (commit by resume) */
     gboolean persist; /* make it persistent at the destination */
@@ -67,6 +79,30 @@ typedef struct {
     char *compression;      /* "zstd", "xbzrle", … or NULL */
 } GwMigrate;
 
+/* Leave for one move between two hosts with agents; the driver signs it (wire/ticket.h). */
+typedef struct {
+    char *job_id;
+    char *vm_uuid;
+    char *vm_name;
+    gint64 epoch;
+    char *source_host_id;
+    char *destination_host_id;
+    char *destination_address; /* "ip:port" of the destination's agent as the source reaches it;
+                                  NULL: as the controller does */
+    gint64 lifetime_s;
+    gint64 channels;
+    gboolean commit_by_resume; /* the agents commit */
+    gboolean post_copy;
+    gboolean trial; /* of a check: echo and measuring streams only */
+} GwPermit;
+
+/* What libvirt and QEMU at the source are given instead of addresses. */
+typedef struct {
+    char *peer_uri;      /* qemu+unix:///system?socket=… */
+    char *migration_uri; /* unix:///… */
+    char *disks_uri;     /* unix:///… */
+} GwPaths;
+
 typedef struct {
     guint64 id; /* the engine's, echoed in the reply */
     GwOp op;
@@ -75,6 +111,7 @@ typedef struct {
     char *text, *text2;
     gint64 number;
     GwMigrate *migrate; /* GW_OP_MIGRATE */
+    GwPermit *permit;   /* GW_OP_PERMIT, GW_OP_CHECK */
     gint64 timeout_us;  /* the engine stops waiting then; a driver may give up earlier */
 } GwRequest;
 
@@ -86,6 +123,8 @@ typedef struct {
     gboolean persistent;
     gboolean autostart;
     gboolean job_active; /* a migration, in or out, is under way here */
+    gboolean attested;   /* an agent read the process table as well; FALSE: libvirt's word alone */
+    gint64 processes;    /* of the VM, where attested */
 } GwLook;
 
 typedef struct {
@@ -96,6 +135,9 @@ typedef struct {
     GwLook *look;
     GwProgress *progress;
     GwMoveResult *result;
+    GwPaths *paths;
+    GwLinkFacts *link;
+    GPtrArray *lines; /* GwCheckLine */
     char *text;
     gboolean verdict;
     gint64 at_us; /* monotonic, when the driver had the answer */
@@ -108,6 +150,7 @@ typedef enum {
                                undefined, crashed, …; text2: libvirt's detail (migrated, …) */
     GW_EVENT_FACTS_CHANGED, /* a pool or network is different: ask */
     GW_EVENT_ITERATION,     /* vm_uuid, number: migration pass */
+    GW_EVENT_ALARM,         /* vm_uuid or NULL, text: what an agent did or prevented by itself */
 } GwHyperEventKind;
 
 typedef struct {
@@ -163,6 +206,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwRequest, gw_request_free)
 GwMigrate *gw_migrate_copy(const GwMigrate *migrate);
 void gw_migrate_free(GwMigrate *migrate);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwMigrate, gw_migrate_free)
+void gw_permit_free(GwPermit *permit);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwPermit, gw_permit_free)
+GwPermit *gw_permit_copy(const GwPermit *permit);
+void gw_paths_free(GwPaths *paths);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwPaths, gw_paths_free)
 GwReply *gw_reply_new(guint64 id);
 void gw_reply_free(GwReply *reply);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwReply, gw_reply_free)

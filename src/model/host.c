@@ -45,7 +45,9 @@ GW_DEFINE_RECORD(
     GW_F(GwHostFacts, machines, GW_STRINGS, .flags = GW_INTERNAL, .doc = "Known machine types."),
     GW_F(GwHostFacts, bridges, GW_STRINGS, .doc = "Bridges of the host."),
     GW_F(GwHostFacts, networks, GW_ARRAY, .of = &gw_network_record, .doc = "libvirt networks."),
-    GW_F(GwHostFacts, pools, GW_ARRAY, .of = &gw_pool_record, .doc = "Storage pools."));
+    GW_F(GwHostFacts, pools, GW_ARRAY, .of = &gw_pool_record, .doc = "Storage pools."),
+    GW_F(GwHostFacts, agent, GW_OBJECT, .of = &gw_agent_facts_record,
+         .doc = "What the agent says; absent without one."));
 
 const GwEnum gw_host_status_enum = { "HostStatus",
                                      (const char *const[]){ "Connecting", "OK", "OK (Limited)",
@@ -200,6 +202,8 @@ gboolean gw_host_check_uri(const char *uri, GError **error)
         return bad_uri("it must have from 1 to 1024 characters", error);
     if (!check_uri_characters(uri, error))
         return FALSE;
+    if (gw_host_agent_uri(uri, NULL, NULL, NULL))
+        return TRUE;
     g_autoptr(GUri) parsed = g_uri_parse(uri, G_URI_FLAGS_ENCODED, NULL);
     if (parsed == NULL)
         return bad_uri("it cannot be parsed", error);
@@ -215,6 +219,32 @@ gboolean gw_host_check_uri(const char *uri, GError **error)
     return g_uri_get_query(parsed) == NULL || check_uri_parameters(g_uri_get_query(parsed), error);
 }
 
+gboolean gw_host_agent_uri(const char *uri, char **address, guint16 *port, char **host_id)
+{
+    g_autoptr(GUri) parsed = g_uri_parse(uri, G_URI_FLAGS_ENCODED, NULL);
+
+    if (parsed == NULL || g_strcmp0(g_uri_get_scheme(parsed), GW_AGENT_SCHEME) != 0)
+        return FALSE;
+    const char *host = g_uri_get_host(parsed), *path = g_uri_get_path(parsed);
+    gsize id = *path == '/' ? strspn(path + 1, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") : 0;
+    if (host == NULL || *host == '\0' || *host == '-' || id != 26 || path[27] != '\0' ||
+        g_uri_get_userinfo(parsed) != NULL || g_uri_get_query(parsed) != NULL ||
+        g_uri_get_fragment(parsed) != NULL)
+        return FALSE;
+    if (address != NULL)
+        *address = g_strdup(host);
+    if (port != NULL)
+        *port = g_uri_get_port(parsed) > 0 ? (guint16)g_uri_get_port(parsed) : GW_AGENT_PORT;
+    if (host_id != NULL)
+        *host_id = g_strdup(path + 1);
+    return TRUE;
+}
+
+gboolean gw_host_has_agent(const GwHost *host)
+{
+    return host->uri != NULL && gw_host_agent_uri(host->uri, NULL, NULL, NULL);
+}
+
 char *gw_host_uri_address(const char *uri)
 {
     g_autoptr(GUri) parsed = g_uri_parse(uri, G_URI_FLAGS_ENCODED, NULL);
@@ -228,6 +258,8 @@ char *gw_host_peer_uri(const GwHost *host)
     if (host->peer_uri != NULL && *host->peer_uri != '\0')
         return g_strdup(host->peer_uri);
 
+    if (gw_host_has_agent(host))
+        return NULL; /* only through the agents */
     g_autoptr(GUri) parsed = g_uri_parse(host->uri, G_URI_FLAGS_ENCODED, NULL);
     if (parsed == NULL || g_uri_get_host(parsed) == NULL || *g_uri_get_host(parsed) == '\0')
         return NULL;

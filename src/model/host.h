@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "model/record.h"
+#include "model/agent.h"
 
 /* Host groups form a tree under "All Hosts", whose id is GW_GROUP_ROOT. */
 #define GW_GROUP_ROOT "all-hosts"
@@ -49,6 +49,7 @@ typedef struct {
     char **bridges;
     GPtrArray *networks; /* GwNetwork */
     GPtrArray *pools;    /* GwPool */
+    GwAgentFacts *agent; /* NULL: no agent there */
 } GwHostFacts;
 GW_DECLARE_RECORD(GwHostFacts, gw_host_facts)
 
@@ -104,6 +105,12 @@ GwHost *gw_host_new_default(void);
 gboolean gw_host_check_uri(const char *uri, GError **error);
 /* The host part of @uri, NULL where it has none (a local socket). */
 char *gw_host_uri_address(const char *uri);
+/* Whether it is reached through its agent: its URI is godwit://ADDRESS[:PORT]/HOST_ID. */
+gboolean gw_host_has_agent(const GwHost *host);
+#define GW_AGENT_PORT 8447
+#define GW_AGENT_SCHEME "godwit"
+/* The parts of such a URI; FALSE where it is none. @address may be NULL; both are the caller's. */
+gboolean gw_host_agent_uri(const char *uri, char **address, guint16 *port, char **host_id);
 /* The URI by which another host's libvirt reaches @host, or NULL where it cannot (local socket). */
 char *gw_host_peer_uri(const GwHost *host);
 

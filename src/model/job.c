@@ -114,6 +114,8 @@ GW_DEFINE_RECORD(
     GW_F(GwJob, commit_by_resume, GW_BOOL,
          .doc = "The destination stays paused until the source is seen gone."),
     GW_F(GwJob, peer_to_peer, GW_BOOL, .doc = "The source's libvirt drives the move."),
+    GW_F(GwJob, through_agents, GW_BOOL, .flags = GW_READ_ONLY,
+         .doc = "Every stream of it goes between the two hosts' agents."),
     GW_F(GwJob, vm_persistent, GW_BOOL, .doc = "The VM has a persistent definition."),
     GW_F(GwJob, vm_autostart, GW_BOOL, .doc = "The VM started with its host."),
     GW_F(GwJob, vm_memory_kib, GW_INT, .doc = "Memory to move, KiB."),
