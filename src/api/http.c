@@ -322,6 +322,7 @@ GwHttp *gw_http_start(GwApi *api, GError **error)
         certificate = get_certificate(&api->config, error);
         if (certificate == NULL)
             return NULL;
+        api->fingerprint = gw_certificate_fingerprint(certificate);
     }
     int fd = gw_listen(api->config.address, api->config.port, error);
     if (fd < 0)

@@ -12,9 +12,14 @@ struct GwApi {
     char *instance;     /* tells this process's list ETags from another's */
     char *started_at;
     char *openapi;
+    char *fingerprint; /* sha256:HEX of the certificate's public key; NULL: no TLS */
     GwHttp *http;
     gint stopping; /* atomic */
     gint streams;  /* atomic */
+
+    GMutex joins_lock;         /* guards the two below */
+    GHashTable *join_failures; /* address -> how often, since: */
+    gint64 joins_since_us;
 
     GMutex claims_lock; /* guards claims */
     GCond claims_freed;

@@ -104,6 +104,7 @@ static void serve(Controller *controller)
     g_unix_signal_add(SIGINT, quit, controller);
     g_message("listening on https://%s:%u, state in %s", controller->options->listen,
               gw_api_port(controller->api), controller->options->state_dir);
+    g_message("fingerprint %s", gw_api_fingerprint(controller->api));
     g_main_loop_run(controller->loop);
     g_message("stopping; guests and running moves go on");
     g_main_loop_unref(controller->loop);

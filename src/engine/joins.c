@@ -412,6 +412,7 @@ static void joined(GwEngine *engine, gpointer data)
 
     gw_fabric_put_host(gw_engine_change(engine), gw_host_copy(join->host));
     gw_engine_tell(engine, "host", id, NULL);
+    g_message("host '%s' joined with an agent: %s", join->host->name, join->host->uri);
     /* Whatever an agent of this host had before is worth nothing from here on. */
     gw_certificates_revoke(engine, id, "the host joined anew");
     gw_certificates_add(engine, g_steal_pointer(&join->issued));
