@@ -10,9 +10,9 @@
 
 struct GwBucket {
     gint refs;
-    GMutex mutex;        /* everything below */
-    gint64 bytes_per_s;  /* 0: no limit */
-    gint64 free_at_us;   /* when what was dealt so far will have been sent */
+    GMutex mutex;       /* everything below */
+    gint64 bytes_per_s; /* 0: no limit */
+    gint64 free_at_us;  /* when what was dealt so far will have been sent */
     guint version;
 };
 

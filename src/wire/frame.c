@@ -45,8 +45,9 @@ static gboolean check_length(const GwFrame *frame, GError **error)
     guint32 shortest = shapes[frame->type].shortest, longest = shapes[frame->type].longest;
 
     if (frame->length > longest && shortest != longest) {
-        gw_error_set(error, GW_ERR_TOO_LARGE, NULL, "a %s frame of %u bytes; at most %u are allowed",
-                     shapes[frame->type].word, frame->length, longest);
+        gw_error_set(error, GW_ERR_TOO_LARGE, NULL,
+                     "a %s frame of %u bytes; at most %u are allowed", shapes[frame->type].word,
+                     frame->length, longest);
         return FALSE;
     }
     if (frame->length < shortest || frame->length > longest) {

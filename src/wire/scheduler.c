@@ -3,7 +3,7 @@
 
 #define WEIGHT_USUAL 10
 #define WEIGHT_MAX 100
-#define QUANTUM_OF_WEIGHT 6554   /* so that the usual weight's turn is about one full frame */
+#define QUANTUM_OF_WEIGHT 6554 /* so that the usual weight's turn is about one full frame */
 #define STREAM_QUANTUM (64 * 1024)
 #define LEAST 1024 /* smaller rests are kept for the next turn: they would be mostly headers */
 
