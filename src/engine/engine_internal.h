@@ -36,6 +36,7 @@ struct GwEngine {
     GHashTable *hosts;     /* host id -> HostRun */
     GHashTable *moves;     /* job id -> MoveRun */
     GHashTable *accepting; /* VM UUIDs whose new job is being journaled */
+    GPtrArray *unclosed;   /* Unclosed: ends of leave that a host was not there to hear */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
     GMutex tokens_lock;
@@ -172,11 +173,15 @@ struct MoveRun {
     gboolean have_source, have_destination;
     GwSeen seen_source, seen_destination;
     gboolean progress_busy;
+    GwPaths *paths;                   /* through agents: what the source's libvirt is told */
+    ReplyFn leave_done;               /* who asked the agents gets their answer */
+    guint fence_round, fence_missing; /* of the two answers that a fence waits for */
 };
 void gw_moves_restore(GwEngine *engine, GwJob *job);
 void gw_moves_start_restored(GwEngine *engine);
 void gw_moves_host_back(GwEngine *engine, const char *host_id);
 void gw_moves_lifecycle(GwEngine *engine, const GwHyperEvent *event);
+void gw_moves_alarm(GwEngine *engine, const GwHyperEvent *event);
 void gw_moves_schedule(GwEngine *engine);
 gint64 gw_moves_next_us(GwEngine *engine);
 void gw_moves_timers(GwEngine *engine, gint64 now_us);
@@ -185,6 +190,17 @@ void gw_move_run_free(gpointer run);
 gboolean gw_moves_step(GwEngine *engine, MoveRun *run, GwMoveEvent event, GError **error);
 /* move_effects.c */
 void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);
+
+/* move_agents.c: leave for moves through agents, and its end. */
+/* Asks the destination's agent, then the source's, keeps the paths in @run, and calls @done with
+ * the last answer, or with the first that is an error. */
+void gw_moves_ask_leave(GwEngine *engine, MoveRun *run, ReplyFn done);
+/* Ends the leave at both ends, and calls @done once both said so, or with the first error. */
+void gw_moves_fence(GwEngine *engine, MoveRun *run, ReplyFn done);
+/* The same as best it can be; what a host could not be told is told when it is back. */
+void gw_moves_close_leave(GwEngine *engine, const GwJob *job);
+GPtrArray *gw_moves_new_unclosed(void);
+void gw_moves_close_late(GwEngine *engine, const char *host_id);
 
 /* shares.c */
 void gw_shares_restore(GwEngine *engine, GwJob *job);

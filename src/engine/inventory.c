@@ -450,6 +450,27 @@ static gboolean changes_memory(const char *lifecycle)
     return lifecycle != NULL && g_strv_contains(words, lifecycle);
 }
 
+/* Shown as the host's reason, and so in the feed, until its status changes. */
+static void show_alarm(GwEngine *engine, const HostRun *run, const GwHyperEvent *event)
+{
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), run->id);
+    const GwVm *vm = event->vm_uuid != NULL
+                         ? gw_fabric_vm(gw_engine_now(engine), run->id, event->vm_uuid)
+                         : NULL;
+
+    if (host == NULL)
+        return;
+    g_autofree char *text = gw_text_printable(event->text, GW_TEXT_MESSAGE_MAX);
+    g_autofree char *name = gw_text_printable(vm != NULL ? vm->name : event->vm_uuid, 255);
+    g_autofree char *now = gw_engine_rfc3339(engine);
+    g_autofree char *reason = g_strdup_printf("alarm of its agent, %s%s%s: %s", now,
+                                              *name != '\0' ? ", VM " : "", name, text);
+    g_warning("host '%s': %s", host->name, reason);
+    set_status(engine, run->id, (GwHostStatus)host->status, reason,
+               "Look at what the agent says, and at its log on the host (journalctl -u "
+               "godwit-agent).");
+}
+
 void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event)
 {
     HostRun *run = find_run(engine, event->host_id);
@@ -476,7 +497,8 @@ void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event)
         gw_inventory_ask_facts(engine, run->id);
         break;
     case GW_EVENT_ALARM:
-        g_warning("host %s: %s", run->id, event->text);
+        show_alarm(engine, run, event);
+        gw_moves_alarm(engine, event);
         break;
     case GW_EVENT_ITERATION:
         break; /* the statistics say it too */
