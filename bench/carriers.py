@@ -9,13 +9,15 @@ from common.machine import BenchError
 from common.process import Daemon, Program
 
 PKI = "/etc/pki/libvirt"  # each lab host's own: certificates of one authority, for both roles
-PORTS = {"direct": 7501, "socat": 7502, "stunnel": 7503}
+PORTS = {"direct": 7501, "socat": 7502, "stunnel": 7503, "beside": 7504}
 
 
 class Carrier:
-    """@near is where the source's side is reached, @far where the destination's listens."""
+    """@near is where the source's side is reached, @far where the destination's listens; @beside:
+    the same two for another VM, where it has such."""
 
     name = None
+    beside = None
 
     def __init__(self, lab, folder, build):
         self.lab, self.folder, self.build = lab, folder, os.path.abspath(build)
@@ -47,6 +49,7 @@ class Direct(Carrier):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self.near = self.far = "tcp:%s:%d" % (self.target["address"], PORTS["direct"])
+        self.beside = ("tcp:%s:%d" % (self.target["address"], PORTS["beside"]),) * 2
 
 
 class Socat(Carrier):
@@ -122,9 +125,10 @@ class Agents(Carrier):
                 for host in (self.source, self.target)]
         self.permit = Program([self.build + "/bench/tunnel", "permit", "--authority",
                                self.controller.folder + "/state/authority", "--source", ends[0],
-                               "--destination", ends[1]])
+                               "--destination", ends[1], "--vms", "2"])
         self.permit.__enter__()
         self.near = self.far = "unix:" + self.permit.said[0]
+        self.beside = ("unix:" + self.permit.said[1],) * 2
 
     def stop(self):
         if self.permit is not None:

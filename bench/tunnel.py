@@ -8,7 +8,8 @@ second's run-up, during --seconds:
   carry     CPU seconds of the carrying processes for each GiB (agents: both processes of both hosts)
   all       the same with the sending and the receiving program
   round     one byte there and back through the same sockets, median and 99 % of --count, one after
-            the other, with nothing else going on
+            the other, with nothing else going on; and of direct and agents while a stream of
+            another VM takes all that it can get
   RSS       of the agent's two processes together: before the first stream, and at the end of a
             --seconds with so many
 The agents are real godwit-agents that joined a godwitd; the stream is a ticket's migration stream of
@@ -71,8 +72,8 @@ class Bench:
                          for name in options.carrier]
         self.values = Values()
 
-    def end(self, host, what, ends, *more):
-        return Program(self.lab.inside(host["name"], self.program, what, *more, *ends))
+    def end(self, host, what, ends, *more, **how):
+        return Program(self.lab.inside(host["name"], self.program, what, *more, *ends), **how)
 
     def quiet(self):
         deadline = time.monotonic() + self.options.turn_patience
@@ -115,11 +116,19 @@ class Bench:
                 "carry_s_per_gib": (last["carry"] - first["carry"]) * GIB / got,
                 "all_s_per_gib": (last["all"] - first["all"]) * GIB / got}
 
-    def ping(self, carrier):
-        with self.end(carrier.target, "pong", [carrier.far]):
-            with self.end(carrier.source, "ping", [carrier.near], "--count",
-                          str(self.options.count)) as ping:
+    def ping(self, carrier, near, far):
+        with self.end(carrier.target, "pong", [far]):
+            with self.end(carrier.source, "ping", [near], "--count",
+                          str(self.options.count), patience=120) as ping:
                 return {key: ping.said[key] for key in ("median_us", "p99_us")}
+
+    def ping_beside(self, carrier):
+        """The same while another VM's stream takes all it can get."""
+        with self.end(carrier.target, "sink", [carrier.far]) as sink:
+            with self.end(carrier.source, "blast", [carrier.near]):
+                self.wait_until_flowing(sink, 1)
+                time.sleep(1)
+                return self.ping(carrier, *carrier.beside)
 
     def memory(self, carrier, streams):
         for host in (carrier.source, carrier.target):
@@ -137,7 +146,11 @@ class Bench:
                 link, streams, carrier.name, got["mib_per_s"], got["carry_s_per_gib"]),
                 file=sys.stderr, flush=True)
         self.quiet()
-        self.values.add((link, carrier.name), **self.ping(carrier))
+        self.values.add((link, "alone", carrier.name),
+                        **self.ping(carrier, carrier.near, carrier.far))
+        if carrier.beside is not None:
+            self.quiet()
+            self.values.add((link, "beside a stream", carrier.name), **self.ping_beside(carrier))
 
     def run(self):
         for carrier in self.carriers:
@@ -186,12 +199,16 @@ def speed_table(options, values):
 def delay_table(options, values):
     lines = []
     for link in options.link:
-        base = values.row((link, BASE), "median_us")["median"]
-        for name in options.carrier:
-            middle, late = (values.row((link, name), key) for key in ("median_us", "p99_us"))
-            lines.append([link_word(link), name, "%d" % middle["n"], middle["median"],
-                          middle["median"] - base if base else None, late["median"]])
-    return report.table(["LINK", "CARRIER", "RUNS", "MEDIAN us", "ADDED us", "99 % us"], lines)
+        for what in ("alone", "beside a stream"):
+            base = values.row((link, what, BASE), "median_us")["median"]
+            for name in options.carrier:
+                middle, late = (values.row((link, what, name), key)
+                                for key in ("median_us", "p99_us"))
+                if middle["n"] > 0:
+                    lines.append([link_word(link), what, name, "%d" % middle["n"],
+                                  middle["median"], middle["median"] - base if base else None,
+                                  late["median"]])
+    return report.table(["LINK", "", "CARRIER", "RUNS", "MEDIAN us", "ADDED us", "99 % us"], lines)
 
 
 def memory_table(values):
