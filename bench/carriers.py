@@ -124,7 +124,7 @@ class Agents(Carrier):
         ends = ["%s=%s:%d" % (ids[host["name"]], host["address"], agents.PORT)
                 for host in (self.source, self.target)]
         self.permit = Program([self.build + "/bench/tunnel", "permit", "--authority",
-                               self.controller.folder + "/state/authority", "--source", ends[0],
+                               self.controller.folder + "/state/fabric", "--source", ends[0],
                                "--destination", ends[1], "--vms", "2"])
         self.permit.__enter__()
         self.near = self.far = "unix:" + self.permit.said[0]

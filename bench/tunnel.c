@@ -36,7 +36,7 @@ int main(int argc, char **argv)
     gint count = 1000;
     const GOptionEntry entries[] = {
         { "authority", 0, 0, G_OPTION_ARG_FILENAME, &permit.authority,
-          "permit: the folder of a controller that does not run", "FOLDER" },
+          "permit: the fabric folder of a godwitd that does not run", "FOLDER" },
         { "source", 0, 0, G_OPTION_ARG_STRING, &permit.source, "permit: an agent",
           "ID=ADDRESS:PORT" },
         { "destination", 0, 0, G_OPTION_ARG_STRING, &permit.destination, "permit: the other",
