@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from . import guests, hosts, install, net, witness
+from . import agents, guests, hosts, install, net, witness
 from .run import lock, read_json, run, write_json
 from .settings import BRIDGE, CACHE, GATEWAY, LOCAL, LabError, SHARED, STATE
 
@@ -24,10 +24,10 @@ def do_up(options):
         rate = options.rate or read_json(STATE + "/rate.json") or "none"
         if rate != "none":
             net.rate_bits(rate)
-        hosts.up(options.hosts, options.stock, rate)
+        hosts.up(options.hosts, options.stock, rate, options.agents)
         witness.start()
     for host in hosts.known_hosts():
-        print("%-8s %s" % (host.name, host.uri))
+        print("%-8s %s" % (host.name, host.address if agents.wanted() else host.uri))
     print("up after %.1f s" % (time.monotonic() - begun))
 
 
@@ -50,7 +50,8 @@ def status():
     rows = []
     for host in hosts.known_hosts():
         versions = read_json(host.base + "/versions.json") or {}
-        rows.append({"name": host.name, "uri": host.uri, "address": host.address,
+        rows.append({"name": host.name, "uri": None if agents.wanted() else host.uri,
+                     "address": host.address, "agent_pid": agents.pid(host),
                      "libvirt": versions.get("libvirt"), "qemu": versions.get("qemu"),
                      "keeper_pid": host.keeper_pid(), "libvirtd_pid": host.libvirtd_pid(),
                      "socket": host.base + "/run/libvirt-sock",
@@ -69,7 +70,7 @@ def do_status(options):
     for host in found["hosts"]:
         print("%-8s %-4s %-15s libvirt %-8s QEMU %-8s %s" % (
             host["name"], "up" if host["up"] else "DOWN", host["address"], host["libvirt"],
-            host["qemu"], host["uri"]))
+            host["qemu"], host["uri"] or "agent " + ("runs" if host["agent_pid"] else "is off")))
     for guest in found["guests"]:
         print("guest %-12s %-15s %s" % (guest["name"], guest["address"], ", ".join(
             "%s on %s" % (state, where) for where, state in guest["hosts"].items()) or "gone"))
@@ -110,6 +111,24 @@ def do_libvirtd(options):
             hosts.restart_libvirtd(host, options.locks)
         else:
             hosts.signal_libvirtd(host, signals[options.action])
+
+
+def do_agent(options):
+    host = hosts.find_host(options.host)
+    signals = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "cont": signal.SIGCONT}
+    with lock():
+        if options.action == "start":
+            agents.start(host, options.program)
+        elif options.action == "forget":
+            agents.forget(host)
+        else:
+            agents.send(host, signals[options.action])
+
+
+def do_sshd(options):
+    with lock():
+        host = hosts.find_host(options.host)
+        print(" ".join(agents.start_sshd(host)))
 
 
 def prove(folder):
@@ -261,6 +280,9 @@ def parser():
     up.add_argument("--hosts", type=int, default=2, help="hosts with backports' libvirt and QEMU")
     up.add_argument("--stock", type=int, default=0, help="hosts with Debian 12's own")
     up.add_argument("--rate", help="shape the hosts' links, for example 1gbit, or none")
+    up.add_argument("--agents", action="store_true",
+                    help="libvirt listens nowhere, and only the agents' port is open (the default "
+                    "while such hosts are up)")
     down = add("down", do_down, "remove every trace of hosts and guests")
     down.add_argument("--purge", action="store_true", help="the cache and certificates as well")
     shown = add("status", do_status, "hosts, guests and what they run")
@@ -280,6 +302,13 @@ def parser():
                         help="start: afresh, so that its QEMUs' image locks do not hold")
     daemon.add_argument("--locks", dest="locks", action="store_const", const=True,
                         help="start: afresh, with locks that hold again")
+    agent = add("agent", do_agent, "start, end, freeze or thaw a host's agent; or take from it "
+                "all that it knows")
+    agent.add_argument("host")
+    agent.add_argument("action", choices=["start", "kill", "stop", "cont", "forget"])
+    agent.add_argument("--program", default=agents.PROGRAM, help="default: %(default)s")
+    sshd = add("sshd", do_sshd, "let the machine in by ssh; prints the command that does it")
+    sshd.add_argument("host")
     prove_shared = add("prove-shared", do_prove_shared,
                        "write through each host and read through every other")
     prove_shared.add_argument("folder", nargs="?", default=SHARED)

@@ -8,7 +8,7 @@ import subprocess
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
-from . import net, pki
+from . import agents, net, pki
 from .run import (all_pids, command_line, is_same_process, kill_all, read_json, record_of, run,
                   start_time, wait_for, write, write_json)
 from .settings import (CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, NAME, PKI,
@@ -16,7 +16,8 @@ from .settings import (CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError,
 
 # What a host has for itself: folder in the host's state -> where the host sees it.
 BINDS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "libvirt": "/etc/libvirt",
-         "log": "/var/log/libvirt", "cache": "/var/cache/libvirt", "local": LOCAL}
+         "log": "/var/log/libvirt", "cache": "/var/cache/libvirt", "local": LOCAL,
+         "agent": agents.STATE_SEEN}
 MOST_HOSTS = 40
 
 KEEPER = """#!/bin/sh
@@ -28,7 +29,7 @@ mount -t overlay lab-etc -o lowerdir=/etc,upperdir=%(base)s/etc,workdir=%(base)s
 # A /run of its own. Never a mount point made on the machine for it: removing that directory, even
 # from outside, would silently unmount what any other lab has there.
 mount -t tmpfs -o mode=755 lab-run /run
-mkdir -p /run/libvirt /run/lock
+mkdir -p /run/libvirt /run/lock %(folders)s
 %(binds)s
 mount -t sysfs sysfs /sys  # or /sys/class/net would show the machine's interfaces
 hostname %(name)s
@@ -41,7 +42,7 @@ exec sleep infinity
 """
 
 LIBVIRTD_CONF = """host_uuid = "%(uuid)s"
-listen_tls = 1
+listen_tls = %(listen)d
 listen_tcp = 0
 listen_addr = "%(address)s"
 tls_port = "%(port)d"
@@ -163,7 +164,9 @@ def write_configuration(host):
     write(base + "/etc/hosts", "\n".join(names) + "\n")
     write(base + "/etc/hostname", host.name + "\n")
     write(base + "/libvirt/libvirtd.conf", LIBVIRTD_CONF % {
-        "uuid": fixed_uuid("host", host.name), "address": host.address, "port": TLS_PORT})
+        "uuid": fixed_uuid("host", host.name), "address": host.address, "port": TLS_PORT,
+        "listen": 0 if agents.wanted() else 1})
+    agents.add_user(base + "/etc")
     # libvirt 9.0 has no such setting: with stock hosts, `virsh migrate` needs --unsafe.
     shared = "" if host.stock else 'shared_filesystems = [ "%s", "%s" ]\n' % (SHARED, CONSOLES)
     write(base + "/libvirt/qemu.conf", QEMU_CONF + shared)
@@ -205,6 +208,7 @@ def start_keeper(host):
         "mount -t overlay lab-usr -o ro,lowerdir=%s/usr:/usr /usr" % TREE
     write(host.base + "/keeper.sh", KEEPER % {
         "name": host.name, "base": host.base, "overlay": overlay,
+        "folders": agents.STATE_SEEN,
         "binds": "\n".join("mount --bind %s/%s %s" % (host.base, source, target)
                            for source, target in BINDS.items())})
     log = host.base + "/keeper.log"
@@ -221,6 +225,8 @@ def start_keeper(host):
     wait_for("namespaces of " + host.name, is_ready, 10)
     write_json(host.base + "/keeper.json", record)
     net.connect_host(host.name, pid, host.address)
+    if agents.wanted():
+        net.close_ports(pid)
 
 
 def capabilities_cache(host):
@@ -261,7 +267,8 @@ def start_libvirtd(host):
     preload = ["env", "LD_PRELOAD=%s/bin/nolock.so" % CACHE] \
         if os.path.exists(without_locks(host)) else []
     spawn(host.enter() + [CACHE + "/bin/reaper", pid_file] + preload +
-          ["/usr/sbin/libvirtd", "--listen", "--pid-file", "/run/libvirt/libvirtd.pid"],
+          ["/usr/sbin/libvirtd"] + ([] if agents.wanted() else ["--listen"]) +
+          ["--pid-file", "/run/libvirt/libvirtd.pid"],
           host.base + "/libvirtd.out")
     wait_for("process of libvirtd", lambda: os.path.exists(pid_file), 5)
     with open(pid_file, encoding="utf-8") as text:
@@ -269,12 +276,13 @@ def start_libvirtd(host):
 
 
 def answers(host):
-    """Whether libvirtd takes TLS connections and has finished starting."""
+    """Whether libvirtd takes connections and has finished starting."""
     if host.libvirtd_pid() is None:
         with open(host.base + "/libvirtd.out", encoding="utf-8", errors="replace") as text:
             raise LabError("libvirtd of %s ended: %s" % (host.name, text.read()[-600:]))
     try:
-        socket.create_connection((host.address, TLS_PORT), 1).close()
+        if not agents.wanted():
+            socket.create_connection((host.address, TLS_PORT), 1).close()
     except OSError:
         return False
     return host.virsh("pool-info", "shared", check=False).returncode == 0
@@ -318,7 +326,7 @@ def restart_libvirtd(host, locks=None):
     wait_for("libvirtd of " + host.name, lambda: answers(host), 30)
 
 
-def up(count, stock, rate):
+def up(count, stock, rate, with_agents=False):
     """Brings up these hosts, and mends those that live already but have lost something."""
     if max(count, stock) > MOST_HOSTS:
         raise LabError("at most %d hosts of a kind" % MOST_HOSTS)
@@ -330,6 +338,7 @@ def up(count, stock, rate):
     for folder in [SHARED, LOCAL, GUESTS, CONSOLES, HOSTS]:
         os.makedirs(folder, exist_ok=True)
     write_json(STATE + "/rate.json", rate)
+    agents.want(with_agents, known_hosts())
     net.bridge_up()
     pki.prepare_client()
     with ThreadPoolExecutor() as pool:
@@ -381,3 +390,4 @@ def down():
         shutil.rmtree(host.base)
     for folder in (SHARED, LOCAL, GUESTS, CONSOLES, HOSTS):
         shutil.rmtree(folder, ignore_errors=True)
+    agents.want(False, [])

@@ -9,7 +9,7 @@ import json
 import os
 
 from .run import run
-from .settings import BRIDGE, GATEWAY, LabError, NAME, PREFIX
+from .settings import AGENT_PORT, BRIDGE, GATEWAY, LabError, NAME, PREFIX
 
 
 def host_link(host):
@@ -66,6 +66,22 @@ link add br0 address 52:54:00:bb:00:%(number)02x type bridge forward_delay 0 mca
 link set eth1 master br0 up
 link set br0 up
 """ % {"number": number, "address": address, "gateway": GATEWAY})
+
+
+def close_ports(keeper_pid):
+    """Only the agent's port is open to the other hosts; ssh to the machine alone, which installs
+    by it. Replies pass, guests' traffic is bridged past it."""
+    run(["nsenter", "-t", str(keeper_pid), "-n", "iptables-restore"], input_text="""*filter
+:INPUT DROP [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+-A INPUT -p icmp -j ACCEPT
+-A INPUT -p tcp --dport %d -j ACCEPT
+-A INPUT -s %s -p tcp --dport 22 -j ACCEPT
+COMMIT
+""" % (AGENT_PORT, GATEWAY))
 
 
 def rate_bits(rate):

@@ -23,6 +23,7 @@ WITNESS = STATE + "/witness"
 TREE = CACHE + "/backports/tree"
 BRIDGE = "gl" + NAME + "-br"
 TLS_PORT = 16514
+AGENT_PORT = 8447
 
 HEARTBEAT_PORT = 7411
 CONTROL_PORT = 7412

@@ -23,8 +23,9 @@ class ApiError(Exception):
 
 
 class Api:
-    def __init__(self, port, ca, token):
+    def __init__(self, port, ca, token, address="127.0.0.1"):
         self.port = port
+        self.address = address
         self.tls = ssl.create_default_context(cafile=ca)
         self.token = token
         self.here = threading.local()  # a connection for each thread
@@ -32,7 +33,7 @@ class Api:
     def connection(self):
         if getattr(self.here, "connection", None) is None:
             self.here.connection = http.client.HTTPSConnection(
-                "127.0.0.1", self.port, context=self.tls, timeout=60)
+                self.address, self.port, context=self.tls, timeout=60)
         return self.here.connection
 
     def exchange(self, method, path, text, headers):

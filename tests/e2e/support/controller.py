@@ -17,6 +17,8 @@ CLI = BUILD + "/godwit"
 
 
 class Controller:
+    ADDRESS = "127.0.0.1"
+
     def __init__(self, folder):
         self.state = str(folder) + "/state"
         self.log_path = str(folder) + "/log"
@@ -32,11 +34,13 @@ class Controller:
             return
         begun = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
-            self.child = subprocess.Popen([PROGRAM, "--state-dir", self.state, "--port", "0"],
-                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.child = subprocess.Popen([PROGRAM, "--state-dir", self.state, "--listen",
+                                           self.ADDRESS, "--port", "0"], stdin=subprocess.DEVNULL,
+                                          stdout=log, stderr=log)
         port = labs.eventually("godwitd to listen", lambda: self.port_said(begun), 15, 0.02)
         with open(self.state + "/admin.token", encoding="ascii") as token:
-            self.api = Api(port, self.state + "/tls/ca.pem", token.read().strip())
+            self.api = Api(port, self.state + "/tls/ca.pem", token.read().strip(),
+                           self.ADDRESS)
         if wait_hosts:
             self.wait_hosts()
 
@@ -90,6 +94,9 @@ class Controller:
         for name in labs.HOSTS:
             self.api.post("/hosts", {"uri": labs.host(name).uri, "name": name})
         self.wait_hosts()
+        self.prove_share()
+
+    def prove_share(self):
         hosts = self.api.hosts()
         share = {"name": "lab", "members": [{"host_id": hosts[name]["id"], "pool": "shared"}
                                             for name in labs.HOSTS]}
@@ -101,7 +108,7 @@ class Controller:
         return self.api.items("/shares")[0]
 
     def cli(self, *words, check=True):
-        env = dict(os.environ, GODWIT_SERVER="https://127.0.0.1:%d" % self.api.port,
+        env = dict(os.environ, GODWIT_SERVER="https://%s:%d" % (self.ADDRESS, self.api.port),
                    GODWIT_CA=self.state + "/tls/ca.pem",
                    GODWIT_TOKEN_FILE=self.state + "/admin.token", LC_ALL="C.UTF-8")
         done = subprocess.run([CLI] + list(words), env=env, text=True, capture_output=True,

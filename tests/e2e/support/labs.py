@@ -11,6 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__)))))
 sys.path.insert(0, ROOT + "/lab")
 
+from godwit_lab import agents  # noqa: E402
 from godwit_lab import guests as lab_guests, hosts, net, qmp, settings, witness  # noqa: E402
 from godwit_lab.run import (LabError, lock as hosts_lock, read_json,  # noqa: E402,F401
                             write_json)
@@ -53,6 +54,15 @@ def libvirtd(name, action):
                                            "cont": signal.SIGCONT}[action])
 
 
+def agent(name, action):
+    """kill, stop, cont or start the host's agent."""
+    if action == "start":
+        agents.start(host(name))
+    else:
+        agents.send(host(name), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP,
+                                 "cont": signal.SIGCONT}[action])
+
+
 def start_later(name, seconds):
     """Starts the host's libvirtd after a while, as a service manager would."""
     timer = threading.Timer(seconds, libvirtd, (name, "start"))
@@ -73,6 +83,10 @@ def mend():
             hosts.signal_libvirtd(each, signal.SIGCONT)
         else:
             hosts.restart_libvirtd(each)
+        if agents.wanted() and os.listdir(each.base + "/agent"):
+            for record in agents.processes(each):
+                os.kill(record["pid"], signal.SIGCONT)
+            agents.start(each)
     for row in qmp.running_qemus():
         os.kill(row["pid"], signal.SIGCONT)
     if (read_json(settings.STATE + "/rate.json") or "none") != "none":
