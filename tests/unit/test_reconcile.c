@@ -18,8 +18,8 @@ static void for_every_pair(Each each)
         for (int d = 0; d < GW_SIDE_COUNT; d++) {
             for (int flags = 0; flags < 512; flags++) {
                 GwSeen source = { (GwSide)s, flags & 1, (flags & 2) != 0, FALSE, FALSE, FALSE };
-                GwSeen destination = { (GwSide)d, (flags & 4) != 0, (flags & 8) != 0, FALSE,
-                                       FALSE, FALSE };
+                GwSeen destination = { (GwSide)d, (flags & 4) != 0, (flags & 8) != 0, FALSE, FALSE,
+                                       FALSE };
                 GwIntent intent = { (flags & 16) != 0, (flags & 32) != 0, (flags & 64) != 0,
                                     (flags & 128) != 0, (flags & 256) != 0 };
                 if (intent.source_old && intent.destination_old)
@@ -231,8 +231,12 @@ static void test_the_published_rows(void **unused)
     } rows[] = {
         { { GW_SIDE_UNKNOWN, 0, 0, 0, 0, 0 }, { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 }, GW_SETTLE_WAIT },
         { { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 }, { GW_SIDE_UNKNOWN, 0, 0, 0, 0, 0 }, GW_SETTLE_WAIT },
-        { { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 }, { GW_SIDE_ABSENT, 0, 0, 0, 0, 0 }, GW_SETTLE_KEEP_SOURCE },
-        { { GW_SIDE_RUNNING, 1, 1, 0, 0, 0 }, { GW_SIDE_MIGRATING, 1, 0, 0, 0, 0 }, GW_SETTLE_WATCH },
+        { { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 },
+          { GW_SIDE_ABSENT, 0, 0, 0, 0, 0 },
+          GW_SETTLE_KEEP_SOURCE },
+        { { GW_SIDE_RUNNING, 1, 1, 0, 0, 0 },
+          { GW_SIDE_MIGRATING, 1, 0, 0, 0, 0 },
+          GW_SETTLE_WATCH },
         { { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 },
           { GW_SIDE_PAUSED, 0, 0, 0, 0, 0 },
           GW_SETTLE_DESTROY_DESTINATION },
@@ -250,8 +254,12 @@ static void test_the_published_rows(void **unused)
           GW_SETTLE_PAUSE_SOURCE },
         /* Asked while it was still sending, and the other a moment later: no double. */
         { { GW_SIDE_RUNNING, 1, 1, 0, 0, 0 }, { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 }, GW_SETTLE_WATCH },
-        { { GW_SIDE_POST_COPY, 1, 1, 0, 0, 0 }, { GW_SIDE_RUNNING, 0, 0, 0, 0, 0 }, GW_SETTLE_WATCH },
-        { { GW_SIDE_POST_COPY, 0, 1, 0, 0, 0 }, { GW_SIDE_POST_COPY, 0, 0, 0, 0, 0 }, GW_SETTLE_HOLD },
+        { { GW_SIDE_POST_COPY, 1, 1, 0, 0, 0 },
+          { GW_SIDE_RUNNING, 0, 0, 0, 0, 0 },
+          GW_SETTLE_WATCH },
+        { { GW_SIDE_POST_COPY, 0, 1, 0, 0, 0 },
+          { GW_SIDE_POST_COPY, 0, 0, 0, 0, 0 },
+          GW_SETTLE_HOLD },
         { { GW_SIDE_MIGRATED, 0, 1, 0, 0, 0 },
           { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 },
           GW_SETTLE_UNDEFINE_SOURCE },
