@@ -683,7 +683,7 @@ static void keys_open_to_others_are_refused(void **state)
     open_fails(fabric, GW_ERR_STORE, "cannot open");
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rename(link_path, path), 0);
-    g_autoptr(GwCredentials) controller = controller_new(fabric);
+    g_autoptr(GwCredentials) controller G_GNUC_UNUSED = controller_new(fabric);
     assert_int_equal(chmod(controller_path, 0644), 0);
     assert_null(gw_authority_credentials(fabric->authority, fabric->now_s, &error));
     unit_assert_error(error, GW_ERR_INVALID, "open to others");
@@ -709,7 +709,7 @@ static void half_made_is_completed(void **state)
 static void damaged_is_never_remade(void **state)
 {
     g_autoptr(Fabric) fabric = fabric_new();
-    g_autoptr(GwCredentials) controller = controller_new(fabric);
+    g_autoptr(GwCredentials) controller G_GNUC_UNUSED = controller_new(fabric);
     g_autofree char *path = file_of(fabric, "authority.pem");
     g_autofree char *controller_path = file_of(fabric, "controller.pem");
     g_autofree char *text = NULL;
@@ -755,7 +755,7 @@ static void a_mixed_folder_is_refused(void **state)
 {
     g_autoptr(Fabric) ours = fabric_new();
     g_autoptr(Fabric) theirs = fabric_new();
-    g_autoptr(GwCredentials) controller = controller_new(theirs);
+    g_autoptr(GwCredentials) controller G_GNUC_UNUSED = controller_new(theirs);
     g_autofree char *from = file_of(theirs, "controller.pem");
     g_autofree char *to = file_of(ours, "controller.pem");
     g_autoptr(GError) error = NULL;
@@ -769,7 +769,7 @@ static void a_mixed_folder_is_refused(void **state)
 static void a_full_disk_leaves_the_old_file(void **state)
 {
     g_autoptr(Fabric) fabric = fabric_new();
-    g_autoptr(GwCredentials) first = controller_new(fabric);
+    g_autoptr(GwCredentials) first G_GNUC_UNUSED = controller_new(fabric);
     g_autofree char *path = file_of(fabric, "controller.pem");
     g_autofree char *before = NULL;
     g_autofree char *after = NULL;
