@@ -17,8 +17,8 @@ static void for_every_pair(Each each)
     for (int s = 0; s < GW_SIDE_COUNT; s++) {
         for (int d = 0; d < GW_SIDE_COUNT; d++) {
             for (int flags = 0; flags < 512; flags++) {
-                GwSeen source = { (GwSide)s, flags & 1, (flags & 2) != 0, FALSE, FALSE };
-                GwSeen destination = { (GwSide)d, (flags & 4) != 0, (flags & 8) != 0, FALSE,
+                GwSeen source = { (GwSide)s, flags & 1, (flags & 2) != 0, FALSE, FALSE, FALSE };
+                GwSeen destination = { (GwSide)d, (flags & 4) != 0, (flags & 8) != 0, FALSE, FALSE,
                                        FALSE };
                 GwIntent intent = { (flags & 16) != 0, (flags & 32) != 0, (flags & 64) != 0,
                                     (flags & 128) != 0, (flags & 256) != 0 };
@@ -101,6 +101,7 @@ static void check_safety(GwSeen source, GwSeen destination, GwIntent intent)
         break;
     case GW_SETTLE_AUTOSTART_SOURCE: /* the move's own, not the table's */
     case GW_SETTLE_AUTOSTART_DESTINATION:
+    case GW_SETTLE_FENCE:
         ok = FALSE;
         break;
     case GW_SETTLE_WAIT:
@@ -228,36 +229,44 @@ static void test_the_published_rows(void **unused)
         GwSeen source, destination;
         GwSettle settle;
     } rows[] = {
-        { { GW_SIDE_UNKNOWN, 0, 0, 0, 0 }, { GW_SIDE_RUNNING, 0, 1, 0, 0 }, GW_SETTLE_WAIT },
-        { { GW_SIDE_RUNNING, 0, 1, 0, 0 }, { GW_SIDE_UNKNOWN, 0, 0, 0, 0 }, GW_SETTLE_WAIT },
-        { { GW_SIDE_RUNNING, 0, 1, 0, 0 }, { GW_SIDE_ABSENT, 0, 0, 0, 0 }, GW_SETTLE_KEEP_SOURCE },
-        { { GW_SIDE_RUNNING, 1, 1, 0, 0 }, { GW_SIDE_MIGRATING, 1, 0, 0, 0 }, GW_SETTLE_WATCH },
-        { { GW_SIDE_RUNNING, 0, 1, 0, 0 },
-          { GW_SIDE_PAUSED, 0, 0, 0, 0 },
+        { { GW_SIDE_UNKNOWN, 0, 0, 0, 0, 0 }, { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 }, GW_SETTLE_WAIT },
+        { { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 }, { GW_SIDE_UNKNOWN, 0, 0, 0, 0, 0 }, GW_SETTLE_WAIT },
+        { { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 },
+          { GW_SIDE_ABSENT, 0, 0, 0, 0, 0 },
+          GW_SETTLE_KEEP_SOURCE },
+        { { GW_SIDE_RUNNING, 1, 1, 0, 0, 0 },
+          { GW_SIDE_MIGRATING, 1, 0, 0, 0, 0 },
+          GW_SETTLE_WATCH },
+        { { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 },
+          { GW_SIDE_PAUSED, 0, 0, 0, 0, 0 },
           GW_SETTLE_DESTROY_DESTINATION },
-        { { GW_SIDE_MIGRATING, 0, 1, 0, 0 },
-          { GW_SIDE_ABSENT, 0, 0, 0, 0 },
+        { { GW_SIDE_MIGRATING, 0, 1, 0, 0, 0 },
+          { GW_SIDE_ABSENT, 0, 0, 0, 0, 0 },
           GW_SETTLE_RESUME_SOURCE },
-        { { GW_SIDE_MIGRATING, 0, 1, 0, 0 },
-          { GW_SIDE_RUNNING, 0, 1, 0, 0 },
+        { { GW_SIDE_MIGRATING, 0, 1, 0, 0, 0 },
+          { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 },
           GW_SETTLE_DESTROY_SOURCE },
-        { { GW_SIDE_ABSENT, 0, 0, 0, 0 },
-          { GW_SIDE_PAUSED, 0, 1, 0, 0 },
+        { { GW_SIDE_ABSENT, 0, 0, 0, 0, 0 },
+          { GW_SIDE_PAUSED, 0, 1, 0, 0, 0 },
           GW_SETTLE_RESUME_DESTINATION },
-        { { GW_SIDE_RUNNING, 0, 1, 0, 0 },
-          { GW_SIDE_RUNNING, 0, 1, 0, 0 },
+        { { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 },
+          { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 },
           GW_SETTLE_PAUSE_SOURCE },
         /* Asked while it was still sending, and the other a moment later: no double. */
-        { { GW_SIDE_RUNNING, 1, 1, 0, 0 }, { GW_SIDE_RUNNING, 0, 1, 0, 0 }, GW_SETTLE_WATCH },
-        { { GW_SIDE_POST_COPY, 1, 1, 0, 0 }, { GW_SIDE_RUNNING, 0, 0, 0, 0 }, GW_SETTLE_WATCH },
-        { { GW_SIDE_POST_COPY, 0, 1, 0, 0 }, { GW_SIDE_POST_COPY, 0, 0, 0, 0 }, GW_SETTLE_HOLD },
-        { { GW_SIDE_MIGRATED, 0, 1, 0, 0 },
-          { GW_SIDE_RUNNING, 0, 1, 0, 0 },
+        { { GW_SIDE_RUNNING, 1, 1, 0, 0, 0 }, { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 }, GW_SETTLE_WATCH },
+        { { GW_SIDE_POST_COPY, 1, 1, 0, 0, 0 },
+          { GW_SIDE_RUNNING, 0, 0, 0, 0, 0 },
+          GW_SETTLE_WATCH },
+        { { GW_SIDE_POST_COPY, 0, 1, 0, 0, 0 },
+          { GW_SIDE_POST_COPY, 0, 0, 0, 0, 0 },
+          GW_SETTLE_HOLD },
+        { { GW_SIDE_MIGRATED, 0, 1, 0, 0, 0 },
+          { GW_SIDE_RUNNING, 0, 1, 0, 0, 0 },
           GW_SETTLE_UNDEFINE_SOURCE },
-        { { GW_SIDE_MIGRATED, 0, 1, 0, 0 },
-          { GW_SIDE_RUNNING, 0, 0, 0, 0 },
+        { { GW_SIDE_MIGRATED, 0, 1, 0, 0, 0 },
+          { GW_SIDE_RUNNING, 0, 0, 0, 0, 0 },
           GW_SETTLE_DEFINE_DESTINATION },
-        { { GW_SIDE_OTHER, 0, 1, 0, 0 }, { GW_SIDE_RUNNING, 0, 0, 0, 0 }, GW_SETTLE_WAIT },
+        { { GW_SIDE_OTHER, 0, 1, 0, 0, 0 }, { GW_SIDE_RUNNING, 0, 0, 0, 0, 0 }, GW_SETTLE_WAIT },
     };
     const GwIntent intent = { .vm_persistent = TRUE };
     (void)unused;
