@@ -17,6 +17,7 @@ typedef struct {
     const Options *options;
     GwClock *clock;
     GwStore *store;
+    GwAuthority *authority; /* NULL while simulating: nobody joins such a fabric */
     GwEngine *engine;
     GwApi *api;
     GMainLoop *loop;
@@ -30,6 +31,17 @@ static GwHyper *open_hyper(GwHyperSink sink, gpointer user, GError **error)
         return gw_libvirt_open(sink, error);
     g_autoptr(GwJson) fabric = gw_json_load(controller->options->simulate, error);
     return fabric != NULL ? gw_sim_open(sink, controller->clock, fabric, error) : NULL;
+}
+
+static gboolean open_authority(Controller *controller, GError **error)
+{
+    g_autofree char *folder = g_build_filename(controller->options->state_dir, "fabric", NULL);
+    gint64 now_s = gw_clock_wall_us(controller->clock) / G_USEC_PER_SEC;
+
+    if (controller->options->simulate != NULL)
+        return TRUE;
+    controller->authority = gw_authority_open(folder, now_s, error);
+    return controller->authority != NULL;
 }
 
 /* The folder holds the token, the key and the database: nobody else's business. */
@@ -53,9 +65,12 @@ static gboolean start_engine(Controller *controller, GError **error)
 
     controller->clock = gw_clock_new_system();
     controller->store = gw_store_open(database, error);
-    if (controller->store == NULL)
+    /* After the store, whose lock keeps a second controller out of the folder. */
+    if (controller->store == NULL || !open_authority(controller, error))
         return FALSE;
-    GwEngineConfig config = { controller->clock, controller->store, open_hyper, controller, token };
+    GwEngineConfig config = {
+        controller->clock, controller->store, open_hyper, controller, token, controller->authority
+    };
     controller->engine = gw_engine_new(&config, error);
     return controller->engine != NULL;
 }
@@ -89,6 +104,7 @@ static void serve(Controller *controller)
     g_unix_signal_add(SIGINT, quit, controller);
     g_message("listening on https://%s:%u, state in %s", controller->options->listen,
               gw_api_port(controller->api), controller->options->state_dir);
+    g_message("fingerprint %s", gw_api_fingerprint(controller->api));
     g_main_loop_run(controller->loop);
     g_message("stopping; guests and running moves go on");
     g_main_loop_unref(controller->loop);
@@ -99,6 +115,7 @@ static void stop(Controller *controller)
     if (controller->api != NULL)
         gw_api_stop(controller->api);
     gw_engine_free(controller->engine);
+    gw_authority_free(controller->authority);
     gw_store_close(controller->store);
     gw_clock_free(controller->clock);
 }

@@ -2,7 +2,8 @@
 #include "base/error.h"
 #include "engine/engine_internal.h"
 
-/* What a move wants done, as requests to hosts; and their replies as events of the move. */
+/* What a move wants done, as requests to hosts; and their replies as events of the move. What is
+ * asked of agents alone is in move_agents.c. */
 
 #define LOOK_TIMEOUT_US (15 * G_USEC_PER_SEC)
 
@@ -56,6 +57,7 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     gw_move_decision_free(run->decision);
     run->decision = g_steal_pointer(&result->decision);
     move->job->commit_by_resume = run->decision->commit_by_resume;
+    move->job->through_agents = run->decision->through_agents;
     move->job->vm_persistent = result->vm->persistent;
     move->job->vm_autostart = result->vm->autostart;
     move->job->completion_timeout_s = run->decision->completion_timeout_us / G_USEC_PER_SEC;
@@ -67,7 +69,7 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     const GwHost *destination =
         gw_fabric_host(gw_engine_now(engine), move->job->destination_host_id);
     g_autofree char *peer = destination != NULL ? gw_host_peer_uri(destination) : NULL;
-    move->job->peer_to_peer = peer != NULL;
+    move->job->peer_to_peer = peer != NULL || move->job->through_agents;
     step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_CHECKED });
 }
 
@@ -92,6 +94,17 @@ static void prepared(GwEngine *engine, const GwReply *reply, const char *job_id,
     step(engine, run, (GwMoveEvent){ .kind = kind, .error = reply->error });
 }
 
+/* The last thing that preparing does: nothing is to be undone where it is refused. */
+static void autostart_off(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
+{
+    MoveRun *run = find_run(engine, job_id);
+
+    if (run == NULL || reply->error != NULL || !run->move->job->through_agents)
+        prepared(engine, reply, job_id, unused);
+    else
+        gw_moves_ask_leave(engine, run, prepared);
+}
+
 /* With autostart on, a source host that boots at the wrong moment would start a second copy. */
 static void saved_xml(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
@@ -105,11 +118,11 @@ static void saved_xml(GwEngine *engine, const GwReply *reply, const char *job_id
         job->saved_xml = g_strdup(reply->text);
     }
     if (reply->error != NULL || !job->vm_autostart) {
-        prepared(engine, reply, job_id, unused);
+        autostart_off(engine, reply, job_id, unused);
         return;
     }
     GwRequest *request = gw_request_new(GW_OP_AUTOSTART, job->source_host_id, job->vm_uuid);
-    ask(engine, run, request, prepared, 0);
+    ask(engine, run, request, autostart_off, 0);
 }
 
 static void do_prepare(GwEngine *engine, MoveRun *run)
@@ -149,8 +162,14 @@ static GwMigrate *how(GwEngine *engine, const MoveRun *run)
     GwMigrate *migrate = g_new0(GwMigrate, 1);
 
     migrate->destination_host_id = g_strdup(destination->id);
-    migrate->peer_uri = gw_host_peer_uri(destination);
-    migrate->migration_uri = migration_uri(destination);
+    if (job->through_agents) {
+        migrate->peer_uri = g_strdup(run->paths->peer_uri);
+        migrate->migration_uri = g_strdup(run->paths->migration_uri);
+        migrate->disks_uri = g_strdup(run->paths->disks_uri);
+    } else {
+        migrate->peer_uri = gw_host_peer_uri(destination);
+        migrate->migration_uri = migration_uri(destination);
+    }
     migrate->peer_to_peer = job->peer_to_peer;
     migrate->paused = decision->commit_by_resume;
     migrate->persist = job->vm_persistent;
@@ -216,7 +235,7 @@ static GwSeen seen_of(const GwReply *reply)
     if (reply->error != NULL)
         return (GwSeen){ .side = GW_SIDE_UNKNOWN };
     const GwLook *look = reply->look;
-    return (GwSeen){
+    GwSeen seen = {
         .side = gw_side_of(look->present, look->state, look->reason),
         .job_active = look->job_active,
         .persistent = look->persistent,
@@ -224,6 +243,7 @@ static GwSeen seen_of(const GwReply *reply)
         .by_guest = look->present && look->state == (int)GW_VM_OFF &&
                     g_strcmp0(look->reason, "shutdown") == 0,
     };
+    return look->attested ? gw_seen_attested(seen, look->processes) : seen;
 }
 
 /* Before a host's list was read since it connected, it may be another machine, or know less than it
@@ -313,6 +333,11 @@ static void do_settle(GwEngine *engine, MoveRun *run)
     };
     const GwJob *job = run->move->job;
     GwSettle settle = run->move->settle;
+
+    if (settle == GW_SETTLE_FENCE) {
+        gw_moves_fence(engine, run, acted);
+        return;
+    }
     const char *host = steps[settle].at_source ? job->source_host_id : job->destination_host_id;
     GwRequest *request = gw_request_new(steps[settle].op, host, job->vm_uuid);
 
@@ -388,6 +413,9 @@ void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect)
         break;
     case GW_DO_ALARM:
         alarm_double(job);
+        break;
+    case GW_DO_CLOSE:
+        gw_moves_close_leave(engine, job);
         break;
     case GW_DO_COUNT:
         break;

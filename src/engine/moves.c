@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
+#include "base/text.h"
 #include "engine/engine_internal.h"
 
 /* Jobs of the kind vm-migrate: the queue, the timers, and the way between the pure table (job/move)
  * and the world. What a move wants done is in move_effects.c. */
 
 #define DECISION_FRESH_US (5 * G_USEC_PER_SEC)
+#define STEPS_MAX 1000 /* of a job's history, before a host's alarms no longer count */
 
 void gw_move_run_free(gpointer data)
 {
     MoveRun *run = data;
     gw_move_free(run->move);
     gw_move_decision_free(run->decision);
+    gw_paths_free(run->paths);
     g_free(run);
 }
 
@@ -198,7 +201,8 @@ void gw_moves_host_back(GwEngine *engine, const char *host_id)
 
 /* The pause and the resume that downtime is measured between (R48): the first of each, since with
  * post-copy both come again when the last page is over. A source that runs again was not the one.
- */
+ * Where an agent was faster than our own resume, the answer to ours may be in before the event of
+ * its. */
 void gw_moves_lifecycle(GwEngine *engine, const GwHyperEvent *event)
 {
     const GwJob *job = gw_fabric_job_of_vm(gw_engine_now(engine), event->vm_uuid);
@@ -214,8 +218,30 @@ void gw_moves_lifecycle(GwEngine *engine, const GwHyperEvent *event)
         move->paused_us = 0;
     else if (at_source && paused && move->paused_us == 0)
         move->paused_us = event->at_us;
-    else if (!at_source && resumed && move->resumed_us == 0)
+    else if (!at_source && resumed && event->at_us >= move->paused_us &&
+             (move->resumed_us == 0 || event->at_us < move->resumed_us))
         move->resumed_us = event->at_us;
+}
+
+/* What an agent says of a VM while it is moved belongs into the move's history. It is stored with
+ * the next step. */
+void gw_moves_alarm(GwEngine *engine, const GwHyperEvent *event)
+{
+    const GwJob *job =
+        event->vm_uuid != NULL ? gw_fabric_job_of_vm(gw_engine_now(engine), event->vm_uuid) : NULL;
+    MoveRun *run = job != NULL ? g_hash_table_lookup(engine->moves, job->id) : NULL;
+
+    if (run == NULL || run->move->job->steps == NULL || run->move->job->steps->len > STEPS_MAX)
+        return;
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), event->host_id);
+    g_autofree char *text = gw_text_printable(event->text, GW_TEXT_MESSAGE_MAX);
+    GwJobStep *step = gw_job_step_new();
+    step->at = gw_engine_rfc3339(engine);
+    step->state = g_strdup(gw_enum_word(&gw_job_state_enum, run->move->job->state));
+    step->event = g_strdup("alarm");
+    step->why = g_strdup_printf("the agent of '%s': %s", host != NULL ? host->name : "?", text);
+    g_ptr_array_add(run->move->job->steps, step);
+    show_job(engine, run->move->job);
 }
 
 gint64 gw_moves_next_us(GwEngine *engine)

@@ -69,7 +69,7 @@ void gw_sim_event(GwSim *sim, GwHyperEvent *event)
 void gw_sim_lifecycle(GwSim *sim, const SimHost *host, const char *uuid, const char *what,
                       const char *detail)
 {
-    if (host->down || host->id == NULL)
+    if (host->down || host->id == NULL || gw_clock_now_us(sim->clock) < host->agent_down_until_us)
         return;
     GwHyperEvent *event = gw_hyper_event_new(GW_EVENT_VM_LIFECYCLE, host->id, uuid);
     event->text = g_strdup(what);
@@ -104,6 +104,9 @@ static void sim_host_free(gpointer data)
     gw_host_facts_free(host->facts);
     g_hash_table_unref(host->vms);
     g_hash_table_unref(host->markers);
+    g_hash_table_unref(host->lingering);
+    g_clear_pointer(&host->leaves, g_hash_table_unref);
+    g_free(host->name);
     g_free(host);
 }
 
@@ -114,6 +117,9 @@ SimHost *gw_sim_add_host(GwSim *sim, const char *uri)
     host->uri = g_strdup(uri);
     host->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, sim_vm_free);
     host->markers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    host->lingering = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    if (uri != NULL && gw_host_agent_uri(uri, NULL, NULL, NULL))
+        host->leaves = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_ptr_array_add(sim->hosts, host);
     return host;
 }
@@ -136,6 +142,16 @@ SimHost *gw_sim_host_by_id(GwSim *sim, const char *id)
     for (guint i = 0; i < sim->hosts->len; i++) {
         SimHost *host = sim->hosts->pdata[i];
         if (g_strcmp0(host->id, id) == 0)
+            return host;
+    }
+    return NULL;
+}
+
+SimHost *gw_sim_host_by_name(GwSim *sim, const char *name)
+{
+    for (guint i = 0; name != NULL && i < sim->hosts->len; i++) {
+        SimHost *host = sim->hosts->pdata[i];
+        if (g_strcmp0(host->name, name) == 0)
             return host;
     }
     return NULL;
@@ -179,10 +195,12 @@ void gw_sim_end_process(GwSim *sim, SimHost *host, const char *uuid, const char 
     vm->job = FALSE;
     if (vm->vm->persistent) {
         gw_sim_set_state(sim, host, vm, GW_VM_OFF, reason);
-        return;
+    } else {
+        g_hash_table_remove(host->vms, uuid);
+        gw_sim_lifecycle(sim, host, uuid, "stopped", reason);
     }
-    g_hash_table_remove(host->vms, uuid);
-    gw_sim_lifecycle(sim, host, uuid, "stopped", reason);
+    if (!gw_sim_lingers(sim, host, uuid))
+        gw_sim_agent_ended(sim, host, uuid, reason);
 }
 
 SimVm *gw_sim_add_vm(SimHost *host, const GwVm *like)
@@ -207,6 +225,7 @@ GwSim *gw_sim_new(GwClock *clock, json_t *fabric, GError **error)
     sim->hosts = g_ptr_array_new_with_free_func(sim_host_free);
     sim->faults = g_ptr_array_new_with_free_func(sim_fault_free);
     sim->moves = g_ptr_array_new_with_free_func(gw_sim_move_unref);
+    sim->leaves = g_ptr_array_new_with_free_func(gw_sim_leave_free);
     sim->most_running = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     sim->disks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     if (!gw_sim_load(sim, fabric, error))
@@ -222,6 +241,7 @@ void gw_sim_free(GwSim *sim)
     for (guint i = 0; sim->moves != NULL && i < sim->moves->len; i++)
         ((SimMove *)sim->moves->pdata[i])->refs = 1; /* what was due next held the others */
     g_clear_pointer(&sim->moves, g_ptr_array_unref);
+    g_clear_pointer(&sim->leaves, g_ptr_array_unref);
     g_clear_pointer(&sim->faults, g_ptr_array_unref);
     g_clear_pointer(&sim->hosts, g_ptr_array_unref);
     g_clear_pointer(&sim->most_running, g_hash_table_unref);
@@ -402,7 +422,7 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
         reply->text = g_strdup("<domain/>");
         break;
     case GW_OP_LOOK:
-        reply->look = gw_sim_look_of(gw_sim_find(host, request->vm_uuid));
+        reply->look = gw_sim_look_of(sim, host, request->vm_uuid);
         break;
     case GW_OP_CPU_COMPARE:
         reply->verdict = TRUE;
@@ -446,6 +466,14 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
     case GW_OP_LOCK_DROP:
         do_lock(sim, host, request, reply);
         break;
+    case GW_OP_PERMIT:
+    case GW_OP_CLOSE:
+    case GW_OP_MEASURE:
+    case GW_OP_CHECK:
+    case GW_OP_REVOKED:
+    case GW_OP_RENEW:
+        gw_sim_agent_serve(sim, host, request, reply);
+        break;
     case GW_OP_DISCONNECT:
     case GW_OP_MIGRATE:
     case GW_OP_SET_BANDWIDTH:
@@ -469,7 +497,8 @@ static void serve(GwSim *sim, gpointer data)
     if (request->op == GW_OP_DISCONNECT) {
         if (host != NULL)
             g_clear_pointer(&host->id, g_free);
-    } else if (host == NULL || host->down) {
+    } else if (host == NULL || host->down ||
+               gw_clock_now_us(sim->clock) < host->agent_down_until_us) {
         fail(reply, GW_ERR_UNREACHABLE, host == NULL ? "no such simulated host" : "host is down");
     } else if (request->op == GW_OP_MIGRATE) {
         gw_sim_begin_move(sim, host, request);
@@ -478,6 +507,8 @@ static void serve(GwSim *sim, gpointer data)
         if (connecting) {
             g_free(host->id);
             host->id = g_strdup(request->host_id);
+            g_free(host->name);
+            host->name = g_strdup(request->host_id);
         }
         perform(sim, host, request, reply);
     }
@@ -496,6 +527,20 @@ static void submit(GwHyper *hyper, GwRequest *request)
     if (host != NULL)
         span = MAX(span, host->stalled_until_us - gw_clock_now_us(sim->clock));
     gw_sim_later(sim, span, serve, request);
+    g_mutex_unlock(&sim->lock);
+}
+
+void gw_sim_pass(GwSim *sim, gint64 until_us)
+{
+    g_mutex_lock(&sim->lock);
+    for (;;) {
+        const SimDue *first = g_queue_peek_head(&sim->due);
+        if (first == NULL || first->at_us > until_us)
+            break;
+        gw_clock_advance_to(sim->clock, MAX(first->at_us, gw_clock_now_us(sim->clock)));
+        run_due(sim, gw_clock_now_us(sim->clock));
+    }
+    gw_clock_advance_to(sim->clock, until_us);
     g_mutex_unlock(&sim->lock);
 }
 

@@ -16,6 +16,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwSim, gw_sim_free)
 /* A driver over @sim; one at a time. It belongs to who opened it, @sim does not. */
 GwHyper *gw_sim_attach(GwSim *sim, GwHyperSink sink);
 
+/* Virtual clock, no driver: the world goes on alone until then. */
+void gw_sim_pass(GwSim *sim, gint64 until_us);
+
 /* What a witness outside sees, whatever the hosts answer. Host by URI. */
 /* How many unpaused processes of the VM there are in the whole fabric. */
 guint gw_sim_running(GwSim *sim, const char *vm_uuid);
@@ -41,3 +44,18 @@ void gw_sim_exchange(GwSim *sim, const char *uri, const char *host_uuid);
 void gw_sim_shut_down(GwSim *sim, const char *vm_uuid);
 /* Adds a fault, as an element of "faults" of the fabric's JSON. */
 gboolean gw_sim_fault(GwSim *sim, json_t *fault, GError **error);
+
+/* Agents. Its streams break, and nobody reaches the host until it is back; guests go on. */
+void gw_sim_kill_agent(GwSim *sim, const char *uri, gint64 ms);
+/* Two agents do not reach each other; the controller reaches both. */
+void gw_sim_cut_link(GwSim *sim, const char *uri, const char *other_uri, gint64 ms);
+/* The next "source-gone" is lost. */
+void gw_sim_lose_notice(GwSim *sim);
+/* The agent says something that people should see. */
+void gw_sim_alarm(GwSim *sim, const char *uri, const char *vm_uuid, const char *text);
+/* The agent has seen this epoch of the VM before, and closed it. */
+void gw_sim_raise_epoch(GwSim *sim, const char *uri, const char *vm_uuid, gint64 epoch);
+/* How often an agent resumed a VM by itself. */
+guint gw_sim_agent_resumes(GwSim *sim);
+/* Whether leave for a move of the VM is left open there. */
+gboolean gw_sim_has_leave(GwSim *sim, const char *uri, const char *vm_uuid);

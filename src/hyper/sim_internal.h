@@ -4,8 +4,8 @@
 #include "hyper/sim.h"
 
 /* sim.c: the world, its hosts and simple requests. sim_load.c: the file it is made from.
- * sim_move.c: moves and faults. All under sim->lock. sim_witness.c: what happened, seen from
- * outside. */
+ * sim_move.c: moves and faults. sim_agent.c: the hosts' agents. All under sim->lock. sim_witness.c:
+ * what happened, seen from outside. */
 
 typedef struct {
     GwVm *vm;
@@ -13,6 +13,8 @@ typedef struct {
     gboolean job;
     guint memory; /* which of the disk's states this memory belongs to; 0: it is incomplete */
 } SimVm;
+
+typedef struct SimLeave SimLeave;
 
 typedef struct {
     char *uri;
@@ -24,6 +26,13 @@ typedef struct {
     gint64 stalled_until_us; /* requests are served no earlier */
     guint moves, most_moves; /* under way, in and out */
     char *id;                /* the engine's, since CONNECT */
+    char *name;              /* the same, kept when the connection is gone: agents know it */
+    gint64 libvirtd_down_until_us;
+    GHashTable *lingering; /* uuid -> gint64 *: a process is seen until then, which libvirt no
+                              longer knows of */
+    /* Only of hosts with an agent. */
+    GHashTable *leaves; /* vm uuid -> SimLeave, of the highest epoch; NULL: no agent */
+    gint64 agent_down_until_us;
 } SimHost;
 
 typedef enum {
@@ -49,6 +58,8 @@ typedef struct {
     gboolean aborted;
     gboolean over;
     gboolean counted; /* in its hosts' moves */
+    gboolean through_agents;
+    gint64 linger_ms;
     guint refs;
 } SimMove;
 
@@ -72,9 +83,14 @@ struct GwSim {
     gint64 confirm_us;
     GPtrArray *faults;        /* SimFault */
     GPtrArray *moves;         /* SimMove */
+    GPtrArray *leaves;        /* SimLeave */
     GHashTable *most_running; /* uuid -> guint */
     GHashTable *disks;        /* uuid -> guint: the state that who runs has brought it to */
     guint stale_runs;
+    SimHost *cut[2]; /* whose agents do not reach each other, until: */
+    gint64 cut_until_us;
+    guint lost_notices;  /* of the next ones between agents */
+    guint agent_resumes; /* what agents did by themselves */
     struct SimDriver *driver;
 };
 
@@ -94,6 +110,8 @@ void gw_sim_lifecycle(GwSim *sim, const SimHost *host, const char *uuid, const c
 void gw_sim_tell_lost(GwSim *sim, const SimHost *host);
 SimVm *gw_sim_find(const SimHost *host, const char *uuid);
 SimHost *gw_sim_host_by_id(GwSim *sim, const char *id);
+/* Connected or not. */
+SimHost *gw_sim_host_by_name(GwSim *sim, const char *name);
 SimHost *gw_sim_host_by_uri(GwSim *sim, const char *uri);
 void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState state,
                       const char *reason);
@@ -106,11 +124,31 @@ gboolean gw_sim_load(GwSim *sim, json_t *fabric, GError **error);
 
 /* Whether a fault has such a phase and such an effect; either may be NULL. */
 gboolean gw_sim_fault_known(const char *at, const char *what);
-GwLook *gw_sim_look_of(const SimVm *vm);
+GwLook *gw_sim_look_of(const GwSim *sim, const SimHost *host, const char *uuid);
 void gw_sim_count_running(GwSim *sim, const char *uuid);
 /* @vm begins to run: its disk goes on from what its memory knows, or is corrupted by it. */
 void gw_sim_note_running(GwSim *sim, SimVm *vm, gboolean booted);
 void gw_sim_host_down(GwSim *sim, SimHost *host, gint64 ms);
+
+/* A libvirtd that is away: for agents as well, unlike a connection that is lost. */
+void gw_sim_libvirtd_down(GwSim *sim, SimHost *host, gint64 ms);
+/* The end of moves' streams through agents: of @host, to or from @other (NULL: any), of @vm_uuid
+ * (NULL: any). Before the handover the move fails, and the VM stays. */
+void gw_sim_break_moves(GwSim *sim, const SimHost *host, const SimHost *other, const char *vm_uuid);
+
+void gw_sim_leave_free(gpointer leave);
+/* A process of the VM is there, whatever libvirt says. */
+gboolean gw_sim_lingers(const GwSim *sim, const SimHost *host, const char *uuid);
+gboolean gw_sim_has_agent(const SimHost *host);
+void gw_sim_agent_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);
+/* A VM's process ended at @host. */
+void gw_sim_agent_ended(GwSim *sim, SimHost *host, const char *vm_uuid, const char *reason);
+/* Why a move cannot go as @how says; NULL: it can, as far as agents go. */
+const char *gw_sim_agent_refuses(const GwSim *sim, const SimHost *source, const SimHost *to,
+                                 const GwMigrate *how, const char *vm_uuid);
+SimLeave *gw_sim_agent_way(const SimHost *source, const GwMigrate *how, const char *vm_uuid);
+void gw_sim_agent_dies(GwSim *sim, SimHost *host, gint64 ms);
+void gw_sim_link_cut(GwSim *sim, SimHost *a, SimHost *b, gint64 ms);
 
 void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request);
 SimMove *gw_sim_move_of(GwSim *sim, const SimHost *source, const char *uuid);

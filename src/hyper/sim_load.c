@@ -48,6 +48,15 @@ static gboolean load_vms(GwSim *sim, SimHost *host, json_t *vms, GError **error)
     return TRUE;
 }
 
+static GwAgentFacts *simulated_agent(void)
+{
+    GwAgentFacts *agent = gw_agent_facts_new();
+
+    agent->version = g_strdup("simulated");
+    agent->wire_version = 1;
+    return agent;
+}
+
 static gboolean load_host(GwSim *sim, json_t *json, GError **error)
 {
     const char *uri = json_string_value(json_object_get(json, "uri"));
@@ -64,7 +73,15 @@ static gboolean load_host(GwSim *sim, json_t *json, GError **error)
         return FALSE;
     host->latency_us = latency_ms * 1000;
     host->down = json_is_true(json_object_get(json, "down"));
+    json_t *agent = json_object_get(json, "agent");
+    if (agent != NULL && json_is_true(agent) != gw_sim_has_agent(host)) {
+        gw_error_set(error, GW_ERR_INVALID, "See docs/simulator.md.",
+                     "a host has an agent where its URI is godwit://ADDRESS/ID, and only there");
+        return FALSE;
+    }
     host->facts = gw_record_from_json(&gw_host_facts_record, facts, error);
+    if (host->facts != NULL && gw_sim_has_agent(host) && host->facts->agent == NULL)
+        host->facts->agent = simulated_agent();
     return host->facts != NULL && load_vms(sim, host, json_object_get(json, "vms"), error);
 }
 

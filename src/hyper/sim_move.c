@@ -110,6 +110,27 @@ void gw_sim_host_down(GwSim *sim, SimHost *host, gint64 ms)
     gw_sim_later(sim, ms * 1000, host_back, host);
 }
 
+void gw_sim_libvirtd_down(GwSim *sim, SimHost *host, gint64 ms)
+{
+    host->libvirtd_down_until_us =
+        MAX(host->libvirtd_down_until_us, gw_clock_now_us(sim->clock) + ms * 1000);
+    gw_sim_host_down(sim, host, ms);
+}
+
+void gw_sim_break_moves(GwSim *sim, const SimHost *host, const SimHost *other, const char *vm_uuid)
+{
+    for (guint i = 0; i < sim->moves->len; i++) {
+        SimMove *move = sim->moves->pdata[i];
+        gboolean of_host =
+            (move->source == host && (other == NULL || move->destination == other)) ||
+            (move->destination == host && (other == NULL || move->source == other));
+        if (move->over || !move->through_agents || !of_host || move->phase > SIM_FINISH ||
+            (vm_uuid != NULL && strcmp(move->vm_uuid, vm_uuid) != 0))
+            continue;
+        roll_back(sim, move, "the agents' stream broke");
+    }
+}
+
 static void fault_fail(GwSim *sim, SimMove *move, const SimFault *fault)
 {
     (void)fault;
@@ -139,15 +160,18 @@ static void fault_source_down(GwSim *sim, SimMove *move, const SimFault *fault)
         source_goes_on(sim, move);
     else
         source_job_over(move);
+    SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
+    if (move->phase == SIM_SWITCHOVER && vm != NULL && gw_vm_is_running(vm->vm))
+        gw_sim_set_state(sim, move->source, vm, GW_VM_PAUSED, "migration");
     if (move->phase <= SIM_SWITCHOVER)
         drop_destination(sim, move);
     answer(sim, move, "connection to the source lost");
-    gw_sim_host_down(sim, move->source, fault->ms);
+    gw_sim_libvirtd_down(sim, move->source, fault->ms);
 }
 
 static void fault_destination_down(GwSim *sim, SimMove *move, const SimFault *fault)
 {
-    gw_sim_host_down(sim, move->destination, fault->ms);
+    gw_sim_libvirtd_down(sim, move->destination, fault->ms);
     roll_back(sim, move, "connection to the destination lost");
 }
 
@@ -193,6 +217,63 @@ static void fault_lose_reply(GwSim *sim, SimMove *move, const SimFault *fault)
     answer(sim, move, "connection lost");
 }
 
+/* Streams break between all that was sent and the answer that it arrived: the destination is
+ * complete and the source goes on. Where that would double the VM (the destination runs by itself)
+ * libvirt's own rollback came first. After the answer the source ends as it would have. */
+static void break_off(GwSim *sim, SimMove *move, const char *failure)
+{
+    if (move->phase == SIM_CONFIRM) {
+        gw_sim_end_process(sim, move->source, move->vm_uuid, "migrated");
+    } else if (move->phase == SIM_FINISH && move->how->paused) {
+        arrive(sim, move);
+        source_goes_on(sim, move);
+    } else {
+        drop_destination(sim, move);
+        source_goes_on(sim, move);
+    }
+    answer(sim, move, failure);
+}
+
+static void fault_source_agent_dies(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    move->through_agents = FALSE; /* dealt with here */
+    gw_sim_agent_dies(sim, move->source, fault->ms);
+    break_off(sim, move, "connection to the source lost");
+}
+
+static void fault_destination_agent_dies(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    gboolean late = move->phase == SIM_CONFIRM;
+
+    move->through_agents = FALSE;
+    gw_sim_agent_dies(sim, move->destination, fault->ms);
+    break_off(sim, move, late ? NULL : "connection to the destination lost");
+}
+
+static void fault_link_cut(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    gboolean late = move->phase == SIM_CONFIRM;
+
+    move->through_agents = FALSE;
+    gw_sim_link_cut(sim, move->source, move->destination, fault->ms);
+    break_off(sim, move, late ? NULL : "connection to the destination lost");
+}
+
+static void again(GwSim *sim, SimMove *move);
+
+static void fault_lose_notice(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    (void)fault;
+    sim->lost_notices++;
+    again(sim, move);
+}
+
+static void fault_linger(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    move->linger_ms = fault->ms;
+    again(sim, move);
+}
+
 static const struct {
     const char *what;
     void (*strike)(GwSim *sim, SimMove *move, const SimFault *fault);
@@ -204,6 +285,11 @@ static const struct {
     { "destination-down", fault_destination_down },
     { "lose-finish", fault_lose_finish },
     { "lose-reply", fault_lose_reply },
+    { "source-agent-dies", fault_source_agent_dies },
+    { "destination-agent-dies", fault_destination_agent_dies },
+    { "link-cut", fault_link_cut },
+    { "lose-notice", fault_lose_notice },
+    { "linger", fault_linger },
 };
 
 gboolean gw_sim_fault_known(const char *at, const char *what)
@@ -244,6 +330,21 @@ static void next_phase(GwSim *sim, SimMove *move, SimPhase phase, gint64 span_us
     move->phase = phase;
     move->refs++;
     gw_sim_later(sim, span_us, advance, move);
+}
+
+/* What struck changes only what comes later. */
+static void again(GwSim *sim, SimMove *move)
+{
+    next_phase(sim, move, move->phase, 0);
+}
+
+/* libvirt says that the process ended, and it takes its time. */
+static void linger(GwSim *sim, SimMove *move)
+{
+    gint64 *until = g_new(gint64, 1);
+
+    *until = gw_clock_now_us(sim->clock) + move->linger_ms * 1000;
+    g_hash_table_replace(move->source->lingering, g_strdup(move->vm_uuid), until);
 }
 
 static gint64 send_us(const GwSim *sim, const SimMove *move)
@@ -309,6 +410,8 @@ static void advance(GwSim *sim, gpointer data)
         else if (move->phase == SIM_FINISH)
             finish_move(sim, move);
         else {
+            if (move->linger_ms > 0)
+                linger(sim, move);
             gw_sim_end_process(sim, move->source, move->vm_uuid, "migrated");
             answer(sim, move, NULL);
         }
@@ -332,7 +435,8 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
     SimVm *vm = gw_sim_find(source, request->vm_uuid);
     SimHost *destination = gw_sim_host_by_id(sim, request->migrate->destination_host_id);
     gboolean possible = vm != NULL && gw_vm_is_running(vm->vm) && !vm->job && destination != NULL &&
-                        !destination->down && destination != source;
+                        !destination->down && destination != source &&
+                        gw_clock_now_us(sim->clock) >= destination->libvirtd_down_until_us;
 
     SimMove *move = g_new0(SimMove, 1);
     move->refs = 1;
@@ -343,6 +447,13 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
     move->how = gw_migrate_copy(request->migrate);
     move->began_us = gw_clock_now_us(sim->clock);
     g_ptr_array_add(sim->moves, move);
+    const char *refusal =
+        gw_sim_agent_refuses(sim, source, destination, move->how, request->vm_uuid);
+    move->through_agents = gw_sim_agent_way(source, move->how, request->vm_uuid) != NULL;
+    if (possible && refusal != NULL) {
+        answer(sim, move, refusal);
+        return;
+    }
     if (!possible) {
         answer(sim, move, "the VM cannot be moved: not running here, or the destination is away");
         return;

@@ -74,9 +74,20 @@ guint gw_sim_stale_runs(GwSim *sim)
     return sim->stale_runs;
 }
 
-GwLook *gw_sim_look_of(const SimVm *vm)
+gboolean gw_sim_lingers(const GwSim *sim, const SimHost *host, const char *uuid)
 {
+    const gint64 *until = g_hash_table_lookup(host->lingering, uuid);
+    return until != NULL && gw_clock_now_us(sim->clock) < *until;
+}
+
+GwLook *gw_sim_look_of(const GwSim *sim, const SimHost *host, const char *uuid)
+{
+    const SimVm *vm = gw_sim_find(host, uuid);
     GwLook *look = g_new0(GwLook, 1);
+
+    look->attested = gw_sim_has_agent(host);
+    look->processes = look->attested &&
+                      ((vm != NULL && gw_vm_is_active(vm->vm)) || gw_sim_lingers(sim, host, uuid));
 
     look->present = vm != NULL;
     if (vm != NULL) {
@@ -94,7 +105,7 @@ GwLook *gw_sim_look(GwSim *sim, const char *uri, const char *vm_uuid)
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     const SimHost *host = gw_sim_host_by_uri(sim, uri);
     const SimVm *vm = host != NULL ? gw_sim_find(host, vm_uuid) : NULL;
-    return vm != NULL ? gw_sim_look_of(vm) : NULL;
+    return vm != NULL ? gw_sim_look_of(sim, host, vm_uuid) : NULL;
 }
 
 void gw_sim_cut_off(GwSim *sim, const char *uri, gint64 ms)

@@ -171,6 +171,12 @@ void gw_move_set_phase(GwMove *move, const char *phase)
     gw_move_replace_string(&move->job->progress->phase, phase);
 }
 
+void gw_move_ask_figures(GwMove *move, GwMoveOutcome *outcome)
+{
+    move->figures = TRUE;
+    gw_move_add_effect(outcome, GW_DO_STATS);
+}
+
 void gw_move_finish(GwMove *move, GwJobState state, const GwMoveEvent *event, const char *why,
                     GwMoveOutcome *outcome)
 {
@@ -356,7 +362,7 @@ static void run_action(GwMove *move, const GwMoveRow *row, const GwMoveEvent *ev
         if (job->error == NULL)
             take_error(job, event->error);
         if (event->kind == GW_MOVE_RETURNED && event->error == NULL)
-            gw_move_add_effect(outcome, GW_DO_STATS);
+            gw_move_ask_figures(move, outcome);
         gw_move_look(move, outcome);
         break;
     case LOOK:
@@ -491,7 +497,7 @@ const char *gw_move_do_word(GwMoveDo effect)
 {
     static const char *const words[GW_DO_COUNT] = {
         "check",     "prepare", "migrate", "progress",          "abort", "apply change",
-        "post-copy", "look",    "settle",  "completed figures", "alarm",
+        "post-copy", "look",    "settle",  "completed figures", "alarm", "close",
     };
     return (guint)effect < GW_DO_COUNT ? words[effect] : "unknown";
 }

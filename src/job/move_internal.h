@@ -17,6 +17,8 @@ void gw_move_enter(GwMove *move, GwJobState next, const GwMoveEvent *event, cons
 void gw_move_set_phase(GwMove *move, const char *phase);
 void gw_move_finish(GwMove *move, GwJobState state, const GwMoveEvent *event, const char *why,
                     GwMoveOutcome *outcome);
+/* The hypervisor's figures of the whole move: while the source still has its definition. */
+void gw_move_ask_figures(GwMove *move, GwMoveOutcome *outcome);
 void gw_move_begin_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome);
 void gw_move_look(GwMove *move, GwMoveOutcome *outcome);
 

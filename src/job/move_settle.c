@@ -6,6 +6,7 @@
 
 #define WAIT_HOLD_US SECONDS(120) /* both answer, yet nothing can be decided: ask a person */
 #define AUTOSTART_TRIES 5
+#define FENCE_TRIES 5
 #define REPEATS_MAX 20 /* a step that changes nothing, so often: ask a person */
 
 /* How long until the hosts are asked again: soon at first, then every 5 s. */
@@ -70,8 +71,9 @@ static gboolean try_direct(GwMove *move, const GwMoveEvent *event, GwMoveOutcome
 {
     GwJob *job = move->job;
 
-    if (!job->peer_to_peer || !move->called || move->copied || job->cancel_requested ||
-        job->error == NULL || g_strcmp0(job->error->code, "timeout") == 0)
+    /* Between agents the controller would have to take the same way. */
+    if (!job->peer_to_peer || job->through_agents || !move->called || move->copied ||
+        job->cancel_requested || job->error == NULL || g_strcmp0(job->error->code, "timeout") == 0)
         return FALSE;
     job->peer_to_peer = FALSE;
     job->source_old = job->destination_old = FALSE; /* what was copied is gone */
@@ -218,12 +220,15 @@ static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, c
         break;
     case GW_SETTLE_PAUSE_SOURCE:
         gw_move_add_effect(outcome, GW_DO_ALARM);
+        if (move->job->through_agents) /* from here on nobody but a person decides */
+            gw_move_add_effect(outcome, GW_DO_CLOSE);
         act(move, settle, GW_JOB_SETTLING, event, why, outcome);
         break;
     case GW_SETTLE_HOLD:
     case GW_SETTLE_COUNT:
         hold(move, event, why, outcome);
         break;
+    case GW_SETTLE_FENCE:            /* only fence() says so */
     case GW_SETTLE_AUTOSTART_SOURCE: /* only restore_autostart() says so */
     case GW_SETTLE_AUTOSTART_DESTINATION:
     case GW_SETTLE_RESUME_SOURCE:
@@ -288,11 +293,89 @@ static gboolean must_look_again(GwMove *move, GwSettle settle)
     return first && (settle == GW_SETTLE_RESUME_SOURCE || settle == GW_SETTLE_KEEP_SOURCE);
 }
 
+static gboolean is_over(GwSettle settle)
+{
+    return settle == GW_SETTLE_KEEP_SOURCE || settle == GW_SETTLE_COMMITTED ||
+           settle == GW_SETTLE_STOPPED;
+}
+
+/* Agents commit by themselves, and may do so between our look and our step. Two steps at once by
+ * both come to the same, but for one: a source that is to be destroyed because the destination is
+ * whole may be resumed by its agent when the destination dies just then. So before anything is
+ * destroyed both agents end the move's leave, after which neither acts by itself; then the hosts
+ * are asked anew.
+ *
+ * Leave also ends before the job does, so that no death of the controller leaves it behind. An
+ * agent that cannot end it (its disk is full) is asked a few times and no more: the next move of
+ * the VM has a higher epoch, which makes this one's leave worthless, and it expires. */
+static gboolean must_fence(const GwMove *move, GwSettle settle)
+{
+    gboolean destroys =
+        settle == GW_SETTLE_DESTROY_SOURCE || settle == GW_SETTLE_DESTROY_DESTINATION;
+
+    return move->job->through_agents && !move->fenced &&
+           (destroys || (is_over(settle) && move->fences < FENCE_TRIES));
+}
+
+static void fence(GwMove *move, GwSettle before, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    gboolean cleaning = before == GW_SETTLE_COMMITTED;
+
+    move->fences++;
+    move->waits = 0;
+    act(move, GW_SETTLE_FENCE, cleaning ? GW_JOB_CLEANING : GW_JOB_SETTLING, event,
+        is_over(before) ? "the agents' leave for this move ends with it"
+                        : "before anything is destroyed, the agents stop acting by themselves",
+        outcome);
+}
+
+/* A restarted controller has not been told that the call returned. */
+static gboolean lacks_figures(const GwMove *move, GwSettle settle)
+{
+    return settle == GW_SETTLE_UNDEFINE_SOURCE && !move->figures &&
+           move->destination.side == GW_SIDE_RUNNING;
+}
+
+static const char by_destinations_agent[] =
+    "the destination was resumed by its agent, once the source was gone";
+
+/* Whether it is known already, or a controller, maybe an earlier one, began to commit this move:
+ * that is written down before it is done. */
+static gboolean is_credited(const GwJob *job)
+{
+    const char *word = gw_enum_word(&gw_job_state_enum, GW_JOB_COMMITTING);
+
+    for (guint i = 0; job->steps != NULL && i < job->steps->len; i++) {
+        const GwJobStep *step = job->steps->pdata[i];
+        if (g_strcmp0(step->state, word) == 0 || g_strcmp0(step->why, by_destinations_agent) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Says in the job's history who committed, where it was not a controller. */
+static void credit_agents(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    GwJob *job = move->job;
+    gboolean was_left_paused = move->source.side == GW_SIDE_MIGRATING && !move->source.job_active;
+
+    if (!job->through_agents || !job->commit_by_resume)
+        return;
+    if (event->destination.side == GW_SIDE_RUNNING && event->source.side != GW_SIDE_RUNNING &&
+        !is_credited(job))
+        gw_move_enter(move, job->state, event, by_destinations_agent, outcome);
+    if (event->source.side == GW_SIDE_RUNNING && was_left_paused &&
+        move->settle != GW_SETTLE_RESUME_SOURCE)
+        gw_move_enter(move, job->state, event,
+                      "the source was resumed by its agent: the destination had nothing", outcome);
+}
+
 void gw_move_decide(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
 {
     GwJob *job = move->job;
     const char *why = NULL;
 
+    credit_agents(move, event, outcome);
     move->source = event->source;
     move->destination = event->destination;
     learn(move, event, outcome);
@@ -314,6 +397,15 @@ void gw_move_decide(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outco
         settle = GW_SETTLE_HOLD;
     if (settle == GW_SETTLE_PAUSE_SOURCE)
         job->doubled = TRUE;
+    if (must_fence(move, settle)) {
+        fence(move, settle, event, outcome);
+        return;
+    }
+    if (lacks_figures(move, settle)) {
+        gw_move_ask_figures(move, outcome);
+        gw_move_look(move, outcome);
+        return;
+    }
     carry_out(move, settle, event, why, outcome);
 }
 
@@ -328,7 +420,7 @@ void gw_move_answered(GwMove *move, GwSettle settle, const GwMoveEvent *event,
     job->source_old = job->destination_old = job->source_gives_way = FALSE;
     job->cancel_requested = job->keep_source;
     g_clear_pointer(&job->waiting_for, g_free);
-    move->settle = settle;
+    move->settle = must_fence(move, settle) ? GW_SETTLE_FENCE : settle;
     move->repeats = 0;
     gw_move_add_effect(outcome, GW_DO_SETTLE);
     (void)event;
@@ -338,6 +430,8 @@ void gw_move_step_taken(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *o
 {
     if (event->error != NULL)
         gw_move_replace_string(&move->job->waiting_for, event->error->message);
+    else if (move->settle == GW_SETTLE_FENCE)
+        move->fenced = TRUE;
     if (event->error == NULL && move->repeats == 0)
         gw_move_look(move, outcome);
     else

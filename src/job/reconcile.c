@@ -177,7 +177,20 @@ GwSettle gw_reconcile(GwSeen source, GwSeen destination, GwIntent intent, const 
         return GW_SETTLE_DEFINE_SOURCE;
     }
     *why = row->why;
+    if (source.lingers)
+        *why = "the source's libvirt says that the VM has no process, its process table shows one: "
+               "it must end first";
+    else if (destination.lingers && source.side != GW_SIDE_UNKNOWN)
+        *why = "the destination's libvirt says that the VM has no process, its process table shows "
+               "one: it must end first";
     return row->settle;
+}
+
+GwSeen gw_seen_attested(GwSeen seen, gint64 processes)
+{
+    if (processes == 0 || (BIT(seen.side) & GONE) == 0)
+        return seen;
+    return (GwSeen){ .side = GW_SIDE_UNKNOWN, .lingers = TRUE };
 }
 
 static GwSide side_of_paused(const char *reason)
@@ -241,6 +254,7 @@ const char *gw_settle_word(GwSettle settle)
         "autostart at source",
         "autostart at destination",
         "pause source",
+        "fence",
         "hold",
     };
     return (guint)settle < GW_SETTLE_COUNT ? words[settle] : "hold";
@@ -248,6 +262,8 @@ const char *gw_settle_word(GwSettle settle)
 
 char *gw_seen_words(GwSeen seen)
 {
+    if (seen.lingers)
+        return g_strdup("absent to libvirt, but with a process");
     return g_strconcat(gw_side_word(seen.side), seen.job_active ? ", migration under way" : "",
                        NULL);
 }

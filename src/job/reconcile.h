@@ -27,6 +27,7 @@ typedef struct {
     gboolean persistent;
     gboolean autostart;
     gboolean by_guest; /* OFF because the guest shut itself down, for which it had to run */
+    gboolean lingers;  /* UNKNOWN because libvirt knows no process of it, yet there is one */
 } GwSeen;
 
 typedef enum {
@@ -46,6 +47,8 @@ typedef enum {
     GW_SETTLE_AUTOSTART_SOURCE, /* what preparing took away, where the VM stays */
     GW_SETTLE_AUTOSTART_DESTINATION,
     GW_SETTLE_PAUSE_SOURCE, /* the VM runs twice: stop one at once, then hold */
+    GW_SETTLE_FENCE,        /* the agents do nothing more by themselves: the move's, not the table's
+                             */
     GW_SETTLE_HOLD,         /* only a person can say */
     GW_SETTLE_COUNT
 } GwSettle;
@@ -61,6 +64,11 @@ typedef struct {
 
 /* Never fails: what no row covers is HOLD. *@why is a static sentence for the journal. */
 GwSettle gw_reconcile(GwSeen source, GwSeen destination, GwIntent intent, const char **why);
+
+/* What an agent found in the process table, @processes of the VM, on top of what libvirt says: a
+ * process that libvirt does not know of makes the side unknown. That libvirt knows of one more than
+ * there is changes nothing: it will notice. */
+GwSeen gw_seen_attested(GwSeen seen, gint64 processes);
 
 /* @state: GwVmState; @reason: libvirt's word. */
 GwSide gw_side_of(gboolean present, int state, const char *reason);

@@ -76,6 +76,16 @@ static gint64 scale_us(gint64 s_per_gib, gint64 kib)
            (rest % KIB_PER_GIB * G_USEC_PER_SEC + KIB_PER_GIB - 1) / KIB_PER_GIB;
 }
 
+static gboolean has_agent(const GwHost *host)
+{
+    return gw_host_has_agent(host) && gw_plan_facts(host)->agent != NULL;
+}
+
+gboolean gw_plan_through_agents(const GwHost *source, const GwHost *destination)
+{
+    return has_agent(source) && has_agent(destination);
+}
+
 GwMoveDecision *gw_plan_decide(const GwPlanInput *input)
 {
     GwPlanInput own = *input;
@@ -86,14 +96,21 @@ GwMoveDecision *gw_plan_decide(const GwPlanInput *input)
     GwMoveDecision *decision = g_new0(GwMoveDecision, 1);
 
     decision->commit_by_resume = !gw_plan_locks_cover(&own);
+    decision->through_agents = gw_plan_through_agents(own.source, own.destination);
     decision->unsafe = needs_unsafe(&own);
     decision->auto_converge = !options->no_auto_converge;
     /* libvirt refuses PAUSED with POSTCOPY; option-conflict has said so. */
     decision->post_copy = options->post_copy && !decision->commit_by_resume;
-    decision->tls = options->tls;
+    decision->tls = options->tls && !decision->through_agents;
     decision->compression = g_strdup(choice.compression);
     decision->channels = choice.channels;
-    decision->method_words = choice.words;
+    decision->method_words =
+        g_strconcat(choice.words,
+                    decision->through_agents ? "; through the agents, encrypted"
+                    : decision->tls          ? "; directly between the hosts, encrypted by QEMU"
+                                             : "; directly between the hosts",
+                    NULL);
+    g_free(choice.words);
     decision->bandwidth_mibps = bandwidth(&own);
     decision->max_downtime_ms = options->max_downtime_ms;
     decision->completion_timeout_us = scale_us(

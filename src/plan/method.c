@@ -137,6 +137,16 @@ static gboolean is_single(const GwPlanInput *input)
     return choice.channels == 0;
 }
 
+static gboolean asks_tls(const GwPlanInput *input)
+{
+    return gw_plan_options(input)->tls;
+}
+
+static gboolean is_through_agents(const GwPlanInput *input)
+{
+    return gw_plan_through_agents(input->source, input->destination);
+}
+
 static const Conflict conflicts[] = {
     { asks_post_copy, lacks_locks, GW_SEVERITY_ERROR,
       "Post-copy is asked for, but no proved lock covers every writable disk: such a move leaves "
@@ -152,6 +162,10 @@ static const Conflict conflicts[] = {
       "A number of connections is given, but this move uses a single one",
       "Multichannel, or Compression over parallel connections.",
       "Choose the method Multichannel, or leave the number out." },
+    { asks_tls, is_through_agents, GW_SEVERITY_WARNING,
+      "Encryption by QEMU is asked for, but this move goes through the agents of both hosts, which "
+      "encrypt all of it: QEMU's own is left out",
+      "Nothing more: it is encrypted.", "Leave --tls out." },
 };
 
 static void check_conflicts(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
@@ -170,7 +184,7 @@ const GwRule gw_rule_option_conflict = { "option-conflict", "R24", GW_SEVERITY_E
 
 static void check_tls(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
-    if (!gw_plan_options(input)->tls)
+    if (!asks_tls(input) || is_through_agents(input))
         return;
     gw_rule_add(self, findings,
                 g_strdup_printf("Encryption is asked for; whether QEMU on %s and %s has "

@@ -30,18 +30,19 @@ typedef struct {
 /* What a move is to be, once nothing forbids it. All strings are owned. */
 typedef struct {
     gboolean commit_by_resume; /* no proven cross-host lock covers every writable disk */
+    gboolean through_agents;   /* both ends have one: every stream goes between those two */
     gboolean unsafe;           /* sharing proved where libvirt cannot see it */
     gboolean auto_converge;
     gboolean post_copy;
-    gboolean tls;
+    gboolean tls;      /* QEMU's own; never through agents, where all is encrypted */
     char *compression; /* libvirt's method name: "zstd", "xbzrle"; NULL: none */
     gint64 channels;   /* 0: a single connection */
     gint64 bandwidth_mibps;
     gint64 max_downtime_ms;
     gint64 completion_timeout_us; /* of the whole copy; 0: none (R59) */
     gint64 progress_timeout_us;   /* without progress; 0: none (R60) */
-    char *
-        method_words; /* "Compression (multifd with zstd)" and why where it is not what was asked */
+    char *method_words; /* "Compression (multifd with zstd)" and why where it is not what was asked;
+                           and how it travels */
 } GwMoveDecision;
 
 void gw_move_decision_free(GwMoveDecision *decision);
@@ -53,6 +54,9 @@ GwCandidate *gw_plan_candidate(const GwPlanInput *input);
  * unsuitable, then by name. options may be NULL. */
 GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
 GwMoveDecision *gw_plan_decide(const GwPlanInput *input);
+
+/* Whether a move between the two goes through their agents: both have one, and it answers. */
+gboolean gw_plan_through_agents(const GwHost *source, const GwHost *destination);
 
 /* R43. NULL-terminated, owned. */
 char **gw_plan_script_cli(const GwPlanInput *input);

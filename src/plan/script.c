@@ -63,11 +63,25 @@ char **gw_plan_script_cli(const GwPlanInput *input)
     return script;
 }
 
-static GString *virsh(const GwHost *host, const char *command)
+/* virsh does not know what leads to an agent. */
+static void add_uri(GString *line, const GwHost *host, const char *variable)
+{
+    if (gw_host_has_agent(host))
+        g_string_append_printf(line, " \"$%s\"", variable);
+    else
+        add_word(line, host->uri);
+}
+
+static const char *variable_of(const GwPlanInput *input, const GwHost *host)
+{
+    return host == input->source ? "SOURCE_URI" : "DESTINATION_URI";
+}
+
+static GString *virsh(const GwPlanInput *input, const GwHost *host, const char *command)
 {
     GString *line = g_string_new("virsh -c");
 
-    add_word(line, host->uri);
+    add_uri(line, host, variable_of(input, host));
     g_string_append_printf(line, " %s", command);
     return line;
 }
@@ -87,7 +101,7 @@ static void add_migration_uri(GString *line, const GwHost *host)
 static char *virsh_migrate(const GwPlanInput *input, const GwMoveDecision *decision,
                            gboolean peer_to_peer, const char *vm)
 {
-    GString *line = virsh(input->source, "migrate --live --verbose");
+    GString *line = virsh(input, input->source, "migrate --live --verbose");
     g_autofree char *peer = peer_to_peer ? gw_host_peer_uri(input->destination) : NULL;
 
     add_flag(line, "--p2p", peer_to_peer);
@@ -106,13 +120,17 @@ static char *virsh_migrate(const GwPlanInput *input, const GwMoveDecision *decis
     add_number(line, "--bandwidth", decision->bandwidth_mibps);
     add_migration_uri(line, input->destination);
     g_string_append_printf(line, " %s", vm);
-    add_word(line, peer != NULL ? peer : input->destination->uri);
+    if (peer != NULL)
+        add_word(line, peer);
+    else
+        add_uri(line, input->destination, "DESTINATION_URI");
     return g_string_free(line, FALSE);
 }
 
-static char *virsh_on(const GwHost *host, const char *command, const char *vm, const char *rest)
+static char *virsh_on(const GwPlanInput *input, const GwHost *host, const char *command,
+                      const char *vm, const char *rest)
 {
-    GString *line = virsh(host, command);
+    GString *line = virsh(input, host, command);
     g_string_append_printf(line, " %s%s", vm, rest);
     return g_string_free(line, FALSE);
 }
@@ -123,27 +141,49 @@ static void take(GStrvBuilder *lines, char *line)
     g_free(line);
 }
 
+/* What is not virsh's to do is said. */
+static void explain_agents(GStrvBuilder *lines, const GwPlanInput *input, gboolean through_agents)
+{
+    const GwHost *const ends[] = { input->source, input->destination };
+
+    if (through_agents) {
+        take(lines, g_strdup("# This move goes through the agents of both hosts: libvirt is given "
+                             "sockets in /run/libvirt/godwit"));
+        take(lines, g_strdup("# that are there only while the job runs. Without them it goes "
+                             "directly, and unencrypted unless --tls is added:"));
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(ends); i++) {
+        if (!gw_host_has_agent(ends[i]))
+            continue;
+        g_autofree char *name = gw_text_printable(gw_plan_host_name(ends[i]), GW_TEXT_MESSAGE_MAX);
+        take(lines, g_strdup_printf("# %s is known by its agent, which virsh cannot use: set %s to "
+                                    "a libvirt URI of it.",
+                                    name, variable_of(input, ends[i])));
+    }
+}
+
 char **gw_plan_script_virsh(const GwPlanInput *input, const GwMoveDecision *decision,
                             gboolean peer_to_peer)
 {
     g_autoptr(GStrvBuilder) lines = g_strv_builder_new();
     g_autofree char *vm = gw_plan_virsh_vm(input->vm);
 
+    explain_agents(lines, input, decision->through_agents);
     if (decision->max_downtime_ms > 0) {
         g_autofree char *ms = g_strdup_printf(" %" G_GINT64_FORMAT, decision->max_downtime_ms);
-        take(lines, virsh_on(input->source, "migrate-setmaxdowntime", vm, ms));
+        take(lines, virsh_on(input, input->source, "migrate-setmaxdowntime", vm, ms));
     }
     take(lines, virsh_migrate(input, decision, peer_to_peer, vm));
     if (decision->commit_by_resume) {
         /* Only once the source is seen gone may the destination run. */
         take(lines,
              g_strdup("# Go on only if this says 'shut off' (or that there is no such VM):"));
-        take(lines, virsh_on(input->source, "domstate", vm, ""));
-        take(lines, virsh_on(input->destination, "resume", vm, ""));
+        take(lines, virsh_on(input, input->source, "domstate", vm, ""));
+        take(lines, virsh_on(input, input->destination, "resume", vm, ""));
     }
     if (input->vm->persistent && input->vm->autostart)
-        take(lines, virsh_on(input->destination, "autostart", vm, ""));
+        take(lines, virsh_on(input, input->destination, "autostart", vm, ""));
     if (input->vm->persistent)
-        take(lines, virsh_on(input->source, "undefine", vm, " --keep-nvram"));
+        take(lines, virsh_on(input, input->source, "undefine", vm, " --keep-nvram"));
     return g_strv_builder_end(lines);
 }

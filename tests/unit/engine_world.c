@@ -3,8 +3,18 @@
 
 #include <glib/gstdio.h>
 
+static guint agents;
+
+void world_set_agents(guint mask)
+{
+    agents = mask;
+}
+
 char *world_uri(guint index)
 {
+    if ((agents >> index & 1) != 0)
+        return g_strdup_printf("godwit://%c.example.org/01J0000000000000000000000%c",
+                               (char)('a' + index), (char)('A' + index));
     return g_strdup_printf("qemu+tls://%c.example.org/system", (char)('a' + index));
 }
 
@@ -60,7 +70,13 @@ void world_start(World *world)
 
     world->store = gw_store_open(path, &error);
     assert_null(error);
-    GwEngineConfig config = { world->clock, world->store, open_sim, world->sim, NULL };
+    GwEngineConfig config = {
+        .clock = world->clock,
+        .store = world->store,
+        .open_hyper = world->open_hyper != NULL ? world->open_hyper : open_sim,
+        .user = world->open_hyper != NULL ? (gpointer)world : world->sim,
+        .authority = world->authority,
+    };
     world->engine = gw_engine_new(&config, &error);
     assert_null(error);
 }
@@ -69,6 +85,11 @@ void world_kill(World *world)
 {
     gw_engine_free(world->engine);
     gw_store_close(world->store);
+}
+
+void world_pass(World *world, gint64 span_us)
+{
+    gw_sim_pass(world->sim, gw_clock_now_us(world->clock) + span_us);
 }
 
 void world_run(World *world, gint64 span_us)
@@ -95,6 +116,8 @@ void world_make(World *world, GwClock *clock, json_t *json)
 
     world->folder = make_folder();
     world->clock = clock;
+    world->authority = NULL;
+    world->open_hyper = NULL;
     world->sim = gw_sim_new(world->clock, json, &error);
     assert_null(error);
     json_decref(json);

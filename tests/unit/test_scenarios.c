@@ -65,12 +65,12 @@ static json_t *candidate_json(const GwCandidate *candidate)
 
 static json_t *decision_json(const GwMoveDecision *d)
 {
-    return json_pack("{s:b, s:b, s:b, s:b, s:b, s:s?, s:I, s:I, s:I, s:I, s:I, s:s}",
-                     "commit_by_resume", d->commit_by_resume, "unsafe", d->unsafe, "auto_converge",
-                     d->auto_converge, "post_copy", d->post_copy, "tls", d->tls, "compression",
-                     d->compression, "channels", (json_int_t)d->channels, "bandwidth_mibps",
-                     (json_int_t)d->bandwidth_mibps, "max_downtime_ms",
-                     (json_int_t)d->max_downtime_ms, "completion_timeout_us",
+    return json_pack("{s:b, s:b, s:b, s:b, s:b, s:b, s:s?, s:I, s:I, s:I, s:I, s:I, s:s}",
+                     "commit_by_resume", d->commit_by_resume, "through_agents", d->through_agents,
+                     "unsafe", d->unsafe, "auto_converge", d->auto_converge, "post_copy",
+                     d->post_copy, "tls", d->tls, "compression", d->compression, "channels",
+                     (json_int_t)d->channels, "bandwidth_mibps", (json_int_t)d->bandwidth_mibps,
+                     "max_downtime_ms", (json_int_t)d->max_downtime_ms, "completion_timeout_us",
                      (json_int_t)d->completion_timeout_us, "progress_timeout_us",
                      (json_int_t)d->progress_timeout_us, "method", d->method_words);
 }
