@@ -407,7 +407,8 @@ static void another_vm_in_a_cookie_is_refused(void **state)
 
     forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .cookie = other },
               "a definition to keep whose <name>");
-    forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .cookie = second }, "a definition to keep");
+    forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .cookie = second },
+              "2 definitions to keep");
     forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .cookie = name }, "cookie whose <name>");
     forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .cookie = XML }, "not a <qemu-migration>");
     forbidden(&kvm, &(Move){ .finish = TRUE, .name = "reckvm1", .cookie = other },
@@ -434,6 +435,7 @@ static void other_sockets_are_refused(void **state)
     forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .flags = 0x5b }, "copy of disks");
     forbidden(&stock, &(Move){ .name = "recstock1", .disks = DISKS, .finish = TRUE }, "none");
     forbidden(&none, &(Move){ MOVE }, "none");
+    forbidden(&none, &(Move){ .xml = XML, .flags = 0x1b }, "allows none");
     /* Recorded without a socket: QEMU would have listened on TCP. */
     g_autoptr(GByteArray) plain = load("kvm-plain");
     g_autoptr(GwRpcFilter) filter = gw_rpc_filter_new(&kvm);
@@ -593,6 +595,13 @@ static void hostile_xml_is_refused(void **state)
     refused_by(&kvm, with_dtd, GW_ERR_INVALID, "DTD");
     refused_by(&kvm, no_xml, GW_ERR_INVALID, "XML");
     refused_by(&kvm, empty, GW_ERR_INVALID, "XML");
+    /* A text of few bytes for each node: as a tree it would be huge. */
+    g_autofree char *nodes = g_strnfill(1024 * 1024 / 4 + 1, ' ');
+    g_auto(GStrv) pieces = g_strsplit(nodes, " ", -1);
+    g_autofree char *many = g_strjoinv("<a/>", pieces);
+    g_autofree char *wide = g_strdup_printf("<domain>%s</domain>", many);
+    g_autoptr(GByteArray) large = move_packet(&(Move){ .xml = wide, .uri = SOCKET });
+    refused_by(&kvm, large, GW_ERR_TOO_LARGE, "looked into");
 }
 
 int main(void)
