@@ -27,6 +27,18 @@ static const GwRpcFilterConfig disk = { .vm_uuid = "e2d54e4d-d207-5990-8dfc-a2eb
                                         .disks_uri = DISKS,
                                         .prepare = TRUE };
 
+static const GwRpcFilterConfig post = { .vm_uuid = "c792b194-04a5-5426-8491-bad9f710a7e0",
+                                        .vm_name = "post",
+                                        .migration_uri = SOCKET,
+                                        .disks_uri = DISKS,
+                                        .prepare = TRUE };
+static const GwRpcFilterConfig post_paused = { .vm_uuid = "c792b194-04a5-5426-8491-bad9f710a7e0",
+                                               .vm_name = "post",
+                                               .migration_uri = SOCKET,
+                                               .disks_uri = DISKS,
+                                               .prepare = TRUE,
+                                               .paused = TRUE };
+
 /* From the client to the server, whole connections, of libvirt 11.3 (kvm) and 9.0 (stock). */
 static const struct {
     const char *name;
@@ -38,6 +50,8 @@ static const struct {
     { "kvm-cancel", &kvm },
     { "kvm-disk", &disk },
     { "kvm-slow-keepalive", &disk },
+    { "kvm-postcopy", &post },
+    { "kvm-paused-multifd-disk", &post_paused },
     { "stock-unix", &stock },
     { "stock-paused-multifd", &stock },
     { "stock-autoconverge-bw", &stock },
@@ -436,13 +450,32 @@ static void other_sockets_are_refused(void **state)
     forbidden(&stock, &(Move){ .name = "recstock1", .disks = DISKS, .finish = TRUE }, "none");
     forbidden(&none, &(Move){ MOVE }, "none");
     forbidden(&none, &(Move){ .xml = XML, .flags = 0x1b }, "allows none");
-    /* Recorded without a socket: QEMU would have listened on TCP. */
-    g_autoptr(GByteArray) plain = load("kvm-plain");
-    g_autoptr(GwRpcFilter) filter = gw_rpc_filter_new(&kvm);
-    g_autoptr(GByteArray) out = g_byte_array_new();
-    g_autoptr(GError) error = NULL;
-    assert_false(gw_rpc_filter_feed(filter, plain->data, plain->len, out, &error));
-    unit_assert_error(error, GW_ERR_FORBIDDEN, "without a socket");
+}
+
+/* Real moves that are not the ticket's: they connect, and no further. */
+static void recorded_moves_that_are_refused(void **state)
+{
+    static const struct {
+        const char *name;
+        const GwRpcFilterConfig *config;
+        const char *part;
+    } cases[] = {
+        { "kvm-plain", &kvm, "without a socket" }, /* QEMU would have listened on TCP */
+        { "stock-plain", &stock, "without a socket" },
+        { "kvm-tunnelled", &post, "procedure 304" },
+        { "kvm-postcopy", &post_paused, "starts by itself" },
+        { "kvm-unix", &stock, "<uuid>" },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GByteArray) in = load(cases[i].name);
+        g_autoptr(GwRpcFilter) filter = gw_rpc_filter_new(cases[i].config);
+        g_autoptr(GByteArray) out = g_byte_array_new();
+        g_autoptr(GError) error = NULL;
+        assert_false(gw_rpc_filter_feed(filter, in->data, in->len, out, &error));
+        unit_assert_error(error, GW_ERR_FORBIDDEN, cases[i].part);
+        assert_in_range(out->len, 200, 500);
+    }
 }
 
 static void listen_address(GByteArray *params, guint *count)
@@ -608,6 +641,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recorded_moves_pass_unchanged),
+        cmocka_unit_test(recorded_moves_that_are_refused),
         cmocka_unit_test(cut_anywhere),
         cmocka_unit_test(every_other_procedure_is_refused),
         cmocka_unit_test(other_programs_are_refused),
