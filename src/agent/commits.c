@@ -108,10 +108,10 @@ static json_t *ticket_params(const GwLeave *leave)
 
 static void do_attest(GwLeave *leave)
 {
-    gw_ipc_call(leave->warden->ipc, "peer-call",
-                json_pack("{s:O, s:s, s:o, s:i}", "peer", leave->peer, "method", "attest",
-                          "params", ticket_params(leave), "timeout_ms", GW_WARDEN_PEER_MS),
-                -1, attested, question_of(leave));
+    gw_warden_ask_front(leave->warden, "peer-call",
+                        json_pack("{s:O, s:s, s:o, s:i}", "peer", leave->peer, "method", "attest",
+                                  "params", ticket_params(leave), "timeout_ms", GW_WARDEN_PEER_MS),
+                        -1, attested, question_of(leave));
 }
 
 static void do_left(GwLeave *leave)
@@ -186,9 +186,9 @@ static void carry_out(GwLeave *leave, guint todo, const char *why)
     if (todo & GW_COMMIT_DO_RESUME)
         do_resume(leave, why);
     if (todo & GW_COMMIT_DO_NOTICE)
-        gw_ipc_notice(warden->ipc, "peer-notice",
-                      json_pack("{s:O, s:s, s:o}", "peer", leave->peer, "method", "source-gone",
-                                "params", ticket_params(leave)));
+        gw_warden_tell_front(warden, "peer-notice",
+                             json_pack("{s:O, s:s, s:o}", "peer", leave->peer, "method",
+                                       "source-gone", "params", ticket_params(leave)));
     if (todo & GW_COMMIT_DO_ATTEST)
         do_attest(leave);
     if (todo & GW_COMMIT_DO_LOOK)
@@ -293,10 +293,10 @@ static GwTicket *ticket_between(GwWarden *warden, const char *peer_host_id, cons
 
     if (ticket == NULL)
         return NULL;
-    gboolean to_us = strcmp(ticket->destination_id, own) == 0 &&
-                     g_strcmp0(ticket->source_id, peer_host_id) == 0;
-    gboolean from_us = strcmp(ticket->source_id, own) == 0 &&
-                       g_strcmp0(ticket->destination_id, peer_host_id) == 0;
+    gboolean to_us =
+        strcmp(ticket->destination_id, own) == 0 && g_strcmp0(ticket->source_id, peer_host_id) == 0;
+    gboolean from_us =
+        strcmp(ticket->source_id, own) == 0 && g_strcmp0(ticket->destination_id, peer_host_id) == 0;
     if ((to_us || from_us) && strcmp(ticket->fabric_id, warden->state->fabric_id) == 0)
         return g_steal_pointer(&ticket);
     gw_error_set(error, GW_ERR_FORBIDDEN, NULL, "the ticket is not for these two hosts");
@@ -316,20 +316,19 @@ void gw_commits_source_gone(GwWarden *warden, const char *peer_host_id, const js
 }
 
 /* For a move that this host has (no longer) leave for. */
-static json_t *attest_without(GwWarden *warden, const GwTicket *ticket, GwWord word,
-                              GError **error)
+static json_t *attest_without(GwWarden *warden, const GwTicket *ticket, GwWord word, GError **error)
 {
     g_autoptr(GError) why = NULL;
 
     if (ticket->epoch < 1)
         return gw_word_to_json(&word); /* a check's: no move */
-    word.closed = !gw_epochs_check(warden->epochs, ticket->vm_uuid, ticket->epoch, ticket->job_id,
-                                   &why) &&
-                  g_error_matches(why, GW_ERROR, GW_ERR_CONFLICT) &&
-                  gw_epochs_seen(warden->epochs, ticket->vm_uuid) >= ticket->epoch;
-    gboolean gone = word.processes == 0 && (word.side == GW_SIDE_ABSENT ||
-                                            word.side == GW_SIDE_OFF ||
-                                            word.side == GW_SIDE_MIGRATED);
+    word.closed =
+        !gw_epochs_check(warden->epochs, ticket->vm_uuid, ticket->epoch, ticket->job_id, &why) &&
+        g_error_matches(why, GW_ERROR, GW_ERR_CONFLICT) &&
+        gw_epochs_seen(warden->epochs, ticket->vm_uuid) >= ticket->epoch;
+    gboolean gone =
+        word.processes == 0 &&
+        (word.side == GW_SIDE_ABSENT || word.side == GW_SIDE_OFF || word.side == GW_SIDE_MIGRATED);
     if (gone && ticket->commit_by_resume && !word.closed) {
         if (!gw_epochs_close(warden->epochs, ticket->vm_uuid, ticket->epoch, error))
             return NULL;
@@ -364,17 +363,16 @@ static void saw_for_attest(GwWarden *warden, const char *vm_uuid, gint64 epoch, 
                          ? attest_with(leave, word, &error)
                          : attest_without(warden, question->ticket, *word, &error);
 
-    gw_ipc_answer(warden->ipc, question->call, answer, -1, error);
+    gw_warden_answer(warden, question->call, answer, -1, error);
 }
 
-void gw_commits_attest(GwWarden *warden, guint64 id, const char *peer_host_id,
-                       const json_t *params)
+void gw_commits_attest(GwWarden *warden, guint64 id, const char *peer_host_id, const json_t *params)
 {
     g_autoptr(GError) error = NULL;
     GwTicket *ticket = ticket_between(warden, peer_host_id, params, &error);
 
     if (ticket == NULL) {
-        gw_ipc_answer(warden->ipc, id, NULL, -1, error);
+        gw_warden_answer(warden, id, NULL, -1, error);
         return;
     }
     Question *question = g_new0(Question, 1);
