@@ -184,6 +184,7 @@ static void date_token(GwEngine *engine, GwJoinToken *token, const char *user)
     token->id = gw_engine_new_id(engine);
     token->created_at = gw_engine_rfc3339(engine);
     token->created_by = g_strdup(user);
+    token->fabric_id = g_strdup(gw_authority_fabric_id(engine->authority));
     token->expires_s = now_s(engine) + token->lifetime_s;
     token->expires_at = gw_certificates_date(token->expires_s);
 }

@@ -28,6 +28,8 @@ GW_DEFINE_RECORD(
          .doc = "Until when it is good, RFC 3339."),
     GW_F(GwJoinToken, fingerprint, GW_STRING, .flags = GW_READ_ONLY,
          .doc = "What the agent knows the controller by: sha256:HEX of its public key."),
+    GW_F(GwJoinToken, fabric_id, GW_STRING, .flags = GW_READ_ONLY,
+         .doc = "The fabric that it leads into."),
     GW_F(GwJoinToken, token, GW_STRING, .flags = GW_READ_ONLY,
          .doc = "The token itself: only in the answer that made it."),
     GW_F(GwJoinToken, expires_s, GW_INT, .flags = GW_INTERNAL, .doc = "The same, since 1970."));

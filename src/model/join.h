@@ -23,6 +23,7 @@ typedef struct {
     char *created_by;
     char *expires_at;
     char *fingerprint; /* of the controller's key, "sha256:HEX" */
+    char *fabric_id;   /* which fabric it leads into */
     char *token;       /* shown once */
     gint64 expires_s;  /* wall seconds; what counts */
 } GwJoinToken;
