@@ -17,22 +17,27 @@ typedef struct {
     char *a, *b; /* URIs */
 } Pair;
 
-static void open_pair(Pair *pair, guint agents)
+static void open_slow_pair(Pair *pair, guint agents, int latency_ms)
 {
-    json_t *a = NULL;
-
     world_set_agents(agents);
-    a = world_host_json(0);
+    json_t *a = world_host_json(0), *b = world_host_json(1);
+    json_object_set_new(a, "latency_ms", json_integer(latency_ms));
+    json_object_set_new(b, "latency_ms", json_integer(latency_ms));
     json_object_set_new(a, "vms", json_pack("[o]", world_vm_json(VM, "web1")));
-    world_make(&pair->world, gw_clock_new_virtual(SECONDS(1700000000)),
-               json_pack("{s:[o,o], s:i, s:i}", "hosts", a, world_host_json(1), "link_mibps", 500,
-                         "dirty_mibps", 10));
+    world_make(
+        &pair->world, gw_clock_new_virtual(SECONDS(1700000000)),
+        json_pack("{s:[o,o], s:i, s:i}", "hosts", a, b, "link_mibps", 500, "dirty_mibps", 10));
     pair->a = world_uri(0);
     pair->b = world_uri(1);
     world_start(&pair->world);
     world_add_host(&pair->world, 0);
     world_add_host(&pair->world, 1);
     world_run(&pair->world, SECONDS(1));
+}
+
+static void open_pair(Pair *pair, guint agents)
+{
+    open_slow_pair(pair, agents, 1);
 }
 
 static void close_pair(Pair *pair)
@@ -125,6 +130,29 @@ static void the_agents_commit_and_the_figures_are_right(void **unused)
     /* 5 ms to finish, 200 ms for the source to end; then whoever is first: one way between the
      * agents and one call, or the controller's look and its call. */
     assert_in_range(job->result->downtime_ms, 205, 225);
+    close_pair(&pair);
+}
+
+/* The controller is far away, its agents are near to each other: downtime is theirs. */
+static void a_faster_agent_makes_the_downtime(void **unused)
+{
+    Pair pair;
+
+    open_slow_pair(&pair, BOTH, 60);
+    g_autofree char *id = begin_move(&pair, NULL);
+    world_run(&pair.world, SECONDS(20));
+    g_autoptr(GwJob) job = check_settled(&pair, id, "far away");
+    assert_int_equal(job->state, GW_JOB_DONE);
+    assert_in_range(job->result->downtime_ms, 205, 225);
+    assert_true(has_step(job, "the destination was resumed by its agent"));
+    assert_int_equal(gw_sim_agent_resumes(pair.world.sim), 1);
+    close_pair(&pair);
+
+    open_slow_pair(&pair, 0, 60); /* without agents it pays for the distance, twice */
+    g_autofree char *plain = begin_move(&pair, NULL);
+    world_run(&pair.world, SECONDS(20));
+    g_autoptr(GwJob) other = check_settled(&pair, plain, "without agents");
+    assert_in_range(other->result->downtime_ms, 320, 350);
     close_pair(&pair);
 }
 
@@ -386,6 +414,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_agents_commit_and_the_figures_are_right),
+        cmocka_unit_test(a_faster_agent_makes_the_downtime),
         cmocka_unit_test(the_controller_may_die_for_good),
         cmocka_unit_test(every_fault_at_every_phase),
         cmocka_unit_test(cancel_at_any_moment),
