@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "build-check"
 JOBS = str(min(os.cpu_count() or 1, 4))
 # The labs that steps bring up, by name. Whoever keeps a lab of his own is not disturbed.
-LABS = {"lab": ["t", "tt"], "e2e": ["chk"]}
+LABS = {"lab": ["t", "tt", "ta"], "e2e": ["chk"], "agent": ["agc"]}
 SHOWN_LINES = 40  # of a failure
 
 
@@ -328,6 +328,11 @@ def step_e2e(tally):
     lab_pytest(tally, "e2e", 1000)
 
 
+def step_agent(tally):
+    """moves through agents, on hosts with no other port open"""
+    lab_pytest(tally, "agent", 900)
+
+
 def analyzers(tally):
     done = subprocess.run([ROOT / "scripts/install-packages", "analyze"], check=False)
     if done.returncode != 0:
@@ -432,7 +437,7 @@ def step_coverage(tally):
 
 
 FAST = ["format", "floors", "build", "unit", "scenarios"]
-ALL = FAST + ["api", "cli", "clang", "asan", "lab", "e2e"]
+ALL = FAST + ["api", "cli", "clang", "asan", "lab", "e2e", "agent"]
 NAMED = ["analyze", "valgrind", "tsan", "coverage"]
 STEPS = {name: globals()[f"step_{name}"] for name in ALL + NAMED}
 

@@ -17,3 +17,8 @@ GArray *gw_attest_processes(const char *proc, const char *vm_uuid, GError **erro
 /* A descriptor that becomes readable when the process ends (pidfd); -1 with errno. Checks the start
  * time after opening, so it is of that very process. */
 int gw_attest_watch(const char *proc, const GwVmProcess *process);
+/* Whether process @pid is one of them; FALSE also where that cannot be told. */
+gboolean gw_attest_is_vm(const char *proc, pid_t pid, const char *vm_uuid);
+/* Only where several hosts share one kernel (a lab): drops those of the other hosts, which are told
+ * apart by their UTS namespace. One of which that cannot be told stays. */
+void gw_attest_keep_own(const char *proc, GArray *processes);

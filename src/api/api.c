@@ -45,6 +45,9 @@ static void api_free(GwApi *api)
     g_free(api->instance);
     g_free(api->started_at);
     g_free(api->openapi);
+    g_free(api->fingerprint);
+    g_hash_table_unref(api->join_failures);
+    g_mutex_clear(&api->joins_lock);
     g_hash_table_unref(api->claims);
     g_cond_clear(&api->claims_freed);
     g_mutex_clear(&api->claims_lock);
@@ -81,6 +84,8 @@ static GwApi *api_new(GwEngine *engine, const GwApiConfig *config)
     api->instance = g_strdup_printf("%08x", g_random_int());
     api->started_at = now_text();
     api->openapi = openapi_text();
+    api->join_failures = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_mutex_init(&api->joins_lock);
     api->claims = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_mutex_init(&api->claims_lock);
     g_cond_init(&api->claims_freed);
@@ -111,4 +116,9 @@ void gw_api_stop(GwApi *api)
 guint16 gw_api_port(const GwApi *api)
 {
     return gw_http_port(api->http);
+}
+
+const char *gw_api_fingerprint(const GwApi *api)
+{
+    return api->fingerprint;
 }

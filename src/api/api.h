@@ -40,5 +40,7 @@ GwApi *gw_api_start(GwEngine *engine, const GwApiConfig *config, GError **error)
 void gw_api_stop(GwApi *api);
 /* The port really listened on. */
 guint16 gw_api_port(const GwApi *api);
+/* "sha256:HEX" of the public key that it is served with, by which agents know it; NULL: no TLS. */
+const char *gw_api_fingerprint(const GwApi *api);
 /* The OpenAPI 3.1 document. New reference. */
 json_t *gw_api_openapi(void);

@@ -17,10 +17,10 @@ void gw_call_drop_body(GwCall *call)
 
 gboolean gw_call_add_body(GwCall *call, const char *data, gsize length)
 {
-    gsize max = call->api->config.body_max;
+    gsize max = gw_call_body_max(call);
 
     call->body_seen += length;
-    if (call->body_seen > (guint64)max * GW_CALL_DISCARD_FACTOR)
+    if (call->body_seen > (guint64)call->api->config.body_max * GW_CALL_DISCARD_FACTOR)
         return FALSE;
     if (call->reply.status != 0)
         return TRUE; /* refused already; read only so that the client can read why */
@@ -45,8 +45,13 @@ static gboolean is_json(const char *type)
     return g_strv_contains(taken, g_strstrip(name));
 }
 
+static gboolean is_refused(gunichar character, gboolean lines)
+{
+    return g_unichar_iscntrl(character) && !(lines && (character == '\n' || character == '\r'));
+}
+
 /* No name or option holds control characters; refusing them here keeps them out of everything. */
-static gboolean has_control(json_t *json)
+static gboolean has_control(json_t *json, gboolean lines)
 {
     const char *key;
     json_t *value;
@@ -54,16 +59,16 @@ static gboolean has_control(json_t *json)
 
     if (json_is_string(json)) {
         for (const char *p = json_string_value(json); *p != '\0'; p = g_utf8_next_char(p)) {
-            if (g_unichar_iscntrl(g_utf8_get_char(p)))
+            if (is_refused(g_utf8_get_char(p), lines))
                 return TRUE;
         }
     }
     json_object_foreach (json, key, value) {
-        if (has_control(value))
+        if (has_control(value, lines))
             return TRUE;
     }
     json_array_foreach (json, i, value) {
-        if (has_control(value))
+        if (has_control(value, lines))
             return TRUE;
     }
     return FALSE;
@@ -97,7 +102,7 @@ gboolean gw_call_decode_body(GwCall *call, GError **error)
     call->json = gw_json_parse(call->body->str, call->body->len, call->api->config.body_max, error);
     if (call->json == NULL)
         return FALSE;
-    if (has_control(call->json)) {
+    if (has_control(call->json, call->route->lines)) {
         gw_error_set(error, GW_ERR_INVALID, "Remove them.",
                      "a string of the body has control characters");
         return FALSE;

@@ -118,6 +118,8 @@ void gw_call_refresh(GwCall *call);
 
 /* Internal to the room ------------------------------------------------------------------------ */
 
+/* Bytes of a body that this request may have. */
+gsize gw_call_body_max(const GwCall *call);
 /* Decides 413; FALSE. */
 gboolean gw_call_too_large(GwCall *call);
 void gw_call_drop_body(GwCall *call);

@@ -360,3 +360,20 @@ GwCertificate *gw_certificate_ensure(const char *certificate_path, const char *k
         g_prefix_error(error, "TLS: ");
     return certificate;
 }
+
+char *gw_certificate_fingerprint(const GwCertificate *certificate)
+{
+    g_autoptr(Crt) crt = import_certificate(certificate->certificate, "", NULL);
+    GString *text = g_string_new("sha256:");
+    unsigned char id[32];
+    size_t size = sizeof(id);
+
+    /* With SHA-256 the key's id is the hash of its SubjectPublicKeyInfo. */
+    if (crt == NULL || gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA256, id, &size) < 0) {
+        g_string_free(text, TRUE);
+        return NULL;
+    }
+    for (gsize i = 0; i < size; i++)
+        g_string_append_printf(text, "%02x", id[i]);
+    return g_string_free(text, FALSE);
+}

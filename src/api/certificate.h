@@ -11,6 +11,9 @@ typedef struct {
 void gw_certificate_free(GwCertificate *certificate);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwCertificate, gw_certificate_free)
 
+/* "sha256:HEX" of the public key; it stays the same when the certificate is renewed. */
+char *gw_certificate_fingerprint(const GwCertificate *certificate);
+
 /* Reads the certificate and its key, and checks that they belong together. Where neither exists
  * they are made, signed by an authority of our own that is kept beside the certificate (ca.pem,
  * which clients trust, and ca-key.pem): so the certificate can be renewed, which happens here when

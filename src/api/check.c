@@ -140,18 +140,26 @@ static gboolean check_query(GwCall *call)
     return TRUE;
 }
 
+gsize gw_call_body_max(const GwCall *call)
+{
+    gsize max = call->api->config.body_max;
+    gsize own = call->route != NULL ? call->route->body_max : 0;
+
+    return own != 0 ? MIN(own, max) : max;
+}
+
 gboolean gw_call_too_large(GwCall *call)
 {
     return refuse(call, 413, GW_ERR_TOO_LARGE, "Send less in one request.",
                   "the body is larger than the %" G_GSIZE_FORMAT " bytes that are accepted",
-                  call->api->config.body_max);
+                  gw_call_body_max(call));
 }
 
 gboolean gw_call_check_head(GwCall *call, gint64 length)
 {
     if (!find_route(call) || !check_origin(call) || !authenticate(call) || !check_query(call))
         return FALSE;
-    if (length > 0 && (guint64)length > call->api->config.body_max)
+    if (length > 0 && (guint64)length > gw_call_body_max(call))
         return gw_call_too_large(call);
     return TRUE;
 }

@@ -26,7 +26,7 @@ static const char tls_priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2
 struct GwHttp {
     GwApi *api;
     struct MHD_Daemon *daemon;
-    GwWatch *watch;
+    GwDeadlines *deadlines;
     int listen_fd;
     guint16 port;
 };
@@ -37,7 +37,7 @@ typedef struct {
     GwCall *call; /* NULL until the headers are there */
 } Request;
 
-static GwWatched *watched_of(struct MHD_Connection *connection)
+static GwDeadline *deadline_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -46,9 +46,9 @@ static GwWatched *watched_of(struct MHD_Connection *connection)
 
 static void set_deadline(GwHttp *http, struct MHD_Connection *connection, guint seconds)
 {
-    GwWatched *watched = watched_of(connection);
-    if (watched != NULL)
-        gw_watch_set(http->watch, watched, seconds);
+    GwDeadline *deadline = deadline_of(connection);
+    if (deadline != NULL)
+        gw_deadline_set(http->deadlines, deadline, seconds);
 }
 
 /* Replies ------------------------------------------------------------------------------------ */
@@ -205,11 +205,11 @@ static enum MHD_Result begin(GwHttp *http, struct MHD_Connection *connection, Re
                              const char *method)
 {
     gint64 length = announced_length(connection);
-    GwWatched *watched = watched_of(connection);
+    GwDeadline *deadline = deadline_of(connection);
     GwCall *call = gw_call_new(http->api, method, request->target);
 
     request->call = call;
-    call->socket = watched != NULL ? gw_watched_fd(watched) : -1;
+    call->socket = deadline != NULL ? gw_deadline_fd(deadline) : -1;
     for (int i = 0; i < GW_HEADER_COUNT; i++)
         call->headers[i] = g_strdup(header(connection, gw_header_names[i]));
     gboolean refused = !gw_call_check_head(call, length);
@@ -249,11 +249,11 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info == NULL)
             return;
-        GwWatched *watched = gw_watch_add(http->watch, info->connect_fd);
-        gw_watch_set(http->watch, watched, http->api->config.request_timeout_s);
-        *context = watched;
+        GwDeadline *deadline = gw_deadline_add(http->deadlines, info->connect_fd);
+        gw_deadline_set(http->deadlines, deadline, http->api->config.request_timeout_s);
+        *context = deadline;
     } else if (*context != NULL) {
-        gw_watch_remove(http->watch, *context);
+        gw_deadline_remove(http->deadlines, *context);
         *context = NULL;
     }
 }
@@ -322,6 +322,7 @@ GwHttp *gw_http_start(GwApi *api, GError **error)
         certificate = get_certificate(&api->config, error);
         if (certificate == NULL)
             return NULL;
+        api->fingerprint = gw_certificate_fingerprint(certificate);
     }
     int fd = gw_listen(api->config.address, api->config.port, error);
     if (fd < 0)
@@ -331,11 +332,11 @@ GwHttp *gw_http_start(GwApi *api, GError **error)
     http->api = api;
     http->listen_fd = fd;
     http->port = gw_listen_port(fd);
-    http->watch = gw_watch_new();
+    http->deadlines = gw_deadlines_new();
     if (start_daemon(http, certificate, error))
         return http;
     close(fd);
-    gw_watch_free(http->watch);
+    gw_deadlines_free(http->deadlines);
     g_free(http);
     return NULL;
 }
@@ -343,7 +344,7 @@ GwHttp *gw_http_start(GwApi *api, GError **error)
 void gw_http_stop(GwHttp *http)
 {
     MHD_stop_daemon(http->daemon); /* closes the listening socket too */
-    gw_watch_free(http->watch);
+    gw_deadlines_free(http->deadlines);
     g_free(http);
 }
 

@@ -12,9 +12,14 @@ struct GwApi {
     char *instance;     /* tells this process's list ETags from another's */
     char *started_at;
     char *openapi;
+    char *fingerprint; /* sha256:HEX of the certificate's public key; NULL: no TLS */
     GwHttp *http;
     gint stopping; /* atomic */
     gint streams;  /* atomic */
+
+    GMutex joins_lock;         /* guards the two below */
+    GHashTable *join_failures; /* address -> how often, since: */
+    gint64 joins_since_us;
 
     GMutex claims_lock; /* guards claims */
     GCond claims_freed;
@@ -32,13 +37,13 @@ int gw_listen(const char *address, guint16 port, GError **error);
 guint16 gw_listen_port(int fd);
 gboolean gw_listen_is_loopback(const char *address);
 
-/* watch.c: hangs up on connections that miss a deadline, however busily they trickle. */
-typedef struct GwWatch GwWatch;
-typedef struct GwWatched GwWatched;
-GwWatch *gw_watch_new(void);
-void gw_watch_free(GwWatch *watch);
-GwWatched *gw_watch_add(GwWatch *watch, int fd);
+/* deadlines.c: hangs up on connections that miss a deadline, however busily they trickle. */
+typedef struct GwDeadlines GwDeadlines;
+typedef struct GwDeadline GwDeadline;
+GwDeadlines *gw_deadlines_new(void);
+void gw_deadlines_free(GwDeadlines *deadlines);
+GwDeadline *gw_deadline_add(GwDeadlines *deadlines, int fd);
 /* From now on @seconds are left; 0: no limit. */
-void gw_watch_set(GwWatch *watch, GwWatched *watched, guint seconds);
-void gw_watch_remove(GwWatch *watch, GwWatched *watched);
-int gw_watched_fd(const GwWatched *watched);
+void gw_deadline_set(GwDeadlines *deadlines, GwDeadline *deadline, guint seconds);
+void gw_deadline_remove(GwDeadlines *deadlines, GwDeadline *deadline);
+int gw_deadline_fd(const GwDeadline *deadline);

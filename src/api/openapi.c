@@ -131,7 +131,7 @@ static json_t *describe_parameters(const GwRoute *route)
             list, parameter("id", "path", "string", "Identifier, or a name where it is unique."));
     for (const GwParam *p = route->query; p != NULL && p->name != NULL; p++)
         json_array_append_new(list, parameter(p->name, "query", p->type, p->doc));
-    if (strcmp(route->method, "POST") == 0)
+    if (strcmp(route->method, "POST") == 0 && !route->secret)
         json_array_append_new(list, parameter("Idempotency-Key", "header", "string",
                                               "Asked again with the same key, the request is "
                                               "answered as the first time, and not repeated."));

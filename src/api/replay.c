@@ -3,6 +3,7 @@
 
 #include "api/call.h"
 #include "api/internal.h"
+#include "api/route.h"
 #include "base/error.h"
 
 /* Idempotency-Key: a client that got no answer asks again with the same key, and gets the first
@@ -14,7 +15,7 @@ static const char *wanted_key(const GwCall *call)
 {
     const char *dry_run = gw_call_query(call, "dry_run");
 
-    if (strcmp(call->method, "POST") != 0 || g_strcmp0(dry_run, "true") == 0)
+    if (strcmp(call->method, "POST") != 0 || g_strcmp0(dry_run, "true") == 0 || call->route->secret)
         return NULL;
     return call->headers[GW_HEADER_IDEMPOTENCY_KEY];
 }

@@ -33,6 +33,7 @@ static const struct {
     { 414, "URI Too Long" },
     { 415, "Unsupported Media Type" },
     { 422, "Unprocessable Content" },
+    { 429, "Too Many Requests" },
     { 500, "Internal Server Error" },
     { 502, "Bad Gateway" },
     { 503, "Service Unavailable" },

@@ -44,6 +44,9 @@ struct GwRoute {
     GwRole role;
     const GwRecord *body; /* NULL: none is taken */
     gboolean merge;       /* the body holds only what changes: not decoded for the handler */
+    gboolean secret;      /* body or answer hold one: nothing is kept for an Idempotency-Key */
+    gboolean lines;       /* texts in the body may have several lines */
+    gsize body_max;       /* bytes; 0: as configured */
     const GwParam *query; /* ends with a row without name; NULL: none */
     GwAnswer answers[3];
     const char *summary;
@@ -54,7 +57,7 @@ struct GwRoute {
 /* All tables, NULL-terminated; each ends with a row without method. */
 extern const GwRoute *const gw_routes[];
 extern const GwRoute gw_group_routes[], gw_host_routes[], gw_vm_routes[], gw_job_routes[],
-    gw_share_routes[], gw_system_routes[];
+    gw_share_routes[], gw_agent_routes[], gw_system_routes[];
 /* Parameters that every page takes. */
 #define GW_PAGE_PARAMS                                                                             \
     { "limit", "integer", "At most so many items, 1 to 10000; default 100." },                     \

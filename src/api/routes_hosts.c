@@ -86,6 +86,18 @@ static gboolean refresh_host(GwCall *call, GError **error)
     return host != NULL && gw_call_answer(call, 200, &gw_host_record, host);
 }
 
+static gboolean check_host(GwCall *call, GError **error)
+{
+    const GwCheckRequest *wanted = call->record;
+    const GwHost *host = find(call, error);
+    const char *peer = wanted->peer != NULL && *wanted->peer != '\0' ? wanted->peer : NULL;
+
+    if (host == NULL)
+        return FALSE;
+    g_autoptr(GPtrArray) lines = gw_engine_check_host(call->engine, host->id, peer, error);
+    return lines != NULL && gw_call_answer_items(call, &gw_check_line_record, lines);
+}
+
 static const GwParam page_params[] = { GW_PAGE_PARAMS, { .name = NULL } };
 
 const GwRoute gw_host_routes[] = {
@@ -152,6 +164,17 @@ const GwRoute gw_host_routes[] = {
         .summary = "Ask the host anew for everything it has.",
         .requirement = "R32",
         .handler = refresh_host,
+    },
+    {
+        .method = "POST",
+        .path = "/api/v1/hosts/{id}/check",
+        .operation = "checkHost",
+        .role = GW_ROLE_OPERATE,
+        .body = &gw_check_request_record,
+        .answers = { { 200, GW_ANSWER_ITEMS, &gw_check_line_record, "What was tried." } },
+        .summary = "Try for real what a move between this host and a peer needs.",
+        .requirement = "R51",
+        .handler = check_host,
     },
     { .method = NULL },
 };

@@ -69,6 +69,7 @@ static gboolean get_status(GwCall *call, GError **error)
     status->version = g_strdup(GW_VERSION);
     status->started_at = g_strdup(call->api->started_at);
     status->user = g_strdup(call->user);
+    status->fingerprint = g_strdup(call->api->fingerprint);
     status->revision = (gint64)call->fabric->revision;
     count_hosts(call->fabric, status);
     count_vms(call->fabric, status);

@@ -2,12 +2,14 @@
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <locale.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include "api/api.h"
 #include "base/error.h"
 #include "controller/options.h"
 #include "engine/engine_config.h"
+#include "fleet/fleet.h"
 #include "hyper/hyper.h"
 #include "store/store.h"
 
@@ -17,19 +19,45 @@ typedef struct {
     const Options *options;
     GwClock *clock;
     GwStore *store;
+    GwAuthority *authority; /* NULL while simulating: nobody joins such a fabric */
     GwEngine *engine;
     GwApi *api;
     GMainLoop *loop;
 } Controller;
+
+/* The real hosts: by their agents where they have one, by libvirt alone where not. */
+static GwHyper *open_fleet(Controller *controller, GwHyperSink sink, GError **error)
+{
+    const char *folder = controller->options->state_dir;
+    g_autofree char *counter = g_build_filename(folder, "fabric", "incarnation", NULL);
+    g_autofree char *sockets = g_build_filename(folder, "links", NULL);
+    gint64 incarnation = gw_fleet_next_incarnation(counter, error);
+
+    if (incarnation == 0)
+        return NULL;
+    GwFleetConfig config = { controller->authority, sockets, incarnation };
+    return gw_fleet_open(sink, &config, error);
+}
 
 static GwHyper *open_hyper(GwHyperSink sink, gpointer user, GError **error)
 {
     Controller *controller = user;
 
     if (controller->options->simulate == NULL)
-        return gw_libvirt_open(sink, error);
+        return open_fleet(controller, sink, error);
     g_autoptr(GwJson) fabric = gw_json_load(controller->options->simulate, error);
     return fabric != NULL ? gw_sim_open(sink, controller->clock, fabric, error) : NULL;
+}
+
+static gboolean open_authority(Controller *controller, GError **error)
+{
+    g_autofree char *folder = g_build_filename(controller->options->state_dir, "fabric", NULL);
+    gint64 now_s = gw_clock_wall_us(controller->clock) / G_USEC_PER_SEC;
+
+    if (controller->options->simulate != NULL)
+        return TRUE;
+    controller->authority = gw_authority_open(folder, now_s, error);
+    return controller->authority != NULL;
 }
 
 /* The folder holds the token, the key and the database: nobody else's business. */
@@ -53,9 +81,12 @@ static gboolean start_engine(Controller *controller, GError **error)
 
     controller->clock = gw_clock_new_system();
     controller->store = gw_store_open(database, error);
-    if (controller->store == NULL)
+    /* After the store, whose lock keeps a second controller out of the folder. */
+    if (controller->store == NULL || !open_authority(controller, error))
         return FALSE;
-    GwEngineConfig config = { controller->clock, controller->store, open_hyper, controller, token };
+    GwEngineConfig config = {
+        controller->clock, controller->store, open_hyper, controller, token, controller->authority
+    };
     controller->engine = gw_engine_new(&config, error);
     return controller->engine != NULL;
 }
@@ -89,6 +120,7 @@ static void serve(Controller *controller)
     g_unix_signal_add(SIGINT, quit, controller);
     g_message("listening on https://%s:%u, state in %s", controller->options->listen,
               gw_api_port(controller->api), controller->options->state_dir);
+    g_message("fingerprint %s", gw_api_fingerprint(controller->api));
     g_main_loop_run(controller->loop);
     g_message("stopping; guests and running moves go on");
     g_main_loop_unref(controller->loop);
@@ -99,6 +131,7 @@ static void stop(Controller *controller)
     if (controller->api != NULL)
         gw_api_stop(controller->api);
     gw_engine_free(controller->engine);
+    gw_authority_free(controller->authority);
     gw_store_close(controller->store);
     gw_clock_free(controller->clock);
 }
@@ -111,6 +144,7 @@ int main(int argc, char **argv)
 
     setlocale(LC_ALL, "");
     umask(0077);
+    signal(SIGPIPE, SIG_IGN); /* libvirt's client writes to connections that have ended */
     if (!options_parse(&options, &argc, &argv, &error)) {
         g_printerr("godwitd: %s\n", error->message);
         return 2;

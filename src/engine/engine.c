@@ -334,6 +334,7 @@ static gint64 earlier(gint64 a, gint64 b)
 static gint64 next_deadline(GwEngine *engine)
 {
     gint64 next = earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
+    next = earlier(next, gw_certificates_next_us(engine));
     GHashTableIter iter;
     gpointer value;
 
@@ -384,6 +385,7 @@ static gboolean turn(GwEngine *engine, gint64 wait_us)
         engine->hyper->driver->run(engine->hyper, now);
     expire_requests(engine, now);
     gw_inventory_timers(engine, now);
+    gw_certificates_timers(engine, now);
     gw_moves_timers(engine, now);
     end_turn(engine);
     return did;
@@ -430,6 +432,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     g_mutex_init(&engine->lock);
     g_mutex_init(&engine->tokens_lock);
     engine->clock = config->clock;
+    engine->authority = config->authority;
     engine->store = config->store;
     engine->inbox = g_async_queue_new();
     engine->journal_inbox = g_async_queue_new();
@@ -443,10 +446,15 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    engine->joins =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)gw_join_token_free);
+    engine->certificates =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)gw_issued_free);
 
     engine->hyper = config->open_hyper(sink, config->user, error);
     if (engine->hyper == NULL || !gw_startup_load(engine, error) ||
-        !gw_tokens_load(engine, config->admin_token_path, error)) {
+        !gw_tokens_load(engine, config->admin_token_path, error) || !gw_joins_load(engine, error) ||
+        !gw_certificates_load(engine, error)) {
         gw_engine_free(engine);
         return NULL;
     }
@@ -518,6 +526,8 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->accepting);
     g_hash_table_unref(engine->epochs);
     g_hash_table_unref(engine->tokens);
+    g_hash_table_unref(engine->joins);
+    g_hash_table_unref(engine->certificates);
     gw_fabric_unref(engine->draft);
     gw_fabric_unref(engine->published);
     g_ptr_array_unref(engine->news);

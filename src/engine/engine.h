@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "model/fabric.h"
+#include "model/join.h"
 #include "model/request.h"
 #include "model/verdict.h"
 
@@ -59,6 +60,24 @@ GwJob *gw_engine_settle_job(GwEngine *engine, const char *job, GwKeep keep, GErr
 /* Tokens. The first administrator token is made when the store has none at all. */
 /* The user of @token, or NULL with GW_ERR_UNAUTHORIZED. */
 char *gw_engine_check_token(GwEngine *engine, const char *token, GError **error);
+
+/* How hosts get their agents. A token is made by a person and used by an agent, once; the one that
+ * is returned holds the token itself, and no other answer does. UNSUPPORTED without an authority.
+ */
+GwJoinToken *gw_engine_add_join_token(GwEngine *engine, const GwJoinToken *token, const char *user,
+                                      GError **error);
+GPtrArray *gw_engine_join_tokens(GwEngine *engine, GError **error); /* GwJoinToken, oldest first */
+gboolean gw_engine_remove_join_token(GwEngine *engine, const char *id, GError **error);
+/* Never waits for the loop: what is not known (UNAUTHORIZED) costs it nothing. */
+gboolean gw_engine_knows_join_token(GwEngine *engine, const char *token, GError **error);
+/* Makes the host of the token and the certificate for its agent. @peer: the address that it came
+ * from; NULL: not known. The token is used up only where this succeeds. */
+GwJoinAnswer *gw_engine_join(GwEngine *engine, const GwJoinRequest *request, const char *peer,
+                             GError **error);
+/* Tries what a move from @host (id or name) to @peer needs, or with @peer NULL what every move of
+ * @host needs: GwCheckLine. */
+GPtrArray *gw_engine_check_host(GwEngine *engine, const char *host, const char *peer,
+                                GError **error);
 
 /* What was answered to an Idempotency-Key: {"fingerprint": …, "status": …, "location": …, "body":
  * …} as the API laid it down; NULL where the key is new. New reference. */

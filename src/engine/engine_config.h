@@ -3,6 +3,7 @@
 
 #include "engine/engine.h"
 #include "hyper/hyper.h"
+#include "wire/identity.h"
 
 /* How a controller is put together; only the mains and tests include this. */
 typedef struct {
@@ -12,6 +13,7 @@ typedef struct {
     GwHyper *(*open_hyper)(GwHyperSink sink, gpointer user, GError **error);
     gpointer user;
     const char *admin_token_path; /* where the first token is left, mode 0600; NULL: nowhere */
+    GwAuthority *authority;       /* outlives the engine; NULL: hosts get no agents */
 } GwEngineConfig;
 
 /* Loads the store, settles nothing yet. With a system clock its loop runs in a thread of its own;

@@ -7,6 +7,7 @@
 #include "job/move.h"
 #include "plan/plan.h"
 #include "store/store.h"
+#include "wire/identity.h"
 
 /* What the files of this room share. Everything here runs on the loop, unless it says otherwise. */
 
@@ -38,6 +39,10 @@ struct GwEngine {
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
     GMutex tokens_lock;
+    GHashTable *joins;      /* SHA-256 of join token, hex -> GwJoinToken; changed by the loop, under
+                               tokens_lock */
+    GwAuthority *authority; /* NULL: no agents */
+    GHashTable *certificates; /* serial -> GwIssued: every one that has not ended */
     gboolean schedule; /* a queue or a slot changed: look at the queue at the end of the turn */
     gboolean stopping;
     char *store_trouble; /* why the last commit that could fail did */
@@ -66,6 +71,9 @@ void gw_engine_ask(GwEngine *engine, GwRequest *request, ReplyFn done, const cha
  * refuses: if @failed is NULL it is tried again until it succeeds, else @failed is run. */
 void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, MessageFn failed,
                        gpointer data);
+
+/* What to answer where the store refused. */
+GError *gw_engine_store_error(GwEngine *engine);
 
 /* journal.c */
 gpointer gw_journal_thread(gpointer engine);
@@ -112,8 +120,16 @@ struct HostRun {
     gboolean facts_busy;
     gint64 relist_us;   /* when to list its VMs anew; 0: no need */
     GHashTable *asking; /* VM UUIDs being asked for; value: GINT_TO_POINTER(ask again) */
+    gint64 awaited_us;  /* its agent has joined and starts: not missed before then; 0: no */
+    gint64 renew_us;    /* when to look at its agent's certificate; 0: never */
+    gboolean renewing;
+    char *renew_trouble; /* why it is not renewed */
 };
 void gw_inventory_start_host(GwEngine *engine, const char *host_id);
+/* The same for a host whose agent has just joined, and is to be there within @span_us. */
+void gw_inventory_await_agent(GwEngine *engine, const char *host_id, gint64 span_us);
+/* Says anew how a host that is there is: OK, or OK (Limited), and what a person should know. */
+void gw_inventory_show_up(GwEngine *engine, const char *host_id);
 /* Answers @call with the host when its first list is in, so that who adds a host sees it whole. */
 void gw_inventory_answer_when_listed(GwEngine *engine, const char *host_id, Call *call);
 /* Forgets all hosts; who waits for one is answered. */
@@ -190,3 +206,39 @@ void gw_shares_restore(GwEngine *engine, GwJob *job);
 /* Loads the tokens; where there are none at all, makes the first administrator's and leaves it in
  * the file @path (NULL: nowhere). */
 gboolean gw_tokens_load(GwEngine *engine, const char *path, GError **error);
+#define GW_TOKEN_MAX 256 /* characters */
+char *gw_tokens_hash(const char *token);
+/* @prefix and 256 random bits in hex. */
+char *gw_tokens_draw(const char *prefix, GError **error);
+
+/* joins.c: tokens that agents join with, and joining */
+gboolean gw_joins_load(GwEngine *engine, GError **error);
+/* The tokens for a host that goes. */
+void gw_joins_forget_host(GwEngine *engine, GwBatch *batch, const char *host_id);
+
+/* certificates.c: what was made for agents. */
+gboolean gw_certificates_load(GwEngine *engine, GError **error);
+/* RFC 3339 of wall seconds. */
+char *gw_certificates_date(gint64 wall_s);
+/* A certificate (PEM) of what an agent requests; it is of no use before *@issued is stored. */
+char *gw_certificates_issue(GwEngine *engine, const char *request, const char *host_id,
+                            GwIssued **issued, GError **error);
+void gw_certificates_add(GwEngine *engine, GwIssued *issued); /* taken */
+/* Shows it in the host's record. */
+void gw_certificates_note(GwHost *host, const GwIssued *issued);
+/* Revokes all that a host has: first in @batch, and when that is durable for everybody. */
+void gw_certificates_put_revoked(GwEngine *engine, GwBatch *batch, const char *host_id,
+                                 const char *reason);
+void gw_certificates_revoke(GwEngine *engine, const char *host_id, const char *reason);
+/* A host is connected: it hears what is revoked, and its certificate is looked at. */
+void gw_certificates_host_up(GwEngine *engine, HostRun *run);
+/* What a person should know of its certificate; NULL: nothing. */
+char *gw_certificates_warning(GwEngine *engine, const HostRun *run, const GwHost *host);
+gint64 gw_certificates_next_us(GwEngine *engine);
+void gw_certificates_timers(GwEngine *engine, gint64 now_us);
+
+/* fabric_commands.c */
+/* Whether @host can be managed as it is: URI, name, group (whose id it gets), nobody's twin. */
+gboolean gw_hosts_check(GwEngine *engine, GwHost *host, GError **error);
+/* Whether no job uses it. */
+gboolean gw_hosts_check_unused(GwEngine *engine, const GwHost *host, GError **error);

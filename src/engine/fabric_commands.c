@@ -49,11 +49,16 @@ static void begin_managing(GwEngine *engine, gpointer id)
     gw_inventory_start_host(engine, id);
 }
 
+static const char revoked_why[] = "the host is no longer managed through its agent";
+
 static void changed(GwEngine *engine, gpointer data)
 {
     Change *change = data;
 
     apply(engine, change);
+    if (change->kind == GW_KIND_HOST &&
+        (change->record == NULL || !gw_host_has_agent(change->record)))
+        gw_certificates_revoke(engine, change->id, revoked_why);
     if (change->after != NULL)
         change->after(engine, change->id);
     engine->schedule = TRUE;
@@ -69,15 +74,21 @@ static void changed(GwEngine *engine, gpointer data)
     change_free(change);
 }
 
-static void not_changed(GwEngine *engine, gpointer data)
+GError *gw_engine_store_error(GwEngine *engine)
 {
-    Change *change = data;
     GError *error = NULL;
 
     gw_error_set(&error, GW_ERR_STORE,
                  "Free space under the controller's database, then try again.",
                  "the change cannot be recorded: %s", engine->store_trouble);
-    gw_engine_answer(change->call, NULL, error);
+    return error;
+}
+
+static void not_changed(GwEngine *engine, gpointer data)
+{
+    Change *change = data;
+
+    gw_engine_answer(change->call, NULL, gw_engine_store_error(engine));
     change_free(change);
 }
 
@@ -97,6 +108,10 @@ static void commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, c
         gw_batch_put(batch, kind, id, gw_record_to_json(record_of(kind), record));
     else
         gw_batch_remove(batch, kind, id);
+    if (kind == GW_KIND_HOST && (record == NULL || !gw_host_has_agent(record)))
+        gw_certificates_put_revoked(engine, batch, id, revoked_why);
+    if (kind == GW_KIND_HOST && record == NULL)
+        gw_joins_forget_host(engine, batch, id);
     gw_engine_journal(engine, batch, changed, not_changed, change);
 }
 
@@ -286,7 +301,23 @@ static gboolean check_unique(const GwFabric *fabric, const GwHost *host, GError 
     return TRUE;
 }
 
-static gboolean check_host(GwEngine *engine, GwHost *host, GError **error)
+/* An agent is who its certificate says; under another host's record it would be taken for that
+ * host. */
+static gboolean check_agent(const GwHost *host, GError **error)
+{
+    g_autofree char *agent = NULL;
+
+    if (!gw_host_agent_uri(host->uri, NULL, NULL, &agent) || strcmp(agent, host->id) == 0)
+        return TRUE;
+    gw_error_set(error, GW_ERR_INVALID,
+                 "Install it, which also makes the host: godwit host add NAME --install. Of a host "
+                 "that has one, only the address and the port may change.",
+                 "the agent of that URI is not this host's: it would be '%s', this is '%s'", agent,
+                 host->id);
+    return FALSE;
+}
+
+gboolean gw_hosts_check(GwEngine *engine, GwHost *host, GError **error)
 {
     const GwFabric *fabric = gw_engine_now(engine);
     const GwGroup *group =
@@ -299,7 +330,7 @@ static gboolean check_host(GwEngine *engine, GwHost *host, GError **error)
     }
     g_free(host->group_id);
     host->group_id = g_strdup(group->id);
-    if (!gw_host_check_uri(host->uri, error))
+    if (!gw_host_check_uri(host->uri, error) || !check_agent(host, error))
         return FALSE;
     if (host->peer_uri != NULL && *host->peer_uri != '\0' &&
         !gw_host_check_uri(host->peer_uri, error))
@@ -367,7 +398,7 @@ static void call_add_host(GwEngine *engine, Call *call)
 
     g_free(host->id);
     host->id = gw_engine_new_id(engine);
-    if (check_host(engine, host, &error)) {
+    if (gw_hosts_check(engine, host, &error)) {
         try_host(engine, call, host, TRUE);
         return;
     }
@@ -390,9 +421,9 @@ static const GwJob *job_of_host(const GwFabric *fabric, const char *id)
     return NULL;
 }
 
-static gboolean check_unused(const GwFabric *fabric, const GwHost *host, GError **error)
+gboolean gw_hosts_check_unused(GwEngine *engine, const GwHost *host, GError **error)
 {
-    const GwJob *job = job_of_host(fabric, host->id);
+    const GwJob *job = job_of_host(gw_engine_now(engine), host->id);
 
     if (job == NULL)
         return TRUE;
@@ -416,8 +447,8 @@ static void call_change_host(GwEngine *engine, Call *call)
     GwHost *host = gw_host_copy(wanted);
     gboolean moved = g_strcmp0(host->uri, old->uri) != 0;
     /* Behind a new URI may be another machine, which knows nothing of the job's VM. */
-    if (!check_host(engine, host, &error) ||
-        (moved && !check_unused(gw_engine_now(engine), old, &error))) {
+    if (!gw_hosts_check(engine, host, &error) ||
+        (moved && !gw_hosts_check_unused(engine, old, &error))) {
         gw_host_free(host);
         gw_engine_answer(call, NULL, error);
     } else if (moved) {
@@ -453,7 +484,7 @@ static void call_remove_host(GwEngine *engine, Call *call)
 
     if (host == NULL)
         return;
-    if (!check_unused(gw_engine_now(engine), host, &error)) {
+    if (!gw_hosts_check_unused(engine, host, &error)) {
         gw_engine_answer(call, NULL, error);
         return;
     }

@@ -6,6 +6,7 @@
 /* Keeps the picture of each host current: connect, list once, then follow events. */
 
 #define CONNECT_TIMEOUT_US (15 * G_USEC_PER_SEC)
+#define AWAIT_US (2 * G_USEC_PER_SEC)       /* between looks for an agent that is about to start */
 #define RELIST_US (5 * G_USEC_PER_SEC)      /* after a host did not say how a VM is */
 #define FACTS_DELAY_US (G_USEC_PER_SEC / 2) /* events come in bursts: ask once for a burst */
 
@@ -13,6 +14,7 @@ void gw_host_run_free(gpointer data)
 {
     HostRun *run = data;
     g_free(run->id);
+    g_free(run->renew_trouble);
     g_hash_table_unref(run->asking);
     g_free(run);
 }
@@ -44,6 +46,46 @@ static void set_status(GwEngine *engine, const char *host_id, GwHostStatus statu
     gw_fabric_put_host(gw_engine_change(engine), host);
     gw_engine_tell(engine, "host", host_id, NULL);
     engine->schedule = TRUE;
+}
+
+static gboolean has_agent(GwEngine *engine, const char *host_id)
+{
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
+    return host != NULL && gw_host_has_agent(host);
+}
+
+/* Nothing of it stops a move, but a person should know it. */
+static char *warnings(GwEngine *engine, const HostRun *run, const GwHost *host)
+{
+    const GwAgentFacts *agent = host->facts != NULL ? host->facts->agent : NULL;
+    char *certificate = gw_certificates_warning(engine, run, host);
+    g_autofree char *said =
+        agent != NULL && agent->warnings != NULL ? g_strjoinv("; ", agent->warnings) : NULL;
+
+    if (said == NULL || *said == '\0')
+        return certificate;
+    g_autofree char *all =
+        certificate != NULL ? g_strconcat(certificate, "; ", said, NULL) : g_strdup(said);
+    g_free(certificate);
+    return gw_text_printable(all, GW_TEXT_MESSAGE_MAX);
+}
+
+void gw_inventory_show_up(GwEngine *engine, const char *host_id)
+{
+    const HostRun *run = find_run(engine, host_id);
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
+
+    if (run == NULL || host == NULL || !run->listed)
+        return;
+    if (!gw_host_has_agent(host)) {
+        set_status(engine, host_id, GW_HOST_OK_LIMITED,
+                   "no agent on this host: the controller reaches it by libvirt alone", NULL);
+        return;
+    }
+    g_autofree char *reason = warnings(engine, run, host);
+    if (host->status != GW_HOST_OK || g_strcmp0(reason, host->status_reason) != 0)
+        set_status(engine, host_id, GW_HOST_OK, reason,
+                   reason != NULL ? "See docs/agent.md, Troubleshooting." : NULL);
 }
 
 static void answer_waiter(GwEngine *engine, HostRun *run)
@@ -80,7 +122,13 @@ static void lost(GwEngine *engine, HostRun *run, const char *reason, const char 
     run->facts_us = 0;
     run->relist_us = 0;
     run->facts_busy = FALSE;
+    run->renewing = FALSE;
     g_hash_table_remove_all(run->asking);
+    if (gw_clock_now_us(engine->clock) < run->awaited_us) {
+        run->retry_us = gw_clock_now_us(engine->clock) + AWAIT_US;
+        set_status(engine, run->id, GW_HOST_CONNECTING, reason, remedy);
+        return;
+    }
     run->retry_us = gw_clock_now_us(engine->clock) + back_off(run->failures++);
     set_status(engine, run->id, GW_HOST_NOT_RESPONDING, reason, remedy);
     answer_waiter(engine, run);
@@ -132,9 +180,11 @@ static void facts_came(GwEngine *engine, const GwReply *reply, const char *host_
     if (run == NULL)
         return;
     run->facts_busy = FALSE;
-    if (reply->error == NULL)
+    if (reply->error == NULL) {
         gw_inventory_put_facts(engine, host_id, reply->facts);
-    else
+        if (has_agent(engine, host_id))
+            gw_inventory_show_up(engine, host_id);
+    } else
         g_debug("facts of %s: %s", host_id, reply->error->message);
 }
 
@@ -262,8 +312,9 @@ static void list_came(GwEngine *engine, const GwReply *reply, const char *host_i
     take_list(engine, host_id, reply->vms);
     run->listed = TRUE;
     run->failures = 0;
-    set_status(engine, host_id, GW_HOST_OK_LIMITED,
-               "no agent on this host: the controller reaches it by libvirt alone", NULL);
+    run->awaited_us = 0;
+    gw_inventory_show_up(engine, host_id);
+    gw_certificates_host_up(engine, run);
     answer_waiter(engine, run);
     gw_moves_host_back(engine, host_id);
 }
@@ -282,6 +333,26 @@ static gboolean is_another_machine(const GwHost *known, const GwHostFacts *facts
     return uuid != NULL && facts->host_uuid != NULL && strcmp(uuid, facts->host_uuid) != 0;
 }
 
+/* Who adds a host by its URI is told at once that it is there already; an agent joins before
+ * anybody has seen the machine. Of two, the one that has been there keeps it. */
+static const GwHost *twin_of(const GwFabric *fabric, const char *host_id, const GwHostFacts *facts)
+{
+    const GwHost *known = gw_fabric_host(fabric, host_id);
+    GHashTableIter iter;
+    gpointer value;
+
+    if (known == NULL || known->facts != NULL || facts->host_uuid == NULL)
+        return NULL;
+    g_hash_table_iter_init(&iter, fabric->hosts);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwHost *other = value;
+        if (strcmp(other->id, host_id) != 0 && other->facts != NULL &&
+            g_strcmp0(other->facts->host_uuid, facts->host_uuid) == 0)
+            return other;
+    }
+    return NULL;
+}
+
 static void connected(GwEngine *engine, const GwReply *reply, const char *host_id, gint64 unused)
 {
     HostRun *run = find_run(engine, host_id);
@@ -297,6 +368,14 @@ static void connected(GwEngine *engine, const GwReply *reply, const char *host_i
         gw_engine_ask(engine, gw_request_new(GW_OP_DISCONNECT, host_id, NULL), NULL, host_id, 0);
         lost(engine, run, "another machine answers at this URI: its libvirt host UUID differs",
              "Correct the address. If the host was installed anew, remove it and add it again.");
+        return;
+    }
+    const GwHost *twin = twin_of(gw_engine_now(engine), host_id, reply->facts);
+    if (twin != NULL) {
+        g_autofree char *why =
+            g_strdup_printf("this machine is managed as host '%s' already", twin->name);
+        gw_engine_ask(engine, gw_request_new(GW_OP_DISCONNECT, host_id, NULL), NULL, host_id, 0);
+        lost(engine, run, why, "Remove one of the two; its VMs go on running.");
         return;
     }
     run->connected = TRUE;
@@ -317,14 +396,30 @@ static void connect_host(GwEngine *engine, HostRun *run)
     gw_engine_ask(engine, request, connected, run->id, 0);
 }
 
-void gw_inventory_start_host(GwEngine *engine, const char *host_id)
+static HostRun *new_run(GwEngine *engine, const char *host_id)
 {
     HostRun *run = g_new0(HostRun, 1);
 
     run->id = g_strdup(host_id);
     run->asking = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_hash_table_replace(engine->hosts, run->id, run);
-    connect_host(engine, run);
+    return run;
+}
+
+void gw_inventory_start_host(GwEngine *engine, const char *host_id)
+{
+    connect_host(engine, new_run(engine, host_id));
+}
+
+void gw_inventory_await_agent(GwEngine *engine, const char *host_id, gint64 span_us)
+{
+    HostRun *run = new_run(engine, host_id);
+    gint64 now = gw_clock_now_us(engine->clock);
+
+    run->awaited_us = now + span_us;
+    run->retry_us = now + AWAIT_US;
+    set_status(engine, host_id, GW_HOST_CONNECTING, "its agent has joined and is expected to start",
+               NULL);
 }
 
 void gw_inventory_stop_host(GwEngine *engine, const char *host_id)

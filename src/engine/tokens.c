@@ -11,9 +11,8 @@
 /* Tokens: 256 random bits, so that a plain SHA-256 of them is all the store needs to know. */
 
 #define TOKEN_BYTES 32
-#define TOKEN_MAX 256
 
-static char *hash_of(const char *token)
+char *gw_tokens_hash(const char *token)
 {
     return g_compute_checksum_for_string(G_CHECKSUM_SHA256, token, -1);
 }
@@ -45,21 +44,29 @@ static gboolean write_secret(const char *path, const char *secret, GError **erro
     return written;
 }
 
-static gboolean make_first(GwEngine *engine, const char *path, GError **error)
+char *gw_tokens_draw(const char *prefix, GError **error)
 {
     guint8 bytes[TOKEN_BYTES];
-    GString *token = g_string_new("godwit-");
-    g_autoptr(GwBatch) batch = gw_batch_new();
+    GString *token = g_string_new(prefix);
 
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
         g_string_free(token, TRUE);
         gw_error_set(error, GW_ERR_INTERNAL, NULL, "the system gives no random numbers");
-        return FALSE;
+        return NULL;
     }
     for (guint i = 0; i < sizeof bytes; i++)
         g_string_append_printf(token, "%02x", bytes[i]);
-    g_autofree char *text = g_string_free(token, FALSE);
-    g_autofree char *hash = hash_of(text);
+    return g_string_free(token, FALSE);
+}
+
+static gboolean make_first(GwEngine *engine, const char *path, GError **error)
+{
+    g_autofree char *text = gw_tokens_draw("godwit-", error);
+    g_autoptr(GwBatch) batch = gw_batch_new();
+
+    if (text == NULL)
+        return FALSE;
+    g_autofree char *hash = gw_tokens_hash(text);
 
     /* The file first: a token nobody has would lock everybody out. */
     if (path != NULL && !write_secret(path, text, error))
@@ -84,8 +91,8 @@ char *gw_engine_check_token(GwEngine *engine, const char *token, GError **error)
 {
     char *user = NULL;
 
-    if (token != NULL && strlen(token) <= TOKEN_MAX) {
-        g_autofree char *hash = hash_of(token);
+    if (token != NULL && strlen(token) <= GW_TOKEN_MAX) {
+        g_autofree char *hash = gw_tokens_hash(token);
         g_mutex_lock(&engine->tokens_lock);
         user = g_strdup(g_hash_table_lookup(engine->tokens, hash));
         g_mutex_unlock(&engine->tokens_lock);

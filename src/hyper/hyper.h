@@ -58,6 +58,8 @@ typedef enum {
 /* What GW_OP_LOCK_HOLD's throw-away VMs are called, before the marker's name. */
 #define GW_LOCK_VM_PREFIX "godwit-lock-"
 
+#define GW_HYPER_NO_AGENT_REMEDY "Install the agent on the host: godwit host add HOST --install."
+
 const char *gw_op_word(GwOp op);
 
 /* How to move: everything is decided before; drivers only carry it out. */

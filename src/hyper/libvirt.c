@@ -10,6 +10,13 @@
 
 #define CLOSE_PATIENCE_US (5 * G_TIME_SPAN_SECOND)
 
+/* libvirt alone cannot do these. */
+static gboolean needs_agent(GwLvTask *task, GwReply *reply, GError **error)
+{
+    gw_error_set(error, GW_ERR_UNSUPPORTED, GW_HYPER_NO_AGENT_REMEDY, "this host has no agent");
+    return FALSE;
+}
+
 static const GwLvOp ops[GW_OP_COUNT] = {
     [GW_OP_CONNECT] = { gw_lv_op_connect, GW_LV_OWN },
     [GW_OP_DISCONNECT] = { gw_lv_op_disconnect, GW_LV_OWN },
@@ -38,6 +45,12 @@ static const GwLvOp ops[GW_OP_COUNT] = {
     [GW_OP_MARKER_REMOVE] = { gw_lv_op_marker_remove, GW_LV_SLOW },
     [GW_OP_LOCK_HOLD] = { gw_lv_op_lock_hold, GW_LV_SLOW },
     [GW_OP_LOCK_DROP] = { gw_lv_op_lock_drop, GW_LV_CONTROL },
+    [GW_OP_PERMIT] = { needs_agent, GW_LV_OWN },
+    [GW_OP_CLOSE] = { needs_agent, GW_LV_OWN },
+    [GW_OP_MEASURE] = { needs_agent, GW_LV_OWN },
+    [GW_OP_CHECK] = { needs_agent, GW_LV_OWN },
+    [GW_OP_REVOKED] = { needs_agent, GW_LV_OWN },
+    [GW_OP_RENEW] = { needs_agent, GW_LV_OWN },
 };
 
 /* Hosts --------------------------------------------------------------------------------------- */

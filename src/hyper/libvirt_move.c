@@ -54,6 +54,9 @@ static gboolean add_params(const GwMigrate *move, GwLvParams *params)
     if (move->migration_uri != NULL)
         well = virTypedParamsAddString(&params->list, &params->count, &size, VIR_MIGRATE_PARAM_URI,
                                        move->migration_uri) == 0;
+    if (well && move->disks_uri != NULL)
+        well = virTypedParamsAddString(&params->list, &params->count, &size,
+                                       VIR_MIGRATE_PARAM_DISKS_URI, move->disks_uri) == 0;
     if (well && move->bandwidth_mibps > 0)
         well = virTypedParamsAddULLong(&params->list, &params->count, &size,
                                        VIR_MIGRATE_PARAM_BANDWIDTH,

@@ -413,8 +413,10 @@ void gw_lv_lost(GwLvDriver *driver, GwLvHost *host, guint64 serial, const char *
     g_autoptr(GPtrArray) dropped = task_array();
     g_autoptr(GPtrArray) conns = g_ptr_array_new();
     gboolean told = FALSE;
+    gint64 at_us = 0;
 
     g_mutex_lock(&driver->lock);
+    at_us = g_get_monotonic_time(); /* before any connection that comes after this one */
     const GwLvConn *control = host->lines[0].conn;
     if (control != NULL && control->serial == serial) {
         told = control->announced;
@@ -429,6 +431,7 @@ void gw_lv_lost(GwLvDriver *driver, GwLvHost *host, guint64 serial, const char *
     if (told) {
         GwHyperEvent *event = gw_hyper_event_new(GW_EVENT_HOST_LOST, host->id, NULL);
         event->text = g_strdup(why);
+        event->at_us = at_us;
         gw_lv_emit(driver, event);
     }
     deliver_all(driver, replies);

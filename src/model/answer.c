@@ -19,6 +19,8 @@ GW_DEFINE_RECORD(GwStatus, gw_status, "Status", "The controller and what it mana
                  GW_F(GwStatus, started_at, GW_STRING,
                       .doc = "When the API began to serve, RFC 3339."),
                  GW_F(GwStatus, user, GW_STRING, .doc = "Whose token asked."),
+                 GW_F(GwStatus, fingerprint, GW_STRING,
+                      .doc = "sha256:HEX of the public key that this API is served with."),
                  GW_F(GwStatus, groups, GW_INT, .doc = "Host groups."),
                  GW_F(GwStatus, hosts, GW_INT, .doc = "Managed hosts."),
                  GW_F(GwStatus, hosts_not_responding, GW_INT, .doc = "Hosts that do not answer."),

@@ -20,8 +20,9 @@ GW_DECLARE_RECORD(GwProblem, gw_problem)
 
 typedef struct {
     char *version;
-    char *started_at; /* RFC 3339 */
-    char *user;       /* whose token asked */
+    char *started_at;  /* RFC 3339 */
+    char *user;        /* whose token asked */
+    char *fingerprint; /* sha256:HEX of the public key that the API is served with; NULL: no TLS */
     gint64 groups;
     gint64 hosts;
     gint64 hosts_not_responding;

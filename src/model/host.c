@@ -91,6 +91,10 @@ GW_DEFINE_RECORD(
     GW_F(GwHost, status_reason, GW_STRING, .flags = GW_READ_ONLY, .doc = "Why it has this status."),
     GW_F(GwHost, status_remedy, GW_STRING, .flags = GW_READ_ONLY, .doc = "What to do about it."),
     GW_F(GwHost, last_seen, GW_STRING, .flags = GW_READ_ONLY, .doc = "Last answer, RFC 3339."),
+    GW_F(GwHost, agent_certificate_serial, GW_STRING, .flags = GW_READ_ONLY,
+         .doc = "Serial of the last certificate that was made for its agent."),
+    GW_F(GwHost, agent_certificate_expires_at, GW_STRING, .flags = GW_READ_ONLY,
+         .doc = "When that certificate ends, RFC 3339."),
     GW_F(GwHost, facts, GW_OBJECT, .of = &gw_host_facts_record, .flags = GW_READ_ONLY,
          .doc = "What the host says of itself."));
 

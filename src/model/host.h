@@ -92,8 +92,10 @@ typedef struct {
     int status; /* GwHostStatus */
     char *status_reason;
     char *status_remedy;
-    char *last_seen;    /* RFC 3339 */
-    GwHostFacts *facts; /* NULL until the first answer */
+    char *last_seen;                    /* RFC 3339 */
+    char *agent_certificate_serial;     /* the last that was made for its agent; NULL: none */
+    char *agent_certificate_expires_at; /* RFC 3339 */
+    GwHostFacts *facts;                 /* NULL until the first answer */
 } GwHost;
 GW_DECLARE_RECORD(GwHost, gw_host)
 

@@ -30,9 +30,15 @@ struct GwStore {
 };
 
 static const char *const tables[GW_KIND_COUNT] = {
-    [GW_KIND_GROUP] = "host_group", [GW_KIND_HOST] = "host",   [GW_KIND_SHARE] = "share",
-    [GW_KIND_JOB] = "job",          [GW_KIND_TOKEN] = "token", [GW_KIND_EPOCH] = "vm_epoch",
+    [GW_KIND_GROUP] = "host_group",
+    [GW_KIND_HOST] = "host",
+    [GW_KIND_SHARE] = "share",
+    [GW_KIND_JOB] = "job",
+    [GW_KIND_TOKEN] = "token",
+    [GW_KIND_EPOCH] = "vm_epoch",
     [GW_KIND_REPLY] = "reply",
+    [GW_KIND_JOIN_TOKEN] = "join_token",
+    [GW_KIND_CERTIFICATE] = "certificate",
 };
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(sqlite3_stmt, sqlite3_finalize)

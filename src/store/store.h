@@ -13,9 +13,11 @@ typedef enum {
     GW_KIND_HOST,
     GW_KIND_SHARE,
     GW_KIND_JOB,
-    GW_KIND_TOKEN, /* id: SHA-256 of the token, hex */
-    GW_KIND_EPOCH, /* id: VM UUID */
-    GW_KIND_REPLY, /* id: Idempotency-Key; what was answered */
+    GW_KIND_TOKEN,       /* id: SHA-256 of the token, hex */
+    GW_KIND_EPOCH,       /* id: VM UUID */
+    GW_KIND_REPLY,       /* id: Idempotency-Key; what was answered */
+    GW_KIND_JOIN_TOKEN,  /* id: SHA-256 of the token, hex */
+    GW_KIND_CERTIFICATE, /* id: serial, hex; made for an agent, good or revoked */
     GW_KIND_COUNT
 } GwKind;
 

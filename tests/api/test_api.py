@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The API as clients see it, over TLS, on a test double of the engine."""
+import hashlib
 import json
 import os
+import ssl
 import stat
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -128,6 +131,101 @@ def test_hosts(server):
     problem(server.ask('POST', '/api/v1/hosts', {'uri': 'xen:///'}), 400, 'invalid')
     problem(server.ask('POST', '/api/v1/hosts', {'uri': 'qemu+ssh://kvm1/system'}), 409,
             'conflict')
+
+
+JOIN_TOKEN = 'godwit-join-fake'
+PEM = '-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n'
+
+
+def key_fingerprint(server):
+    """What openssl says of the key that the server shows."""
+    def run(*args, **more):
+        return subprocess.run(['openssl', *args], check=True, capture_output=True, **more).stdout
+    pem = ssl.get_server_certificate(('127.0.0.1', server.port)).encode()
+    key = run('x509', '-pubkey', '-noout', input=pem)
+    return 'sha256:' + hashlib.sha256(run('pkey', '-pubin', '-outform', 'DER', input=key)).hexdigest()
+
+
+def test_join_tokens(server):
+    made = server.ask('POST', '/api/v1/join-tokens', {'name': 'kvm9', 'lifetime_s': 600})
+    assert made.status == 201 and made.json['token'] == JOIN_TOKEN
+    assert made.json['created_by'] == 'admin' and made.json['host_id']
+    assert made.json['fingerprint'] == key_fingerprint(server)
+    assert server.get('/api/v1/status').json['fingerprint'] == made.json['fingerprint']
+    where = made.headers['Location']
+    read = server.get(where)
+    assert read.status == 200 and read.json['name'] == 'kvm9' and 'token' not in read.json
+    items = server.get('/api/v1/join-tokens').json['items']
+    assert [t['id'] for t in items] == [made.json['id']] and 'token' not in items[0]
+    assert server.ask('DELETE', where).status == 204
+    problem(server.get(where), 404, 'not-found')
+    problem(server.ask('DELETE', where), 404, 'not-found')
+    for wrong in [{'lifetime_s': 299}, {'lifetime_s': 86401}, {'token': 'mine'}, {'host_id': 'x'},
+                  {'address': 'a b'}, {'surprise': 1}]:
+        problem(server.ask('POST', '/api/v1/join-tokens', wrong), 400, 'invalid')
+    assert server.ask('POST', '/api/v1/join-tokens', {}, token=None).status == 401
+
+
+def test_a_token_is_not_kept_for_a_retry(server):
+    headers = {'Idempotency-Key': 'the same'}
+    first = server.ask('POST', '/api/v1/join-tokens', {'name': 'a'}, headers=headers)
+    second = server.ask('POST', '/api/v1/join-tokens', {'name': 'a'}, headers=headers)
+    assert first.status == second.status == 201
+    assert first.json['id'] != second.json['id']
+    assert 'Idempotency-Replayed' not in second.headers
+
+
+def test_an_agent_joins(server):
+    host_id = server.ask('POST', '/api/v1/join-tokens', {}).json['host_id']
+    body = {'token': JOIN_TOKEN, 'request': PEM, 'port': 8447, 'hostname': 'kvm9',
+            'addresses': ['10.0.0.9']}
+    problem(server.ask('POST', '/api/v1/agents/join', {**body, 'request': 'garbage'}, token=None),
+            400, 'invalid')
+    problem(server.ask('POST', '/api/v1/agents/join', {**body, 'token': 'guess'}, token=None),
+            401, 'unauthorized')
+    reply = server.ask('POST', '/api/v1/agents/join', body, token=None,
+                       headers={'Idempotency-Key': 'kept by nobody'})
+    assert reply.status == 200 and reply.json['host_id'] == host_id
+    assert reply.json['certificate'] == PEM
+    assert reply.json['fabric_id'] == '127.0.0.1'  # the test double tells where it came from
+    again = server.ask('POST', '/api/v1/agents/join', body, token=None,
+                       headers={'Idempotency-Key': 'kept by nobody'})
+    problem(again, 401, 'unauthorized')
+    assert JOIN_TOKEN.encode() not in again.body
+
+
+def test_bad_joins(server):
+    path = '/api/v1/agents/join'
+    body = {'token': JOIN_TOKEN, 'request': PEM}
+    for wrong in [{}, {'token': JOIN_TOKEN}, {'request': PEM}, {**body, 'port': 0},
+                  {**body, 'port': 65536}, {**body, 'port': '1'}, {**body, 'host_id': 'x'},
+                  {**body, 'hostname': 'a\u0007b'}, {**body, 'addresses': 'one'}, []]:
+        problem(server.ask('POST', path, wrong, token=None), 400, 'invalid')
+    huge = {**body, 'request': 'A' * 70000}
+    problem(server.ask('POST', path, huge, token=None), 413, 'too-large')
+    assert server.get(path, token=None).status == 405
+
+
+def test_guessing_is_slowed_down(server):
+    path = '/api/v1/agents/join'
+    body = {'token': 'guess', 'request': PEM}
+    for _ in range(20):
+        problem(server.ask('POST', path, body, token=None), 401, 'unauthorized')
+    reply = server.ask('POST', path, body, token=None)
+    problem(reply, 429, 'conflict')
+    assert reply.headers['Retry-After'] == '60'
+    assert server.get('/api/v1/hosts').status == 200
+
+
+def test_check(shared):
+    alone = shared.ask('POST', '/api/v1/hosts/kvm1/check', {})
+    assert alone.status == 200
+    assert alone.json['items'] == [{'name': 'reachable', 'host_id': 'h1', 'outcome': 'ok'}]
+    pair = shared.ask('POST', '/api/v1/hosts/h1/check', {'peer': 'kvm2'}).json['items']
+    assert pair[0]['outcome'] == 'failed' and pair[0]['observed'] == 'kvm2'
+    problem(shared.ask('POST', '/api/v1/hosts/kvm1/check', {'peer': 'nobody'}), 404, 'not-found')
+    problem(shared.ask('POST', '/api/v1/hosts/nobody/check', {}), 404, 'not-found')
+    problem(shared.ask('POST', '/api/v1/hosts/kvm1/check', {'peer': 1}), 400, 'invalid')
 
 
 def test_vms(shared):
@@ -366,7 +464,7 @@ def test_tokens_are_needed(shared, value):
     assert TOKEN not in reply.body.decode()
 
 
-def test_every_route_but_two_needs_a_token(shared):
+def test_every_route_but_three_needs_a_token(shared):
     paths = shared.get('/api/v1/openapi.json', token=None).json['paths']
     open_ones = []
     for path, methods in paths.items():
@@ -374,7 +472,7 @@ def test_every_route_but_two_needs_a_token(shared):
             reply = shared.ask(method.upper(), path.replace('{id}', 'kvm1'), token=None)
             if reply.status != 401:
                 open_ones.append(path)
-    assert sorted(open_ones) == ['/api/v1/openapi.json', '/healthz']
+    assert sorted(open_ones) == ['/api/v1/agents/join', '/api/v1/openapi.json', '/healthz']
 
 
 def test_a_token_in_the_url_is_not_taken(shared):

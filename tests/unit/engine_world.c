@@ -70,7 +70,13 @@ void world_start(World *world)
 
     world->store = gw_store_open(path, &error);
     assert_null(error);
-    GwEngineConfig config = { world->clock, world->store, open_sim, world->sim, NULL };
+    GwEngineConfig config = {
+        .clock = world->clock,
+        .store = world->store,
+        .open_hyper = world->open_hyper != NULL ? world->open_hyper : open_sim,
+        .user = world->open_hyper != NULL ? (gpointer)world : world->sim,
+        .authority = world->authority,
+    };
     world->engine = gw_engine_new(&config, &error);
     assert_null(error);
 }
@@ -110,6 +116,8 @@ void world_make(World *world, GwClock *clock, json_t *json)
 
     world->folder = make_folder();
     world->clock = clock;
+    world->authority = NULL;
+    world->open_hyper = NULL;
     world->sim = gw_sim_new(world->clock, json, &error);
     assert_null(error);
     json_decref(json);

@@ -18,6 +18,9 @@ typedef struct {
     GwSim *sim;
     GwStore *store;
     GwEngine *engine;
+    GwAuthority *authority; /* NULL: hosts get no agents; the test's own */
+    /* Opens what stands before the simulated fabric; NULL: nothing does. */
+    GwHyper *(*open_hyper)(GwHyperSink sink, gpointer world, GError **error);
 } World;
 
 /* Which hosts have an agent, a bit for each; from the next world on. */

@@ -12,6 +12,7 @@ struct GwEngine {
     GwFabric *fabric;
     GwFeed *feed;
     GHashTable *replies; /* key -> json_t */
+    GwJoinToken *join;   /* NULL: none is good */
     guint moves;
 };
 
@@ -60,6 +61,7 @@ void fake_engine_free(GwEngine *engine)
     gw_fabric_unref(engine->fabric);
     gw_feed_free(engine->feed);
     g_hash_table_unref(engine->replies);
+    gw_join_token_free(engine->join);
     g_mutex_clear(&engine->lock);
     g_free(engine);
 }
@@ -314,6 +316,94 @@ gboolean gw_engine_remove_share(GwEngine *engine, const char *id, GError **error
     gw_fabric_remove_share(next, id);
     publish_removed(engine, "share", next, id);
     return TRUE;
+}
+
+/* Agents: one token is good at a time ------------------------------------------------------- */
+
+GwJoinToken *gw_engine_add_join_token(GwEngine *engine, const GwJoinToken *token, const char *user,
+                                      GError **error)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+
+    if (token->address != NULL && !gw_join_check_address(token->address, error))
+        return NULL;
+    gw_join_token_free(engine->join);
+    engine->join = gw_join_token_copy(token);
+    engine->join->id = new_id();
+    engine->join->host_id = new_id();
+    engine->join->created_by = g_strdup(user);
+    GwJoinToken *shown = gw_join_token_copy(engine->join);
+    shown->token = g_strdup(FAKE_JOIN_TOKEN);
+    return shown;
+}
+
+GPtrArray *gw_engine_join_tokens(GwEngine *engine, GError **error)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GPtrArray *tokens = gw_record_array(&gw_join_token_record);
+
+    if (engine->join != NULL)
+        g_ptr_array_add(tokens, gw_join_token_copy(engine->join));
+    return tokens;
+}
+
+gboolean gw_engine_remove_join_token(GwEngine *engine, const char *id, GError **error)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+
+    if (engine->join == NULL || strcmp(engine->join->id, id) != 0)
+        return missing("join token", id, error);
+    g_clear_pointer(&engine->join, gw_join_token_free);
+    return TRUE;
+}
+
+gboolean gw_engine_knows_join_token(GwEngine *engine, const char *token, GError **error)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+
+    if (engine->join != NULL && strcmp(token, FAKE_JOIN_TOKEN) == 0)
+        return TRUE;
+    gw_error_set(error, GW_ERR_UNAUTHORIZED, "Make a new one.", "the join token is unknown");
+    return FALSE;
+}
+
+/* The certificate of the answer is what came as the request, so that a test can see it. */
+GwJoinAnswer *gw_engine_join(GwEngine *engine, const GwJoinRequest *request, const char *peer,
+                             GError **error)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+
+    if (strstr(request->request, "garbage") != NULL) {
+        gw_error_set(error, GW_ERR_INVALID, "Send a request.", "no certificate request");
+        return NULL;
+    }
+    GwJoinAnswer *answer = gw_join_answer_new();
+    answer->host_id = g_strdup(engine->join->host_id);
+    answer->fabric_id = g_strdup(peer);
+    answer->certificate = g_strdup(request->request);
+    answer->authority = g_strdup("CA");
+    answer->ticket_key = g_strdup("key");
+    g_clear_pointer(&engine->join, gw_join_token_free);
+    return answer;
+}
+
+GPtrArray *gw_engine_check_host(GwEngine *engine, const char *host, const char *peer,
+                                GError **error)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+
+    if (peer != NULL && gw_fabric_find_host(engine->fabric, peer) == NULL) {
+        missing("host", peer, error);
+        return NULL;
+    }
+    GPtrArray *lines = gw_record_array(&gw_check_line_record);
+    GwCheckLine *line = gw_check_line_new();
+    line->name = g_strdup("reachable");
+    line->host_id = g_strdup(host);
+    line->outcome = peer != NULL ? GW_CHECK_FAILED : GW_CHECK_OK;
+    line->observed = g_strdup(peer);
+    g_ptr_array_add(lines, line);
+    return lines;
 }
 
 /* Moves -------------------------------------------------------------------------------------- */

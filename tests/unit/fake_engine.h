@@ -9,6 +9,7 @@
 
 #define FAKE_TOKEN "fake-administrator-token" /* of user "admin"; OTHER is of "other" */
 #define FAKE_TOKEN_OTHER "fake-other-token"
+#define FAKE_JOIN_TOKEN "godwit-join-fake" /* what every join token is; the last one is good */
 
 /* {"groups": [], "hosts": [], "vms": [], "shares": [], "jobs": []} in stored form. */
 GwEngine *fake_engine_new(const char *path, GError **error);

@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The connection: TLS between two buffers of ciphertext, so that GnuTLS never waits and a full
+ * buffer, not each record, is a call of the kernel. */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "wire/session_internal.h"
+
+#define CHUNK (64 * 1024)       /* of ciphertext read, of plaintext sent at a time */
+#define TURN_BYTES (256 * 1024) /* read or sent before the loop's others have their turn */
+
+/* Buffers of a turn, of which a loop needs only one: between turns everything is used up. */
+typedef struct {
+    guint8 cipher[CHUNK];
+    guint8 plain_in[CHUNK];
+    guint8 plain_out[CHUNK + GW_FRAME_HEADER + GW_FRAME_DATA_MAX];
+} Scratch;
+
+static Scratch *scratch_of_thread(void)
+{
+    static GPrivate scratches = G_PRIVATE_INIT(g_free);
+    Scratch *scratch = g_private_get(&scratches);
+
+    if (scratch == NULL) {
+        scratch = g_malloc(sizeof *scratch);
+        g_private_set(&scratches, scratch);
+    }
+    return scratch;
+}
+
+/* Under TLS --------------------------------------------------------------------------------------
+ */
+
+static ssize_t pull(gnutls_transport_ptr_t pointer, void *into, size_t room)
+{
+    GwSession *session = pointer;
+    gsize n = MIN(room, session->in_length);
+
+    if (n == 0) {
+        gnutls_transport_set_errno(session->tls, EAGAIN);
+        return -1;
+    }
+    memcpy(into, session->in, n);
+    session->in += n;
+    session->in_length -= n;
+    return (ssize_t)n;
+}
+
+static int pull_timeout(gnutls_transport_ptr_t pointer, unsigned ms)
+{
+    return ((GwSession *)pointer)->in_length > 0;
+}
+
+static ssize_t push(gnutls_transport_ptr_t pointer, const void *bytes, size_t length)
+{
+    GwSession *session = pointer;
+
+    g_byte_array_append(session->wire, bytes, (guint)length);
+    return (ssize_t)length;
+}
+
+static gboolean begin_tls(GwSession *session, GError **error)
+{
+    session->tls = gw_credentials_tls(session->credentials, session->dialling, error);
+    if (session->tls == NULL)
+        return FALSE;
+    gnutls_transport_set_ptr(session->tls, session);
+    gnutls_transport_set_pull_function(session->tls, pull);
+    gnutls_transport_set_pull_timeout_function(session->tls, pull_timeout);
+    gnutls_transport_set_push_function(session->tls, push);
+    return TRUE;
+}
+
+/* Out --------------------------------------------------------------------------------------------
+ */
+
+gsize gw_session_queued(const GwSession *session)
+{
+    return session->control->len - session->control_at + session->early->len +
+           (session->wire->len - session->wire_at);
+}
+
+/* Where so much waits to go out that the other seems to send without reading, we stop reading. */
+static void watch_again(GwSession *session)
+{
+    guint32 events = 0;
+
+    if (session->watch == NULL)
+        return;
+    if (session->state == GW_SESSION_CLOSING || gw_session_queued(session) < GW_SESSION_QUEUE_PAUSE)
+        events |= EPOLLIN;
+    if (session->wire->len > session->wire_at && !session->write_broken)
+        events |= EPOLLOUT;
+    gw_watch_set(session->watch, events);
+}
+
+void gw_session_want(GwSession *session)
+{
+    gw_session_defer(session);
+}
+
+void gw_session_send(GwSession *session, GwFrameType type, guint32 id, gconstpointer payload,
+                     gsize length)
+{
+    guint8 header[GW_FRAME_HEADER];
+    gboolean early =
+        type == GW_FRAME_HELLO || (type == GW_FRAME_BYE && session->state < GW_SESSION_READY);
+    GByteArray *queue = early ? session->early : session->control;
+
+    if (session->state >= GW_SESSION_CLOSING)
+        return;
+    gw_frame_put(header, (GwFrame){ type, id, (guint32)length });
+    g_byte_array_append(queue, header, sizeof header);
+    if (length > 0)
+        g_byte_array_append(queue, payload, (guint)length);
+    if (gw_session_queued(session) > GW_SESSION_QUEUE_MAX) {
+        GError *why = NULL;
+        gw_error_set(&why, GW_ERR_UNREACHABLE, NULL, "the other side does not read");
+        gw_session_end(session, why);
+    }
+    gw_session_want(session);
+}
+
+gboolean gw_session_send_json(GwSession *session, GwFrameType type, guint32 id, const json_t *json)
+{
+    gsize most = type == GW_FRAME_CALL || type == GW_FRAME_ANSWER || type == GW_FRAME_NOTICE
+                     ? GW_FRAME_TEXT_MAX
+                     : GW_FRAME_OPEN_MAX;
+    g_autofree char *text = gw_json_text(json);
+    gsize length = text != NULL ? strlen(text) : 0;
+
+    if (length < 2 || length > most)
+        return FALSE;
+    gw_session_send(session, type, id, text, length);
+    return TRUE;
+}
+
+static gsize fill_from(GByteArray *queue, gsize *at, guint8 *into, gsize room)
+{
+    gsize n = MIN(room, queue->len - *at);
+
+    if (n == 0)
+        return 0;
+    memcpy(into, queue->data + *at, n);
+    *at += n;
+    if (*at == queue->len) {
+        /* A large one is given back: sessions are many and mostly idle. */
+        if (queue->len > CHUNK)
+            g_free(g_byte_array_steal(queue, NULL));
+        g_byte_array_set_size(queue, 0);
+        *at = 0;
+    }
+    return n;
+}
+
+/* How much a limit leaves for streams now. */
+static gint64 leave(GwSession *session)
+{
+    gint64 now_us = g_get_monotonic_time(), own_us = 0, shared_us = 0;
+    gint64 room = MIN(gw_grant_room(&session->own, now_us, &own_us),
+                      gw_grant_room(&session->shared, now_us, &shared_us));
+
+    if (room == 0)
+        gw_timer_set(session->limit_timer, MAX(MAX(own_us, shared_us), now_us + 1000));
+    return room;
+}
+
+/* Asks the stream whose turn it is for one frame; FALSE: there is nothing to ask for. */
+static gboolean fill_from_streams(GwSession *session, guint8 *into, gsize *used)
+{
+    gint64 most = leave(session);
+    gsize room = 0;
+    GwTurn *turn =
+        gw_scheduler_next(session->scheduler, most > 0 ? GW_CLASS_BULK : GW_CLASS_CONTROL, &room);
+
+    if (turn == NULL)
+        return FALSE;
+    GwStream *stream = turn->owner;
+    room = MIN(room, GW_FRAME_DATA_MAX);
+    room = MIN(room, (gsize)stream->credit);
+    if (gw_turn_class(turn) != GW_CLASS_CONTROL)
+        room = (gsize)MIN((gint64)room, most);
+    stream->kicked = FALSE;
+    stream->pulling = TRUE;
+    gsize n = stream->ops.pull(stream, into + GW_FRAME_HEADER, room, stream->user);
+    stream->pulling = FALSE;
+    if (n > room)
+        g_error("a stream gave %zu bytes where it was asked for %zu", n, room);
+    if (n == 0) {
+        stream->wants = stream->kicked;
+        gw_stream_update(stream);
+        gw_stream_say_end(stream);
+        if (stream->kicked)
+            gw_session_defer(session);
+        return !stream->kicked;
+    }
+    /* It may have broken itself, or the session, meanwhile. */
+    if (stream->state != GW_STREAM_OPEN || session->state != GW_SESSION_READY)
+        return session->state == GW_SESSION_READY;
+    gw_frame_put(into, (GwFrame){ GW_FRAME_DATA, stream->id, (guint32)n });
+    *used += GW_FRAME_HEADER + n;
+    stream->credit -= (gint64)n;
+    session->sent_bytes += n;
+    gw_grant_spend(&session->own, (gint64)n);
+    gw_grant_spend(&session->shared, (gint64)n);
+    gw_scheduler_sent(turn, n);
+    gw_stream_update(stream);
+    gw_stream_say_end(stream);
+    return TRUE;
+}
+
+/* Fills with about CHUNK of plaintext, what goes first first. */
+static gsize fill(GwSession *session, guint8 *into)
+{
+    gsize early_at = 0, used = 0;
+
+    used += fill_from(session->early, &early_at, into, CHUNK);
+    if (used > 0 && early_at > 0)
+        g_byte_array_remove_range(session->early, 0, (guint)early_at);
+    while (used < CHUNK && session->state >= GW_SESSION_READY) {
+        gsize n = fill_from(session->control, &session->control_at, into + used, CHUNK - used);
+        if (n > 0)
+            session->pong_at = 0;
+        used += n;
+        if (session->state != GW_SESSION_READY)
+            break;
+        if (n == 0 && !fill_from_streams(session, into + used, &used))
+            break;
+    }
+    return used;
+}
+
+static gboolean encrypt(GwSession *session, const guint8 *bytes, gsize length)
+{
+    if (session->tls == NULL) {
+        g_byte_array_append(session->wire, bytes, (guint)length);
+        return TRUE;
+    }
+    while (length > 0) {
+        ssize_t n = gnutls_record_send(session->tls, bytes, length);
+
+        if (n == GNUTLS_E_INTERRUPTED || n == GNUTLS_E_AGAIN)
+            continue;
+        if (n <= 0) {
+            GError *why = NULL;
+            gw_error_set(&why, GW_ERR_INTERNAL, NULL, "TLS failed: %s", gnutls_strerror((int)n));
+            gw_session_end(session, why);
+            return FALSE;
+        }
+        bytes += n;
+        length -= (gsize)n;
+    }
+    return TRUE;
+}
+
+/* FALSE: the kernel takes no more for now. */
+static gboolean write_wire(GwSession *session)
+{
+    while (session->wire_at < session->wire->len) {
+        ssize_t n = send(session->fd, session->wire->data + session->wire_at,
+                         session->wire->len - session->wire_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            /* What the other said last may still be there to read; that tells the end. */
+            session->write_broken = errno != EAGAIN && errno != EWOULDBLOCK;
+            return FALSE;
+        }
+        session->wire_at += (gsize)n;
+    }
+    g_byte_array_set_size(session->wire, 0);
+    session->wire_at = 0;
+    return TRUE;
+}
+
+/* Sessions are many and mostly idle: they keep no large buffer. */
+void gw_session_io_trim(GwSession *session)
+{
+    if (session->wire->len == 0)
+        g_free(g_byte_array_steal(session->wire, NULL));
+}
+
+/* All is said: the end of TLS, then that of the connection. TRUE: there is more to write. */
+static gboolean shut(GwSession *session)
+{
+    if (session->tls != NULL && !session->shut) {
+        session->shut = TRUE;
+        gnutls_bye(session->tls, GNUTLS_SHUT_WR);
+        return TRUE;
+    }
+    shutdown(session->fd, SHUT_WR);
+    return FALSE;
+}
+
+void gw_session_flush(GwSession *session)
+{
+    gint64 left = TURN_BYTES;
+
+    if (session->fd < 0 || session->state <= GW_SESSION_CONNECTING)
+        return;
+    while (!session->write_broken && write_wire(session)) {
+        if (session->state == GW_SESSION_HANDSHAKE || session->state >= GW_SESSION_ENDED)
+            break;
+        if (left <= 0) {
+            gw_session_defer(session);
+            break;
+        }
+        guint8 *plain = scratch_of_thread()->plain_out;
+        gsize n = fill(session, plain);
+        if (n == 0 && (session->state != GW_SESSION_CLOSING || !shut(session)))
+            break;
+        if (!encrypt(session, plain, n))
+            break;
+        left -= (gint64)n;
+    }
+    watch_again(session);
+}
+
+void gw_session_take_plain(GwSession *session, GByteArray *out)
+{
+    guint8 *plain = scratch_of_thread()->plain_out;
+
+    for (gsize n; session->state < GW_SESSION_ENDED && (n = fill(session, plain)) > 0;)
+        g_byte_array_append(out, plain, (guint)n);
+    if (session->state == GW_SESSION_CLOSING)
+        gw_session_end(session, NULL);
+}
+
+/* In ---------------------------------------------------------------------------------------------
+ */
+
+static void end_of_tls(GwSession *session, int status)
+{
+    GError *why = NULL;
+
+    if (status == GNUTLS_E_FATAL_ALERT_RECEIVED)
+        gw_error_set(&why, GW_ERR_UNAUTHORIZED, "Look at the other side's journal for the reason.",
+                     "the other side ended TLS: %s",
+                     gnutls_alert_get_name(gnutls_alert_get(session->tls)));
+    else if (status == 0 || status == GNUTLS_E_PREMATURE_TERMINATION)
+        gw_error_set(&why, GW_ERR_UNREACHABLE, NULL, "the connection ended");
+    else
+        gw_error_set(&why, GW_ERR_INVALID, NULL, "TLS failed: %s", gnutls_strerror(status));
+    gw_session_end(session, why);
+}
+
+/* Who answered must be who was dialled. */
+static gboolean is_expected(GwSession *session, GError **error)
+{
+    const GwPeer *peer = session->peer;
+
+    if (!session->dialling)
+        return TRUE;
+    if (session->expect_host_id == NULL
+            ? peer->role == GW_PEER_CONTROLLER
+            : peer->role == GW_PEER_HOST && g_str_equal(peer->host_id, session->expect_host_id))
+        return TRUE;
+    gw_error_set(error, GW_ERR_UNAUTHORIZED, "Correct the address, or enrol the host again.",
+                 "dialled %s, but %s answered",
+                 session->expect_host_id != NULL ? session->expect_host_id : "the controller",
+                 peer->role == GW_PEER_HOST ? peer->host_id : "the controller");
+    return FALSE;
+}
+
+static void shake_hands(GwSession *session)
+{
+    g_autoptr(GError) error = NULL;
+    int status;
+
+    do
+        status = gnutls_handshake(session->tls);
+    while (status == GNUTLS_E_INTERRUPTED ||
+           (status < 0 && status != GNUTLS_E_AGAIN && !gnutls_error_is_fatal(status)));
+    if (status == GNUTLS_E_AGAIN)
+        return;
+    if (status < 0) {
+        gnutls_alert_send_appropriate(session->tls, status);
+        write_wire(session);
+        end_of_tls(session, status);
+        return;
+    }
+    session->state = GW_SESSION_HELLO;
+    session->peer = gw_credentials_judge(session->credentials, session->tls, &error);
+    if (session->peer != NULL && is_expected(session, &error))
+        gw_session_greet(session);
+    else
+        gw_session_close(session, error);
+}
+
+/* Decrypts all there is; the parser gets it in pieces as large as may be. */
+static int read_records(GwSession *session, guint8 *plain)
+{
+    ssize_t n = 0;
+
+    while (gw_session_hears(session)) {
+        gsize have = 0;
+
+        while (have < CHUNK) {
+            n = gnutls_record_recv(session->tls, plain + have, CHUNK - have);
+            if (n == GNUTLS_E_INTERRUPTED || n == GNUTLS_E_WARNING_ALERT_RECEIVED ||
+                n == GNUTLS_E_REHANDSHAKE)
+                continue;
+            if (n <= 0)
+                break;
+            have += (gsize)n;
+        }
+        gw_session_feed(session, plain, have);
+        if (have < CHUNK)
+            break;
+    }
+    return n > 0 ? GNUTLS_E_AGAIN : (int)n;
+}
+
+static void take(GwSession *session, const guint8 *bytes, gsize length)
+{
+    session->in = bytes;
+    session->in_length = length;
+    if (session->state == GW_SESSION_HANDSHAKE)
+        shake_hands(session);
+    if (gw_session_hears(session)) {
+        int status = read_records(session, scratch_of_thread()->plain_in);
+
+        if (status != GNUTLS_E_AGAIN && gw_session_hears(session))
+            end_of_tls(session, status);
+    }
+    session->in_length = 0;
+}
+
+static void end_of_connection(GwSession *session, int failure)
+{
+    GError *why = NULL;
+
+    if (failure != 0)
+        gw_error_set(&why, GW_ERR_UNREACHABLE, NULL, "the connection broke: %s",
+                     g_strerror(failure));
+    else
+        gw_error_set(&why, GW_ERR_UNREACHABLE, NULL, "the other side ended the connection%s",
+                     session->state == GW_SESSION_HANDSHAKE ? " during the handshake" : "");
+    gw_session_end(session, why);
+}
+
+static void read_connection(GwSession *session)
+{
+    Scratch *scratch = scratch_of_thread();
+
+    for (gsize got = 0; got < TURN_BYTES && session->state < GW_SESSION_ENDED;) {
+        ssize_t n = recv(session->fd, scratch->cipher, sizeof scratch->cipher, MSG_DONTWAIT);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (n <= 0) {
+            end_of_connection(session, n < 0 ? errno : 0);
+            return;
+        }
+        session->heard_us = g_get_monotonic_time();
+        take(session, scratch->cipher, (gsize)n);
+        got += (gsize)n;
+        if ((gsize)n < sizeof scratch->cipher ||
+            gw_session_queued(session) >= GW_SESSION_QUEUE_PAUSE)
+            return;
+    }
+}
+
+static void on_ready(gpointer user, guint32 events)
+{
+    GwSession *session = user;
+
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
+        read_connection(session);
+    gw_session_defer(session);
+}
+
+void gw_session_io_start(GwSession *session)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!begin_tls(session, &error)) {
+        gw_session_end(session, g_steal_pointer(&error));
+        return;
+    }
+    session->watch = gw_watch_new(session->loop, session->fd, EPOLLIN, on_ready, session);
+    if (session->dialling)
+        take(session, NULL, 0);
+    gw_session_defer(session);
+}
+
+void gw_session_io_stop(GwSession *session)
+{
+    g_clear_pointer(&session->watch, gw_watch_free);
+    g_clear_pointer(&session->tls, gnutls_deinit);
+    if (session->fd >= 0)
+        close(session->fd);
+    session->fd = -1;
+}
