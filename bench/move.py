@@ -13,8 +13,11 @@ guest has read back all of its memory; else the bench fails.
   virsh-direct     the same without --p2p
   godwit-standard  godwit vm migrate --method standard: the same thing asked of QEMU
   godwit-default   godwit vm migrate: with compression
+  agent-standard, agent-default  the same two through the agents, asked of a second godwitd which the
+                   same hosts' agents joined
 Without a disk no lock can show that the source is gone, so Godwit commits by resume: the
 destination stays paused until the source is seen to have ended (--disk none)."""
+import contextlib
 import json
 import os
 import sys
@@ -22,6 +25,7 @@ import time
 
 from common import lab as labs
 from common import moves, report
+from common.agents import AgentController
 from common.controller import Controller
 from common.machine import BenchError
 
@@ -77,9 +81,10 @@ def cell_name(memory, dirty, link, disk):
 
 
 class Bench:
-    def __init__(self, options, record, controller, lab):
+    def __init__(self, options, record, controllers, lab):
+        """@controllers: of hosts without agents, and with (None: no tool asks for it)."""
         self.options, self.record = options, record
-        self.controller, self.lab = controller, lab
+        self.controllers, self.lab = controllers, lab
         self.deadline = time.monotonic() + options.minutes * 60
 
     def is_over(self):
@@ -89,11 +94,12 @@ class Bench:
         return any(len(self.record.of(cell, tool)) < self.options.runs
                    for tool in self.options.tool)
 
-    def expect_commit(self, disk):
+    def expect_commit(self, controller, disk):
         """What the cell is about must be what Godwit does there."""
-        _, target = moves.where_is(self.lab, GUEST)
-        plan = self.controller.call("POST", "/vms/%s/migrate?dry_run=true" % GUEST,
-                                    {"destination": target["name"]})
+        source, target = moves.where_is(self.lab, GUEST)
+        moves.wait_until_seen(controller, self.lab, GUEST, source)
+        plan = controller.call("POST", "/vms/%s/migrate?dry_run=true" % GUEST,
+                               {"destination": target["name"]})
         by_resume = bool(plan.get("commit_by_resume"))
         if by_resume != (disk == "none"):
             raise BenchError("Godwit would %scommit by resume" % ("" if by_resume else "not "))
@@ -105,7 +111,8 @@ class Bench:
             for tool in order:
                 if len(self.record.of(cell, tool)) > turn or self.is_over():
                     continue
-                move = moves.measure(tool, self.controller, self.lab, GUEST, self.options)
+                controller = self.controllers[moves.is_agents(tool)]
+                move = moves.measure(tool, controller, self.lab, GUEST, self.options)
                 self.record.add(cell, move)
                 print("%s: %-15s wall %.2f s, copy %s ms, down %.0f ms (busy %.0f %%)" % (
                     cell, tool, move["wall_s"], move["copy_ms"], move["downtime_ms"],
@@ -124,8 +131,8 @@ class Bench:
         self.lab.rate("none")
         self.lab.start_guest(GUEST, memory, disk)
         try:
-            moves.wait_until_seen(self.controller, self.lab, GUEST, self.lab.host("kvm1"))
-            self.expect_commit(disk)
+            for controller in filter(None, self.controllers):
+                self.expect_commit(controller, disk)
             for link, dirty, cell in cells:
                 if not self.is_over():
                     self.lab.rate(link)
@@ -139,6 +146,10 @@ def prepare(controller, lab):
     for host in lab.hosts:
         controller.call("POST", "/hosts", {"uri": host["uri"], "name": host["name"]})
     controller.wait_until_ok(len(lab.hosts))
+    prove_share(controller, lab)
+
+
+def prove_share(controller, lab):
     ids = {host["name"]: host["id"] for host in controller.items("/hosts")}
     job = controller.call("POST", "/shares", {"name": "bench", "members": [
         {"host_id": ids[host["name"]], "pool": "shared"} for host in lab.hosts]})
@@ -196,9 +207,14 @@ def result_of(options, record, versions):
 
 def run(options):
     record = Record(options.keep)
-    with labs.Lab() as lab, Controller(options.build) as controller:
-        prepare(controller, lab)
-        bench = Bench(options, record, controller, lab)
+    with labs.Lab() as lab, contextlib.ExitStack() as stack:
+        controllers = [stack.enter_context(Controller(options.build)), None]
+        prepare(controllers[0], lab)
+        if any(moves.is_agents(tool) for tool in options.tool):
+            controllers[1] = stack.enter_context(AgentController(options.build, lab))
+            controllers[1].add_lab()
+            prove_share(controllers[1], lab)
+        bench = Bench(options, record, controllers, lab)
         for disk in options.disk:
             for memory in options.memory:
                 bench.run_guest(memory, disk)

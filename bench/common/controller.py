@@ -16,14 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from .machine import BenchError, read
 
 API = "/api/v1"
-STARTED = re.compile(r"listening on https://127\.0\.0\.1:(\d+)")
+STARTED = re.compile(r"listening on https://[0-9.]+:(\d+)")
 
 
 class Controller:
     """godwitd in a state folder of its own; the folder goes with it unless it is kept for a restart."""
 
-    def __init__(self, build, simulate=None):
+    def __init__(self, build, simulate=None, address="127.0.0.1"):
         self.build = build
+        self.address = address
         self.simulate = simulate
         self.folder = tempfile.mkdtemp(prefix="godwit-bench-")
         self.process = None
@@ -41,7 +42,8 @@ class Controller:
     def start(self):
         """Returns the seconds until it said that it listens."""
         log_path = self.folder + "/log"
-        argv = [self.build + "/godwitd", "--state-dir", self.folder + "/state", "--port", "0"]
+        argv = [self.build + "/godwitd", "--state-dir", self.folder + "/state", "--listen",
+                self.address, "--port", "0"]
         if self.simulate is not None:
             argv += ["--simulate", self.simulate]
         begun = time.monotonic()
@@ -74,7 +76,7 @@ class Controller:
     def environment(self):
         """What the command line needs to find this controller."""
         state = self.folder + "/state"
-        return dict(os.environ, GODWIT_SERVER="https://127.0.0.1:%d" % self.port,
+        return dict(os.environ, GODWIT_SERVER="https://%s:%d" % (self.address, self.port),
                     GODWIT_CA=state + "/tls/ca.pem", GODWIT_TOKEN_FILE=state + "/admin.token")
 
     # Requests ------------------------------------------------------------------------------------
@@ -84,7 +86,7 @@ class Controller:
         if not hasattr(self.local, "connection"):
             context = ssl.create_default_context(cafile=self.folder + "/state/tls/ca.pem")
             self.local.connection = http.client.HTTPSConnection(
-                "127.0.0.1", self.port, context=context, timeout=120)
+                self.address, self.port, context=context, timeout=120)
             self.local.token = read(self.folder + "/state/admin.token").strip()
         return self.local.connection
 
@@ -93,7 +95,8 @@ class Controller:
         connection = self.connection()
         headers = {"Authorization": "Bearer " + self.local.token}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = "application/merge-patch+json" if method == "PATCH" \
+                else "application/json"
             body = json.dumps(body)
         for again in (False, True):
             try:
@@ -111,6 +114,9 @@ class Controller:
         if status >= 300:
             raise BenchError("%s %s: %d %s" % (method, path, status, text[:600].decode()))
         return json.loads(text) if text else None
+
+    def change(self, path, body):
+        return self.call("PATCH", path, body)
 
     def items(self, path):
         """All pages of a list."""
@@ -130,17 +136,19 @@ class Controller:
             list(pool.map(lambda uri: self.call("POST", "/hosts", {"uri": uri}), uris))
         return time.monotonic() - begun
 
-    def wait_until_ok(self, count, patience=300):
-        """Waits until that many hosts answered and were listed; returns the seconds."""
+    def wait_until_ok(self, count, patience=300, word=None):
+        """Waits until that many hosts answered and were listed (@word: in that very status);
+        returns the seconds."""
         begun = time.monotonic()
         while True:
             hosts = self.items("/hosts?limit=10000")
-            ready = sum(host["status"].startswith("OK") for host in hosts)
+            ready = sum(host["status"].startswith("OK") and word in (None, host["status"])
+                        for host in hosts)
             if ready == count:
                 return time.monotonic() - begun
             if time.monotonic() - begun > patience:
-                raise BenchError("only %d of %d hosts are OK after %d s" % (
-                    ready, count, patience))
+                raise BenchError("only %d of %d hosts are OK after %d s: %s" % (
+                    ready, count, patience, [host["status"] for host in hosts[:8]]))
             time.sleep(0.02)
 
     def wait_for_job(self, job_id, patience=600):

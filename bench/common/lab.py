@@ -18,6 +18,7 @@ class Lab:
         self.rate_word = rate
         self.hosts = []
         self.shared = None
+        self.gateway = None
         self.environment = dict(os.environ, GODWIT_LAB_NAME=NAME)
 
     def lab(self, *arguments, check=True):
@@ -40,6 +41,7 @@ class Lab:
             raise
         self.hosts = status["hosts"]
         self.shared = status["shared_dir"]
+        self.gateway = status["gateway"]
         return self
 
     def __exit__(self, *_unused):
@@ -55,14 +57,20 @@ class Lab:
     def host(self, name):
         return next(host for host in self.hosts if host["name"] == name)
 
+    def inside(self, name, *argv):
+        """A command line that runs something inside a host, as the same process."""
+        keeper = self.host(name)["keeper_pid"]
+        return ["nsenter", "-t", str(keeper), "-m", "-n", "-u", "--"] + list(argv)
+
     def rate(self, word):
         self.lab("rate", word)
         self.rate_word = word
 
     # Guests ---------------------------------------------------------------------------------------
 
-    def start_guest(self, name, memory, disk="shared"):
-        self.lab("guest", "start", name, "--host", "kvm1", "--memory", str(memory), "--disk", disk)
+    def start_guest(self, name, memory, disk="shared", *more):
+        self.lab("guest", "start", name, "--host", "kvm1", "--memory", str(memory), "--disk", disk,
+                 *more)
 
     def stop_guest(self, name):
         self.lab("guest", "stop", name)

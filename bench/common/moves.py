@@ -38,7 +38,14 @@ TOOLS = {
     "virsh-direct": lambda c, s, t, g: virsh(s, t, g, True),
     "godwit-standard": lambda c, s, t, g: godwit(c, t, g, "standard"),
     "godwit-default": lambda c, s, t, g: godwit(c, t, g, None),
+    "agent-standard": lambda c, s, t, g: godwit(c, t, g, "standard"),
+    "agent-default": lambda c, s, t, g: godwit(c, t, g, None),
 }
+
+
+def is_agents(tool):
+    """Whether it is asked of the controller whose hosts have agents."""
+    return tool.startswith("agent-")
 
 
 def where_is(lab, guest):
@@ -81,6 +88,13 @@ def quiet_before(options):
     return busy
 
 
+def check_way(controller, guest):
+    """The last move of the guest went through the agents, as its job says."""
+    jobs = [job for job in controller.items("/jobs") if job.get("vm_name") == guest]
+    if not jobs or not max(jobs, key=lambda job: job["created_at"]).get("through_agents"):
+        raise BenchError("the move of %s did not go through the agents" % guest)
+
+
 def measure(tool, controller, lab, guest, options):
     """One move. Raises where the guest, the hosts or the witness say that anything went wrong."""
     source, target = where_is(lab, guest)
@@ -98,6 +112,8 @@ def measure(tool, controller, lab, guest, options):
     now, _ = where_is(lab, guest)
     if now is not target:
         raise BenchError("%s: %s is still on %s" % (tool, guest, source["name"]))
+    if is_agents(tool):
+        check_way(controller, guest)
     time.sleep(1)  # what the guest has to say after it
     seen = lab.witness(guest, since=at)
     if seen["problems"]:

@@ -227,6 +227,12 @@ gboolean gw_epochs_check(GwEpochs *epochs, const char *vm_uuid, gint64 epoch, co
     return judge(entry, epoch, job_id != NULL ? job_id : "", error);
 }
 
+gint64 gw_epochs_seen(const GwEpochs *epochs, const char *vm_uuid)
+{
+    const Entry *entry = g_hash_table_lookup(epochs->entries, vm_uuid);
+    return entry != NULL ? entry->epoch : 0;
+}
+
 gboolean gw_epochs_close(GwEpochs *epochs, const char *vm_uuid, gint64 epoch, GError **error)
 {
     Entry *entry = NULL;

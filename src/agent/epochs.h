@@ -21,6 +21,8 @@ gboolean gw_epochs_raise(GwEpochs *epochs, const char *vm_uuid, gint64 epoch, co
                          GError **error);
 gboolean gw_epochs_check(GwEpochs *epochs, const char *vm_uuid, gint64 epoch, const char *job_id,
                          GError **error);
+/* The highest epoch that was seen of the VM, open or closed; 0: none. */
+gint64 gw_epochs_seen(const GwEpochs *epochs, const char *vm_uuid);
 /* Durable before it returns TRUE; TRUE also where it is closed already, where a newer one is open,
  * and where there was none (then it is written: a ticket of it may still be under way). */
 gboolean gw_epochs_close(GwEpochs *epochs, const char *vm_uuid, gint64 epoch, GError **error);

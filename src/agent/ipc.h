@@ -16,8 +16,8 @@
  * Neither side trusts the other's packets: the warden because the front faces the network, the
  * front because it is the same code. When one ends, the other does. */
 
-#define GW_IPC_PACKET_MAX (128 * 1024)
-#define GW_IPC_CALLS_MAX 1024 /* unanswered */
+#define GW_IPC_PACKET_MAX (320 * 1024) /* a session's largest call, and what is around it */
+#define GW_IPC_CALLS_MAX 1024          /* unanswered */
 
 typedef struct GwIpc GwIpc;
 

@@ -17,6 +17,9 @@ typedef struct {
     const char *emulator_group; /* that of qemu.conf, else libvirt-qemu, qemu or kvm, else root */
     const char *proc_folder;    /* /proc */
     const char *sys_folder;     /* /sys */
+    /* Several hosts share this kernel and its process table (a lab): only processes of our UTS
+     * namespace are of this host. Never on a real one, where a process elsewhere counts. */
+    gboolean shared_kernel;
 } GwWardenConfig;
 
 #define GW_WARDEN_STATE_FOLDER "/var/lib/godwit-agent"

@@ -444,7 +444,6 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_host_run_free);
     engine->moves = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_move_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    engine->unclosed = gw_moves_new_unclosed();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->joins =
@@ -525,7 +524,6 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->hosts);
     g_hash_table_unref(engine->moves);
     g_hash_table_unref(engine->accepting);
-    g_ptr_array_unref(engine->unclosed);
     g_hash_table_unref(engine->epochs);
     g_hash_table_unref(engine->tokens);
     g_hash_table_unref(engine->joins);

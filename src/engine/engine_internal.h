@@ -36,7 +36,6 @@ struct GwEngine {
     GHashTable *hosts;     /* host id -> HostRun */
     GHashTable *moves;     /* job id -> MoveRun */
     GHashTable *accepting; /* VM UUIDs whose new job is being journaled */
-    GPtrArray *unclosed;   /* Unclosed: ends of leave that a host was not there to hear */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
     GMutex tokens_lock;
@@ -197,10 +196,8 @@ void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);
 void gw_moves_ask_leave(GwEngine *engine, MoveRun *run, ReplyFn done);
 /* Ends the leave at both ends, and calls @done once both said so, or with the first error. */
 void gw_moves_fence(GwEngine *engine, MoveRun *run, ReplyFn done);
-/* The same as best it can be; what a host could not be told is told when it is back. */
+/* The same as best it can be, without waiting for it. */
 void gw_moves_close_leave(GwEngine *engine, const GwJob *job);
-GPtrArray *gw_moves_new_unclosed(void);
-void gw_moves_close_late(GwEngine *engine, const char *host_id);
 
 /* shares.c */
 void gw_shares_restore(GwEngine *engine, GwJob *job);

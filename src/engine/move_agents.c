@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <string.h>
-
 #include "base/error.h"
 #include "engine/engine_internal.h"
 
@@ -11,7 +9,6 @@
 #define LIFETIME_MARGIN_S 3600          /* for preparing, and for settling after the copy */
 #define LIFETIME_MAX_S (30 * 24 * 3600) /* also of a move that has no time-out */
 #define LEAVE_TIMEOUT_US (15 * G_USEC_PER_SEC)
-#define UNCLOSED_MAX 10000
 
 enum { AT_DESTINATION, AT_SOURCE };
 
@@ -119,26 +116,6 @@ void gw_moves_ask_leave(GwEngine *engine, MoveRun *run, ReplyFn done)
 
 /* Its end ---------------------------------------------------------------------------------- */
 
-/* A host that was away when leave ended is told when it is back, by this list, which a controller's
- * death forgets. It need not be durable: what remains of such a leave lets two hosts of the fabric
- * speak about one VM only, as their last move did; the next move of that VM has a higher epoch,
- * which the agents keep on disk and refuse lower ones by; the agents commit nothing any more, since
- * the move they would commit is over; and it expires. */
-typedef struct {
-    char *host_id, *job_id, *vm_uuid;
-    gint64 epoch;
-} Unclosed;
-
-static void unclosed_free(gpointer data)
-{
-    Unclosed *unclosed = data;
-
-    g_free(unclosed->host_id);
-    g_free(unclosed->job_id);
-    g_free(unclosed->vm_uuid);
-    g_free(unclosed);
-}
-
 static GwRequest *close_request(const char *host_id, const char *job_id, const char *vm_uuid,
                                 gint64 epoch)
 {
@@ -150,54 +127,21 @@ static GwRequest *close_request(const char *host_id, const char *job_id, const c
     return request;
 }
 
-/* @key: job, VM and host, since the job may be forgotten when the answer comes. */
-static void closed(GwEngine *engine, const GwReply *reply, const char *key, gint64 epoch)
+static void closed(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    g_auto(GStrv) words = g_strsplit(key, " ", 3);
-
-    if (reply->error == NULL)
-        return;
-    g_info("job %s: end of leave: %s", words[0], reply->error->message);
-    gboolean away = g_error_matches(reply->error, GW_ERROR, GW_ERR_UNREACHABLE) ||
-                    g_error_matches(reply->error, GW_ERROR, GW_ERR_TIMEOUT);
-    if (!away || engine->unclosed->len >= UNCLOSED_MAX)
-        return;
-    Unclosed *unclosed = g_new0(Unclosed, 1);
-    unclosed->job_id = g_strdup(words[0]);
-    unclosed->vm_uuid = g_strdup(words[1]);
-    unclosed->host_id = g_strdup(words[2]);
-    unclosed->epoch = epoch;
-    g_ptr_array_add(engine->unclosed, unclosed);
-}
-
-static void close_at(GwEngine *engine, const char *host_id, const char *job_id, const char *vm_uuid,
-                     gint64 epoch)
-{
-    g_autofree char *key = g_strdup_printf("%s %s %s", job_id, vm_uuid, host_id);
-    gw_engine_ask(engine, close_request(host_id, job_id, vm_uuid, epoch), closed, key, epoch);
+    (void)engine;
+    (void)unused;
+    if (reply->error != NULL)
+        g_info("job %s: end of leave: %s", job_id, reply->error->message);
 }
 
 void gw_moves_close_leave(GwEngine *engine, const GwJob *job)
 {
-    close_at(engine, job->destination_host_id, job->id, job->vm_uuid, job->epoch);
-    close_at(engine, job->source_host_id, job->id, job->vm_uuid, job->epoch);
-}
+    const char *const hosts[] = { job->source_host_id, job->destination_host_id };
 
-void gw_moves_close_late(GwEngine *engine, const char *host_id)
-{
-    for (guint i = engine->unclosed->len; i > 0; i--) {
-        Unclosed *unclosed = engine->unclosed->pdata[i - 1];
-        if (strcmp(unclosed->host_id, host_id) != 0)
-            continue;
-        g_ptr_array_steal_index_fast(engine->unclosed, i - 1);
-        close_at(engine, host_id, unclosed->job_id, unclosed->vm_uuid, unclosed->epoch);
-        unclosed_free(unclosed);
-    }
-}
-
-GPtrArray *gw_moves_new_unclosed(void)
-{
-    return g_ptr_array_new_with_free_func(unclosed_free);
+    for (guint i = 0; i < G_N_ELEMENTS(hosts); i++)
+        gw_engine_ask(engine, close_request(hosts[i], job->id, job->vm_uuid, job->epoch), closed,
+                      job->id, 0);
 }
 
 static void fence_answered(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 round)

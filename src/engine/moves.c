@@ -190,7 +190,6 @@ void gw_moves_host_back(GwEngine *engine, const char *host_id)
 {
     g_autoptr(GPtrArray) list = runs(engine);
 
-    gw_moves_close_late(engine, host_id);
     for (guint i = 0; i < list->len; i++) {
         MoveRun *run = list->pdata[i];
         if (g_strcmp0(run->move->job->source_host_id, host_id) == 0 ||

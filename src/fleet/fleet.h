@@ -19,3 +19,7 @@ typedef struct {
 
 /* Takes @libvirt's place as @sink's driver: opens its own libvirt driver inside. */
 GwHyper *gw_fleet_open(GwHyperSink sink, const GwFleetConfig *config, GError **error);
+
+/* Counts this start of the controller in the file @path, durably, before it returns: 1, 2, …; 0
+ * with @error. */
+gint64 gw_fleet_next_incarnation(const char *path, GError **error);

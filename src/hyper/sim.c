@@ -530,6 +530,20 @@ static void submit(GwHyper *hyper, GwRequest *request)
     g_mutex_unlock(&sim->lock);
 }
 
+void gw_sim_pass(GwSim *sim, gint64 until_us)
+{
+    g_mutex_lock(&sim->lock);
+    for (;;) {
+        const SimDue *first = g_queue_peek_head(&sim->due);
+        if (first == NULL || first->at_us > until_us)
+            break;
+        gw_clock_advance_to(sim->clock, MAX(first->at_us, gw_clock_now_us(sim->clock)));
+        run_due(sim, gw_clock_now_us(sim->clock));
+    }
+    gw_clock_advance_to(sim->clock, until_us);
+    g_mutex_unlock(&sim->lock);
+}
+
 static gint64 next_us(GwHyper *hyper)
 {
     GwSim *sim = ((SimDriver *)hyper)->sim;

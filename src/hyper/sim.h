@@ -16,6 +16,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwSim, gw_sim_free)
 /* A driver over @sim; one at a time. It belongs to who opened it, @sim does not. */
 GwHyper *gw_sim_attach(GwSim *sim, GwHyperSink sink);
 
+/* Virtual clock, no driver: the world goes on alone until then. */
+void gw_sim_pass(GwSim *sim, gint64 until_us);
+
 /* What a witness outside sees, whatever the hosts answer. Host by URI. */
 /* How many unpaused processes of the VM there are in the whole fabric. */
 guint gw_sim_running(GwSim *sim, const char *vm_uuid);

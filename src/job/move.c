@@ -182,8 +182,6 @@ void gw_move_finish(GwMove *move, GwJobState state, const GwMoveEvent *event, co
 {
     GwJob *job = move->job;
 
-    if (job->through_agents)
-        gw_move_add_effect(outcome, GW_DO_CLOSE);
     if (job->result == NULL)
         job->result = gw_move_result_new();
     job->result->total_ms = (event->now_us - move->created_us) / 1000;

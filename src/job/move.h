@@ -54,7 +54,7 @@ typedef enum {
     GW_DO_SETTLE,       /* a step of move->settle -> ACTED */
     GW_DO_STATS,        /* completed figures; nothing comes back but numbers in the result */
     GW_DO_ALARM,        /* the VM ran twice: log at the highest level */
-    GW_DO_CLOSE,        /* the agents' leave for this move ends; nothing comes back */
+    GW_DO_CLOSE,        /* the agents do nothing more by themselves; nothing comes back */
     GW_DO_COUNT
 } GwMoveDo;
 
@@ -83,7 +83,8 @@ typedef struct {
     GwSettle settle;              /* the step under way */
     GwSettle said;                /* what the last look came to */
     GwSeen source, destination;
-    gboolean fenced;  /* the agents no longer act by themselves: both said so */
+    gboolean fenced;  /* both agents ended the move's leave: neither acts by itself any more */
+    guint fences;     /* how often they were asked to */
     gboolean figures; /* the completed figures were asked for */
     gboolean copied;  /* statistics were seen: bytes went over */
     gboolean calling; /* our own migrate call has not returned */

@@ -6,6 +6,7 @@
 
 #define WAIT_HOLD_US SECONDS(120) /* both answer, yet nothing can be decided: ask a person */
 #define AUTOSTART_TRIES 5
+#define FENCE_TRIES 5
 #define REPEATS_MAX 20 /* a step that changes nothing, so often: ask a person */
 
 /* How long until the hosts are asked again: soon at first, then every 5 s. */
@@ -227,7 +228,7 @@ static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, c
     case GW_SETTLE_COUNT:
         hold(move, event, why, outcome);
         break;
-    case GW_SETTLE_FENCE:
+    case GW_SETTLE_FENCE:            /* only fence() says so */
     case GW_SETTLE_AUTOSTART_SOURCE: /* only restore_autostart() says so */
     case GW_SETTLE_AUTOSTART_DESTINATION:
     case GW_SETTLE_RESUME_SOURCE:
@@ -292,15 +293,40 @@ static gboolean must_look_again(GwMove *move, GwSettle settle)
     return first && (settle == GW_SETTLE_RESUME_SOURCE || settle == GW_SETTLE_KEEP_SOURCE);
 }
 
+static gboolean is_over(GwSettle settle)
+{
+    return settle == GW_SETTLE_KEEP_SOURCE || settle == GW_SETTLE_COMMITTED ||
+           settle == GW_SETTLE_STOPPED;
+}
+
 /* Agents commit by themselves, and may do so between our look and our step. Two steps at once by
  * both come to the same, but for one: a source that is to be destroyed because the destination is
  * whole may be resumed by its agent when the destination dies just then. So before anything is
  * destroyed both agents end the move's leave, after which neither acts by itself; then the hosts
- * are asked anew. */
+ * are asked anew.
+ *
+ * Leave also ends before the job does, so that no death of the controller leaves it behind. An
+ * agent that cannot end it (its disk is full) is asked a few times and no more: the next move of
+ * the VM has a higher epoch, which makes this one's leave worthless, and it expires. */
 static gboolean must_fence(const GwMove *move, GwSettle settle)
 {
-    return move->job->through_agents && move->job->commit_by_resume && !move->fenced &&
-           (settle == GW_SETTLE_DESTROY_SOURCE || settle == GW_SETTLE_DESTROY_DESTINATION);
+    gboolean destroys =
+        settle == GW_SETTLE_DESTROY_SOURCE || settle == GW_SETTLE_DESTROY_DESTINATION;
+
+    return move->job->through_agents && !move->fenced &&
+           (destroys || (is_over(settle) && move->fences < FENCE_TRIES));
+}
+
+static void fence(GwMove *move, GwSettle before, const GwMoveEvent *event, GwMoveOutcome *outcome)
+{
+    gboolean cleaning = before == GW_SETTLE_COMMITTED;
+
+    move->fences++;
+    move->waits = 0;
+    act(move, GW_SETTLE_FENCE, cleaning ? GW_JOB_CLEANING : GW_JOB_SETTLING, event,
+        is_over(before) ? "the agents' leave for this move ends with it"
+                        : "before anything is destroyed, the agents stop acting by themselves",
+        outcome);
 }
 
 /* A restarted controller has not been told that the call returned. */
@@ -372,8 +398,8 @@ void gw_move_decide(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outco
     if (settle == GW_SETTLE_PAUSE_SOURCE)
         job->doubled = TRUE;
     if (must_fence(move, settle)) {
-        settle = GW_SETTLE_FENCE;
-        why = "before anything is destroyed, the agents stop acting by themselves";
+        fence(move, settle, event, outcome);
+        return;
     }
     if (lacks_figures(move, settle)) {
         gw_move_ask_figures(move, outcome);

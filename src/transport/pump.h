@@ -29,6 +29,7 @@ typedef struct {
 /* @fd, taken: a connected stream socket (or a pipe's end), made non-blocking. */
 GwStream *gw_pump_open(GwSession *session, json_t *what_stolen, int fd, const GwPumpConfig *config);
 void gw_pump_accept(GwStream *stream, int fd, const GwPumpConfig *config);
-/* Ends of streams without a socket: what comes back as it came; what is counted and thrown away. */
-void gw_pump_accept_echo(GwStream *stream);
-void gw_pump_accept_discard(GwStream *stream);
+/* Ends of streams without a socket: what comes back as it came; what is counted and thrown away.
+ * Of @config share, done and user count; what came is counted as written. */
+void gw_pump_accept_echo(GwStream *stream, const GwPumpConfig *config);
+void gw_pump_accept_discard(GwStream *stream, const GwPumpConfig *config);

@@ -18,6 +18,8 @@ typedef struct {
     const char *migration_uri; /* unix:///… as the ticket's paths give them; NULL: none */
     const char *disks_uri;
     gboolean prepare; /* FALSE: only what connects and asks for versions (a check) */
+    gboolean paused;  /* commit by resume: what would start the VM by itself is refused */
+    gboolean no_post_copy;
 } GwRpcFilterConfig;
 
 GwRpcFilter *gw_rpc_filter_new(const GwRpcFilterConfig *config);

@@ -3,8 +3,18 @@
 
 #include <glib/gstdio.h>
 
+static guint agents;
+
+void world_set_agents(guint mask)
+{
+    agents = mask;
+}
+
 char *world_uri(guint index)
 {
+    if ((agents >> index & 1) != 0)
+        return g_strdup_printf("godwit://%c.example.org/01J0000000000000000000000%c",
+                               (char)('a' + index), (char)('A' + index));
     return g_strdup_printf("qemu+tls://%c.example.org/system", (char)('a' + index));
 }
 
@@ -75,6 +85,11 @@ void world_kill(World *world)
 {
     gw_engine_free(world->engine);
     gw_store_close(world->store);
+}
+
+void world_pass(World *world, gint64 span_us)
+{
+    gw_sim_pass(world->sim, gw_clock_now_us(world->clock) + span_us);
 }
 
 void world_run(World *world, gint64 span_us)

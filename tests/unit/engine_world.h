@@ -23,7 +23,10 @@ typedef struct {
     GwHyper *(*open_hyper)(GwHyperSink sink, gpointer world, GError **error);
 } World;
 
-/* Host @index: 0 is named "a", at URI "qemu+tls://a.example.org/system", and so on. */
+/* Which hosts have an agent, a bit for each; from the next world on. */
+void world_set_agents(guint mask);
+/* Host @index: 0 is named "a", at URI "qemu+tls://a.example.org/system", or, with an agent,
+ * "godwit://a.example.org/…", and so on. */
 char *world_uri(guint index);
 json_t *world_host_json(guint index);
 json_t *world_vm_json(const char *uuid, const char *name);
@@ -35,6 +38,8 @@ void world_start(World *world);
 void world_kill(World *world);
 void world_free(World *world);
 
+/* Time without a controller: hosts go on by themselves. */
+void world_pass(World *world, gint64 span_us);
 void world_run(World *world, gint64 span_us);
 void world_add_host(World *world, guint index);
 GwJob *world_job(World *world, const char *id);

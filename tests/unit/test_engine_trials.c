@@ -6,8 +6,10 @@
 #include "base/error.h"
 
 /* Random trials: several hosts and VMs, moves, cancels, faults, hosts cut off or stuck, guests that
- * shut down, controllers killed again and again; then peace, and the invariants as a witness
- * outside sees them. A trial is its seed. GODWIT_TRIALS: how many; GODWIT_SEED: the first. */
+ * shut down, controllers and agents killed again and again; then peace, and the invariants as a
+ * witness outside sees them. Which hosts have an agent is the trial's, from none to all; agents go
+ * on committing while the controller is dead. A trial is its seed. GODWIT_TRIALS: how many;
+ * GODWIT_SEED: the first. */
 
 #define HOSTS 3
 #define VMS 9
@@ -89,6 +91,17 @@ static void plant_fault(Trial *trial)
         { "confirm", "lose-reply" },
         { "copy", "kill-source" },
         { "confirm", "kill-source" },
+        { "copy", "source-agent-dies" },
+        { "finish", "source-agent-dies" },
+        { "confirm", "source-agent-dies" },
+        { "switchover", "destination-agent-dies" },
+        { "finish", "destination-agent-dies" },
+        { "confirm", "destination-agent-dies" },
+        { "copy", "link-cut" },
+        { "finish", "link-cut" },
+        { "confirm", "link-cut" },
+        { "confirm", "lose-notice" },
+        { "confirm", "linger" },
     };
     guint which = (guint)g_rand_int_range(trial->random, 0, G_N_ELEMENTS(faults));
     gint64 ms = g_rand_int_range(trial->random, 100, DOWN_MS_MAX);
@@ -105,7 +118,7 @@ static void kill_and_start(Trial *trial)
     gint64 span = g_rand_int_range(trial->random, 0, 5000) * 1000;
 
     world_kill(world);
-    gw_clock_advance_to(world->clock, gw_clock_now_us(world->clock) + span);
+    world_pass(world, span);
     world_start(world);
 }
 
@@ -116,6 +129,15 @@ static void shut_down(Trial *trial)
 
     trial->may_stop[vm] = TRUE;
     gw_sim_shut_down(trial->world.sim, uuid);
+}
+
+static void cut_link(Trial *trial, gint64 ms)
+{
+    guint first = (guint)g_rand_int_range(trial->random, 0, HOSTS);
+    g_autofree char *one = world_uri(first);
+    g_autofree char *other = world_uri((first + 1) % HOSTS);
+
+    gw_sim_cut_link(trial->world.sim, one, other, ms);
 }
 
 static void strike(Trial *trial)
@@ -132,7 +154,13 @@ static void strike(Trial *trial)
         plant_fault(trial);
     else if (dice < 82)
         kill_and_start(trial);
+    else if (dice < 86)
+        gw_sim_kill_agent(trial->world.sim, uri, ms);
+    else if (dice < 89)
+        cut_link(trial, ms);
     else if (dice < 90)
+        gw_sim_lose_notice(trial->world.sim);
+    else if (dice < 94)
         gw_sim_cut_off(trial->world.sim, uri, ms);
     else if (dice < 98)
         gw_sim_stall(trial->world.sim, uri, ms);
@@ -183,15 +211,19 @@ static void check_vm(Trial *trial, const GwFabric *fabric, guint vm)
         if (known != NULL && known->job_id != NULL)
             fail_msg("seed %u: vm%u is shown as moving", trial->seed, vm);
         listed += look != NULL;
+        if (gw_sim_has_leave(sim, uri, uuid))
+            fail_msg("seed %u: leave for vm%u is still open on host %s", trial->seed, vm, name);
     }
     assert_int_equal(listed, 1);
 }
 
-static void run_trial(guint32 seed)
+/* Returns how often an agent resumed a VM. */
+static guint run_trial(guint32 seed)
 {
     Trial trial = { .random = g_rand_new_with_seed(seed), .seed = seed };
     World *world = &trial.world;
 
+    world_set_agents(seed % (1 << HOSTS));
     world_make(world, gw_clock_new_virtual(SECONDS(1700000000)), fabric_json(trial.random));
     world_start(world);
     for (guint i = 0; i < HOSTS; i++)
@@ -214,8 +246,10 @@ static void run_trial(guint32 seed)
             fail_msg("seed %u: %u moves at once on host %u", seed,
                      gw_sim_most_moves(world->sim, uri), i);
     }
+    guint resumes = gw_sim_agent_resumes(world->sim);
     world_free(world);
     g_rand_free(trial.random);
+    return resumes;
 }
 
 static guint32 number_from(const char *variable, guint32 fallback)
@@ -230,8 +264,11 @@ static void test_random_trials(void **unused)
     guint32 count = number_from("GODWIT_TRIALS", TRIALS_DEFAULT);
     (void)unused;
 
+    guint resumes = 0;
     for (guint32 i = 0; i < count; i++)
-        run_trial(first + i);
+        resumes += run_trial(first + i);
+    if (count >= TRIALS_DEFAULT) /* else they would show nothing about agents */
+        assert_true(resumes > count / 10);
 }
 
 int main(void)

@@ -263,6 +263,16 @@ void end_resume(End *end)
         on_ended(end->stream, end);
 }
 
+gboolean peer_has_ends(gconstpointer peer)
+{
+    return ((const Peer *)peer)->ends->len > 0;
+}
+
+gboolean end_has_ended(gconstpointer end)
+{
+    return ((const End *)end)->ended > 0;
+}
+
 gboolean end_is_gone(gconstpointer end)
 {
     return ((const End *)end)->gone > 0;
@@ -280,9 +290,20 @@ static void on_ready(GwSession *session, const json_t *hello, gpointer user)
     assert_int_equal(gw_session_version(session), GW_WIRE_VERSION);
 }
 
-static void on_open(GwSession *session, GwStream *stream, const json_t *what, gpointer user)
+End *peer_accept(Peer *peer, GwStream *stream)
 {
     static const GwStreamShare share = { GW_CLASS_NORMAL, NULL, 0 };
+    End *end = end_new(peer);
+
+    end->stream = stream;
+    end->echo = peer->take == TAKE_ECHO;
+    end->stalled = peer->take == TAKE_STALL;
+    gw_stream_accept(stream, &share, &end_ops, end);
+    return end;
+}
+
+static void on_open(GwSession *session, GwStream *stream, const json_t *what, gpointer user)
+{
     Peer *peer = user;
 
     assert_true(json_is_object(what));
@@ -295,11 +316,7 @@ static void on_open(GwSession *session, GwStream *stream, const json_t *what, gp
         g_ptr_array_add(peer->pending, stream);
         return;
     }
-    End *end = end_new(peer);
-    end->stream = stream;
-    end->echo = peer->take == TAKE_ECHO;
-    end->stalled = peer->take == TAKE_STALL;
-    gw_stream_accept(stream, &share, &end_ops, end);
+    peer_accept(peer, stream);
     if (peer->take == TAKE_RESET)
         gw_stream_reset(stream, NULL);
 }

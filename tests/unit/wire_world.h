@@ -73,7 +73,10 @@ int world_listen(char **address);
 void world_part(World *world, Peer *a, Peer *b);
 gboolean peer_is_ready(gconstpointer peer);
 gboolean peer_is_closed(gconstpointer peer);
+gboolean peer_has_ends(gconstpointer peer);
+End *peer_accept(Peer *peer, GwStream *stream);
 gboolean end_is_gone(gconstpointer end);
+gboolean end_has_ended(gconstpointer end);
 
 End *end_open(Peer *peer, const GwStreamShare *share, guint64 to_send);
 void end_resume(End *end);

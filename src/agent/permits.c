@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/files.h"
+#include "agent/warden_internal.h"
+#include "base/error.h"
+
+/* Leave for moves: given by the controller, kept on disk, ended by it or by time. */
+
+#define FOLDER "permits"
+#define FILE_MAX ((gsize)64 * 1024)
+#define LEAVES_MAX 1024
+#define ADDRESSES_MAX 8
+#define ADDRESS_MAX 64
+/* After its end a leave opens nothing, but the other agent's questions are still answered. */
+#define AFTER_END_S 3600
+
+static const guint socket_kinds[GW_LEAVE_SOCKETS] = { GW_STREAM_RPC, GW_STREAM_MIGRATION,
+                                                      GW_STREAM_DISK };
+
+/* What comes ----------------------------------------------------------------------------------- */
+
+GwTicket *gw_permits_ticket(const GwWarden *warden, const json_t *text, GError **error)
+{
+    const char *base64 = json_string_value(text);
+    gsize length = 0;
+
+    if (base64 == NULL || strlen(base64) > GW_TICKET_MAX * 2) {
+        gw_error_set(error, GW_ERR_UNAUTHORIZED, "Let the controller begin the move.",
+                     "there is no ticket, or one that is too long");
+        return NULL;
+    }
+    g_autofree guchar *bytes = g_base64_decode(base64, &length);
+    return gw_ticket_open(bytes, length, warden->state->ticket_public, error);
+}
+
+static gboolean bad_peer(GError **error)
+{
+    gw_error_set(error, GW_ERR_INVALID, NULL,
+                 "the peer must be the ticket's other host, with at most %d addresses",
+                 ADDRESSES_MAX);
+    return FALSE;
+}
+
+/* A copy of what we know of @peer, and nothing else. */
+static json_t *read_peer(const json_t *peer, const char *host_id, GError **error)
+{
+    const json_t *addresses = json_object_get(peer, "addresses");
+    g_autoptr(GwJson) list = json_array();
+    size_t index = 0;
+    json_t *each = NULL;
+
+    if (g_strcmp0(json_string_value(json_object_get(peer, "host_id")), host_id) != 0 ||
+        json_array_size(addresses) > ADDRESSES_MAX) {
+        bad_peer(error);
+        return NULL;
+    }
+    json_array_foreach (addresses, index, each) {
+        const char *text = json_string_value(each);
+        if (text == NULL || strlen(text) > ADDRESS_MAX) {
+            bad_peer(error);
+            return NULL;
+        }
+        json_array_append_new(list, json_string(text));
+    }
+    return json_pack("{s:s, s:O}", "host_id", host_id, "addresses", list);
+}
+
+/* Whose move it is, and whether it is time; not yet its epoch. */
+static gboolean check_ticket(const GwWarden *warden, const GwTicket *ticket, gboolean *is_source,
+                             GError **error)
+{
+    const char *own = warden->state->host_id;
+    guint any = ticket->kinds & -ticket->kinds;
+
+    *is_source = strcmp(ticket->source_id, own) == 0;
+    if (!*is_source && strcmp(ticket->destination_id, own) != 0) {
+        gw_error_set(error, GW_ERR_UNAUTHORIZED, "Ask the controller for a ticket of this move.",
+                     "the ticket is for the hosts %s and %s, this is %s", ticket->source_id,
+                     ticket->destination_id, own);
+        return FALSE;
+    }
+    return gw_ticket_check(ticket, warden->state->fabric_id, ticket->source_id,
+                           ticket->destination_id, any, gw_warden_now_s(warden), error);
+}
+
+/* On disk -------------------------------------------------------------------------------------- */
+
+static char *folder_of(const GwWarden *warden)
+{
+    return g_build_filename(warden->paths.state_folder, FOLDER, NULL);
+}
+
+static gboolean save(const GwLeave *leave, guint flags, GError **error)
+{
+    g_autofree char *folder = folder_of(leave->warden);
+    g_autoptr(GwJson) json = json_pack("{s:s, s:O, s:i}", "ticket", leave->ticket_text, "peer",
+                                       leave->peer, "flags", (int)flags);
+    g_autofree char *text = gw_json_text(json);
+
+    return gw_files_folder(folder, error) &&
+           gw_files_write(folder, leave->ticket->vm_uuid, text, strlen(text), error);
+}
+
+gboolean gw_permits_save(GwLeave *leave, GError **error)
+{
+    return save(leave, leave->commit != NULL ? gw_commit_flags(leave->commit) : 0, error);
+}
+
+/* Life ----------------------------------------------------------------------------------------- */
+
+GwLeave *gw_permits_find(GwWarden *warden, const char *vm_uuid, gint64 epoch)
+{
+    /* There are none any more while the agent ends. */
+    GwLeave *leave = warden->leaves != NULL ? g_hash_table_lookup(warden->leaves, vm_uuid) : NULL;
+    return leave != NULL && leave->ticket->epoch == epoch ? leave : NULL;
+}
+
+gboolean gw_permits_is_open(GwLeave *leave, GError **error)
+{
+    const GwTicket *ticket = leave->ticket;
+    gint64 now_s = gw_warden_now_s(leave->warden);
+
+    if (!gw_epochs_check(leave->warden->epochs, ticket->vm_uuid, ticket->epoch, ticket->job_id,
+                         error))
+        return FALSE;
+    if (!leave->closed && now_s < ticket->expires_s)
+        return TRUE;
+    gw_error_set(error, GW_ERR_UNAUTHORIZED, "Let the controller renew the leave.",
+                 "the leave for the move is over");
+    return FALSE;
+}
+
+static void ignore_answer(const json_t *result, int fd, const GError *error, gpointer user)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+static void stop_listening(GwLeave *leave)
+{
+    GwWarden *warden = leave->warden;
+
+    for (guint i = 0; i < GW_LEAVE_SOCKETS; i++) {
+        GwLeaveSocket *each = &leave->sockets[i];
+        if (each->id != NULL && warden->ipc != NULL)
+            gw_warden_ask_front(warden, "unlisten", json_pack("{s:s}", "listener", each->id), -1,
+                                ignore_answer, NULL);
+        if (each->fd >= 0) {
+            close(each->fd);
+            gw_sockets_remove(warden, each->name);
+        }
+        each->fd = -1;
+        g_clear_pointer(&each->id, g_free);
+    }
+}
+
+static void free_leave(gpointer data)
+{
+    GwLeave *leave = data;
+
+    gw_commits_end(leave);
+    stop_listening(leave);
+    for (guint i = 0; i < GW_LEAVE_SOCKETS; i++)
+        g_free(leave->sockets[i].name);
+    gw_timer_free(leave->timer);
+    json_decref(leave->peer);
+    gw_ticket_free(leave->ticket);
+    g_free(leave->ticket_text);
+    g_free(leave);
+}
+
+static void drop(GwLeave *leave)
+{
+    GwWarden *warden = leave->warden;
+    g_autofree char *folder = folder_of(warden);
+    g_autofree char *vm_uuid = g_strdup(leave->ticket->vm_uuid);
+    g_autoptr(GError) error = NULL;
+
+    g_hash_table_remove(warden->leaves, vm_uuid);
+    if (!gw_files_remove(folder, vm_uuid, &error))
+        g_warning("%s", error->message);
+}
+
+gboolean gw_permits_shut(GwLeave *leave, GError **error)
+{
+    const GwTicket *ticket = leave->ticket;
+    gboolean ok = gw_epochs_close(leave->warden->epochs, ticket->vm_uuid, ticket->epoch, error);
+
+    /* Also where the disk refused: then it is not said to anybody, but nothing begins here. */
+    leave->closed = TRUE;
+    stop_listening(leave);
+    gw_commits_step(leave, &(GwCommitEvent){ .kind = GW_COMMIT_CLOSED });
+    return ok;
+}
+
+static void on_timer(gpointer user)
+{
+    GwLeave *leave = user;
+    gint64 now_s = gw_warden_now_s(leave->warden);
+
+    if (now_s >= leave->ticket->expires_s + AFTER_END_S) {
+        drop(leave);
+        return;
+    }
+    if (now_s >= leave->ticket->expires_s)
+        stop_listening(leave);
+    gw_commits_timer(leave);
+}
+
+static GwLeave *new_leave(GwWarden *warden, GwTicket *ticket_stolen, const char *ticket_text,
+                          json_t *peer_stolen, gboolean is_source)
+{
+    GwLeave *leave = g_new0(GwLeave, 1);
+
+    leave->warden = warden;
+    leave->ticket = ticket_stolen;
+    leave->ticket_text = g_strdup(ticket_text);
+    leave->is_source = is_source;
+    leave->peer = peer_stolen;
+    leave->pidfd = -1;
+    for (guint i = 0; i < GW_LEAVE_SOCKETS; i++)
+        leave->sockets[i] = (GwLeaveSocket){ .kind = socket_kinds[i], .fd = -1 };
+    leave->timer = gw_timer_new(warden->loop, on_timer, leave);
+    return leave;
+}
+
+/* Sockets of the source ------------------------------------------------------------------------ */
+
+typedef struct {
+    GwWarden *warden;
+    guint64 id; /* the front's call; 0: nobody waits */
+    char *vm_uuid;
+    gint64 epoch;
+    guint waits;
+    GError *error;
+} Listening;
+
+static json_t *paths_of(const GwLeave *leave)
+{
+    static const char *const keys[GW_LEAVE_SOCKETS] = { "peer_uri", "migration_uri", "disks_uri" };
+    json_t *answer = json_object();
+
+    for (guint i = 0; leave->is_source && i < GW_LEAVE_SOCKETS; i++) {
+        const char *folder = leave->warden->paths.run_folder;
+        if (leave->sockets[i].name == NULL)
+            continue;
+        g_autofree char *text = g_strconcat(i == 0 ? "qemu+unix:///system?socket=" : "unix://",
+                                            folder, "/", leave->sockets[i].name, NULL);
+        json_object_set_new(answer, keys[i], json_string(text));
+    }
+    return answer;
+}
+
+static void listened(const json_t *result, int fd, const GError *error, gpointer user)
+{
+    Listening *wait = user;
+
+    if (fd >= 0)
+        close(fd);
+    if (error != NULL && wait->error == NULL)
+        wait->error = g_error_copy(error);
+    if (--wait->waits > 0)
+        return;
+    GwLeave *leave = gw_permits_find(wait->warden, wait->vm_uuid, wait->epoch);
+    if (leave != NULL && wait->error != NULL) {
+        drop(leave); /* asked for again, it is made anew */
+        leave = NULL;
+    }
+    if (leave == NULL && wait->error == NULL)
+        gw_error_set(&wait->error, GW_ERR_CONFLICT, NULL, "the leave was closed meanwhile");
+    if (wait->id != 0)
+        gw_warden_answer(wait->warden, wait->id, wait->error == NULL ? paths_of(leave) : NULL, -1,
+                         wait->error);
+    else if (wait->error != NULL)
+        g_warning("the front does not listen: %s", wait->error->message);
+    g_clear_error(&wait->error);
+    g_free(wait->vm_uuid);
+    g_free(wait);
+}
+
+static gboolean make_sockets(GwLeave *leave, GError **error)
+{
+    GwWarden *warden = leave->warden;
+
+    if (!gw_sockets_folder(warden, error))
+        return FALSE;
+    for (guint i = 0; i < GW_LEAVE_SOCKETS; i++) {
+        GwLeaveSocket *each = &leave->sockets[i];
+        if ((leave->ticket->kinds & each->kind) == 0)
+            continue;
+        each->name = gw_sockets_name(leave->ticket, each->kind, warden->paths.run_folder);
+        each->fd = gw_sockets_listen(warden, each->name, error);
+        if (each->fd < 0)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void hand_over(GwLeave *leave, guint64 id)
+{
+    GwWarden *warden = leave->warden;
+    Listening *wait = g_new0(Listening, 1);
+
+    *wait = (Listening){ .warden = warden,
+                         .id = id,
+                         .vm_uuid = g_strdup(leave->ticket->vm_uuid),
+                         .epoch = leave->ticket->epoch,
+                         .waits = 1 };
+    for (guint i = 0; i < GW_LEAVE_SOCKETS; i++) {
+        GwLeaveSocket *each = &leave->sockets[i];
+        if (each->fd < 0)
+            continue;
+        each->id = g_strdup_printf("%" G_GUINT64_FORMAT, ++warden->last_listener);
+        wait->waits++;
+        gw_warden_ask_front(warden, "listen",
+                            json_pack("{s:s, s:s, s:s, s:s, s:O}", "listener", each->id, "kind",
+                                      gw_stream_kind_word((GwStreamKind)each->kind), "ticket",
+                                      leave->ticket_text, "group", leave->ticket->vm_uuid, "peer",
+                                      leave->peer),
+                            each->fd, listened, wait);
+    }
+    /* So that the first stream need not wait for a handshake. */
+    gw_warden_ask_front(warden, "connect", json_pack("{s:O}", "peer", leave->peer), -1,
+                        ignore_answer, NULL);
+    listened(NULL, -1, NULL, wait);
+}
+
+/* Permit --------------------------------------------------------------------------------------- */
+
+/* The same move again: a later end. What the front listens with stays: the destination's agent
+ * looks at the end of the ticket that it was given last. */
+static gboolean renew(GwLeave *leave, GwTicket *ticket_stolen, const char *text, json_t *peer,
+                      GError **error)
+{
+    const GwTicket *old = leave->ticket;
+    gboolean same = strcmp(old->source_id, ticket_stolen->source_id) == 0 &&
+                    strcmp(old->destination_id, ticket_stolen->destination_id) == 0 &&
+                    old->commit_by_resume == ticket_stolen->commit_by_resume;
+
+    if (!same || leave->closed) {
+        gw_ticket_free(ticket_stolen);
+        gw_error_set(error, GW_ERR_CONFLICT, "Move the VM again: each move has a new epoch.",
+                     "leave for that epoch was given to another move, or is over");
+        return FALSE;
+    }
+    gw_ticket_free(leave->ticket);
+    leave->ticket = ticket_stolen;
+    g_free(leave->ticket_text);
+    leave->ticket_text = g_strdup(text);
+    json_decref(leave->peer);
+    leave->peer = json_incref(peer);
+    gw_commits_timer(leave);
+    return gw_permits_save(leave, error);
+}
+
+static gboolean begin(GwWarden *warden, GwLeave *leave, GError **error)
+{
+    g_autofree char *vm_uuid = g_strdup(leave->ticket->vm_uuid);
+
+    if (!gw_permits_save(leave, error) || (leave->is_source && !make_sockets(leave, error))) {
+        free_leave(leave);
+        return FALSE;
+    }
+    g_hash_table_replace(warden->leaves, g_steal_pointer(&vm_uuid), leave);
+    gw_commits_begin(leave);
+    return TRUE;
+}
+
+/* The leave, new or renewed. */
+static GwLeave *permit(GwWarden *warden, const json_t *params, GError **error)
+{
+    const json_t *text = json_object_get(params, "ticket");
+    g_autoptr(GwTicket) ticket = gw_permits_ticket(warden, text, error);
+    gboolean is_source = FALSE;
+
+    if (ticket == NULL || !check_ticket(warden, ticket, &is_source, error))
+        return NULL;
+    g_autoptr(GwJson) peer =
+        read_peer(json_object_get(params, "peer"),
+                  is_source ? ticket->destination_id : ticket->source_id, error);
+    if (peer == NULL)
+        return NULL;
+    GwLeave *old = g_hash_table_lookup(warden->leaves, ticket->vm_uuid);
+    if (old == NULL && g_hash_table_size(warden->leaves) >= LEAVES_MAX) {
+        gw_error_set(error, GW_ERR_CONFLICT, "Wait for moves to end.",
+                     "this host has leave for %d moves already", LEAVES_MAX);
+        return NULL;
+    }
+    /* On disk before anything begins: an older move of this VM is over from here on. */
+    if (!gw_epochs_raise(warden->epochs, ticket->vm_uuid, ticket->epoch, ticket->job_id, error))
+        return NULL;
+    if (old != NULL && old->ticket->epoch == ticket->epoch)
+        return renew(old, g_steal_pointer(&ticket), json_string_value(text), peer, error) ? old
+                                                                                          : NULL;
+    if (old != NULL)
+        drop(old);
+    GwLeave *leave = new_leave(warden, g_steal_pointer(&ticket), json_string_value(text),
+                               g_steal_pointer(&peer), is_source);
+    return begin(warden, leave, error) ? leave : NULL;
+}
+
+void gw_permits_permit(GwWarden *warden, guint64 id, const json_t *params)
+{
+    g_autoptr(GError) error = NULL;
+    GwLeave *leave = permit(warden, params, &error);
+
+    if (leave == NULL)
+        gw_warden_answer(warden, id, NULL, -1, error);
+    else if (leave->is_source && leave->sockets[0].id == NULL && leave->sockets[1].id == NULL)
+        hand_over(leave, id);
+    else
+        gw_warden_answer(warden, id, paths_of(leave), -1, NULL);
+}
+
+/* Close ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+    char *note;
+    gboolean is_source;
+} Left;
+
+/* What the move came to decides whether the VM may start here by itself from now on. */
+static void saw_after_close(GwWarden *warden, const char *vm_uuid, gint64 epoch, const GwWord *word,
+                            gpointer user)
+{
+    Left *left = user;
+    g_autoptr(GError) error = NULL;
+    gboolean gone =
+        word->processes == 0 && (word->side == GW_SIDE_MIGRATED || word->side == GW_SIDE_ABSENT);
+    gboolean here = word->processes == 1 && word->side == GW_SIDE_RUNNING;
+    gboolean ok = TRUE;
+
+    if (left->is_source && gone)
+        ok = gw_epochs_set_left(warden->epochs, vm_uuid, left->note, &error);
+    else if (here)
+        ok = gw_epochs_set_left(warden->epochs, vm_uuid, NULL, &error);
+    if (!ok)
+        g_warning("%s", error->message);
+    g_free(left->note);
+    g_free(left);
+}
+
+static void close_leave(GwWarden *warden, GwLeave *leave)
+{
+    g_autofree char *vm_uuid = g_strdup(leave->ticket->vm_uuid);
+    gint64 epoch = leave->ticket->epoch;
+    Left *left = g_new0(Left, 1);
+
+    left->note = gw_guard_note(leave);
+    left->is_source = leave->is_source;
+    drop(leave);
+    gw_warden_look(warden, vm_uuid, epoch, saw_after_close, left);
+}
+
+void gw_permits_close(GwWarden *warden, guint64 id, const json_t *params)
+{
+    const char *vm_uuid = json_string_value(json_object_get(params, "vm_uuid"));
+    gint64 epoch = json_integer_value(json_object_get(params, "epoch"));
+    g_autoptr(GError) error = NULL;
+    GwLeave *leave = vm_uuid != NULL ? gw_permits_find(warden, vm_uuid, epoch) : NULL;
+    gboolean ok = leave != NULL ? gw_permits_shut(leave, &error)
+                                : gw_epochs_close(warden->epochs, vm_uuid, epoch, &error);
+
+    if (ok && leave != NULL)
+        close_leave(warden, leave);
+    gw_warden_answer(warden, id, ok ? json_object() : NULL, -1, error);
+}
+
+/* After a restart ------------------------------------------------------------------------------ */
+
+static GwLeave *read_leave(GwWarden *warden, const char *folder, const char *name, guint *flags,
+                           GError **error)
+{
+    gsize length = 0;
+    g_autofree char *text = gw_files_read(folder, name, FILE_MAX, &length, error);
+    g_autoptr(GwJson) json = text != NULL ? gw_json_parse(text, length, FILE_MAX, error) : NULL;
+    gboolean is_source = FALSE;
+
+    if (json == NULL)
+        return NULL;
+    const json_t *ticket_text = json_object_get(json, "ticket");
+    g_autoptr(GwTicket) ticket = gw_permits_ticket(warden, ticket_text, error);
+    if (ticket == NULL || !check_ticket(warden, ticket, &is_source, error))
+        return NULL;
+    json_t *peer = read_peer(json_object_get(json, "peer"),
+                             is_source ? ticket->destination_id : ticket->source_id, error);
+    if (peer == NULL)
+        return NULL;
+    *flags = (guint)json_integer_value(json_object_get(json, "flags"));
+    return new_leave(warden, g_steal_pointer(&ticket), json_string_value(ticket_text), peer,
+                     is_source);
+}
+
+static void take_up(GwWarden *warden, const char *folder, const char *name)
+{
+    g_autoptr(GError) error = NULL;
+    guint flags = 0;
+    GwLeave *leave = read_leave(warden, folder, name, &flags, &error);
+
+    if (leave == NULL) {
+        g_message("leave for a move of VM %s is not taken up: %s", name, error->message);
+        gw_files_remove(folder, name, NULL);
+        return;
+    }
+    /* One that is closed opens nothing, but what was seen of its end is still asked for. */
+    leave->closed = !gw_epochs_check(warden->epochs, leave->ticket->vm_uuid, leave->ticket->epoch,
+                                     leave->ticket->job_id, NULL);
+    leave->commit = leave->ticket->commit_by_resume ? gw_commit_new(leave->is_source, flags) : NULL;
+    g_hash_table_replace(warden->leaves, g_strdup(leave->ticket->vm_uuid), leave);
+    if (leave->closed)
+        gw_commits_step(leave, &(GwCommitEvent){ .kind = GW_COMMIT_CLOSED });
+    else if (leave->is_source && !make_sockets(leave, &error))
+        g_warning("VM %s: %s", name, error->message);
+    gw_commits_begin(leave);
+    if (leave->is_source && !leave->closed)
+        hand_over(leave, 0);
+}
+
+gboolean gw_permits_load(GwWarden *warden, GError **error)
+{
+    g_autofree char *folder = folder_of(warden);
+    g_autoptr(GHashTable) none = g_hash_table_new(g_str_hash, g_str_equal);
+    DIR *dir = NULL;
+    struct dirent *found = NULL;
+
+    if (!gw_files_folder(folder, error))
+        return FALSE;
+    gw_sockets_sweep(warden, none);
+    dir = opendir(folder);
+    while (dir != NULL && (found = readdir(dir)) != NULL &&
+           g_hash_table_size(warden->leaves) < LEAVES_MAX) {
+        if (strlen(found->d_name) == 36 && g_uuid_string_is_valid(found->d_name))
+            take_up(warden, folder, found->d_name);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return TRUE;
+}
+
+void gw_permits_init(GwWarden *warden)
+{
+    warden->leaves = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_leave);
+}
+
+void gw_permits_free(GwWarden *warden)
+{
+    g_clear_pointer(&warden->leaves, g_hash_table_unref);
+}
