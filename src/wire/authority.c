@@ -22,6 +22,7 @@ struct GwAuthority {
     char *folder;
     char *fabric_id;
     char *ca_pem;
+    GMutex lock; /* guards the two that follow, and controller.pem */
     GwCrt *ca;
     GwKey *ca_key;
     guint8 ticket_public[crypto_sign_PUBLICKEYBYTES];
@@ -38,6 +39,7 @@ void gw_authority_free(GwAuthority *authority)
     g_clear_pointer(&authority->ca, gnutls_x509_crt_deinit);
     g_clear_pointer(&authority->ca_key, gnutls_x509_privkey_deinit);
     explicit_bzero(authority->ticket_secret, sizeof(authority->ticket_secret));
+    g_mutex_clear(&authority->lock);
     g_free(authority);
 }
 
@@ -187,6 +189,7 @@ GwAuthority *gw_authority_open(const char *folder, gint64 now_s, GError **error)
     g_autoptr(GwAuthority) authority = g_new0(GwAuthority, 1);
     g_autofree char *path = g_build_filename(folder, AUTHORITY_FILE, NULL);
 
+    g_mutex_init(&authority->lock);
     if (sodium_init() < 0) {
         gw_error_set(error, GW_ERR_INTERNAL, NULL, "libsodium cannot start");
         return NULL;
@@ -201,6 +204,7 @@ GwAuthority *gw_authority_open(const char *folder, gint64 now_s, GError **error)
 
 /* Certificates ------------------------------------------------------------------------------- */
 
+/* With the lock held. */
 static char *issue(GwAuthority *authority, const char *request_pem, const char *host_id, int days,
                    gint64 now_s, char **serial, GError **error)
 {
@@ -235,7 +239,10 @@ char *gw_authority_issue(GwAuthority *authority, const char *request_pem, const 
                      "a certificate for %d days was asked for, 1 to %d are allowed", days, CA_DAYS);
         return NULL;
     }
-    return issue(authority, request_pem, host_id, days, now_s, serial, error);
+    g_mutex_lock(&authority->lock);
+    char *pem = issue(authority, request_pem, host_id, days, now_s, serial, error);
+    g_mutex_unlock(&authority->lock);
+    return pem;
 }
 
 /* A new key and certificate in one text, on disk. */
@@ -278,7 +285,7 @@ static GwCredentials *load_controller(GwAuthority *authority, const char *path, 
     return NULL;
 }
 
-GwCredentials *gw_authority_credentials(GwAuthority *authority, gint64 now_s, GError **error)
+static GwCredentials *load_or_make_controller(GwAuthority *authority, gint64 now_s, GError **error)
 {
     g_autofree char *path = g_build_filename(authority->folder, CONTROLLER_FILE, NULL);
     g_autoptr(GwCredentials) credentials = NULL;
@@ -296,4 +303,12 @@ GwCredentials *gw_authority_credentials(GwAuthority *authority, gint64 now_s, GE
     GwCredentials *made = gw_credentials_new(text, text, authority->ca_pem, error);
     gw_keyfile_wipe(text);
     return made;
+}
+
+GwCredentials *gw_authority_credentials(GwAuthority *authority, gint64 now_s, GError **error)
+{
+    g_mutex_lock(&authority->lock);
+    GwCredentials *credentials = load_or_make_controller(authority, now_s, error);
+    g_mutex_unlock(&authority->lock);
+    return credentials;
 }

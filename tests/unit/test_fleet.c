@@ -593,6 +593,78 @@ static void test_agentless(void **state)
     world_free(&world);
 }
 
+/* Anything, in any order ---------------------------------------------------------------------- */
+
+static GwRequest *random_request(GRand *random, Agent *agent)
+{
+    static const GwOp ops[] = { GW_OP_LOOK,    GW_OP_FACTS,   GW_OP_CLOSE,   GW_OP_GET_VM,
+                                GW_OP_RESUME,  GW_OP_CONNECT, GW_OP_CONNECT, GW_OP_DISCONNECT,
+                                GW_OP_MEASURE, GW_OP_RENEW };
+    GwOp op = ops[g_rand_int_range(random, 0, G_N_ELEMENTS(ops))];
+    GwRequest *request =
+        op == GW_OP_CONNECT ? connect_request("h1", agent) : gw_request_new(op, "h1", VM);
+
+    if (op == GW_OP_CLOSE)
+        request->text = g_strdup(JOB);
+    request->timeout_us = g_rand_int_range(random, 20, 2000) * MS;
+    return request;
+}
+
+static void disturb(World *world, GRand *random, Agent *agent)
+{
+    switch (g_rand_int_range(random, 0, 6)) {
+    case 0:
+        libvirt_loses(world, "h1", g_get_monotonic_time());
+        break;
+    case 1:
+        libvirt_loses(world, "h1", g_get_monotonic_time() - 100 * MS);
+        break;
+    case 2:
+        agent_manner(agent, (Manner)g_rand_int_range(random, SAY, MUTE + 1), NULL);
+        break;
+    case 3:
+        agent_hang_up(agent);
+        break;
+    case 4:
+        g_usleep((gulong)g_rand_int_range(random, 0, 20000));
+        break;
+    default:
+        agent_manner(agent, SAY, NULL);
+        break;
+    }
+}
+
+/* Whatever comes in between: each request is answered once, and no host is lost twice. */
+static void test_storm(void **state)
+{
+    World world;
+    world_open(&world);
+    Agent *agent = agent_new(&world, HOST_1, HOST_1);
+    guint32 seed = g_random_int();
+    g_autoptr(GRand) random = g_rand_new_with_seed(seed);
+    g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint64));
+
+    print_message("# seed %u\n", seed);
+    world.follows = TRUE;
+    connect_well(&world, "h1", agent);
+    for (guint i = 0; i < 600; i++) {
+        guint64 id = submit(&world, random_request(random, agent));
+        g_array_append_val(ids, id);
+        if (i % 4 == 0)
+            disturb(&world, random, agent);
+        if (i % 32 == 0)
+            gw_reply_free(await(&world, id));
+    }
+    agent_manner(agent, SAY, NULL);
+    await_all(&world, ids->len - (ids->len + 31) / 32);
+    world_close_fleet(&world);
+    assert_int_equal(world.replies->len, ids->len - (ids->len + 31) / 32);
+    for (guint i = 0; i < ids->len; i++)
+        assert_int_equal(count_replies(&world, g_array_index(ids, guint64, i)), i % 32 != 0);
+    agent_free(agent);
+    world_free(&world);
+}
+
 /* Closing ------------------------------------------------------------------------------------- */
 
 static void test_close_while_busy(void **state)
@@ -650,27 +722,17 @@ static void test_incarnation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_connect),
-        cmocka_unit_test(test_wrong_host_answers),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_black_hole),
-        cmocka_unit_test(test_overtaken),
-        cmocka_unit_test(test_facts_are_late),
-        cmocka_unit_test(test_long_folder),
-        cmocka_unit_test(test_agent_dies),
-        cmocka_unit_test(test_libvirt_dies),
-        cmocka_unit_test(test_lost_while_connecting),
-        cmocka_unit_test(test_look),
-        cmocka_unit_test(test_late_answers),
-        cmocka_unit_test(test_permit),
-        cmocka_unit_test(test_permit_lies),
-        cmocka_unit_test(test_agent_ops),
-        cmocka_unit_test(test_notices),
-        cmocka_unit_test(test_revoked),
-        cmocka_unit_test(test_agentless),
-        cmocka_unit_test(test_close_while_busy),
-        cmocka_unit_test(test_close_at_once),
-        cmocka_unit_test(test_incarnation),
+        cmocka_unit_test(test_connect),       cmocka_unit_test(test_wrong_host_answers),
+        cmocka_unit_test(test_names),         cmocka_unit_test(test_black_hole),
+        cmocka_unit_test(test_overtaken),     cmocka_unit_test(test_facts_are_late),
+        cmocka_unit_test(test_long_folder),   cmocka_unit_test(test_agent_dies),
+        cmocka_unit_test(test_libvirt_dies),  cmocka_unit_test(test_lost_while_connecting),
+        cmocka_unit_test(test_look),          cmocka_unit_test(test_late_answers),
+        cmocka_unit_test(test_permit),        cmocka_unit_test(test_permit_lies),
+        cmocka_unit_test(test_agent_ops),     cmocka_unit_test(test_notices),
+        cmocka_unit_test(test_revoked),       cmocka_unit_test(test_agentless),
+        cmocka_unit_test(test_storm),         cmocka_unit_test(test_close_while_busy),
+        cmocka_unit_test(test_close_at_once), cmocka_unit_test(test_incarnation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

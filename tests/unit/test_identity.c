@@ -765,6 +765,31 @@ static void a_mixed_folder_is_refused(void **state)
     unit_assert_error(error, GW_ERR_INVALID, "did not sign it");
 }
 
+static gpointer issue_some(gpointer data)
+{
+    Fabric *fabric = data;
+    guint issued = 0;
+
+    for (guint i = 0; i < 20; i++) {
+        g_autoptr(GwCredentials) controller =
+            gw_authority_credentials(fabric->authority, fabric->now_s, NULL);
+        g_autoptr(GwCredentials) host = host_new(fabric, "kvm1");
+        issued += controller != NULL && host != NULL;
+    }
+    return GUINT_TO_POINTER(issued);
+}
+
+static void threads_may_share_an_authority(void **state)
+{
+    g_autoptr(Fabric) fabric = fabric_new();
+    GThread *threads[4];
+
+    for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+        threads[i] = g_thread_new("issue", issue_some, fabric);
+    for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+        assert_int_equal(GPOINTER_TO_UINT(g_thread_join(threads[i])), 20);
+}
+
 /* A file system with no room: what was there before is there still. */
 static void a_full_disk_leaves_the_old_file(void **state)
 {
@@ -814,6 +839,7 @@ int main(void)
         cmocka_unit_test(half_made_is_completed),
         cmocka_unit_test(damaged_is_never_remade),
         cmocka_unit_test(a_mixed_folder_is_refused),
+        cmocka_unit_test(threads_may_share_an_authority),
         cmocka_unit_test(a_full_disk_leaves_the_old_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
