@@ -27,6 +27,12 @@ static const GwRpcFilterConfig configs[] = {
       .migration_uri = SOCKET,
       .disks_uri = DISKS,
       .prepare = TRUE },
+    { .vm_uuid = "c792b194-04a5-5426-8491-bad9f710a7e0",
+      .vm_name = "post",
+      .migration_uri = SOCKET,
+      .disks_uri = DISKS,
+      .prepare = TRUE,
+      .no_post_copy = TRUE },
     { .prepare = FALSE },
 };
 

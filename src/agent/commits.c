@@ -15,6 +15,7 @@ typedef struct {
     char *vm_uuid;
     gint64 epoch;
     guint64 call; /* of the front, to be answered */
+    guint news;   /* when the look for it began */
     GwTicket *ticket;
 } Question;
 
@@ -83,7 +84,8 @@ static void saw(GwWarden *warden, const char *vm_uuid, gint64 epoch, const GwWor
     GwLeave *leave = gw_permits_find(warden, vm_uuid, epoch);
 
     if (leave != NULL && leave->commit != NULL)
-        step(leave, (GwCommitEvent){ .kind = GW_COMMIT_LOOKED, .word = *word });
+        step(leave, (GwCommitEvent){
+                        .kind = GW_COMMIT_LOOKED, .word = *word, .news = GPOINTER_TO_UINT(user) });
 }
 
 static void attested(const json_t *result, int fd, const GError *error, gpointer user)
@@ -108,10 +110,10 @@ static json_t *ticket_params(const GwLeave *leave)
 
 static void do_attest(GwLeave *leave)
 {
-    gw_ipc_call(leave->warden->ipc, "peer-call",
-                json_pack("{s:O, s:s, s:o, s:i}", "peer", leave->peer, "method", "attest",
-                          "params", ticket_params(leave), "timeout_ms", GW_WARDEN_PEER_MS),
-                -1, attested, question_of(leave));
+    gw_warden_ask_front(leave->warden, "peer-call",
+                        json_pack("{s:O, s:s, s:o, s:i}", "peer", leave->peer, "method", "attest",
+                                  "params", ticket_params(leave), "timeout_ms", GW_WARDEN_PEER_MS),
+                        -1, attested, question_of(leave));
 }
 
 static void do_left(GwLeave *leave)
@@ -186,13 +188,14 @@ static void carry_out(GwLeave *leave, guint todo, const char *why)
     if (todo & GW_COMMIT_DO_RESUME)
         do_resume(leave, why);
     if (todo & GW_COMMIT_DO_NOTICE)
-        gw_ipc_notice(warden->ipc, "peer-notice",
-                      json_pack("{s:O, s:s, s:o}", "peer", leave->peer, "method", "source-gone",
-                                "params", ticket_params(leave)));
+        gw_warden_tell_front(warden, "peer-notice",
+                             json_pack("{s:O, s:s, s:o}", "peer", leave->peer, "method",
+                                       "source-gone", "params", ticket_params(leave)));
     if (todo & GW_COMMIT_DO_ATTEST)
         do_attest(leave);
     if (todo & GW_COMMIT_DO_LOOK)
-        gw_warden_look(warden, leave->ticket->vm_uuid, leave->ticket->epoch, saw, NULL);
+        gw_warden_look(warden, leave->ticket->vm_uuid, leave->ticket->epoch, saw,
+                       GUINT_TO_POINTER(gw_commit_news(leave->commit)));
     if (todo & GW_COMMIT_DO_WATCH)
         do_watch(leave);
     if (todo & GW_COMMIT_DO_LEFT)
@@ -293,10 +296,10 @@ static GwTicket *ticket_between(GwWarden *warden, const char *peer_host_id, cons
 
     if (ticket == NULL)
         return NULL;
-    gboolean to_us = strcmp(ticket->destination_id, own) == 0 &&
-                     g_strcmp0(ticket->source_id, peer_host_id) == 0;
-    gboolean from_us = strcmp(ticket->source_id, own) == 0 &&
-                       g_strcmp0(ticket->destination_id, peer_host_id) == 0;
+    gboolean to_us =
+        strcmp(ticket->destination_id, own) == 0 && g_strcmp0(ticket->source_id, peer_host_id) == 0;
+    gboolean from_us =
+        strcmp(ticket->source_id, own) == 0 && g_strcmp0(ticket->destination_id, peer_host_id) == 0;
     if ((to_us || from_us) && strcmp(ticket->fabric_id, warden->state->fabric_id) == 0)
         return g_steal_pointer(&ticket);
     gw_error_set(error, GW_ERR_FORBIDDEN, NULL, "the ticket is not for these two hosts");
@@ -316,20 +319,19 @@ void gw_commits_source_gone(GwWarden *warden, const char *peer_host_id, const js
 }
 
 /* For a move that this host has (no longer) leave for. */
-static json_t *attest_without(GwWarden *warden, const GwTicket *ticket, GwWord word,
-                              GError **error)
+static json_t *attest_without(GwWarden *warden, const GwTicket *ticket, GwWord word, GError **error)
 {
     g_autoptr(GError) why = NULL;
 
     if (ticket->epoch < 1)
         return gw_word_to_json(&word); /* a check's: no move */
-    word.closed = !gw_epochs_check(warden->epochs, ticket->vm_uuid, ticket->epoch, ticket->job_id,
-                                   &why) &&
-                  g_error_matches(why, GW_ERROR, GW_ERR_CONFLICT) &&
-                  gw_epochs_seen(warden->epochs, ticket->vm_uuid) >= ticket->epoch;
-    gboolean gone = word.processes == 0 && (word.side == GW_SIDE_ABSENT ||
-                                            word.side == GW_SIDE_OFF ||
-                                            word.side == GW_SIDE_MIGRATED);
+    word.closed =
+        !gw_epochs_check(warden->epochs, ticket->vm_uuid, ticket->epoch, ticket->job_id, &why) &&
+        g_error_matches(why, GW_ERROR, GW_ERR_CONFLICT) &&
+        gw_epochs_seen(warden->epochs, ticket->vm_uuid) >= ticket->epoch;
+    gboolean gone =
+        word.processes == 0 &&
+        (word.side == GW_SIDE_ABSENT || word.side == GW_SIDE_OFF || word.side == GW_SIDE_MIGRATED);
     if (gone && ticket->commit_by_resume && !word.closed) {
         if (!gw_epochs_close(warden->epochs, ticket->vm_uuid, ticket->epoch, error))
             return NULL;
@@ -338,7 +340,7 @@ static json_t *attest_without(GwWarden *warden, const GwTicket *ticket, GwWord w
     return gw_word_to_json(&word);
 }
 
-static json_t *attest_with(GwLeave *leave, const GwWord *word, GError **error)
+static json_t *attest_with(GwLeave *leave, const GwWord *word, guint news, GError **error)
 {
     gboolean close = FALSE;
 
@@ -347,7 +349,7 @@ static json_t *attest_with(GwLeave *leave, const GwWord *word, GError **error)
         copy.closed = leave->closed;
         return gw_word_to_json(&copy);
     }
-    step(leave, (GwCommitEvent){ .kind = GW_COMMIT_LOOKED, .word = *word });
+    step(leave, (GwCommitEvent){ .kind = GW_COMMIT_LOOKED, .word = *word, .news = news });
     json_t *answer = gw_commit_attest(leave->commit, word, &close);
     if (close && !gw_permits_shut(leave, error))
         g_clear_pointer(&answer, json_decref);
@@ -361,20 +363,19 @@ static void saw_for_attest(GwWarden *warden, const char *vm_uuid, gint64 epoch, 
     g_autoptr(GError) error = NULL;
     GwLeave *leave = leave_of(question);
     json_t *answer = leave != NULL && strcmp(leave->ticket->job_id, question->ticket->job_id) == 0
-                         ? attest_with(leave, word, &error)
+                         ? attest_with(leave, word, question->news, &error)
                          : attest_without(warden, question->ticket, *word, &error);
 
-    gw_ipc_answer(warden->ipc, question->call, answer, -1, error);
+    gw_warden_answer(warden, question->call, answer, -1, error);
 }
 
-void gw_commits_attest(GwWarden *warden, guint64 id, const char *peer_host_id,
-                       const json_t *params)
+void gw_commits_attest(GwWarden *warden, guint64 id, const char *peer_host_id, const json_t *params)
 {
     g_autoptr(GError) error = NULL;
     GwTicket *ticket = ticket_between(warden, peer_host_id, params, &error);
 
     if (ticket == NULL) {
-        gw_ipc_answer(warden->ipc, id, NULL, -1, error);
+        gw_warden_answer(warden, id, NULL, -1, error);
         return;
     }
     Question *question = g_new0(Question, 1);
@@ -384,7 +385,9 @@ void gw_commits_attest(GwWarden *warden, guint64 id, const char *peer_host_id,
                             .call = id,
                             .ticket = ticket };
     GwLeave *leave = leave_of(question);
-    if (leave != NULL && leave->commit != NULL)
+    if (leave != NULL && leave->commit != NULL) {
         gw_commit_looking(leave->commit);
+        question->news = gw_commit_news(leave->commit);
+    }
     gw_warden_look(warden, ticket->vm_uuid, ticket->epoch, saw_for_attest, question);
 }

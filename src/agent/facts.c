@@ -218,9 +218,11 @@ static gboolean can_clone(const char *folder)
 
 static gboolean is_network(const char *type)
 {
-    static const char *const types[] = { "nfs",  "nfs4",  "cifs",        "smb3",  "ceph", "ocfs2",
-                                         "gfs2", "lustre", "fuse.glusterfs", "9p", "gpfs", "beegfs",
-                                         "fuse.ceph", "fuse.sshfs", "virtiofs", NULL };
+    static const char *const types[] = {
+        "nfs",       "nfs4",       "cifs",           "smb3", "ceph", "ocfs2",
+        "gfs2",      "lustre",     "fuse.glusterfs", "9p",   "gpfs", "beegfs",
+        "fuse.ceph", "fuse.sshfs", "virtiofs",       NULL
+    };
     return g_strv_contains(types, type);
 }
 

@@ -112,10 +112,10 @@ static void ask_there(GwWarden *warden, const char *vm_uuid, const char *note)
     if (!json_is_object(peer) || !json_is_string(ticket))
         return;
     gw_timer_set(warden->guard->timer, g_get_monotonic_time() + AGAIN_US);
-    gw_ipc_call(warden->ipc, "peer-call",
-                json_pack("{s:O, s:s, s:{s:O}, s:i}", "peer", peer, "method", "attest", "params",
-                          "ticket", ticket, "timeout_ms", GW_WARDEN_PEER_MS),
-                -1, answered, question_of(warden, vm_uuid));
+    gw_warden_ask_front(warden, "peer-call",
+                        json_pack("{s:O, s:s, s:{s:O}, s:i}", "peer", peer, "method", "attest",
+                                  "params", "ticket", ticket, "timeout_ms", GW_WARDEN_PEER_MS),
+                        -1, answered, question_of(warden, vm_uuid));
 }
 
 /* Looking -------------------------------------------------------------------------------------- */

@@ -60,8 +60,8 @@ static GwLeave *find_leave(GwWarden *warden, const GwTicket *ticket, GError **er
 }
 
 /* *@ticket is the one that counts. */
-static gboolean check_peer(GwWarden *warden, const Wish *wish, const json_t *what,
-                           GwTicket **shown, const GwTicket **counts, GError **error)
+static gboolean check_peer(GwWarden *warden, const Wish *wish, const json_t *what, GwTicket **shown,
+                           const GwTicket **counts, GError **error)
 {
     *shown = gw_permits_ticket(warden, json_object_get(what, "ticket"), error);
     if (*shown == NULL)
@@ -73,8 +73,8 @@ static gboolean check_peer(GwWarden *warden, const Wish *wish, const json_t *wha
             return FALSE;
         *counts = leave->ticket;
     }
-    if (!gw_ticket_check(*counts, warden->state->fabric_id, wish->host_id,
-                         warden->state->host_id, wish->kind, gw_warden_now_s(warden), error))
+    if (!gw_ticket_check(*counts, warden->state->fabric_id, wish->host_id, warden->state->host_id,
+                         wish->kind, gw_warden_now_s(warden), error))
         return FALSE;
     if (wish->streams >= (*counts)->streams_max) {
         gw_error_set(error, GW_ERR_CONFLICT, "Move with fewer channels.",
@@ -171,7 +171,7 @@ void gw_warden_open(GwWarden *warden, guint64 id, const json_t *params)
         else
             forbid(&error, "neither a controller nor a host");
     }
-    gw_ipc_answer(warden->ipc, id, answer, fd, error);
+    gw_warden_answer(warden, id, answer, fd, error);
     if (fd >= 0)
         close(fd);
 }

@@ -57,8 +57,7 @@ static json_t *read_peer(const json_t *peer, const char *host_id, GError **error
         bad_peer(error);
         return NULL;
     }
-    json_array_foreach(addresses, index, each)
-    {
+    json_array_foreach (addresses, index, each) {
         const char *text = json_string_value(each);
         if (text == NULL || strlen(text) > ADDRESS_MAX) {
             bad_peer(error);
@@ -114,7 +113,8 @@ gboolean gw_permits_save(GwLeave *leave, GError **error)
 
 GwLeave *gw_permits_find(GwWarden *warden, const char *vm_uuid, gint64 epoch)
 {
-    GwLeave *leave = g_hash_table_lookup(warden->leaves, vm_uuid);
+    /* There are none any more while the agent ends. */
+    GwLeave *leave = warden->leaves != NULL ? g_hash_table_lookup(warden->leaves, vm_uuid) : NULL;
     return leave != NULL && leave->ticket->epoch == epoch ? leave : NULL;
 }
 
@@ -146,8 +146,8 @@ static void stop_listening(GwLeave *leave)
     for (guint i = 0; i < GW_LEAVE_SOCKETS; i++) {
         GwLeaveSocket *each = &leave->sockets[i];
         if (each->id != NULL && warden->ipc != NULL)
-            gw_ipc_call(warden->ipc, "unlisten", json_pack("{s:s}", "listener", each->id), -1,
-                        ignore_answer, NULL);
+            gw_warden_ask_front(warden, "unlisten", json_pack("{s:s}", "listener", each->id), -1,
+                                ignore_answer, NULL);
         if (each->fd >= 0) {
             close(each->fd);
             gw_sockets_remove(warden, each->name);
@@ -240,23 +240,16 @@ typedef struct {
 
 static json_t *paths_of(const GwLeave *leave)
 {
-    static const struct {
-        const char *key, *format;
-    } forms[GW_LEAVE_SOCKETS] = { { "peer_uri", "qemu+unix:///system?socket=%s/%s" },
-                                  { "migration_uri", "unix://%s/%s" },
-                                  { "disks_uri", "unix://%s/%s" } };
+    static const char *const keys[GW_LEAVE_SOCKETS] = { "peer_uri", "migration_uri", "disks_uri" };
     json_t *answer = json_object();
 
     for (guint i = 0; leave->is_source && i < GW_LEAVE_SOCKETS; i++) {
         const char *folder = leave->warden->paths.run_folder;
         if (leave->sockets[i].name == NULL)
             continue;
-        /* A path may hold what a URI's query may not; a VM's name goes into the other two only. */
-        g_autofree char *text =
-            i == 0 ? g_strconcat("qemu+unix:///system?socket=", folder, "/",
-                                 leave->sockets[i].name, NULL)
-                   : g_strconcat("unix://", folder, "/", leave->sockets[i].name, NULL);
-        json_object_set_new(answer, forms[i].key, json_string(text));
+        g_autofree char *text = g_strconcat(i == 0 ? "qemu+unix:///system?socket=" : "unix://",
+                                            folder, "/", leave->sockets[i].name, NULL);
+        json_object_set_new(answer, keys[i], json_string(text));
     }
     return answer;
 }
@@ -272,11 +265,15 @@ static void listened(const json_t *result, int fd, const GError *error, gpointer
     if (--wait->waits > 0)
         return;
     GwLeave *leave = gw_permits_find(wait->warden, wait->vm_uuid, wait->epoch);
+    if (leave != NULL && wait->error != NULL) {
+        drop(leave); /* asked for again, it is made anew */
+        leave = NULL;
+    }
     if (leave == NULL && wait->error == NULL)
         gw_error_set(&wait->error, GW_ERR_CONFLICT, NULL, "the leave was closed meanwhile");
     if (wait->id != 0)
-        gw_ipc_answer(wait->warden->ipc, wait->id,
-                      wait->error == NULL ? paths_of(leave) : NULL, -1, wait->error);
+        gw_warden_answer(wait->warden, wait->id, wait->error == NULL ? paths_of(leave) : NULL, -1,
+                         wait->error);
     else if (wait->error != NULL)
         g_warning("the front does not listen: %s", wait->error->message);
     g_clear_error(&wait->error);
@@ -318,16 +315,16 @@ static void hand_over(GwLeave *leave, guint64 id)
             continue;
         each->id = g_strdup_printf("%" G_GUINT64_FORMAT, ++warden->last_listener);
         wait->waits++;
-        gw_ipc_call(warden->ipc, "listen",
-                    json_pack("{s:s, s:s, s:s, s:s, s:O}", "listener", each->id, "kind",
-                              gw_stream_kind_word((GwStreamKind)each->kind), "ticket",
-                              leave->ticket_text, "group", leave->ticket->vm_uuid, "peer",
-                              leave->peer),
-                    each->fd, listened, wait);
+        gw_warden_ask_front(warden, "listen",
+                            json_pack("{s:s, s:s, s:s, s:s, s:O}", "listener", each->id, "kind",
+                                      gw_stream_kind_word((GwStreamKind)each->kind), "ticket",
+                                      leave->ticket_text, "group", leave->ticket->vm_uuid, "peer",
+                                      leave->peer),
+                            each->fd, listened, wait);
     }
     /* So that the first stream need not wait for a handshake. */
-    gw_ipc_call(warden->ipc, "connect", json_pack("{s:O}", "peer", leave->peer), -1, ignore_answer,
-                NULL);
+    gw_warden_ask_front(warden, "connect", json_pack("{s:O}", "peer", leave->peer), -1,
+                        ignore_answer, NULL);
     listened(NULL, -1, NULL, wait);
 }
 
@@ -411,11 +408,11 @@ void gw_permits_permit(GwWarden *warden, guint64 id, const json_t *params)
     GwLeave *leave = permit(warden, params, &error);
 
     if (leave == NULL)
-        gw_ipc_answer(warden->ipc, id, NULL, -1, error);
+        gw_warden_answer(warden, id, NULL, -1, error);
     else if (leave->is_source && leave->sockets[0].id == NULL && leave->sockets[1].id == NULL)
         hand_over(leave, id);
     else
-        gw_ipc_answer(warden->ipc, id, paths_of(leave), -1, NULL);
+        gw_warden_answer(warden, id, paths_of(leave), -1, NULL);
 }
 
 /* Close ---------------------------------------------------------------------------------------- */
@@ -426,13 +423,13 @@ typedef struct {
 } Left;
 
 /* What the move came to decides whether the VM may start here by itself from now on. */
-static void saw_after_close(GwWarden *warden, const char *vm_uuid, gint64 epoch,
-                            const GwWord *word, gpointer user)
+static void saw_after_close(GwWarden *warden, const char *vm_uuid, gint64 epoch, const GwWord *word,
+                            gpointer user)
 {
     Left *left = user;
     g_autoptr(GError) error = NULL;
-    gboolean gone = word->processes == 0 &&
-                    (word->side == GW_SIDE_MIGRATED || word->side == GW_SIDE_ABSENT);
+    gboolean gone =
+        word->processes == 0 && (word->side == GW_SIDE_MIGRATED || word->side == GW_SIDE_ABSENT);
     gboolean here = word->processes == 1 && word->side == GW_SIDE_RUNNING;
     gboolean ok = TRUE;
 
@@ -469,7 +466,7 @@ void gw_permits_close(GwWarden *warden, guint64 id, const json_t *params)
 
     if (ok && leave != NULL)
         close_leave(warden, leave);
-    gw_ipc_answer(warden->ipc, id, ok ? json_object() : NULL, -1, error);
+    gw_warden_answer(warden, id, ok ? json_object() : NULL, -1, error);
 }
 
 /* After a restart ------------------------------------------------------------------------------ */

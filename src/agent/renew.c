@@ -22,10 +22,10 @@ void gw_renew_call(GwWarden *warden, guint64 id)
 
     wipe(&warden->next_key_pem);
     if (!gw_identity_request(&warden->next_key_pem, &request, &error)) {
-        gw_ipc_answer(warden->ipc, id, NULL, -1, error);
+        gw_warden_answer(warden, id, NULL, -1, error);
         return;
     }
-    gw_ipc_answer(warden->ipc, id, json_pack("{s:s}", "request", request), -1, NULL);
+    gw_warden_answer(warden, id, json_pack("{s:s}", "request", request), -1, NULL);
 }
 
 static gboolean check(const GwWarden *warden, const char *certificate, GError **error)
@@ -77,5 +77,5 @@ void gw_renew_install(GwWarden *warden, guint64 id, const json_t *params)
     g_autoptr(GError) error = NULL;
     gboolean ok = check(warden, certificate, &error) && install(warden, certificate, &error);
 
-    gw_ipc_answer(warden->ipc, id, ok ? json_object() : NULL, -1, error);
+    gw_warden_answer(warden, id, ok ? json_object() : NULL, -1, error);
 }

@@ -106,8 +106,8 @@ static void counted(const json_t *result, int fd, const GError *error, gpointer 
     facts->resident_bytes += gw_facts_resident("/proc", getpid());
     facts->warnings = collect_warnings(warden, facts);
     facts->links = collect_links(warden);
-    gw_ipc_answer(warden->ipc, report->id, gw_record_to_json(&gw_agent_facts_record, facts), -1,
-                  NULL);
+    gw_warden_answer(warden, report->id, gw_record_to_json(&gw_agent_facts_record, facts), -1,
+                     NULL);
     free_report(report);
 }
 
@@ -120,7 +120,7 @@ static void machine_read(gpointer user)
         return;
     }
     report->warden->reading_facts = FALSE;
-    gw_ipc_call(report->warden->ipc, "counts", json_object(), -1, counted, report);
+    gw_warden_ask_front(report->warden, "counts", json_object(), -1, counted, report);
 }
 
 static gpointer read_machine(gpointer user)
@@ -154,6 +154,11 @@ static void pools_known(const GwReply *reply, gpointer user)
 {
     Report *report = user;
 
+    if (report->warden->ipc == NULL) { /* the agent ends */
+        report->warden->reading_facts = FALSE;
+        free_report(report);
+        return;
+    }
     report->paths = paths_of(reply);
     g_thread_unref(g_thread_new("gw-facts", read_machine, report));
 }
@@ -167,7 +172,7 @@ void gw_facts_call(GwWarden *warden, guint64 id)
         gw_error_set(&error, GW_ERR_TIMEOUT,
                      "Look for a network file system that does not answer (df hangs).",
                      "the host's file systems are still being read");
-        gw_ipc_answer(warden->ipc, id, NULL, -1, error);
+        gw_warden_answer(warden, id, NULL, -1, error);
         return;
     }
     Report *report = g_new0(Report, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <string.h>
@@ -33,11 +33,12 @@ static void fail(GError **error, const char *what, const char *folder, const cha
     int number = errno;
 
     gw_error_set(error, number == ENOSPC ? GW_ERR_STORE : GW_ERR_OPERATION,
-                 "Look at the folder's owner and mode, and at the agent's journal.",
-                 "%s %s/%s: %s", what, folder, name, g_strerror(number));
+                 "Look at the folder's owner and mode, and at the agent's journal.", "%s %s/%s: %s",
+                 what, folder, name, g_strerror(number));
 }
 
-/* The emulator's group -------------------------------------------------------------------------- */
+/* The emulator's group --------------------------------------------------------------------------
+ */
 
 /* group = "kvm", as qemu.conf has it; the last one counts. */
 static char *group_of_conf(const char *path)
@@ -97,7 +98,8 @@ gid_t gw_sockets_group(const GwWarden *warden)
     return 0;
 }
 
-/* The folder ------------------------------------------------------------------------------------ */
+/* The folder ------------------------------------------------------------------------------------
+ */
 
 static int open_folder(const GwWarden *warden, GError **error)
 {
@@ -152,7 +154,8 @@ char *gw_sockets_name(const GwTicket *ticket, guint kind, const char *run_folder
     return g_strdup_printf("%s%s%.32s", ticket->job_id, middle, digest);
 }
 
-/* Listening ------------------------------------------------------------------------------------- */
+/* Listening -------------------------------------------------------------------------------------
+ */
 
 static gboolean set_path(struct sockaddr_un *address, const char *folder, const char *name,
                          GError **error)
@@ -210,7 +213,7 @@ static gboolean is_ours(const char *name)
 {
     gsize id = strspn(name, "0123456789ABCDEFGHJKMNPQRSTVWXYZ");
 
-    return id == 26 && (strcmp(name + id, ".rpc") == 0 || strcmp(name + id, ".check") == 0 ||
+    return id == 26 && (strcmp(name + id, ".rpc") == 0 || g_str_has_suffix(name + id, ".check") ||
                         g_str_has_prefix(name + id, ".tunnelmigrate.dest.") ||
                         g_str_has_prefix(name + id, ".disk.tunnelmigrate.dest."));
 }
@@ -243,7 +246,8 @@ void gw_sockets_sweep(const GwWarden *warden, GHashTable *keep)
         closedir(dir);
 }
 
-/* Connecting ------------------------------------------------------------------------------------ */
+/* Connecting ------------------------------------------------------------------------------------
+ */
 
 static int connect_to(const struct sockaddr_un *address)
 {

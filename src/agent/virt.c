@@ -18,7 +18,7 @@ struct GwVirt {
     GwLoop *loop;
     char *uri;
     GwVirtOps ops;
-    GwHyper *hyper; /* NULL once it is freed: nothing is told any more */
+    GwHyper *hyper;      /* NULL once it is freed: nothing is told any more */
     GHashTable *pending; /* guint64 id -> Pending */
     guint64 last_id;
     GwTimer *timer;
@@ -45,7 +45,8 @@ typedef struct {
 
 static void go_down(GwVirt *virt, const char *why)
 {
-    gw_timer_set(virt->timer, g_get_monotonic_time() + virt->back_off_us);
+    if (virt->timer != NULL)
+        gw_timer_set(virt->timer, g_get_monotonic_time() + virt->back_off_us);
     virt->back_off_us = MIN(virt->back_off_us * 2, BACK_OFF_MAX_US);
     if (!virt->up)
         return;
@@ -105,9 +106,21 @@ static void on_event(GwHyperEvent *event, gpointer user)
 
 /* Asking --------------------------------------------------------------------------------------- */
 
+static void answer_none(const Pending *pending)
+{
+    g_autoptr(GwReply) reply = gw_reply_new(0);
+
+    gw_error_set(&reply->error, GW_ERR_CANCELLED, NULL, "the agent ends");
+    pending->done(reply, pending->user);
+}
+
 void gw_virt_ask(GwVirt *virt, GwOp op, const char *vm_uuid, gint64 number, gint64 timeout_us,
                  GwVirtDone done, gpointer user)
 {
+    if (virt->hyper == NULL) {
+        answer_none(&(Pending){ done, user });
+        return;
+    }
     GwRequest *request = gw_request_new(op, HOST, vm_uuid);
     Pending *pending = g_new0(Pending, 1);
 
@@ -167,9 +180,17 @@ GwVirt *gw_virt_new(GwLoop *loop, const char *uri, GwVirtOpen open, const GwVirt
 
 void gw_virt_free(GwVirt *virt)
 {
+    GHashTableIter iter;
+    gpointer pending = NULL;
+
     if (virt == NULL)
         return;
-    gw_hyper_close(g_steal_pointer(&virt->hyper));
-    gw_timer_free(virt->timer);
+    gw_hyper_close(virt->hyper);
+    virt->hyper = NULL;
+    virt->up = FALSE;
+    g_clear_pointer(&virt->timer, gw_timer_free);
+    g_hash_table_iter_init(&iter, virt->pending);
+    while (g_hash_table_iter_next(&iter, NULL, &pending))
+        answer_none(pending);
     unref(virt);
 }

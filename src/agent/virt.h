@@ -21,7 +21,7 @@ typedef GwHyper *(*GwVirtOpen)(GwHyperSink sink, GError **error);
 
 GwVirt *gw_virt_new(GwLoop *loop, const char *uri, GwVirtOpen open, const GwVirtOps *ops,
                     GError **error);
-/* No callback comes any more, and nothing that was asked is answered. */
+/* What was asked is answered now: CANCELLED. No callback comes afterwards. */
 void gw_virt_free(GwVirt *virt);
 gboolean gw_virt_is_up(const GwVirt *virt);
 

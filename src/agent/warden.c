@@ -67,9 +67,42 @@ void gw_warden_alarm(GwWarden *warden, const char *vm_uuid, const char *format, 
     if (g_queue_get_length(&warden->warnings) >= GW_WARDEN_WARNINGS_MAX)
         g_free(g_queue_pop_head(&warden->warnings));
     g_queue_push_tail(&warden->warnings, text);
-    gw_ipc_notice(warden->ipc, "controller-notice",
-                  json_pack("{s:s, s:{s:s?, s:s}}", "method", "alarm", "params", "vm_uuid",
-                            vm_uuid, "text", text));
+    gw_warden_tell_front(warden, "controller-notice",
+                         json_pack("{s:s, s:{s:s?, s:s}}", "method", "alarm", "params", "vm_uuid",
+                                   vm_uuid, "text", text));
+}
+
+/* The front ------------------------------------------------------------------------------------ */
+
+void gw_warden_answer(GwWarden *warden, guint64 id, json_t *result_stolen, int fd,
+                      const GError *error)
+{
+    if (warden->ipc != NULL && id != 0)
+        gw_ipc_answer(warden->ipc, id, result_stolen, fd, error);
+    else
+        json_decref(result_stolen);
+}
+
+void gw_warden_ask_front(GwWarden *warden, const char *method, json_t *params_stolen, int fd,
+                         GwIpcDone done, gpointer user)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (warden->ipc != NULL) {
+        gw_ipc_call(warden->ipc, method, params_stolen, fd, done, user);
+        return;
+    }
+    json_decref(params_stolen);
+    gw_error_set(&error, GW_ERR_CANCELLED, NULL, "the agent ends");
+    done(NULL, -1, error, user);
+}
+
+void gw_warden_tell_front(GwWarden *warden, const char *method, json_t *params_stolen)
+{
+    if (warden->ipc != NULL)
+        gw_ipc_notice(warden->ipc, method, params_stolen);
+    else
+        json_decref(params_stolen);
 }
 
 /* The front's credentials ---------------------------------------------------------------------- */
@@ -89,13 +122,13 @@ void gw_warden_send_credentials(GwWarden *warden)
 
     for (guint i = 0; state->revoked != NULL && state->revoked[i] != NULL; i++)
         json_array_append_new(revoked, json_string(state->revoked[i]));
-    gw_ipc_call(warden->ipc, "credentials",
-                json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:s}", "certificate",
-                          state->certificate_pem, "key", state->key_pem, "ca", state->ca_pem,
-                          "revoked", revoked, "offset_s", (json_int_t)state->offset_s,
-                          "incarnation", (json_int_t)state->incarnation, "run",
-                          state->run != NULL ? state->run : ""),
-                -1, credentials_taken, NULL);
+    gw_warden_ask_front(
+        warden, "credentials",
+        json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:s}", "certificate", state->certificate_pem,
+                  "key", state->key_pem, "ca", state->ca_pem, "revoked", revoked, "offset_s",
+                  (json_int_t)state->offset_s, "incarnation", (json_int_t)state->incarnation, "run",
+                  state->run != NULL ? state->run : ""),
+        -1, credentials_taken, NULL);
 }
 
 /* The controller ------------------------------------------------------------------------------- */
@@ -182,7 +215,7 @@ static void controller_came(GwWarden *warden, guint64 id, const json_t *params)
             gw_warden_send_credentials(warden);
         }
     }
-    gw_ipc_answer(warden->ipc, id, error == NULL ? json_object() : NULL, -1, error);
+    gw_warden_answer(warden, id, error == NULL ? json_object() : NULL, -1, error);
 }
 
 static void controller_went(GwWarden *warden, const json_t *params)
@@ -204,8 +237,9 @@ static void call_processes(GwWarden *warden, guint64 id, const json_t *params)
     else if ((count = gw_warden_count(warden, vm_uuid, NULL)) < 0)
         gw_error_set(&error, GW_ERR_UNKNOWN_OUTCOME, "Look at the agent's journal.",
                      "the process table cannot be read whole");
-    gw_ipc_answer(warden->ipc, id,
-                  error == NULL ? json_pack("{s:I}", "count", (json_int_t)count) : NULL, -1, error);
+    gw_warden_answer(warden, id,
+                     error == NULL ? json_pack("{s:I}", "count", (json_int_t)count) : NULL, -1,
+                     error);
 }
 
 static void call_revoked(GwWarden *warden, guint64 id, const json_t *params)
@@ -219,8 +253,7 @@ static void call_revoked(GwWarden *warden, guint64 id, const json_t *params)
     if (!json_is_array(list) || json_array_size(list) > GW_STATE_REVOKED_MAX)
         gw_error_set(&error, GW_ERR_INVALID, NULL, "a list of at most %d serials is needed",
                      GW_STATE_REVOKED_MAX);
-    json_array_foreach(list, index, each)
-    {
+    json_array_foreach (list, index, each) {
         const char *text = json_string_value(each);
         if (error == NULL && (text == NULL || strlen(text) > SERIALS_MAX_LENGTH))
             gw_error_set(&error, GW_ERR_INVALID, NULL, "serial %zu is none", index);
@@ -233,7 +266,7 @@ static void call_revoked(GwWarden *warden, guint64 id, const json_t *params)
         gw_warden_send_credentials(warden); /* counts at once, whatever the disk says */
         gw_agent_state_save(warden->paths.state_folder, warden->state, &error);
     }
-    gw_ipc_answer(warden->ipc, id, error == NULL ? json_object() : NULL, -1, error);
+    gw_warden_answer(warden, id, error == NULL ? json_object() : NULL, -1, error);
 }
 
 /* What the front does, asked through us because it asks us about every call. */
@@ -251,8 +284,8 @@ static void passed(const json_t *result, int fd, const GError *error, gpointer u
         close(fd);
     if (error == NULL && pass->host_id != NULL)
         g_hash_table_replace(pass->warden->links, g_strdup(pass->host_id), json_deep_copy(result));
-    gw_ipc_answer(pass->warden->ipc, pass->id, error == NULL ? json_deep_copy(result) : NULL, -1,
-                  error);
+    gw_warden_answer(pass->warden, pass->id, error == NULL ? json_deep_copy(result) : NULL, -1,
+                     error);
     g_free(pass->host_id);
     g_free(pass);
 }
@@ -263,7 +296,7 @@ static void pass_on(GwWarden *warden, guint64 id, const char *method, const json
     Passed *pass = g_new0(Passed, 1);
 
     *pass = (Passed){ warden, id, g_strdup(host_id) };
-    gw_ipc_call(warden->ipc, method, json_deep_copy(params), -1, passed, pass);
+    gw_warden_ask_front(warden, method, json_deep_copy(params), -1, passed, pass);
 }
 
 static void call_limits(GwWarden *warden, guint64 id, const json_t *params)
@@ -313,7 +346,7 @@ static void call_of_controller(GwWarden *warden, guint64 id, const json_t *peer,
         gw_error_set(&error, GW_ERR_UNSUPPORTED, "Update the agent.",
                      "this agent knows no call '%s'", method);
     }
-    gw_ipc_answer(warden->ipc, id, NULL, -1, error);
+    gw_warden_answer(warden, id, NULL, -1, error);
 }
 
 static void call_of_peer(GwWarden *warden, guint64 id, const json_t *peer, const char *method,
@@ -329,7 +362,7 @@ static void call_of_peer(GwWarden *warden, guint64 id, const json_t *peer, const
         return;
     }
     gw_error_set(&error, GW_ERR_FORBIDDEN, NULL, "a host may not ask '%s' of another", method);
-    gw_ipc_answer(warden->ipc, id, NULL, -1, error);
+    gw_warden_answer(warden, id, NULL, -1, error);
 }
 
 static void on_call(GwIpc *ipc, guint64 id, const char *method, const json_t *params, int fd,
@@ -354,7 +387,7 @@ static void on_call(GwIpc *ipc, guint64 id, const char *method, const json_t *pa
     } else {
         g_autoptr(GError) error = NULL;
         gw_error_set(&error, GW_ERR_INVALID, NULL, "no such call");
-        gw_ipc_answer(ipc, id, NULL, -1, error);
+        gw_warden_answer(warden, id, NULL, -1, error);
     }
 }
 
@@ -403,8 +436,8 @@ static void on_event(const GwHyperEvent *event, gpointer user)
     gw_commits_news(warden, event);
     gw_guard_news(warden->guard, event);
     if (event->kind == GW_EVENT_FACTS_CHANGED)
-        gw_ipc_notice(warden->ipc, "controller-notice",
-                      json_pack("{s:s, s:{}}", "method", "facts-changed", "params"));
+        gw_warden_tell_front(warden, "controller-notice",
+                             json_pack("{s:s, s:{}}", "method", "facts-changed", "params"));
 }
 
 /* Start and end -------------------------------------------------------------------------------- */
@@ -511,15 +544,17 @@ static void end(gpointer data)
 {
     Process *process = data;
     GwWarden *warden = &process->warden;
+    /* From here on nothing is said any more; what still waits for an answer is told that there is
+     * none, and finds nothing to act on. */
+    GwIpc *ipc = g_steal_pointer(&warden->ipc);
 
     gw_permits_free(warden);
+    gw_virt_free(warden->virt);
     g_clear_pointer(&process->signals, gw_watch_free);
     if (process->signals_fd >= 0)
         close(process->signals_fd);
-    gw_guard_free(warden->guard);
-    gw_virt_free(warden->virt);
-    if (warden->ipc != NULL)
-        gw_ipc_free(warden->ipc);
+    g_clear_pointer(&warden->guard, gw_guard_free);
+    gw_ipc_free(ipc);
     if (process->ipc_fd >= 0)
         close(process->ipc_fd);
     gw_epochs_free(warden->epochs);
@@ -549,31 +584,62 @@ static void end_front(pid_t front)
         ;
 }
 
+static Process *process_new(const GwWardenConfig *config, int ipc_fd, GwVirtOpen open)
+{
+    Process *process = g_new0(Process, 1);
+
+    process->ipc_fd = ipc_fd;
+    process->signals_fd = -1;
+    process->open = open;
+    g_mutex_init(&process->mutex);
+    g_cond_init(&process->changed);
+    g_queue_init(&process->warden.warnings);
+    set_paths(&process->warden.paths, config);
+    process->warden.loop = gw_loop_new("warden");
+    return process;
+}
+
+static void process_free(Process *process)
+{
+    /* A thread that hangs in a dead file system still has the loop to come back to; the process
+     * ends without it. */
+    if (process->warden.reading_facts)
+        return;
+    gw_loop_free(process->warden.loop);
+    g_clear_error(&process->error);
+    g_mutex_clear(&process->mutex);
+    g_cond_clear(&process->changed);
+    g_free(process);
+}
+
+static void wait_until_over(Process *process)
+{
+    g_mutex_lock(&process->mutex);
+    while (!process->over)
+        g_cond_wait(&process->changed, &process->mutex);
+    g_mutex_unlock(&process->mutex);
+}
+
+static void report_error(const GError *error)
+{
+    const char *remedy = gw_error_remedy(error);
+
+    if (error != NULL)
+        g_critical("%s%s%s", error->message, remedy != NULL ? " " : "",
+                   remedy != NULL ? remedy : "");
+}
+
 int gw_warden_run(const GwWardenConfig *config, int ipc_fd, GwVirtOpen open)
 {
-    Process process = { .ipc_fd = ipc_fd, .signals_fd = -1, .open = open };
+    Process *process = process_new(config, ipc_fd, open);
 
-    g_mutex_init(&process.mutex);
-    g_cond_init(&process.changed);
-    set_paths(&process.warden.paths, config);
-    process.warden.loop = gw_loop_new("warden");
-    gw_loop_run(process.warden.loop, begin, &process);
-
-    g_mutex_lock(&process.mutex);
-    while (!process.over)
-        g_cond_wait(&process.changed, &process.mutex);
-    g_mutex_unlock(&process.mutex);
-    if (process.error != NULL)
-        g_critical("%s%s%s", process.error->message,
-                   gw_error_remedy(process.error) != NULL ? " " : "",
-                   gw_error_remedy(process.error) != NULL ? gw_error_remedy(process.error) : "");
-
-    gw_loop_run(process.warden.loop, end, &process);
-    gw_loop_free(process.warden.loop);
-    g_clear_error(&process.error);
-    g_mutex_clear(&process.mutex);
-    g_cond_clear(&process.changed);
-    return process.status;
+    gw_loop_run(process->warden.loop, begin, process);
+    wait_until_over(process);
+    report_error(process->error);
+    gw_loop_run(process->warden.loop, end, process);
+    int status = process->status;
+    process_free(process);
+    return status;
 }
 
 int gw_warden_main(const GwWardenConfig *config, int ipc_fd, pid_t front)

@@ -11,9 +11,9 @@
 #include "model/agent.h"
 #include "wire/ticket.h"
 
-/* The warden's parts. All of it runs on one loop, so nothing has a lock. What is asked of libvirt or
- * of the front is answered later; by then what it was for may be gone, so a question carries names
- * (a VM, an epoch), never pointers. */
+/* The warden's parts. All of it runs on one loop, so nothing has a lock. What is asked of libvirt
+ * or of the front is answered later; by then what it was for may be gone, so a question carries
+ * names (a VM, an epoch), never pointers. */
 
 typedef struct GwWarden GwWarden;
 typedef struct GwLeave GwLeave;
@@ -45,14 +45,24 @@ struct GwWarden {
     gint64 controller_session; /* the front's number of the one that is obeyed; 0: none */
     char *next_key_pem;        /* of a renewal under way */
     GHashTable *links;         /* host id -> json_t: what was last measured to it */
-    gboolean reading_facts; /* a thread looks at the file systems */
+    gboolean reading_facts;    /* a thread looks at the file systems */
     GQueue warnings;           /* char *: what a person should know; bounded */
 };
 
 /* Whether the peer (of the front) is the controller that this host obeys. */
 gboolean gw_warden_obeys(const GwWarden *warden, const json_t *peer, GError **error);
+/* gw_warden_main with another libvirt (a test's), and without a front to end. */
+int gw_warden_run(const GwWardenConfig *config, int ipc_fd, GwVirtOpen open);
+
 /* The fabric's time, seconds. */
 gint64 gw_warden_now_s(const GwWarden *warden);
+/* The front, or nobody once it is gone: a call then fails, an answer and a notice are dropped. Call
+ * 0 is nobody's. */
+void gw_warden_answer(GwWarden *warden, guint64 id, json_t *result_stolen, int fd,
+                      const GError *error);
+void gw_warden_ask_front(GwWarden *warden, const char *method, json_t *params_stolen, int fd,
+                         GwIpcDone done, gpointer user);
+void gw_warden_tell_front(GwWarden *warden, const char *method, json_t *params_stolen);
 /* Tells the controller, if one is there, the journal, and whoever asks for facts. */
 void gw_warden_alarm(GwWarden *warden, const char *vm_uuid, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
@@ -63,8 +73,8 @@ void gw_warden_send_credentials(GwWarden *warden);
 
 /* words.c: what libvirt and the process table say of a VM, together ---------------------------- */
 
-typedef void (*GwWardenSaw)(GwWarden *warden, const char *vm_uuid, gint64 epoch,
-                            const GwWord *word, gpointer user);
+typedef void (*GwWardenSaw)(GwWarden *warden, const char *vm_uuid, gint64 epoch, const GwWord *word,
+                            gpointer user);
 /* Asks both; the word is unknown where one of them cannot tell. */
 void gw_warden_look(GwWarden *warden, const char *vm_uuid, gint64 epoch, GwWardenSaw saw,
                     gpointer user);
@@ -88,7 +98,7 @@ struct GwLeave {
     gboolean is_source;
     json_t *peer; /* {"host_id", "addresses"}: the other side */
     GwLeaveSocket sockets[GW_LEAVE_SOCKETS];
-    gboolean closed; /* nothing may begin from it; kept to answer the other agent */
+    gboolean closed;  /* nothing may begin from it; kept to answer the other agent */
     GwCommit *commit; /* NULL: the agents do not commit this one */
     GwTimer *timer;   /* of the commit's, or the end of the ticket */
     int pidfd;        /* of the VM's process here, source; -1: none */
@@ -121,8 +131,8 @@ int gw_sockets_listen(const GwWarden *warden, const char *name, GError **error);
 void gw_sockets_remove(const GwWarden *warden, const char *name);
 /* Removes what an agent before us left, but for @keep. */
 void gw_sockets_sweep(const GwWarden *warden, GHashTable *keep);
-/* Connects to a socket in the run folder, without following a link; where @vm_uuid is not NULL, only
- * to one on which a process of that VM listens. -1 with @error. */
+/* Connects to a socket in the run folder, without following a link; where @vm_uuid is not NULL,
+ * only to one on which a process of that VM listens. -1 with @error. */
 int gw_sockets_connect(const GwWarden *warden, const char *name, const char *vm_uuid,
                        GError **error);
 int gw_sockets_connect_libvirt(const GwWarden *warden, GError **error);
@@ -133,7 +143,8 @@ gid_t gw_sockets_group(const GwWarden *warden);
 
 void gw_warden_open(GwWarden *warden, guint64 id, const json_t *params);
 
-/* commits.c: carries out what commit.c decides -------------------------------------------------- */
+/* commits.c: carries out what commit.c decides --------------------------------------------------
+ */
 
 void gw_commits_begin(GwLeave *leave);
 void gw_commits_end(GwLeave *leave);
@@ -146,7 +157,8 @@ void gw_commits_source_gone(GwWarden *warden, const char *peer_host_id, const js
 void gw_commits_attest(GwWarden *warden, guint64 id, const char *peer_host_id,
                        const json_t *params);
 
-/* guard.c: a VM that left does not start here --------------------------------------------------- */
+/* guard.c: a VM that left does not start here ---------------------------------------------------
+ */
 
 GwGuard *gw_guard_new(GwWarden *warden);
 void gw_guard_free(GwGuard *guard);
@@ -155,7 +167,8 @@ void gw_guard_news(GwGuard *guard, const GwHyperEvent *event);
 /* What to remember of a VM that left. */
 char *gw_guard_note(const GwLeave *leave);
 
-/* facts.c, check.c, renew.c: calls of the controller -------------------------------------------- */
+/* facts.c, check.c, renew.c: calls of the controller --------------------------------------------
+ */
 
 void gw_facts_call(GwWarden *warden, guint64 id);
 void gw_check_call(GwWarden *warden, guint64 id, const json_t *params);

@@ -13,8 +13,7 @@ typedef struct {
 gint64 gw_warden_count(const GwWarden *warden, const char *vm_uuid, GwVmProcess *first)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GArray) found =
-        gw_attest_processes(warden->paths.proc_folder, vm_uuid, &error);
+    g_autoptr(GArray) found = gw_attest_processes(warden->paths.proc_folder, vm_uuid, &error);
 
     if (found == NULL) {
         g_warning("%s", error->message);

@@ -2,12 +2,14 @@
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <locale.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include "api/api.h"
 #include "base/error.h"
 #include "controller/options.h"
 #include "engine/engine_config.h"
+#include "fleet/fleet.h"
 #include "hyper/hyper.h"
 #include "store/store.h"
 
@@ -23,12 +25,26 @@ typedef struct {
     GMainLoop *loop;
 } Controller;
 
+/* The real hosts: by their agents where they have one, by libvirt alone where not. */
+static GwHyper *open_fleet(Controller *controller, GwHyperSink sink, GError **error)
+{
+    const char *folder = controller->options->state_dir;
+    g_autofree char *counter = g_build_filename(folder, "fabric", "incarnation", NULL);
+    g_autofree char *sockets = g_build_filename(folder, "links", NULL);
+    gint64 incarnation = gw_fleet_next_incarnation(counter, error);
+
+    if (incarnation == 0)
+        return NULL;
+    GwFleetConfig config = { controller->authority, sockets, incarnation };
+    return gw_fleet_open(sink, &config, error);
+}
+
 static GwHyper *open_hyper(GwHyperSink sink, gpointer user, GError **error)
 {
     Controller *controller = user;
 
     if (controller->options->simulate == NULL)
-        return gw_libvirt_open(sink, error);
+        return open_fleet(controller, sink, error);
     g_autoptr(GwJson) fabric = gw_json_load(controller->options->simulate, error);
     return fabric != NULL ? gw_sim_open(sink, controller->clock, fabric, error) : NULL;
 }
@@ -128,6 +144,7 @@ int main(int argc, char **argv)
 
     setlocale(LC_ALL, "");
     umask(0077);
+    signal(SIGPIPE, SIG_IGN); /* libvirt's client writes to connections that have ended */
     if (!options_parse(&options, &argc, &argv, &error)) {
         g_printerr("godwitd: %s\n", error->message);
         return 2;

@@ -38,6 +38,21 @@ static gboolean read_file(Options *options, GError **error)
     return TRUE;
 }
 
+/* Clients use the address we listen on as a name, unless it stands for every address. */
+static void add_listen_name(Options *options)
+{
+    static const char *const none[] = { "0.0.0.0", "::", "127.0.0.1", "::1", NULL };
+    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+
+    if (g_strv_contains(none, options->listen))
+        return;
+    if (options->names != NULL)
+        g_strv_builder_addv(names, (const char **)options->names);
+    g_strv_builder_add(names, options->listen);
+    g_strfreev(options->names);
+    options->names = g_strv_builder_end(names);
+}
+
 static void set_defaults(Options *options)
 {
     if (options->state_dir == NULL)
@@ -46,6 +61,7 @@ static void set_defaults(Options *options)
         options->listen = g_strdup("127.0.0.1");
     if (options->port == PORT_UNSET)
         options->port = GW_API_PORT;
+    add_listen_name(options);
 }
 
 gboolean options_parse(Options *options, int *argc, char ***argv, GError **error)

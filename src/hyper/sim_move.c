@@ -160,6 +160,9 @@ static void fault_source_down(GwSim *sim, SimMove *move, const SimFault *fault)
         source_goes_on(sim, move);
     else
         source_job_over(move);
+    SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
+    if (move->phase == SIM_SWITCHOVER && vm != NULL && gw_vm_is_running(vm->vm))
+        gw_sim_set_state(sim, move->source, vm, GW_VM_PAUSED, "migration");
     if (move->phase <= SIM_SWITCHOVER)
         drop_destination(sim, move);
     answer(sim, move, "connection to the source lost");
@@ -267,7 +270,8 @@ static void fault_lose_notice(GwSim *sim, SimMove *move, const SimFault *fault)
 
 static void fault_linger(GwSim *sim, SimMove *move, const SimFault *fault)
 {
-    move->linger_ms = fault->ms;
+    if (gw_sim_has_agent(move->source)) /* nobody else could tell */
+        move->linger_ms = fault->ms;
     again(sim, move);
 }
 

@@ -9,6 +9,9 @@
 /* libvirt's remote_protocol.x: at most so many parameters in a migration's call. */
 #define PARAMS_MAX 64
 #define SHORT_MAX 4096 /* of a text that is no XML: a URI, a name, a method */
+/* Far over any VM's, and far below what libvirt would take: a parsed tree is thirty times as large
+ * as its text can be made. */
+#define XML_MAX (1024 * 1024)
 
 gboolean gw_rpc_forbid(GError **error, const char *format, ...)
 {
@@ -128,6 +131,13 @@ static gboolean is_root(GwXml *xml, const char *name)
 
 static GwXml *parse(Text text, const char *what, GError **error)
 {
+    if (text.length > XML_MAX) {
+        gw_error_set(error, GW_ERR_TOO_LARGE, "Reduce the definition's size (metadata, devices).",
+                     "the other host's libvirt sent %s of %" G_GSIZE_FORMAT
+                     " bytes, at most %d are looked into",
+                     what, text.length, XML_MAX);
+        return NULL;
+    }
     g_autofree char *copy = g_strndup(text.at, text.length);
     GwXml *xml = gw_xml_parse(copy, error);
 
@@ -161,11 +171,11 @@ static gboolean check_cookie_xml(const GwRpcLeave *leave, Text text, GError **er
     if (!check_identity(leave, xml, NULL, what, error))
         return FALSE;
     g_autoptr(GPtrArray) domains = gw_xml_nodes(xml, NULL, "./domain");
-    for (guint i = 0; i < domains->len; i++) {
-        if (!check_identity(leave, xml, domains->pdata[i], "a definition to keep", error))
-            return FALSE;
-    }
-    return TRUE;
+    if (domains->len > 1)
+        return gw_rpc_forbid(error, "%s with %u definitions to keep, required is one at most", what,
+                             domains->len);
+    return domains->len == 0 ||
+           check_identity(leave, xml, domains->pdata[0], "a definition to keep", error);
 }
 
 /* A cookie is empty or a C string with its NUL. */
@@ -390,9 +400,10 @@ gboolean gw_rpc_check_prepare(const GwRpcLeave *leave, const guint8 *args, gsize
     if (!was_seen(&seen, DEFINITION))
         return gw_rpc_forbid(error, "a VM without its definition");
     /* Without it QEMU would listen on a TCP port of every network. */
-    if (leave->migration_uri != NULL && !was_seen(&seen, MIGRATION_URI))
-        return gw_rpc_forbid(error, "a migration without a socket, required is the ticket's '%s'",
-                             leave->migration_uri);
+    if (!was_seen(&seen, MIGRATION_URI))
+        return gw_rpc_forbid(error, "a migration without a socket, required is the ticket's %s",
+                             leave->migration_uri != NULL ? leave->migration_uri
+                                                          : "none: it allows none");
     if ((flags & (FLAG_NON_SHARED_DISK | FLAG_NON_SHARED_INC)) != 0 && !was_seen(&seen, DISKS_URI))
         return gw_rpc_forbid(error, "a copy of disks without a socket, required is the ticket's %s",
                              leave->disks_uri != NULL ? leave->disks_uri : "none: it allows none");

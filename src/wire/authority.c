@@ -15,13 +15,14 @@
  * renewed and worth nothing. */
 #define AUTHORITY_FILE "authority.pem"
 #define CONTROLLER_FILE "controller.pem"
-#define TICKET_LABEL "GODWIT TICKET SEED"
+#define TICKET_LABEL "GODWIT TICKET KEY"
 #define CA_DAYS 7300
 
 struct GwAuthority {
     char *folder;
     char *fabric_id;
     char *ca_pem;
+    GMutex lock; /* guards the two that follow, and controller.pem */
     GwCrt *ca;
     GwKey *ca_key;
     guint8 ticket_public[crypto_sign_PUBLICKEYBYTES];
@@ -38,6 +39,7 @@ void gw_authority_free(GwAuthority *authority)
     g_clear_pointer(&authority->ca, gnutls_x509_crt_deinit);
     g_clear_pointer(&authority->ca_key, gnutls_x509_privkey_deinit);
     explicit_bzero(authority->ticket_secret, sizeof(authority->ticket_secret));
+    g_mutex_clear(&authority->lock);
     g_free(authority);
 }
 
@@ -63,9 +65,9 @@ const guint8 *gw_authority_ticket_secret(const GwAuthority *authority)
 
 /* The file ---------------------------------------------------------------------------------- */
 
-static char *seed_to_pem(const guint8 *seed, GError **error)
+static char *ticket_key_to_pem(const guint8 *secret, GError **error)
 {
-    gnutls_datum_t raw = { (unsigned char *)seed, crypto_sign_SEEDBYTES };
+    gnutls_datum_t raw = { (unsigned char *)secret, crypto_sign_SECRETKEYBYTES };
     gnutls_datum_t pem = { NULL, 0 };
 
     if (gw_pki_failed(gnutls_pem_base64_encode2(TICKET_LABEL, &raw, &pem), "writing the ticket key",
@@ -77,7 +79,17 @@ static char *seed_to_pem(const guint8 *seed, GError **error)
     return text;
 }
 
-static gboolean seed_from_pem(const char *text, guint8 *seed, GError **error)
+/* The secret holds its public half, by which a changed byte is seen: agents would refuse every
+ * ticket otherwise, and nobody knew why. */
+static gboolean take_ticket_key(GwAuthority *authority, const gnutls_datum_t *raw)
+{
+    if (raw->size != crypto_sign_SECRETKEYBYTES)
+        return FALSE;
+    crypto_sign_seed_keypair(authority->ticket_public, authority->ticket_secret, raw->data);
+    return sodium_memcmp(authority->ticket_secret, raw->data, raw->size) == 0;
+}
+
+static gboolean ticket_key_from_pem(GwAuthority *authority, const char *text, GError **error)
 {
     gnutls_datum_t pem = { (unsigned char *)text, (unsigned)strlen(text) };
     gnutls_datum_t raw = { NULL, 0 };
@@ -85,22 +97,19 @@ static gboolean seed_from_pem(const char *text, guint8 *seed, GError **error)
     if (gw_pki_failed(gnutls_pem_base64_decode2(TICKET_LABEL, &pem, &raw), "reading the ticket key",
                       NULL, error))
         return FALSE;
-    gboolean whole = raw.size == crypto_sign_SEEDBYTES;
-    if (whole)
-        memcpy(seed, raw.data, raw.size);
-    else
-        gw_error_set(error, GW_ERR_INVALID, NULL, "the ticket key has %u bytes, required are %u",
-                     raw.size, (guint)crypto_sign_SEEDBYTES);
+    gboolean whole = take_ticket_key(authority, &raw);
     explicit_bzero(raw.data, raw.size);
     gnutls_free(raw.data);
+    if (!whole)
+        gw_error_set(error, GW_ERR_INVALID, NULL, "its ticket key is not whole");
     return whole;
 }
 
-/* Makes what is to be the file's content: key, certificate, seed. */
+/* Makes what is to be the file's content: key, certificate, ticket key. */
 static char *make_fabric(gint64 now_s, GError **error)
 {
     g_autofree char *fabric_id = gw_text_new_id(now_s * G_USEC_PER_SEC);
-    guint8 seed[crypto_sign_SEEDBYTES];
+    guint8 ticket_public[crypto_sign_PUBLICKEYBYTES], ticket_secret[crypto_sign_SECRETKEYBYTES];
     g_autoptr(GwKey) key = gw_pki_key_new(error);
     g_autoptr(GwCrt) ca =
         key != NULL ? gw_pki_make_ca(key, fabric_id, CA_DAYS, now_s, error) : NULL;
@@ -109,29 +118,25 @@ static char *make_fabric(gint64 now_s, GError **error)
 
     if (key_pem == NULL)
         return NULL;
-    randombytes_buf(seed, sizeof(seed));
-    char *seed_pem = seed_to_pem(seed, error);
-    explicit_bzero(seed, sizeof(seed));
-    char *all = seed_pem != NULL ? g_strconcat(key_pem, ca_pem, seed_pem, NULL) : NULL;
+    crypto_sign_keypair(ticket_public, ticket_secret);
+    char *ticket_pem = ticket_key_to_pem(ticket_secret, error);
+    explicit_bzero(ticket_secret, sizeof(ticket_secret));
+    char *all = ticket_pem != NULL ? g_strconcat(key_pem, ca_pem, ticket_pem, NULL) : NULL;
     gw_keyfile_wipe(key_pem);
-    gw_keyfile_wipe(seed_pem);
+    gw_keyfile_wipe(ticket_pem);
     return all;
 }
 
 static gboolean take_fabric(GwAuthority *authority, const char *text, GError **error)
 {
-    guint8 seed[crypto_sign_SEEDBYTES];
-
     authority->ca_key = gw_pki_key_import(text, error);
     authority->ca = authority->ca_key != NULL ? gw_pki_crt_import(text, error) : NULL;
     authority->ca_pem = authority->ca != NULL ? gw_pki_crt_export(authority->ca, error) : NULL;
     if (authority->ca_pem == NULL)
         return FALSE;
     authority->fabric_id = gw_pki_read_ca(authority->ca, error);
-    if (authority->fabric_id == NULL || !seed_from_pem(text, seed, error))
+    if (authority->fabric_id == NULL || !ticket_key_from_pem(authority, text, error))
         return FALSE;
-    crypto_sign_seed_keypair(authority->ticket_public, authority->ticket_secret, seed);
-    explicit_bzero(seed, sizeof(seed));
     if (!gw_pki_is_pair(authority->ca, authority->ca_key) ||
         !gw_pki_is_signed_by(authority->ca, authority->ca)) {
         gw_error_set(error, GW_ERR_INVALID, NULL, "its certificate is not of its key");
@@ -184,6 +189,7 @@ GwAuthority *gw_authority_open(const char *folder, gint64 now_s, GError **error)
     g_autoptr(GwAuthority) authority = g_new0(GwAuthority, 1);
     g_autofree char *path = g_build_filename(folder, AUTHORITY_FILE, NULL);
 
+    g_mutex_init(&authority->lock);
     if (sodium_init() < 0) {
         gw_error_set(error, GW_ERR_INTERNAL, NULL, "libsodium cannot start");
         return NULL;
@@ -198,6 +204,7 @@ GwAuthority *gw_authority_open(const char *folder, gint64 now_s, GError **error)
 
 /* Certificates ------------------------------------------------------------------------------- */
 
+/* With the lock held. */
 static char *issue(GwAuthority *authority, const char *request_pem, const char *host_id, int days,
                    gint64 now_s, char **serial, GError **error)
 {
@@ -232,7 +239,10 @@ char *gw_authority_issue(GwAuthority *authority, const char *request_pem, const 
                      "a certificate for %d days was asked for, 1 to %d are allowed", days, CA_DAYS);
         return NULL;
     }
-    return issue(authority, request_pem, host_id, days, now_s, serial, error);
+    g_mutex_lock(&authority->lock);
+    char *pem = issue(authority, request_pem, host_id, days, now_s, serial, error);
+    g_mutex_unlock(&authority->lock);
+    return pem;
 }
 
 /* A new key and certificate in one text, on disk. */
@@ -275,7 +285,7 @@ static GwCredentials *load_controller(GwAuthority *authority, const char *path, 
     return NULL;
 }
 
-GwCredentials *gw_authority_credentials(GwAuthority *authority, gint64 now_s, GError **error)
+static GwCredentials *load_or_make_controller(GwAuthority *authority, gint64 now_s, GError **error)
 {
     g_autofree char *path = g_build_filename(authority->folder, CONTROLLER_FILE, NULL);
     g_autoptr(GwCredentials) credentials = NULL;
@@ -293,4 +303,12 @@ GwCredentials *gw_authority_credentials(GwAuthority *authority, gint64 now_s, GE
     GwCredentials *made = gw_credentials_new(text, text, authority->ca_pem, error);
     gw_keyfile_wipe(text);
     return made;
+}
+
+GwCredentials *gw_authority_credentials(GwAuthority *authority, gint64 now_s, GError **error)
+{
+    g_mutex_lock(&authority->lock);
+    GwCredentials *credentials = load_or_make_controller(authority, now_s, error);
+    g_mutex_unlock(&authority->lock);
+    return credentials;
 }

@@ -28,7 +28,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwPeer, gw_peer_free)
 /* The authority ------------------------------------------------------------------------------- */
 
 /* The CA's key and certificate, the key that signs tickets, and the controller's own certificate,
- * in @folder (0700; made at the first start, keys 0600). */
+ * in @folder (0700; made at the first start, keys 0600). Any thread. */
 typedef struct GwAuthority GwAuthority;
 GwAuthority *gw_authority_open(const char *folder, gint64 now_s, GError **error);
 void gw_authority_free(GwAuthority *authority);

@@ -111,12 +111,25 @@ static GwHyper *open_fake(GwHyperSink sink, gpointer user, GError **error)
 
 /* The sink ------------------------------------------------------------------------------------ */
 
+/* A host is lost at most once for each time that it was connected. */
+static void follow(World *world, const GwReply *reply)
+{
+    GwOp op = (GwOp)(reply->id & 0xff);
+
+    if (op == GW_OP_CONNECT)
+        world->connected = reply->error == NULL;
+    else if (op == GW_OP_DISCONNECT)
+        world->connected = FALSE;
+}
+
 static void take_reply(GwReply *reply, gpointer user)
 {
     World *world = user;
     LOCKED(world);
 
-    assert_false(world->closed);
+    g_assert_false(world->closed);
+    if (world->follows)
+        follow(world, reply);
     g_ptr_array_add(world->replies, reply);
     g_cond_broadcast(&world->changed);
 }
@@ -126,7 +139,11 @@ static void take_event(GwHyperEvent *event, gpointer user)
     World *world = user;
     LOCKED(world);
 
-    assert_false(world->closed);
+    g_assert_false(world->closed);
+    if (world->follows && event->kind == GW_EVENT_HOST_LOST) {
+        g_assert_true(world->connected);
+        world->connected = FALSE;
+    }
     g_ptr_array_add(world->events, event);
     g_cond_broadcast(&world->changed);
 }
@@ -342,6 +359,20 @@ void agent_kill(Agent *agent)
     WAIT_FOR(agent->world, agent->open->len == 0);
 }
 
+static void hang_up(gpointer data)
+{
+    Agent *agent = data;
+    LOCKED(agent->world);
+
+    for (guint i = 0; i < agent->open->len; i++)
+        gw_session_close(agent->open->pdata[i], NULL);
+}
+
+void agent_hang_up(Agent *agent)
+{
+    gw_loop_run(agent->loop, hang_up, agent);
+}
+
 static void count_unproved(gpointer data)
 {
     Agent *agent = data;
@@ -422,7 +453,7 @@ void agent_answer(Agent *agent, json_t *answer_stolen)
 
 guint64 submit(World *world, GwRequest *request)
 {
-    guint64 id = ++world->last_id;
+    guint64 id = ++world->last_id << 8 | (guint)request->op;
 
     request->id = id;
     gw_hyper_submit(world->fleet, request);
@@ -450,6 +481,13 @@ GwReply *await(World *world, guint64 id)
 GwReply *ask(World *world, GwRequest *request)
 {
     return await(world, submit(world, request));
+}
+
+void await_all(World *world, guint count)
+{
+    LOCKED(world);
+
+    WAIT_FOR(world, world->replies->len >= count);
 }
 
 guint count_replies(World *world, guint64 id)

@@ -51,6 +51,8 @@ struct World {
     GPtrArray *requests; /* (lock) GwRequest: all that libvirt was asked */
     GPtrArray *replies;  /* (lock) GwReply that the fleet gave */
     GPtrArray *events;   /* (lock) GwHyperEvent that the fleet gave */
+    gboolean follows;    /* checks that the one host is lost no more often than connected */
+    gboolean connected;  /* (lock) as far as the sink was told */
     gboolean closed;     /* (lock) nothing may come any more */
     gboolean fails;      /* (lock) libvirt fails everything */
     gint64 processes;    /* (lock) what agents count */
@@ -63,6 +65,7 @@ void world_free(World *world);
 Agent *agent_new(World *world, const char *id, const char *certified_as);
 /* Ends its sessions and stops listening. */
 void agent_kill(Agent *agent);
+void agent_hang_up(Agent *agent); /* ends its sessions, and goes on listening */
 void agent_free(Agent *agent);
 void agent_notice(Agent *agent, const char *method, json_t *params);
 /* The last call of @method, NULL where there was none; new reference. */
@@ -75,6 +78,7 @@ guint64 submit(World *world, GwRequest *request);
 /* The reply to that, waited for; the caller's. Fails the test after 10 s. */
 GwReply *await(World *world, guint64 id);
 GwReply *ask(World *world, GwRequest *request);
+void await_all(World *world, guint count); /* so many replies lie there */
 guint count_replies(World *world, guint64 id);
 /* How many events of @kind came so far. */
 guint count_events(World *world, GwHyperEventKind kind);

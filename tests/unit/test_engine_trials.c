@@ -217,7 +217,8 @@ static void check_vm(Trial *trial, const GwFabric *fabric, guint vm)
     assert_int_equal(listed, 1);
 }
 
-static void run_trial(guint32 seed)
+/* Returns how often an agent resumed a VM. */
+static guint run_trial(guint32 seed)
 {
     Trial trial = { .random = g_rand_new_with_seed(seed), .seed = seed };
     World *world = &trial.world;
@@ -245,8 +246,10 @@ static void run_trial(guint32 seed)
             fail_msg("seed %u: %u moves at once on host %u", seed,
                      gw_sim_most_moves(world->sim, uri), i);
     }
+    guint resumes = gw_sim_agent_resumes(world->sim);
     world_free(world);
     g_rand_free(trial.random);
+    return resumes;
 }
 
 static guint32 number_from(const char *variable, guint32 fallback)
@@ -261,8 +264,11 @@ static void test_random_trials(void **unused)
     guint32 count = number_from("GODWIT_TRIALS", TRIALS_DEFAULT);
     (void)unused;
 
+    guint resumes = 0;
     for (guint32 i = 0; i < count; i++)
-        run_trial(first + i);
+        resumes += run_trial(first + i);
+    if (count >= TRIALS_DEFAULT) /* else they would show nothing about agents */
+        assert_true(resumes > count / 10);
 }
 
 int main(void)

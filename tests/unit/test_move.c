@@ -336,6 +336,204 @@ static void test_a_cancel_waits_for_what_is_being_prepared(void **unused)
     assert_int_equal(outcome.effects[0], GW_DO_LOOK);
 }
 
+/* Through agents ---------------------------------------------------------------------------- */
+
+static GwMove *move_through_agents(void)
+{
+    GwMove *move = move_in(GW_JOB_SETTLING);
+    move->job->through_agents = move->job->peer_to_peer = move->job->commit_by_resume = TRUE;
+    move->job->progress = gw_progress_new();
+    return move;
+}
+
+static void see(GwMove *move, gint64 now_us, GwSide source, GwSide destination,
+                GwMoveOutcome *outcome)
+{
+    GwMoveEvent event = { .kind = GW_MOVE_LOOKED,
+                          .now_us = now_us,
+                          .source = { .side = source, .persistent = source != GW_SIDE_ABSENT },
+                          .destination = { .side = destination,
+                                           .persistent = destination != GW_SIDE_ABSENT } };
+    assert_true(step(move, event, outcome));
+}
+
+static gboolean wants(const GwMoveOutcome *outcome, GwMoveDo effect)
+{
+    for (guint i = 0; i < outcome->count; i++) {
+        if (outcome->effects[i] == effect)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean has_step(const GwMove *move, const char *part)
+{
+    const GPtrArray *steps = move->job->steps;
+
+    for (guint i = 0; steps != NULL && i < steps->len; i++) {
+        if (strstr(((const GwJobStep *)steps->pdata[i])->why, part) != NULL)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static void acted(GwMove *move, gint64 now_us, const GError *error, GwMoveOutcome *outcome)
+{
+    assert_true(step(move, (GwMoveEvent){ .kind = GW_MOVE_ACTED, .now_us = now_us, .error = error },
+                     outcome));
+}
+
+/* Its agent may resume the source between our look and our step: both agents stop first. */
+static void test_nothing_is_destroyed_before_the_agents_stopped(void **unused)
+{
+    g_autoptr(GwMove) move = move_through_agents();
+    g_autoptr(GwMove) without = move_in(GW_JOB_SETTLING);
+    g_autoptr(GError) refused = NULL;
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    without->job->commit_by_resume = TRUE;
+    look(without, 1, GW_SIDE_MIGRATING, GW_SIDE_PAUSED, &outcome);
+    assert_int_equal(without->settle, GW_SETTLE_DESTROY_SOURCE);
+
+    gw_error_set(&refused, GW_ERR_TIMEOUT, "wait", "no answer");
+    look(move, 1, GW_SIDE_MIGRATING, GW_SIDE_PAUSED, &outcome);
+    assert_int_equal(move->settle, GW_SETTLE_FENCE);
+    assert_true(outcome.journal);
+    assert_true(wants(&outcome, GW_DO_SETTLE));
+    for (gint64 now = 2; now < 30; now++) { /* however often one of them does not answer */
+        acted(move, now * G_USEC_PER_SEC, refused, &outcome);
+        look(move, now * G_USEC_PER_SEC, GW_SIDE_MIGRATING, GW_SIDE_PAUSED, &outcome);
+        if (move->job->state == GW_JOB_HELD)
+            break;
+        assert_int_equal(move->settle, GW_SETTLE_FENCE);
+    }
+    assert_int_equal(move->job->state, GW_JOB_HELD);
+
+    g_autoptr(GwMove) fenced = move_through_agents();
+    look(fenced, 1, GW_SIDE_MIGRATING, GW_SIDE_PAUSED, &outcome);
+    acted(fenced, 2, NULL, &outcome);
+    assert_true(wants(&outcome, GW_DO_LOOK)); /* asked anew: the agent may have been faster */
+    look(fenced, 3, GW_SIDE_MIGRATING, GW_SIDE_PAUSED, &outcome);
+    assert_int_equal(fenced->settle, GW_SETTLE_DESTROY_SOURCE);
+}
+
+/* A person's answer is carried out by the same way. */
+static void test_an_answer_waits_for_the_agents_too(void **unused)
+{
+    g_autoptr(GwMove) move = move_through_agents();
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    move->job->state = GW_JOB_HELD;
+    assert_true(step(move, (GwMoveEvent){ .kind = GW_MOVE_KEEP_DESTINATION }, &outcome));
+    assert_int_equal(move->settle, GW_SETTLE_FENCE);
+    acted(move, 2, NULL, &outcome);
+    look(move, 3, GW_SIDE_PAUSED, GW_SIDE_PAUSED, &outcome);
+    assert_int_equal(move->settle, GW_SETTLE_DESTROY_SOURCE);
+}
+
+static void test_the_leave_ends_before_the_job(void **unused)
+{
+    g_autoptr(GwMove) move = move_through_agents();
+    g_autoptr(GwMove) stubborn = move_through_agents();
+    g_autoptr(GError) full = NULL;
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    look(move, 1, GW_SIDE_ABSENT, GW_SIDE_RUNNING, &outcome);
+    assert_int_equal(move->settle, GW_SETTLE_FENCE);
+    assert_int_equal(move->job->state, GW_JOB_CLEANING);
+    acted(move, 2, NULL, &outcome);
+    look(move, 3, GW_SIDE_ABSENT, GW_SIDE_RUNNING, &outcome);
+    assert_int_equal(move->job->state, GW_JOB_DONE);
+    assert_true(has_step(move, "the destination was resumed by its agent"));
+
+    /* An agent that cannot write does not hold a move that is over. */
+    gw_error_set(&full, GW_ERR_STORE, "make room", "disk full");
+    for (gint64 now = 1; now < 10 && stubborn->job->state != GW_JOB_DONE; now++) {
+        look(stubborn, now, GW_SIDE_ABSENT, GW_SIDE_RUNNING, &outcome);
+        if (stubborn->job->state == GW_JOB_CLEANING)
+            acted(stubborn, now, full, &outcome);
+    }
+    assert_int_equal(stubborn->job->state, GW_JOB_DONE);
+    assert_int_equal(stubborn->fences, 5);
+}
+
+/* Who committed is said only where it is known. */
+static void test_a_controllers_commit_is_not_the_agents(void **unused)
+{
+    g_autoptr(GwMove) move = move_through_agents();
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    look(move, 1, GW_SIDE_MIGRATED, GW_SIDE_PAUSED, &outcome);
+    assert_int_equal(move->settle, GW_SETTLE_RESUME_DESTINATION);
+    acted(move, 2, NULL, &outcome);
+    g_autoptr(GwJson) stored = gw_record_to_json(&gw_job_record, move->job);
+    g_autoptr(GwMove) again =
+        gw_move_new(gw_record_from_stored(&gw_job_record, stored, NULL), G_USEC_PER_SEC);
+    assert_true(step(again, (GwMoveEvent){ .kind = GW_MOVE_RESTART, .now_us = 3 }, &outcome));
+    look(again, 4, GW_SIDE_MIGRATED, GW_SIDE_RUNNING, &outcome);
+    assert_false(has_step(again, "by its agent"));
+}
+
+static void test_a_source_that_its_agent_resumed(void **unused)
+{
+    g_autoptr(GwMove) move = move_through_agents();
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    see(move, 1, GW_SIDE_MIGRATING, GW_SIDE_ABSENT, &outcome); /* to be said twice */
+    see(move, 2, GW_SIDE_RUNNING, GW_SIDE_ABSENT, &outcome);
+    assert_true(has_step(move, "the source was resumed by its agent"));
+    see(move, 3, GW_SIDE_RUNNING, GW_SIDE_ABSENT, &outcome);
+    acted(move, 4, NULL, &outcome); /* the leave has ended */
+    see(move, 5, GW_SIDE_RUNNING, GW_SIDE_ABSENT, &outcome);
+    assert_int_equal(move->job->state, GW_JOB_FAILED);
+}
+
+/* The hypervisor's figures go with the source's definition; a controller that was dead when the
+ * call returned asks for them before. */
+static void test_figures_are_asked_for_after_a_restart(void **unused)
+{
+    g_autoptr(GwMove) move = move_through_agents();
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    assert_true(step(move, (GwMoveEvent){ .kind = GW_MOVE_RESTART, .now_us = 1 }, &outcome));
+    look(move, 2, GW_SIDE_MIGRATED, GW_SIDE_RUNNING, &outcome);
+    assert_true(wants(&outcome, GW_DO_STATS));
+    assert_true(wants(&outcome, GW_DO_LOOK));
+    assert_false(wants(&outcome, GW_DO_SETTLE));
+    look(move, 3, GW_SIDE_MIGRATED, GW_SIDE_RUNNING, &outcome);
+    assert_false(wants(&outcome, GW_DO_STATS));
+    assert_int_equal(move->settle, GW_SETTLE_UNDEFINE_SOURCE);
+}
+
+/* Nothing else than the agents leads from one host to the other. */
+static void test_there_is_no_second_way_around_agents(void **unused)
+{
+    g_autoptr(GwMove) move = move_through_agents();
+    g_autoptr(GError) broke = NULL;
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    move->job->state = GW_JOB_PREPARING;
+    assert_true(step(move, (GwMoveEvent){ .kind = GW_MOVE_PREPARED, .now_us = 1 }, &outcome));
+    gw_error_set(&broke, GW_ERR_OPERATION, NULL, "stream broke");
+    assert_true(step(move, (GwMoveEvent){ .kind = GW_MOVE_RETURNED, .now_us = 2, .error = broke },
+                     &outcome));
+    for (gint64 now = 3; now < 8 && move->job->state == GW_JOB_SETTLING; now++) {
+        see(move, now, GW_SIDE_RUNNING, GW_SIDE_ABSENT, &outcome);
+        if (move->settle == GW_SETTLE_FENCE && !move->fenced)
+            acted(move, now, NULL, &outcome);
+    }
+    assert_int_equal(move->job->state, GW_JOB_FAILED);
+    assert_true(move->job->peer_to_peer);
+    assert_non_null(strstr(move->job->error->message, "stream broke"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +549,13 @@ int main(void)
         cmocka_unit_test(test_a_persons_answer_stands),
         cmocka_unit_test(test_autostart_is_back_before_the_job_is_over),
         cmocka_unit_test(test_a_cancel_waits_for_what_is_being_prepared),
+        cmocka_unit_test(test_nothing_is_destroyed_before_the_agents_stopped),
+        cmocka_unit_test(test_an_answer_waits_for_the_agents_too),
+        cmocka_unit_test(test_the_leave_ends_before_the_job),
+        cmocka_unit_test(test_a_controllers_commit_is_not_the_agents),
+        cmocka_unit_test(test_a_source_that_its_agent_resumed),
+        cmocka_unit_test(test_figures_are_asked_for_after_a_restart),
+        cmocka_unit_test(test_there_is_no_second_way_around_agents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

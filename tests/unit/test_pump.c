@@ -92,7 +92,13 @@ static void on_open(GwSession *session, GwStream *stream, const json_t *what, gp
 
 static void on_closed(GwSession *session, const GError *why, gpointer user)
 {
-    ((Bench *)user)->closed++;
+    Bench *bench = user;
+
+    bench->closed++;
+    if (session == bench->near)
+        bench->near = NULL;
+    else
+        bench->far = NULL;
 }
 
 static gboolean both_ready(gconstpointer data)
@@ -142,8 +148,10 @@ static int tear_down(void **state)
 {
     Bench *bench = *state;
 
-    gw_session_close(bench->near, NULL);
-    gw_session_close(bench->far, NULL);
+    if (bench->near != NULL)
+        gw_session_close(bench->near, NULL);
+    if (bench->far != NULL)
+        gw_session_close(bench->far, NULL);
     world_until(bench->world, both_closed, bench);
     world_turns(bench->world, 20);
     for (guint i = 0; i < bench->pipes->len; i++) {

@@ -27,6 +27,18 @@ static const GwRpcFilterConfig disk = { .vm_uuid = "e2d54e4d-d207-5990-8dfc-a2eb
                                         .disks_uri = DISKS,
                                         .prepare = TRUE };
 
+static const GwRpcFilterConfig post = { .vm_uuid = "c792b194-04a5-5426-8491-bad9f710a7e0",
+                                        .vm_name = "post",
+                                        .migration_uri = SOCKET,
+                                        .disks_uri = DISKS,
+                                        .prepare = TRUE };
+static const GwRpcFilterConfig post_paused = { .vm_uuid = "c792b194-04a5-5426-8491-bad9f710a7e0",
+                                               .vm_name = "post",
+                                               .migration_uri = SOCKET,
+                                               .disks_uri = DISKS,
+                                               .prepare = TRUE,
+                                               .paused = TRUE };
+
 /* From the client to the server, whole connections, of libvirt 11.3 (kvm) and 9.0 (stock). */
 static const struct {
     const char *name;
@@ -38,6 +50,8 @@ static const struct {
     { "kvm-cancel", &kvm },
     { "kvm-disk", &disk },
     { "kvm-slow-keepalive", &disk },
+    { "kvm-postcopy", &post },
+    { "kvm-paused-multifd-disk", &post_paused },
     { "stock-unix", &stock },
     { "stock-paused-multifd", &stock },
     { "stock-autoconverge-bw", &stock },
@@ -407,7 +421,8 @@ static void another_vm_in_a_cookie_is_refused(void **state)
 
     forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .cookie = other },
               "a definition to keep whose <name>");
-    forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .cookie = second }, "a definition to keep");
+    forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .cookie = second },
+              "2 definitions to keep");
     forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .cookie = name }, "cookie whose <name>");
     forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .cookie = XML }, "not a <qemu-migration>");
     forbidden(&kvm, &(Move){ .finish = TRUE, .name = "reckvm1", .cookie = other },
@@ -434,13 +449,33 @@ static void other_sockets_are_refused(void **state)
     forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .flags = 0x5b }, "copy of disks");
     forbidden(&stock, &(Move){ .name = "recstock1", .disks = DISKS, .finish = TRUE }, "none");
     forbidden(&none, &(Move){ MOVE }, "none");
-    /* Recorded without a socket: QEMU would have listened on TCP. */
-    g_autoptr(GByteArray) plain = load("kvm-plain");
-    g_autoptr(GwRpcFilter) filter = gw_rpc_filter_new(&kvm);
-    g_autoptr(GByteArray) out = g_byte_array_new();
-    g_autoptr(GError) error = NULL;
-    assert_false(gw_rpc_filter_feed(filter, plain->data, plain->len, out, &error));
-    unit_assert_error(error, GW_ERR_FORBIDDEN, "without a socket");
+    forbidden(&none, &(Move){ .xml = XML, .flags = 0x1b }, "allows none");
+}
+
+/* Real moves that are not the ticket's: they connect, and no further. */
+static void recorded_moves_that_are_refused(void **state)
+{
+    static const struct {
+        const char *name;
+        const GwRpcFilterConfig *config;
+        const char *part;
+    } cases[] = {
+        { "kvm-plain", &kvm, "without a socket" }, /* QEMU would have listened on TCP */
+        { "stock-plain", &stock, "without a socket" },
+        { "kvm-tunnelled", &post, "procedure 304" },
+        { "kvm-postcopy", &post_paused, "starts by itself" },
+        { "kvm-unix", &stock, "<uuid>" },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GByteArray) in = load(cases[i].name);
+        g_autoptr(GwRpcFilter) filter = gw_rpc_filter_new(cases[i].config);
+        g_autoptr(GByteArray) out = g_byte_array_new();
+        g_autoptr(GError) error = NULL;
+        assert_false(gw_rpc_filter_feed(filter, in->data, in->len, out, &error));
+        unit_assert_error(error, GW_ERR_FORBIDDEN, cases[i].part);
+        assert_in_range(out->len, 200, 500);
+    }
 }
 
 static void listen_address(GByteArray *params, guint *count)
@@ -593,12 +628,20 @@ static void hostile_xml_is_refused(void **state)
     refused_by(&kvm, with_dtd, GW_ERR_INVALID, "DTD");
     refused_by(&kvm, no_xml, GW_ERR_INVALID, "XML");
     refused_by(&kvm, empty, GW_ERR_INVALID, "XML");
+    /* A text of few bytes for each node: as a tree it would be huge. */
+    g_autofree char *nodes = g_strnfill(1024 * 1024 / 4 + 1, ' ');
+    g_auto(GStrv) pieces = g_strsplit(nodes, " ", -1);
+    g_autofree char *many = g_strjoinv("<a/>", pieces);
+    g_autofree char *wide = g_strdup_printf("<domain>%s</domain>", many);
+    g_autoptr(GByteArray) large = move_packet(&(Move){ .xml = wide, .uri = SOCKET });
+    refused_by(&kvm, large, GW_ERR_TOO_LARGE, "looked into");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recorded_moves_pass_unchanged),
+        cmocka_unit_test(recorded_moves_that_are_refused),
         cmocka_unit_test(cut_anywhere),
         cmocka_unit_test(every_other_procedure_is_refused),
         cmocka_unit_test(other_programs_are_refused),
