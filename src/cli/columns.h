@@ -5,6 +5,8 @@
 
 /* The columns of each table, so that a test can hold them against the records they show. */
 extern const GwColumn gw_host_columns[], gw_host_sheet[], gw_pool_columns[], gw_network_columns[];
+extern const GwColumn gw_interface_columns[], gw_file_system_columns[], gw_link_columns[];
+extern const GwColumn gw_check_columns[];
 extern const GwColumn gw_group_columns[];
 extern const GwColumn gw_vm_columns[], gw_vm_sheet[], gw_disk_columns[], gw_nic_columns[];
 extern const GwColumn gw_hostdev_columns[], gw_candidate_columns[], gw_plan_sheet[];

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
 #include "cli/columns.h"
 #include "cli/format.h"
+#include "cli/host_check.h"
+#include "cli/install.h"
 #include "cli/session.h"
 #include "model/host.h"
 
@@ -60,6 +63,56 @@ const GwColumn gw_host_sheet[] = {
     { "libvirt", "facts.libvirt_version", gw_show_version },
     { "QEMU", "facts.qemu_version", gw_show_version },
     { "Bridges", "facts.bridges", gw_show_list },
+    { "Agent", "facts.agent.version" },
+    { "Agent's protocol", "facts.agent.wire_version" },
+    { "Certificate", "agent_certificate_serial" },
+    { "Certificate ends", "agent_certificate_expires_at" },
+    { "Clock ahead, ms", "facts.agent.clock_offset_ms" },
+    { "Agent's memory", "facts.agent.resident_bytes", gw_show_bytes },
+    { "Agent's sessions", "facts.agent.sessions" },
+    { "Agent's streams", "facts.agent.streams" },
+    { "Agent's warnings", "facts.agent.warnings", gw_show_list },
+    { .header = NULL },
+};
+
+/* "10000 Mbit/s"; what the kernel does not tell is not shown as a number. */
+static char *show_speed(GwSession *session, json_t *row, const char *path)
+{
+    gint64 speed = gw_at_int(row, path, -1);
+    return speed < 0 ? g_strdup("") : g_strdup_printf("%" G_GINT64_FORMAT " Mbit/s", speed);
+}
+
+static char *show_us(GwSession *session, json_t *row, const char *path)
+{
+    return g_strdup_printf("%.2f ms", (double)gw_at_int(row, path, 0) / 1000);
+}
+
+const GwColumn gw_interface_columns[] = {
+    { "INTERFACE", "name" },
+    { "UP", "up", gw_show_yes_no },
+    { "SPEED", "speed_mbps", show_speed, .right = TRUE },
+    { "MTU", "mtu", .right = TRUE },
+    { "ADDRESSES", "addresses", gw_show_list, .cut = TRUE },
+    { .header = NULL },
+};
+
+const GwColumn gw_file_system_columns[] = {
+    { "MOUNTED AT", "path", .cut = TRUE },
+    { "TYPE", "type" },
+    { "SIZE", "capacity_bytes", gw_show_bytes, .right = TRUE },
+    { "FREE", "available_bytes", gw_show_bytes, .right = TRUE },
+    { "REFLINK", "reflink", gw_show_yes_no },
+    { "NETWORK", "network", gw_show_yes_no },
+    { "SOURCE", "source", .cut = TRUE },
+    { .header = NULL },
+};
+
+const GwColumn gw_link_columns[] = {
+    { "TO", "host_id", gw_show_host, .cut = TRUE },
+    { "AT LEAST", "bytes_per_s", gw_show_rate, .right = TRUE },
+    { "ROUND TRIP", "round_trip_us", show_us, .right = TRUE },
+    { "LONGEST", "round_trip_max_us", show_us, .right = TRUE },
+    { "MEASURED", "measured_at" },
     { .header = NULL },
 };
 
@@ -79,6 +132,17 @@ const GwColumn gw_network_columns[] = {
     { "BRIDGE", "bridge", .cut = TRUE }, { .header = NULL },
 };
 
+static void print_part(GwSession *session, json_t *host, const char *path, const char *heading,
+                       const GwColumn *columns)
+{
+    json_t *rows = gw_at(host, path);
+
+    if (json_array_size(rows) == 0)
+        return;
+    gw_print_heading(session, heading);
+    gw_print_table(session, columns, rows);
+}
+
 static void print_host(GwSession *session, json_t *host)
 {
     json_t *pools = gw_at(host, "facts.pools");
@@ -93,6 +157,9 @@ static void print_host(GwSession *session, json_t *host)
         gw_print_heading(session, "Networks");
         gw_print_table(session, gw_network_columns, networks);
     }
+    print_part(session, host, "facts.agent.interfaces", "Interfaces", gw_interface_columns);
+    print_part(session, host, "facts.agent.file_systems", "File systems", gw_file_system_columns);
+    print_part(session, host, "facts.agent.links", "Links to other agents", gw_link_columns);
 }
 
 /* --group takes a name; the API wants the id. */
@@ -109,8 +176,36 @@ static gboolean resolve_group(GwSession *session, const GwArgs *args, json_t *bo
     return TRUE;
 }
 
+/* The options of the one way have no meaning for the other. */
+static gboolean check_way(const GwArgs *args, GError **error)
+{
+    static const char *const of_agents[] = { "address",     "controller", "ssh-command", "user",
+                                             "agent-files", "wait",       NULL };
+    gboolean agent = gw_args_has(args, "install") || gw_args_has(args, "join");
+
+    if (gw_args_has(args, "install") && gw_args_has(args, "join")) {
+        gw_error_set(error, GW_ERR_INVALID, "Give one of them.",
+                     "--install does what --join prints");
+        return FALSE;
+    }
+    for (guint i = 0; !agent && of_agents[i] != NULL; i++) {
+        if (gw_args_has(args, of_agents[i])) {
+            gw_error_set(error, GW_ERR_INVALID, "Give --install or --join too.",
+                         "--%s is for a host that gets an agent", of_agents[i]);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
 static int add(GwSession *session, const GwArgs *args, GError **error)
 {
+    if (!check_way(args, error))
+        return GW_EXIT_USAGE;
+    if (gw_args_has(args, "install"))
+        return gw_install_agent(session, args, error);
+    if (gw_args_has(args, "join"))
+        return gw_print_join(session, args, error);
     g_autoptr(GwJson) body = gw_args_body(args);
 
     json_object_set_new(body, "uri", json_string(gw_args_word(args, 0)));
@@ -181,7 +276,15 @@ static int refresh(GwSession *session, const GwArgs *args, GError **error)
 }
 
 static const GwArgument uri_argument[] = {
-    { "URI", NULL, "libvirt URI by which the controller reaches the host.", GW_ARGUMENT_ONE },
+    { "HOST", "hosts",
+      "libvirt URI by which the controller reaches the host; with --install or --join its name or "
+      "address.",
+      GW_ARGUMENT_ONE },
+    { .name = NULL },
+};
+static const GwArgument check_arguments[] = {
+    { "HOST", "hosts", "The host's name or id.", GW_ARGUMENT_ONE },
+    { "PEER", "hosts", "The other host of a move; default: the host alone.", GW_ARGUMENT_OPTIONAL },
     { .name = NULL },
 };
 static const GwArgument host_argument[] = {
@@ -202,7 +305,29 @@ static const GwArgument host_argument[] = {
             .key = "migration_address"                                                             \
     }
 
-static const GwOption add_options[] = { IDENTITY_OPTIONS, { .name = NULL } };
+static const GwOption add_options[] = {
+    IDENTITY_OPTIONS,
+    { "install", GW_OPTION_FLAG, NULL, "Install the agent there, over ssh." },
+    { "join", GW_OPTION_FLAG, NULL,
+      "Print what lets an agent join that was installed by hand, with a fresh token." },
+    { "address", GW_OPTION_TEXT, "ADDRESS",
+      "Where controller and hosts reach its agent; default: where it joins from." },
+    { "controller", GW_OPTION_TEXT, "ADDRESS[:PORT]",
+      "Where the host reaches the controller; default: as --server says." },
+    { "ssh-command", GW_OPTION_TEXT, "CMD",
+      "A whole command that leads there; default: ssh -o BatchMode=yes USER@HOST." },
+    { "user", GW_OPTION_TEXT, "USER",
+      "Whom ssh becomes there, with sudo unless root; default: "
+      "root." },
+    { "agent-files", GW_OPTION_TEXT, "PREFIX",
+      "Where the agent's files are here (PREFIX/sbin/godwit-agent, …); default: where Godwit is "
+      "installed.",
+      .complete = "files" },
+    { "wait", GW_OPTION_INT, "S",
+      "How long the controller may take to reach the installed agent, in seconds; default: 90.",
+      .max = 3600 },
+    { .name = NULL },
+};
 
 static const GwOption set_options[] = {
     IDENTITY_OPTIONS,
@@ -229,9 +354,13 @@ static const GwOption set_options[] = {
 };
 
 const GwCommand gw_host_commands[] = {
-    { "host add", NULL, "Add a host to the fabric",
-      "The controller connects first and stores nothing where that fails. Its VMs are listed at "
-      "once; none is touched.",
+    { "host add", "URI | NAME --install | NAME --join", "Add a host to the fabric",
+      "By a libvirt URI the controller connects first and stores nothing where that fails. Its "
+      "VMs are listed at once; none is touched.\n\n"
+      "With --install the host gets the agent: ssh leads there once, copies godwit-agent to "
+      "/usr/local where it is not there in this version, lets it join with a token that is good "
+      "once, and starts it. A host that is managed already, by this name, keeps its settings. "
+      "With --join nothing is copied; the command to run there is printed.",
       uri_argument, add_options,
       (const GwExample[]){
           { "godwit host add qemu+ssh://root@kvm1/system", "A host reached by ssh." },
@@ -239,6 +368,10 @@ const GwCommand gw_host_commands[] = {
             "By TLS, into a group." },
           { "godwit host add qemu+ssh://root@kvm3/system --migration-address 10.0.9.3",
             "With a network of its own for migration data." },
+          { "godwit host add kvm1 --install", "With the agent, over ssh as root." },
+          { "godwit host add kvm1 --install --ssh-command \"ssh -p 2222 -J jump root@kvm1\"",
+            "By way of another machine." },
+          { "godwit host add kvm1 --join", "With an agent that was installed by hand." },
           { NULL, NULL } },
       "R1 R29", &gw_host_record, add },
     { "host list", NULL, "List the hosts",
@@ -270,5 +403,15 @@ const GwCommand gw_host_commands[] = {
       (const GwExample[]){ { "godwit host refresh kvm1", "After a change made by hand." },
                            { NULL, NULL } },
       "R32", NULL, refresh },
+    { "host check", NULL, "Try what a move needs",
+      "With two hosts, what a move from the first to the second needs; with one, what all of its "
+      "moves need. Agents try it for real: sockets, streams, rates, clocks. Without agents the "
+      "controller checks what it can find out by itself. Each line that is not ok comes with its "
+      "remedy; the exit status is 3 where one failed.",
+      check_arguments, NULL,
+      (const GwExample[]){ { "godwit host check kvm1 kvm2", "Before the first move between them." },
+                           { "godwit host check kvm1", "The host and its agent alone." },
+                           { NULL, NULL } },
+      "R43 R51", NULL, gw_check_host },
     { .name = NULL },
 };

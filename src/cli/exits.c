@@ -7,7 +7,7 @@ const GwExitRow gw_exit_rows[] = {
     { GW_EXIT_OK, "Done as asked." },
     { GW_EXIT_FAILED, "The operation, or its job, failed." },
     { GW_EXIT_USAGE, "The command line, the configuration file or a value in it is wrong." },
-    { GW_EXIT_REFUSED, "Preflight refused the move; nothing was touched." },
+    { GW_EXIT_REFUSED, "Preflight refused the move, or a check failed; nothing was touched." },
     { GW_EXIT_CONTROLLER,
       "The controller cannot be reached, or does not accept the token or allow the action." },
     { GW_EXIT_CANCELLED, "The job was cancelled." },

@@ -15,6 +15,9 @@ import urllib.parse
 from records import Wrong, check
 
 TOKEN = "fake-token-0123456789abcdef"
+JOIN_TOKEN = "godwit-join-" + 64 * "7"
+FINGERPRINT = "sha256:" + 64 * "a"
+FABRIC = "01JD4ZQ6T5J8S0M3E9V7FABR1C"
 U1 = "6f1b1c1e-0000-4000-8000-000000000001"
 U2 = "6f1b1c1e-0000-4000-8000-000000000002"
 JOB = "01JD4ZQ6T5J8S0M3E9V7B2K1%02d"
@@ -161,6 +164,9 @@ class Fake:
         self.vms = [default_vm(U1, "web1"), default_vm(U2, "db1", "host-2", state="off")]
         self.shares = []
         self.jobs = {}
+        self.join_tokens = []
+        self.joined_status = "OK"  # of a host whose agent has joined
+        self.lines = []            # of the next check
         self.server = None
         self.sockets = set()
 
@@ -438,10 +444,36 @@ class Fake:
             host.update(body)
             self.hosts.append(host)
             return 201, host
+        if parts[1:] == ["check"]:
+            host = self.pick(self.hosts, "host", parts[0], "id")
+            check("gw_check_request", body, request=True)
+            if "peer" in body:
+                self.pick(self.hosts, "host", body["peer"], "id", "name")
+            return 200, {"items": [check("gw_check_line", {"host_id": host["id"], **line})
+                                   for line in self.lines]}
         if parts[1:] == ["refresh"]:
             self.pick(self.hosts, "host", parts[0], "id")
             return 204, None
         return self.crud(self.hosts, "gw_host", "host", method, parts, query, body)
+
+    def on_join_tokens(self, method, parts, query, body):
+        if method == "DELETE":
+            self.join_tokens.remove(self.pick(self.join_tokens, "join token", parts[0], "id"))
+            return 204, None
+        check("gw_join_token", body, request=True)
+        token = {"id": f"token-{len(self.join_tokens)}", "host_id": "host-new", **body,
+                 "fingerprint": FINGERPRINT, "fabric_id": FABRIC, "token": JOIN_TOKEN,
+                 "expires_at": "2024-11-21T11:00:00Z"}
+        self.join_tokens.append(token)
+        if "host" in body:
+            token["host_id"] = self.pick(self.hosts, "host", body["host"], "id", "name")["id"]
+        else:
+            self.hosts.append(default_host(7, body["name"], id="host-new", status="Connecting"))
+        for host in self.hosts:  # as if it joined at once
+            if host["id"] == token["host_id"]:
+                host.update(status=self.joined_status, status_reason="as the test wants it",
+                            uri=f"godwit://192.0.2.9:8447/{token['host_id']}")
+        return 201, check("gw_join_token", token)
 
     def on_vms(self, method, parts, query, body):
         if not parts:

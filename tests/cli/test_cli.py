@@ -16,7 +16,8 @@ from fake import FINDINGS, MIB, RESULT, SMOOTH, STUCK, progress
 from terminal import Terminal
 
 EVERYTHING = [
-    "host add", "host list", "host show", "host set", "host remove", "host refresh", "group list",
+    "host add", "host list", "host show", "host set", "host remove", "host refresh",
+    "host check", "group list",
     "group add", "group remove", "group set", "vm list", "vm show", "vm start", "vm candidates",
     "vm migrate",
     "job list", "job show", "job watch", "job cancel", "job set", "job post-copy", "job settle",
