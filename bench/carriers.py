@@ -18,6 +18,7 @@ class Carrier:
 
     name = None
     beside = None
+    uuids = {}  # of a far end: the VM whose emulator must listen there
 
     def __init__(self, lab, folder, build):
         self.lab, self.folder, self.build = lab, folder, os.path.abspath(build)
@@ -127,8 +128,9 @@ class Agents(Carrier):
                                self.controller.folder + "/state/fabric", "--source", ends[0],
                                "--destination", ends[1], "--vms", "2"])
         self.permit.__enter__()
-        self.near = self.far = "unix:" + self.permit.said[0]
-        self.beside = ("unix:" + self.permit.said[1],) * 2
+        self.near, other = ("unix:" + vm["path"] for vm in self.permit.said)
+        self.far, self.beside = self.near, (other, other)
+        self.uuids = {"unix:" + vm["path"]: vm["uuid"] for vm in self.permit.said}
 
     def stop(self):
         if self.permit is not None:

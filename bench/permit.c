@@ -243,7 +243,8 @@ static gboolean serve(GwLoop *loop, const GwAuthority *authority, Agent agents[2
         well = leave != NULL;
         if (well) {
             g_ptr_array_add(leaves, leave);
-            json_array_append_new(paths, json_string(leave->path));
+            json_array_append_new(
+                paths, json_pack("{s:s, s:s}", "path", leave->path, "uuid", leave->vm_uuid));
         }
     }
     if (well) {

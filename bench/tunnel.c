@@ -33,6 +33,7 @@ static gboolean run(const char *what, char **ends, gint count, const PermitOptio
 int main(int argc, char **argv)
 {
     PermitOptions permit = { .count = 1 };
+    g_autofree char *uuid = NULL;
     gint count = 1000;
     const GOptionEntry entries[] = {
         { "authority", 0, 0, G_OPTION_ARG_FILENAME, &permit.authority,
@@ -42,6 +43,8 @@ int main(int argc, char **argv)
         { "destination", 0, 0, G_OPTION_ARG_STRING, &permit.destination, "permit: the other",
           "ID=ADDRESS:PORT" },
         { "vms", 0, 0, G_OPTION_ARG_INT, &permit.count, "permit: made-up VMs (1)", "N" },
+        /* Only to be seen in the process table: an agent connects to a VM's emulator alone. */
+        { "uuid", 0, 0, G_OPTION_ARG_STRING, &uuid, "sink, pong: the made-up VM's", "UUID" },
         { "count", 0, 0, G_OPTION_ARG_INT, &count, "ping: round trips (1000)", "N" },
         G_OPTION_ENTRY_NULL,
     };

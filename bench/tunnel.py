@@ -67,13 +67,20 @@ class Values:
 class Bench:
     def __init__(self, options, lab, folder):
         self.options, self.lab = options, lab
-        self.program = os.path.abspath(options.build) + "/bench/tunnel"
+        # The agents connect to nothing that is not called like an emulator.
+        self.program = folder + "/qemu-tunnel"
+        os.symlink(os.path.abspath(options.build) + "/bench/tunnel", self.program)
         self.carriers = [carriers.CARRIERS[name](lab, folder, options.build)
                          for name in options.carrier]
         self.values = Values()
 
-    def end(self, host, what, ends, *more, **how):
-        return Program(self.lab.inside(host["name"], self.program, what, *more, *ends), **how)
+    def sends(self, carrier, what, ends, *more):
+        return Program(self.lab.inside(carrier.source["name"], self.program, what, *more, *ends),
+                       patience=120)
+
+    def listens(self, carrier, what, far):
+        uuid = ["--uuid", carrier.uuids[far]] if far in carrier.uuids else []
+        return Program(self.lab.inside(carrier.target["name"], self.program, what, far, *uuid))
 
     def quiet(self):
         deadline = time.monotonic() + self.options.turn_patience
@@ -99,8 +106,8 @@ class Bench:
 
     def pour(self, carrier, streams, at_end=None):
         """The difference of two samples while @streams streams run."""
-        with self.end(carrier.target, "sink", [carrier.far]) as sink:
-            with self.end(carrier.source, "blast", [carrier.near] * streams) as blast:
+        with self.listens(carrier, "sink", carrier.far) as sink:
+            with self.sends(carrier, "blast", [carrier.near] * streams) as blast:
                 self.wait_until_flowing(sink, streams)
                 time.sleep(1)
                 first = self.sample(carrier, sink, blast)
@@ -117,15 +124,14 @@ class Bench:
                 "all_s_per_gib": (last["all"] - first["all"]) * GIB / got}
 
     def ping(self, carrier, near, far):
-        with self.end(carrier.target, "pong", [far]):
-            with self.end(carrier.source, "ping", [near], "--count",
-                          str(self.options.count), patience=120) as ping:
+        with self.listens(carrier, "pong", far):
+            with self.sends(carrier, "ping", [near], "--count", str(self.options.count)) as ping:
                 return {key: ping.said[key] for key in ("median_us", "p99_us")}
 
     def ping_beside(self, carrier):
         """The same while another VM's stream takes all it can get."""
-        with self.end(carrier.target, "sink", [carrier.far]) as sink:
-            with self.end(carrier.source, "blast", [carrier.near]):
+        with self.listens(carrier, "sink", carrier.far) as sink:
+            with self.sends(carrier, "blast", [carrier.near]):
                 self.wait_until_flowing(sink, 1)
                 time.sleep(1)
                 return self.ping(carrier, *carrier.beside)

@@ -148,7 +148,8 @@ class Controller:
                 return time.monotonic() - begun
             if time.monotonic() - begun > patience:
                 raise BenchError("only %d of %d hosts are OK after %d s: %s" % (
-                    ready, count, patience, [host["status"] for host in hosts[:8]]))
+                    ready, count, patience, [(host["status"], host.get("error"))
+                                             for host in hosts[:8]]))
             time.sleep(0.02)
 
     def wait_for_job(self, job_id, patience=600):

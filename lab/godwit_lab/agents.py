@@ -58,7 +58,8 @@ def start(host, program=PROGRAM):
     if os.path.exists(pid_file):
         os.unlink(pid_file)
     spawn(host.enter() + [CACHE + "/bin/reaper", pid_file, program, "run", "--listen",
-                          "%s:%d" % (host.address, AGENT_PORT)], host.base + "/agent.log")
+                          host.address, "--port", str(AGENT_PORT), "--shared-kernel"],
+          host.base + "/agent.log")
     wait_for("process of the agent", lambda: os.path.exists(pid_file), 5)
     with open(pid_file, encoding="utf-8") as text:
         write_json(record_path(host), record_of(int(text.read())))

@@ -11,6 +11,10 @@
 #define AGAIN_US MS(200)      /* after a resume that failed, or a look to be repeated */
 #define OVER_US MS(10 * 1000) /* nothing to do: only so that news is not missed for ever */
 #define GONE_PATIENCE_US MS(60 * 1000) /* so long the quick looks go on */
+/* A process that ends so soon after its CPUs stopped for the migration ended because it moved: a
+ * guest that was started again takes longer to end, and the news of it to come. Later, libvirt is
+ * asked why it ended. */
+#define FRESH_US MS(3000)
 
 struct GwCommit {
     gboolean is_source;
@@ -21,10 +25,11 @@ struct GwCommit {
     gint64 wake_us;
     gboolean resuming; /* a resume is under way */
     guint looks;       /* under way */
-    guint stale;       /* of these, how many began before the last news */
+    guint news;        /* how many came: a look that began before the last one is stale */
 
     /* Source. */
     gboolean stopped; /* its CPUs stand still for the migration, and libvirt has been heard since */
+    gint64 stopped_us; /* since when, by libvirt\'s news; 0: never told */
     gboolean ran_once; /* one look saw it run without a job */
     gboolean asking;
     gboolean noticed;
@@ -222,7 +227,9 @@ static guint ended(GwCommit *commit, const GwCommitEvent *event, const char **wh
     commit->own.processes = event->word.processes;
     if (event->word.processes != 0)
         return GW_COMMIT_DO_LOOK | GW_COMMIT_DO_WATCH;
-    if (commit->stopped && has_flag(commit, GW_COMMIT_MOVING) && !has_flag(commit, GW_COMMIT_RAN))
+    gboolean fresh =
+        commit->stopped && commit->stopped_us > 0 && event->now_us - commit->stopped_us < FRESH_US;
+    if (fresh && has_flag(commit, GW_COMMIT_MOVING) && !has_flag(commit, GW_COMMIT_RAN))
         set_flag(commit, GW_COMMIT_MOVED);
     return tell_gone(commit, why) | GW_COMMIT_DO_LOOK;
 }
@@ -290,10 +297,8 @@ static guint looked(GwCommit *commit, const GwCommitEvent *event, const char **w
     guint todo = 0;
 
     commit->looks -= commit->looks > 0 ? 1 : 0;
-    if (commit->stale > 0) { /* what it says may be from before the news */
-        commit->stale--;
+    if (event->news != commit->news) /* what it says may be from before the news */
         return commit->looks == 0 ? GW_COMMIT_DO_LOOK : 0;
-    }
     commit->own = event->word;
     if (event->word.side == GW_SIDE_UNKNOWN) {
         commit->wake_us = event->now_us + UNSETTLED_US;
@@ -316,15 +321,16 @@ static guint looked(GwCommit *commit, const GwCommitEvent *event, const char **w
 }
 
 /* libvirt's news, of the source. What a look that is under way will say may be older. */
-static guint news(GwCommit *commit, GwCommitEventKind kind)
+static guint news(GwCommit *commit, GwCommitEventKind kind, gint64 now_us)
 {
-    commit->stale = commit->looks;
+    commit->news++;
     if (!commit->is_source)
         return GW_COMMIT_DO_LOOK;
     switch (kind) {
     case GW_COMMIT_STOPPED:
         set_flag(commit, GW_COMMIT_MOVING);
         commit->stopped = TRUE;
+        commit->stopped_us = now_us;
         return 0; /* the next thing is that it ends, or starts */
     case GW_COMMIT_STARTED:
         if (commit->stopped)
@@ -379,7 +385,7 @@ static guint carry_in(GwCommit *commit, const GwCommitEvent *event, const char *
     case GW_COMMIT_STARTED:
     case GW_COMMIT_MIGRATED:
     case GW_COMMIT_BLIND:
-        return news(commit, event->kind);
+        return news(commit, event->kind, event->now_us);
     case GW_COMMIT_RESUMED:
         return resumed(commit, event);
     case GW_COMMIT_TIMER:
@@ -389,6 +395,11 @@ static guint carry_in(GwCommit *commit, const GwCommitEvent *event, const char *
         break;
     }
     return 0;
+}
+
+guint gw_commit_news(const GwCommit *commit)
+{
+    return commit->news;
 }
 
 void gw_commit_looking(GwCommit *commit)

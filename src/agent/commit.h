@@ -47,6 +47,7 @@ typedef enum {
 typedef struct {
     GwCommitEventKind kind;
     GwWord word;
+    guint news; /* LOOKED: gw_commit_news when the look began; answers may overtake news */
     gboolean ok;
     gint64 now_us; /* monotonic */
 } GwCommitEvent;
@@ -78,6 +79,8 @@ guint gw_commit_flags(const GwCommit *commit);
 
 /* Carries one event in; returns what is to be done. *@why (may be NULL) is a static sentence. */
 guint gw_commit_step(GwCommit *commit, const GwCommitEvent *event, const char **why);
+/* How much libvirt's news has been carried in. */
+guint gw_commit_news(const GwCommit *commit);
 /* A look was begun that no step asked for; it is carried in as LOOKED. */
 void gw_commit_looking(GwCommit *commit);
 /* When TIMER is due; 0: never. */

@@ -15,6 +15,7 @@ typedef struct {
     char *vm_uuid;
     gint64 epoch;
     guint64 call; /* of the front, to be answered */
+    guint news;   /* when the look for it began */
     GwTicket *ticket;
 } Question;
 
@@ -83,7 +84,8 @@ static void saw(GwWarden *warden, const char *vm_uuid, gint64 epoch, const GwWor
     GwLeave *leave = gw_permits_find(warden, vm_uuid, epoch);
 
     if (leave != NULL && leave->commit != NULL)
-        step(leave, (GwCommitEvent){ .kind = GW_COMMIT_LOOKED, .word = *word });
+        step(leave, (GwCommitEvent){
+                        .kind = GW_COMMIT_LOOKED, .word = *word, .news = GPOINTER_TO_UINT(user) });
 }
 
 static void attested(const json_t *result, int fd, const GError *error, gpointer user)
@@ -192,7 +194,8 @@ static void carry_out(GwLeave *leave, guint todo, const char *why)
     if (todo & GW_COMMIT_DO_ATTEST)
         do_attest(leave);
     if (todo & GW_COMMIT_DO_LOOK)
-        gw_warden_look(warden, leave->ticket->vm_uuid, leave->ticket->epoch, saw, NULL);
+        gw_warden_look(warden, leave->ticket->vm_uuid, leave->ticket->epoch, saw,
+                       GUINT_TO_POINTER(gw_commit_news(leave->commit)));
     if (todo & GW_COMMIT_DO_WATCH)
         do_watch(leave);
     if (todo & GW_COMMIT_DO_LEFT)
@@ -337,7 +340,7 @@ static json_t *attest_without(GwWarden *warden, const GwTicket *ticket, GwWord w
     return gw_word_to_json(&word);
 }
 
-static json_t *attest_with(GwLeave *leave, const GwWord *word, GError **error)
+static json_t *attest_with(GwLeave *leave, const GwWord *word, guint news, GError **error)
 {
     gboolean close = FALSE;
 
@@ -346,7 +349,7 @@ static json_t *attest_with(GwLeave *leave, const GwWord *word, GError **error)
         copy.closed = leave->closed;
         return gw_word_to_json(&copy);
     }
-    step(leave, (GwCommitEvent){ .kind = GW_COMMIT_LOOKED, .word = *word });
+    step(leave, (GwCommitEvent){ .kind = GW_COMMIT_LOOKED, .word = *word, .news = news });
     json_t *answer = gw_commit_attest(leave->commit, word, &close);
     if (close && !gw_permits_shut(leave, error))
         g_clear_pointer(&answer, json_decref);
@@ -360,7 +363,7 @@ static void saw_for_attest(GwWarden *warden, const char *vm_uuid, gint64 epoch, 
     g_autoptr(GError) error = NULL;
     GwLeave *leave = leave_of(question);
     json_t *answer = leave != NULL && strcmp(leave->ticket->job_id, question->ticket->job_id) == 0
-                         ? attest_with(leave, word, &error)
+                         ? attest_with(leave, word, question->news, &error)
                          : attest_without(warden, question->ticket, *word, &error);
 
     gw_warden_answer(warden, question->call, answer, -1, error);
@@ -382,7 +385,9 @@ void gw_commits_attest(GwWarden *warden, guint64 id, const char *peer_host_id, c
                             .call = id,
                             .ticket = ticket };
     GwLeave *leave = leave_of(question);
-    if (leave != NULL && leave->commit != NULL)
+    if (leave != NULL && leave->commit != NULL) {
         gw_commit_looking(leave->commit);
+        question->news = gw_commit_news(leave->commit);
+    }
     gw_warden_look(warden, ticket->vm_uuid, ticket->epoch, saw_for_attest, question);
 }

@@ -39,7 +39,7 @@ static void set_revoked(GwCredentials *credentials, const json_t *serials)
 static void start_accepting(Front *front)
 {
     g_autofree GwLoop **loops = g_new(GwLoop *, front->n_lanes);
-    g_autoptr(GwJson) hello = gw_front_hello();
+    g_autoptr(GwJson) hello = json_object(); /* a session says the usual by itself */
     const GwListenerLimits limits = GW_LISTENER_LIMITS;
     GwSessionOps ops = gw_front_session_ops;
     ops.user = front;

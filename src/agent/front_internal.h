@@ -39,6 +39,7 @@ struct Front {
     GHashTable *tickets;        /* GBytes to how many streams */
     GwTimer *idle;
     guint64 last_link;
+    guint controllers_refused;
     gboolean measuring;       /* one at a time, from here */
     guint64 measured_by;      /* the link that may measure to here … */
     gint64 measured_until_us; /* … until then */
@@ -60,6 +61,8 @@ struct Link {
     gint64 wall_us;
     gboolean dialled, ready; /* the lane's */
     gint users;              /* atomic: streams */
+    gint notices;            /* atomic: on their way to the warden */
+    guint refusals;          /* home's: of its streams */
 };
 
 Link *gw_front_link_new(Lane *lane, gboolean dialled);
@@ -74,7 +77,6 @@ void gw_front_at_home(Link *link, LinkFn fn, gpointer data);
 /* front_sessions.c ---------------------------------------------------------------------------- */
 
 extern const GwSessionOps gw_front_session_ops; /* but for user, the Front */
-json_t *gw_front_hello(void);
 /* {"role", "host_id", "fabric_id"}, and of a controller "session", "incarnation", "run". */
 json_t *gw_front_peer_json(const Link *link);
 void gw_front_answer(Link *link, guint32 id, json_t *result_stolen, const GError *error);

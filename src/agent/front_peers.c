@@ -70,7 +70,7 @@ static void dial(Link *link, gpointer data)
 {
     Dial *what = data;
     GwSessionOps ops = gw_front_session_ops;
-    g_autoptr(GwJson) hello = gw_front_hello();
+    g_autoptr(GwJson) hello = json_object();
     ops.user = link->lane->front;
     const GwSessionConfig config = { .loop = link->lane->loop,
                                      .credentials = what->credentials,

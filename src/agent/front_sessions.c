@@ -9,12 +9,9 @@
 /* Sessions, from their first word to their last; on their lanes but where it says home. */
 
 #define RUN_MAX 128 /* characters of a controller's run */
-
-json_t *gw_front_hello(void)
-{
-    return json_pack("{s:s, s:I}", "software", GW_VERSION, "wall_us",
-                     (json_int_t)g_get_real_time());
-}
+#define REFUSALS_LOGGED 100
+/* Of a host, on their way to the warden: what is over is dropped, and nobody relies on it. */
+#define NOTICES_MAX 64
 
 json_t *gw_front_peer_json(const Link *link)
 {
@@ -65,7 +62,8 @@ static void on_judged(const json_t *result, int fd, const GError *error, gpointe
     Link *link = user;
 
     if (error != NULL) {
-        g_warning("a controller's session is refused: %s", error->message);
+        if (link->lane->front->controllers_refused++ < REFUSALS_LOGGED)
+            g_warning("a controller's session is refused: %s", error->message);
         gw_front_on_lane(link, close_link, g_error_copy(error));
     }
     gw_front_link_unref(link);
@@ -223,6 +221,7 @@ static void ask_warden(Link *link, gpointer data)
                                word->method, "params", word->params);
 
     if (word->id == 0) {
+        g_atomic_int_add(&link->notices, -1);
         gw_ipc_notice(ipc, "notice", params);
         return;
     }
@@ -260,8 +259,12 @@ static void on_notice(GwSession *session, const char *method, const json_t *para
 {
     Link *link = link_of(user, session);
 
-    if (link->peer->role == GW_PEER_CONTROLLER || g_str_equal(method, "source-gone"))
+    if (link->peer->role != GW_PEER_CONTROLLER && !g_str_equal(method, "source-gone"))
+        return;
+    if (g_atomic_int_add(&link->notices, 1) < NOTICES_MAX)
         forward(link, 0, method, params);
+    else
+        g_atomic_int_add(&link->notices, -1);
 }
 
 const GwSessionOps gw_front_session_ops = { NULL,    on_ready,  gw_front_stream_asked,

@@ -9,6 +9,7 @@
 
 /* Streams that others open: the warden says whether, and gives the socket. */
 
+#define REFUSALS_LOGGED 20 /* of one session: nobody fills the journal from outside */
 #define HOST_KINDS                                                                                 \
     (GW_STREAM_RPC | GW_STREAM_MIGRATION | GW_STREAM_DISK | GW_STREAM_ECHO | GW_STREAM_DISCARD)
 #define CONTROLLER_KINDS (GW_STREAM_LIBVIRT | GW_STREAM_ECHO | GW_STREAM_DISCARD)
@@ -164,6 +165,10 @@ static void decide(Link *link, gpointer data)
     }
     if (carried->error == NULL && (carried->fd >= 0) != needs_fd)
         gw_error_set(&carried->error, GW_ERR_INTERNAL, NULL, "no socket was given for the stream");
+    if (carried->error == NULL && carried->kind == GW_STREAM_RPC &&
+        (text_of(carried->result, "vm_uuid") == NULL ||
+         text_of(carried->result, "vm_name") == NULL))
+        gw_error_set(&carried->error, GW_ERR_INTERNAL, NULL, "no VM was named for the filter");
     if (carried->error == NULL) {
         accept_stream(carried);
         return;
@@ -182,7 +187,7 @@ static void on_opened(const json_t *result, int fd, const GError *error, gpointe
     carried->fd = fd;
     carried->result = result != NULL ? json_deep_copy(result) : NULL;
     carried->error = error != NULL ? g_error_copy(error) : NULL;
-    if (error != NULL)
+    if (error != NULL && carried->link->refusals++ < REFUSALS_LOGGED)
         g_message("a stream '%s' from %s is refused: %s",
                   gw_stream_kind_word((GwStreamKind)carried->kind),
                   carried->link->peer->host_id != NULL ? carried->link->peer->host_id

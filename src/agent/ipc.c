@@ -12,8 +12,11 @@
 #include "base/text.h"
 
 #define QUEUE_MAX (8 * 1024 * 1024) /* bytes that wait for a reader that does not read */
-#define BUFFER (1024 * 1024)        /* of the socket, so that the largest packet passes in one go */
-#define TURN 64                     /* packets read before others on the loop have their turn */
+/* So much waits that calls are refused and notices dropped: what others make us say must not use up
+ * the queue, which would end the agent. */
+#define QUEUE_BUSY (QUEUE_MAX / 2)
+#define BUFFER (1024 * 1024) /* of the socket, so that the largest packet passes in one go */
+#define TURN 64              /* packets read before others on the loop have their turn */
 #define METHOD_MAX 64
 
 typedef struct {
@@ -178,7 +181,8 @@ void gw_ipc_call(GwIpc *ipc, const char *method, json_t *params_stolen, int fd, 
     json_t *json = json_pack("{s:I, s:s, s:o}", "id", (json_int_t)(ipc->last_id + 1), "method",
                              method, "params", params_stolen);
 
-    if (json == NULL || ipc->fd < 0 || g_hash_table_size(ipc->calls) >= GW_IPC_CALLS_MAX) {
+    if (json == NULL || ipc->fd < 0 || ipc->queued > QUEUE_BUSY ||
+        g_hash_table_size(ipc->calls) >= GW_IPC_CALLS_MAX) {
         gboolean over = ipc->fd < 0;
         json_decref(json);
         fail_call(done, user, over ? GW_ERR_UNREACHABLE : GW_ERR_CONFLICT,
@@ -226,6 +230,10 @@ void gw_ipc_notice(GwIpc *ipc, const char *method, json_t *params_stolen)
 {
     json_t *json = json_pack("{s:s, s:o}", "method", method, "params", params_stolen);
 
+    if (ipc->queued > QUEUE_BUSY) {
+        json_decref(json);
+        return;
+    }
     if (json == NULL || !send_json(ipc, json, -1))
         g_warning("a notice '%s' to the agent's other process could not be sent", method);
 }

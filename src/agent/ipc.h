@@ -36,8 +36,10 @@ void gw_ipc_free(GwIpc *ipc);
 
 /* @fd in the answer: taken by @done, or -1. */
 typedef void (*GwIpcDone)(const json_t *result, int fd, const GError *error, gpointer user);
-/* @fd (-1: none) is sent and stays the caller's. */
+/* @fd (-1: none) is sent and stays the caller's. Where the call cannot be sent (too large, too many
+ * are open, the other does not read), @done is called before this returns. */
 void gw_ipc_call(GwIpc *ipc, const char *method, json_t *params_stolen, int fd, GwIpcDone done,
                  gpointer user);
 void gw_ipc_answer(GwIpc *ipc, guint64 id, json_t *result_stolen, int fd, const GError *error);
+/* Dropped where the other does not read. */
 void gw_ipc_notice(GwIpc *ipc, const char *method, json_t *params_stolen);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,8 @@
 #include "agent/sandbox.h"
 #include "agent/warden.h"
 #include "base/error.h"
+
+#define DESCRIPTORS 65536
 
 static gboolean make_empty_folder(const char *path, GError **error)
 {
@@ -81,6 +84,17 @@ static int be_warden(const RunOptions *options, int ipc_fd, pid_t front)
     return 1;
 }
 
+/* Each stream has a descriptor, and a drain has many. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS)
+        return;
+    limit.rlim_cur = MIN(limit.rlim_max, DESCRIPTORS);
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* -1 with @error. The fork is before any thread, and what the front does not need is not open. */
 static int start(const RunOptions *options, GError **error)
 {
@@ -123,6 +137,7 @@ int agent_run(int argc, char **argv)
     agent_log_init("warden", TRUE);
     if (run_options_parse(&options, &argc, &argv, &error)) {
         block_signals();
+        raise_descriptors();
         status = start(&options, &error);
     }
     if (error == NULL)

@@ -166,9 +166,10 @@ GwAgentState *gw_agent_state_load(const char *folder, GError **error)
     }
     GwAgentState *state = parse(text, length, &why);
     wipe(text);
+    /* Not what the parser says of it: that quotes the text, and the text holds the key. */
     if (state == NULL)
         gw_error_set(error, GW_ERR_STORE, "Let the host join the fabric again (godwit-agent join).",
-                     "%s/" STATE_FILE " is damaged: %s", folder, why->message);
+                     "%s/" STATE_FILE " is damaged", folder);
     return state;
 }
 

@@ -124,6 +124,8 @@ struct HostRun {
     gint64 renew_us;    /* when to look at its agent's certificate; 0: never */
     gboolean renewing;
     char *renew_trouble; /* why it is not renewed */
+    char *alarm;         /* its agent's last, shown until then: */
+    gint64 alarm_until_us;
 };
 void gw_inventory_start_host(GwEngine *engine, const char *host_id);
 /* The same for a host whose agent has just joined, and is to be there within @span_us. */

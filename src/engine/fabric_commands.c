@@ -392,13 +392,28 @@ static void try_host(GwEngine *engine, Call *call, GwHost *host, gboolean is_new
     gw_engine_ask(engine, request, tried, NULL, (gint64)GPOINTER_TO_SIZE(trial));
 }
 
+/* A host that is only simulated has nothing to join with: where it has an agent, its URI says who
+ * it is. */
+static char *new_host_id(GwEngine *engine, const GwHost *host)
+{
+    gboolean simulated = strcmp(engine->hyper->driver->name, "sim") == 0;
+    char *agent = NULL;
+
+    if (simulated && host->uri != NULL && gw_host_agent_uri(host->uri, NULL, NULL, &agent)) {
+        if (gw_fabric_host(gw_engine_now(engine), agent) == NULL)
+            return agent;
+        g_free(agent); /* it is refused as another host's */
+    }
+    return gw_engine_new_id(engine);
+}
+
 static void call_add_host(GwEngine *engine, Call *call)
 {
     GwHost *host = gw_host_copy(call->in[0]);
     GError *error = NULL;
 
     g_free(host->id);
-    host->id = gw_engine_new_id(engine);
+    host->id = new_host_id(engine, host);
     if (gw_hosts_check(engine, host, &error)) {
         try_host(engine, call, host, TRUE);
         return;

@@ -6,7 +6,8 @@
 /* Keeps the picture of each host current: connect, list once, then follow events. */
 
 #define CONNECT_TIMEOUT_US (15 * G_USEC_PER_SEC)
-#define AWAIT_US (2 * G_USEC_PER_SEC)       /* between looks for an agent that is about to start */
+#define AWAIT_US (2 * G_USEC_PER_SEC) /* between looks for an agent that is about to start */
+#define ALARM_SHOWN_US (24 * 3600 * (gint64)G_USEC_PER_SEC)
 #define RELIST_US (5 * G_USEC_PER_SEC)      /* after a host did not say how a VM is */
 #define FACTS_DELAY_US (G_USEC_PER_SEC / 2) /* events come in bursts: ask once for a burst */
 
@@ -15,6 +16,7 @@ void gw_host_run_free(gpointer data)
     HostRun *run = data;
     g_free(run->id);
     g_free(run->renew_trouble);
+    g_free(run->alarm);
     g_hash_table_unref(run->asking);
     g_free(run);
 }
@@ -54,20 +56,30 @@ static gboolean has_agent(GwEngine *engine, const char *host_id)
     return host != NULL && gw_host_has_agent(host);
 }
 
-/* Nothing of it stops a move, but a person should know it. */
+static void add_warning(GPtrArray *all, const char *text)
+{
+    if (text != NULL && *text != '\0')
+        g_ptr_array_add(all, (gpointer)text);
+}
+
+/* Nothing of it stops a move, but a person should know it. NULL: nothing. */
 static char *warnings(GwEngine *engine, const HostRun *run, const GwHost *host)
 {
     const GwAgentFacts *agent = host->facts != NULL ? host->facts->agent : NULL;
-    char *certificate = gw_certificates_warning(engine, run, host);
+    gboolean alarmed = gw_clock_now_us(engine->clock) < run->alarm_until_us;
+    g_autofree char *certificate = gw_certificates_warning(engine, run, host);
     g_autofree char *said =
         agent != NULL && agent->warnings != NULL ? g_strjoinv("; ", agent->warnings) : NULL;
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
 
-    if (said == NULL || *said == '\0')
-        return certificate;
-    g_autofree char *all =
-        certificate != NULL ? g_strconcat(certificate, "; ", said, NULL) : g_strdup(said);
-    g_free(certificate);
-    return gw_text_printable(all, GW_TEXT_MESSAGE_MAX);
+    add_warning(all, alarmed ? run->alarm : NULL);
+    add_warning(all, certificate);
+    add_warning(all, said);
+    if (all->len == 0)
+        return NULL;
+    g_ptr_array_add(all, NULL);
+    g_autofree char *joined = g_strjoinv("; ", (char **)all->pdata);
+    return gw_text_printable(joined, GW_TEXT_MESSAGE_MAX);
 }
 
 void gw_inventory_show_up(GwEngine *engine, const char *host_id)
@@ -123,6 +135,7 @@ static void lost(GwEngine *engine, HostRun *run, const char *reason, const char 
     run->relist_us = 0;
     run->facts_busy = FALSE;
     run->renewing = FALSE;
+    run->alarm_until_us = 0;
     g_hash_table_remove_all(run->asking);
     if (gw_clock_now_us(engine->clock) < run->awaited_us) {
         run->retry_us = gw_clock_now_us(engine->clock) + AWAIT_US;
@@ -450,25 +463,22 @@ static gboolean changes_memory(const char *lifecycle)
     return lifecycle != NULL && g_strv_contains(words, lifecycle);
 }
 
-/* Shown as the host's reason, and so in the feed, until its status changes. */
-static void show_alarm(GwEngine *engine, const HostRun *run, const GwHyperEvent *event)
+/* Shown as the host's reason, and so in the feed, for a day or until it is connected anew. */
+static void take_alarm(GwEngine *engine, HostRun *run, const GwHyperEvent *event)
 {
-    const GwHost *host = gw_fabric_host(gw_engine_now(engine), run->id);
     const GwVm *vm = event->vm_uuid != NULL
                          ? gw_fabric_vm(gw_engine_now(engine), run->id, event->vm_uuid)
                          : NULL;
-
-    if (host == NULL)
-        return;
     g_autofree char *text = gw_text_printable(event->text, GW_TEXT_MESSAGE_MAX);
     g_autofree char *name = gw_text_printable(vm != NULL ? vm->name : event->vm_uuid, 255);
     g_autofree char *now = gw_engine_rfc3339(engine);
-    g_autofree char *reason = g_strdup_printf("alarm of its agent, %s%s%s: %s", now,
-                                              *name != '\0' ? ", VM " : "", name, text);
-    g_warning("host '%s': %s", host->name, reason);
-    set_status(engine, run->id, (GwHostStatus)host->status, reason,
-               "Look at what the agent says, and at its log on the host (journalctl -u "
-               "godwit-agent).");
+
+    g_free(run->alarm);
+    run->alarm = g_strdup_printf("alarm of its agent, %s%s%s: %s", now,
+                                 *name != '\0' ? ", VM " : "", name, text);
+    run->alarm_until_us = gw_clock_now_us(engine->clock) + ALARM_SHOWN_US;
+    g_warning("host %s: %s", run->id, run->alarm);
+    gw_inventory_show_up(engine, run->id);
 }
 
 void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event)
@@ -497,7 +507,7 @@ void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event)
         gw_inventory_ask_facts(engine, run->id);
         break;
     case GW_EVENT_ALARM:
-        show_alarm(engine, run, event);
+        take_alarm(engine, run, event);
         gw_moves_alarm(engine, event);
         break;
     case GW_EVENT_ITERATION:

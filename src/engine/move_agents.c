@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
 #include "base/error.h"
 #include "engine/engine_internal.h"
 
@@ -34,19 +36,18 @@ static GwPermit *permit_of(const MoveRun *run)
     return permit;
 }
 
-/* Where other hosts are told to reach the destination's agent: at its own address for migration
- * data, where it has one. */
+/* Where the source is told to reach the destination's agent: at its own address for migration data,
+ * where that is an address. Else (NULL) as the controller does. */
 static char *agent_address(GwEngine *engine, const char *host_id)
 {
     const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
     const char *address = host != NULL ? host->migration_address : NULL;
     guint16 port = GW_AGENT_PORT;
 
-    if (address == NULL || *address == '\0')
+    if (address == NULL || !g_hostname_is_ip_address(address))
         return NULL;
     gw_host_agent_uri(host->uri, NULL, &port, NULL);
-    gboolean v6 = strchr(address, ':') != NULL && address[0] != '[';
-    return g_strdup_printf(v6 ? "[%s]:%u" : "%s:%u", address, port);
+    return g_strdup_printf(strchr(address, ':') != NULL ? "[%s]:%u" : "%s:%u", address, port);
 }
 
 static void ask_one(GwEngine *engine, MoveRun *run, gint64 end, ReplyFn then)

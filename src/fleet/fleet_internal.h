@@ -181,5 +181,8 @@ void gw_fleet_merge_facts(GwFleetHost *host, GwHostFacts *facts, json_t *said, c
 void gw_fleet_leave_free(gpointer leave);
 /* The ticket of @permit for the host that asks, base64; the same for both of a job's hosts. */
 char *gw_fleet_leave(GwFleet *fleet, const GwPermit *permit, const char *host_id, GError **error);
+/* A ticket for what host @from tries with host @to in a check; nothing is kept of it. */
+char *gw_fleet_trial(GwFleet *fleet, const GwPermit *permit, const char *from, const char *to,
+                     GError **error);
 /* The host is through with it; when both are, it is forgotten. */
 void gw_fleet_leave_closed(GwFleet *fleet, const char *job_id, const char *host_id);

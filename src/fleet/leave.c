@@ -14,6 +14,8 @@
 #define RPC_STREAMS 4
 #define DISK_STREAMS 64 /* one for each disk that is copied, which the permit does not say */
 #define TRIAL_STREAMS 16
+#define TRIAL_MIN_S 60
+#define TRIAL_MAX_S 3600
 #define CHANNELS_MAX 255
 
 typedef enum { SOURCE = 1, DESTINATION = 2 } Side;
@@ -70,7 +72,8 @@ static GBytes *sign(GwFleet *fleet, const GwPermit *permit, gint64 now, gint64 e
         .destination_id = destination,
         .not_before_s = now - BACK_S,
         .expires_s = expires,
-        .kinds = permit->trial ? GW_STREAM_ECHO | GW_STREAM_DISCARD
+        /* Without a migration's streams the filter lets an RPC prepare nothing. */
+        .kinds = permit->trial ? GW_STREAM_ECHO | GW_STREAM_DISCARD | GW_STREAM_RPC
                                : GW_STREAM_RPC | GW_STREAM_MIGRATION | GW_STREAM_DISK,
         .streams_max = streams_of(permit),
         .commit_by_resume = permit->commit_by_resume && !permit->trial,
@@ -127,10 +130,33 @@ static Side side_of(const GwPermit *permit, const char *host_id)
     return g_strcmp0(permit->source_host_id, host_id) == 0 ? SOURCE : DESTINATION;
 }
 
+static char *encode(GBytes *ticket)
+{
+    gsize length = 0;
+    const guint8 *bytes = g_bytes_get_data(ticket, &length);
+
+    return g_base64_encode(bytes, length);
+}
+
+char *gw_fleet_trial(GwFleet *fleet, const GwPermit *permit, const char *from, const char *to,
+                     GError **error)
+{
+    g_autoptr(GwPermit) trial = gw_permit_copy(permit);
+    gint64 now = now_s();
+
+    g_free(trial->source_host_id);
+    g_free(trial->destination_host_id);
+    trial->source_host_id = g_strdup(from);
+    trial->destination_host_id = g_strdup(to);
+    trial->trial = TRUE;
+    g_autoptr(GBytes) ticket =
+        sign(fleet, trial, now, now + CLAMP(trial->lifetime_s, TRIAL_MIN_S, TRIAL_MAX_S), error);
+    return ticket != NULL ? encode(ticket) : NULL;
+}
+
 char *gw_fleet_leave(GwFleet *fleet, const GwPermit *permit, const char *host_id, GError **error)
 {
     gint64 now = now_s();
-    gsize length = 0;
 
     if (permit->job_id == NULL || permit->source_host_id == NULL ||
         permit->destination_host_id == NULL) {
@@ -146,8 +172,7 @@ char *gw_fleet_leave(GwFleet *fleet, const GwPermit *permit, const char *host_id
     if (leave == NULL)
         return NULL;
     leave->given |= side;
-    const guint8 *bytes = g_bytes_get_data(leave->ticket, &length);
-    return g_base64_encode(bytes, length);
+    return encode(leave->ticket);
 }
 
 void gw_fleet_leave_closed(GwFleet *fleet, const char *job_id, const char *host_id)

@@ -164,22 +164,25 @@ static json_t *measure_params(const GwFleetTask *task, GError **error)
 static json_t *check_params(const GwFleetTask *task, GError **error)
 {
     const GwRequest *request = task->request;
+    const GwPermit *permit = request->permit;
     g_autoptr(GwJson) params = json_pack("{s:n, s:n}", "peer", "ticket");
 
-    if (request->text != NULL) {
-        const char *address = request->permit != NULL ? request->permit->destination_address : NULL;
-        json_t *peer = peer_of(task->fleet, request->text, address, error);
-        if (peer == NULL)
-            return NULL;
-        json_object_set_new(params, "peer", peer);
-    }
-    if (request->permit != NULL) {
-        g_autofree char *ticket =
-            gw_fleet_leave(task->fleet, request->permit, request->host_id, error);
-        if (ticket == NULL)
-            return NULL;
-        json_object_set_new(params, "ticket", json_string(ticket));
-    }
+    if (request->text == NULL)
+        return g_steal_pointer(&params);
+    gboolean there = permit != NULL && g_strcmp0(permit->destination_host_id, request->text) == 0;
+    json_t *peer =
+        peer_of(task->fleet, request->text, there ? permit->destination_address : NULL, error);
+    if (peer == NULL)
+        return NULL;
+    json_object_set_new(params, "peer", peer);
+    if (permit == NULL)
+        return g_steal_pointer(&params);
+    /* From who is asked to the other, whichever of the two the permit calls the source. */
+    g_autofree char *ticket =
+        gw_fleet_trial(task->fleet, permit, request->host_id, request->text, error);
+    if (ticket == NULL)
+        return NULL;
+    json_object_set_new(params, "ticket", json_string(ticket));
     return g_steal_pointer(&params);
 }
 
@@ -275,7 +278,9 @@ static gboolean take_paths(GwFleetTask *task, GwReply *reply)
         return TRUE;
     if (!is_socket_uri(peer, "qemu+unix:///system?socket=") || strchr(peer, '&') != NULL ||
         strchr(peer, ';') != NULL || !gw_host_check_uri(peer, NULL) ||
-        !is_socket_uri(migration, "unix://") || !is_socket_uri(disks, "unix://"))
+        !is_socket_uri(migration, "unix://"))
+        return FALSE;
+    if (json_object_get(task->said, "disks_uri") != NULL && !is_socket_uri(disks, "unix://"))
         return FALSE;
     reply->paths = g_new0(GwPaths, 1);
     reply->paths->peer_uri = g_strdup(peer);
@@ -340,7 +345,7 @@ typedef struct {
 
 static const AgentOp agent_ops[GW_OP_COUNT] = {
     [GW_OP_PERMIT] = { "permit", permit_params, take_paths,
-                       "the three URIs of local sockets were expected" },
+                       "the URIs of local sockets were expected" },
     [GW_OP_CLOSE] = { "close", close_params, take_nothing, NULL },
     [GW_OP_MEASURE] = { "measure", measure_params, take_link, "a Link record was expected" },
     [GW_OP_CHECK] = { "check", check_params, take_lines, "CheckLine records were expected" },

@@ -95,7 +95,8 @@ typedef struct {
     gint64 channels;
     gboolean commit_by_resume; /* the agents commit */
     gboolean post_copy;
-    gboolean trial; /* of a check: echo and measuring streams only */
+    gboolean trial; /* of a check: echo and measuring streams, and an RPC that prepares nothing,
+                       from the host that is asked to the other */
 } GwPermit;
 
 /* What libvirt and QEMU at the source are given instead of addresses. */

@@ -314,14 +314,30 @@ static void do_permit(GwSim *sim, SimHost *host, const GwRequest *request, GwRep
         reply->paths = paths_of(permit);
 }
 
+/* Also of what was never begun: leave that is still on its way then comes too late. TRUE: there was
+ * leave, and it has ended now. */
+static gboolean close_epoch(GwSim *sim, SimHost *host, const char *vm_uuid, gint64 epoch)
+{
+    SimLeave *leave = leave_of(host, vm_uuid);
+
+    if (leave != NULL && leave->permit->epoch > epoch)
+        return FALSE;
+    gboolean ended = leave != NULL && leave->permit->epoch == epoch && !leave->closed;
+    if (leave == NULL || leave->permit->epoch < epoch) {
+        leave = new_leave(sim, host, vm_uuid);
+        leave->permit = g_new0(GwPermit, 1);
+        leave->permit->vm_uuid = g_strdup(vm_uuid);
+        leave->permit->epoch = epoch;
+        leave->source = leave->destination = host;
+    }
+    leave->closed = TRUE;
+    return ended;
+}
+
 static void do_close(GwSim *sim, SimHost *host, const GwRequest *request)
 {
-    SimLeave *leave = leave_of(host, request->vm_uuid);
-
-    if (leave == NULL || leave->permit->epoch != request->number || leave->closed)
-        return;
-    leave->closed = TRUE;
-    gw_sim_break_moves(sim, host, NULL, request->vm_uuid);
+    if (close_epoch(sim, host, request->vm_uuid, request->number))
+        gw_sim_break_moves(sim, host, NULL, request->vm_uuid);
 }
 
 static void do_measure(GwSim *sim, const SimHost *host, const GwRequest *request, GwReply *reply)
@@ -458,14 +474,8 @@ void gw_sim_raise_epoch(GwSim *sim, const char *uri, const char *vm_uuid, gint64
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     SimHost *host = gw_sim_host_by_uri(sim, uri);
 
-    if (host == NULL || !gw_sim_has_agent(host))
-        return;
-    SimLeave *leave = new_leave(sim, host, vm_uuid);
-    leave->permit = g_new0(GwPermit, 1);
-    leave->permit->vm_uuid = g_strdup(vm_uuid);
-    leave->permit->epoch = epoch;
-    leave->closed = TRUE;
-    leave->source = leave->destination = host;
+    if (host != NULL && gw_sim_has_agent(host))
+        close_epoch(sim, host, vm_uuid, epoch);
 }
 
 guint gw_sim_agent_resumes(GwSim *sim)

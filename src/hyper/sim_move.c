@@ -270,7 +270,8 @@ static void fault_lose_notice(GwSim *sim, SimMove *move, const SimFault *fault)
 
 static void fault_linger(GwSim *sim, SimMove *move, const SimFault *fault)
 {
-    move->linger_ms = fault->ms;
+    if (gw_sim_has_agent(move->source)) /* nobody else could tell */
+        move->linger_ms = fault->ms;
     again(sim, move);
 }
 

@@ -123,7 +123,7 @@ typedef struct {
     gint64 epoch;              /* of the VM; higher wins */
     gboolean commit_by_resume; /* destination stays paused until the source is seen gone */
     gboolean peer_to_peer;
-    gboolean through_agents;   /* every stream of it goes between the two agents */
+    gboolean through_agents; /* every stream of it goes between the two agents */
     gboolean vm_persistent;
     gboolean vm_autostart;
     gint64 vm_memory_kib;

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "wire/session_internal.h"
 
 #define ACCEPTS_PER_TURN 64
@@ -135,8 +136,11 @@ static void drop(gpointer data)
     Guest *guest = data;
 
     guest->dropped = TRUE;
-    if (guest->session != NULL)
-        gw_session_end(guest->session, NULL);
+    if (guest->session != NULL) {
+        GError *why = NULL;
+        gw_error_set(&why, GW_ERR_REFUSED, NULL, "it made way before it had proved who it is");
+        gw_session_end(guest->session, why);
+    }
     guest_unref(guest);
 }
 

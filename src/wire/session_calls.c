@@ -123,7 +123,7 @@ void gw_session_call(GwSession *session, const char *method, json_t *params_stol
     }
     g_hash_table_insert(session->calls, GUINT_TO_POINTER(call->id), call);
     call->timer = gw_timer_new(session->loop, on_timeout, call);
-    gw_timer_set(call->timer, g_get_monotonic_time() + MAX(timeout_us, 1));
+    gw_timer_set(call->timer, g_get_monotonic_time() + CLAMP(timeout_us, 1, G_MAXINT64 / 2));
 }
 
 void gw_session_on_answer(GwSession *session, guint32 id, const json_t *json)

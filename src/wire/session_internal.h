@@ -25,10 +25,13 @@ typedef struct {
 } GwSessionTimes;
 extern GwSessionTimes gw_session_times;
 
-#define GW_SESSION_HELD_MAX (64 * 1024 * 1024)  /* the sum of the windows given to the other */
-#define GW_STREAM_WINDOW_MIN (8 * 1024)         /* every stream has this much of it */
-#define GW_SESSION_QUEUE_PAUSE (1024 * 1024)    /* waits to go out: nothing more is read */
-#define GW_SESSION_QUEUE_MAX (96 * 1024 * 1024) /* all answers and calls at their largest */
+#define GW_SESSION_HELD_MAX (64 * 1024 * 1024) /* the sum of the windows given to the other */
+#define GW_STREAM_WINDOW_MIN (8 * 1024)        /* every stream has this much of it */
+/* So much waits to go out that the other seems to send without reading: nothing more is read, until
+ * it goes down or the quiet is noticed. Far above what two that do read have under way, since two
+ * that both wait for the other to read would wait in vain. */
+#define GW_SESSION_QUEUE_PAUSE (16 * 1024 * 1024)
+#define GW_SESSION_QUEUE_MAX (96 * 1024 * 1024) /* the end of the session */
 #define GW_SESSION_ADDRESSES_MAX 8
 
 typedef enum {

@@ -14,6 +14,8 @@
 #define CHUNK (64 * 1024)       /* of ciphertext read, of plaintext sent at a time */
 #define TURN_BYTES (256 * 1024) /* read or sent before the loop's others have their turn */
 
+#define TRIES_MAX 32 /* of something in TLS that asks to be done again */
+
 /* Buffers of a turn, of which a loop needs only one: between turns everything is used up. */
 typedef struct {
     guint8 cipher[CHUNK];
@@ -241,10 +243,10 @@ static gboolean encrypt(GwSession *session, const guint8 *bytes, gsize length)
         g_byte_array_append(session->wire, bytes, (guint)length);
         return TRUE;
     }
-    while (length > 0) {
+    for (int tries = 0; length > 0;) {
         ssize_t n = gnutls_record_send(session->tls, bytes, length);
 
-        if (n == GNUTLS_E_INTERRUPTED || n == GNUTLS_E_AGAIN)
+        if ((n == GNUTLS_E_INTERRUPTED || n == GNUTLS_E_AGAIN) && tries++ < TRIES_MAX)
             continue;
         if (n <= 0) {
             GError *why = NULL;
@@ -371,13 +373,15 @@ static gboolean is_expected(GwSession *session, GError **error)
 static void shake_hands(GwSession *session)
 {
     g_autoptr(GError) error = NULL;
-    int status;
+    int status = GNUTLS_E_AGAIN;
 
-    do
+    for (int idle = 0; idle < 2 && status < 0 && !gnutls_error_is_fatal(status);) {
+        gsize before = session->in_length;
+
         status = gnutls_handshake(session->tls);
-    while (status == GNUTLS_E_INTERRUPTED ||
-           (status < 0 && status != GNUTLS_E_AGAIN && !gnutls_error_is_fatal(status)));
-    if (status == GNUTLS_E_AGAIN)
+        idle = session->in_length == before ? idle + 1 : 0;
+    }
+    if (status < 0 && !gnutls_error_is_fatal(status))
         return;
     if (status < 0) {
         gnutls_alert_send_appropriate(session->tls, status);
@@ -393,28 +397,35 @@ static void shake_hands(GwSession *session)
         gw_session_close(session, error);
 }
 
+/* As much plaintext as there is and fits, or a status below 1. New keys and the like make GnuTLS
+ * return without data while there is more to decrypt: only two calls that took nothing are the end.
+ */
+static ssize_t decrypt(GwSession *session, guint8 *into, gsize room)
+{
+    ssize_t n = GNUTLS_E_AGAIN;
+
+    for (int idle = 0; idle < 2 && n < 0 && !gnutls_error_is_fatal((int)n);) {
+        gsize before = session->in_length;
+
+        n = gnutls_record_recv(session->tls, into, room);
+        idle = session->in_length == before ? idle + 1 : 0;
+    }
+    return n;
+}
+
 /* Decrypts all there is; the parser gets it in pieces as large as may be. */
 static int read_records(GwSession *session, guint8 *plain)
 {
-    ssize_t n = 0;
+    ssize_t n = 1;
 
-    while (gw_session_hears(session)) {
+    while (n > 0 && gw_session_hears(session)) {
         gsize have = 0;
 
-        while (have < CHUNK) {
-            n = gnutls_record_recv(session->tls, plain + have, CHUNK - have);
-            if (n == GNUTLS_E_INTERRUPTED || n == GNUTLS_E_WARNING_ALERT_RECEIVED ||
-                n == GNUTLS_E_REHANDSHAKE)
-                continue;
-            if (n <= 0)
-                break;
+        while (have < CHUNK && (n = decrypt(session, plain + have, CHUNK - have)) > 0)
             have += (gsize)n;
-        }
         gw_session_feed(session, plain, have);
-        if (have < CHUNK)
-            break;
     }
-    return n > 0 ? GNUTLS_E_AGAIN : (int)n;
+    return n > 0 || (n < 0 && !gnutls_error_is_fatal((int)n)) ? GNUTLS_E_AGAIN : (int)n;
 }
 
 static void take(GwSession *session, const guint8 *bytes, gsize length)

@@ -323,7 +323,7 @@ static void test_late_answers(void **state)
     connect_well(&world, "h1", agent);
     agent_manner(agent, MUTE, NULL);
     mute->timeout_us = 200 * MS;
-    fails_with(&world, mute, GW_ERR_TIMEOUT, "");
+    fails_with(&world, mute, GW_ERR_TIMEOUT, "in time");
     agent_manner(agent, SAY, NULL);
 
     world.holds = TRUE;
@@ -342,9 +342,8 @@ static void test_late_answers(void **state)
 
 /* Leave --------------------------------------------------------------------------------------- */
 
-static GwRequest *permit_request(const char *host_id)
+static GwPermit *permit_of(void)
 {
-    GwRequest *request = gw_request_new(GW_OP_PERMIT, host_id, VM);
     GwPermit *permit = g_new0(GwPermit, 1);
 
     permit->job_id = g_strdup(JOB);
@@ -356,7 +355,14 @@ static GwRequest *permit_request(const char *host_id)
     permit->lifetime_s = 600;
     permit->channels = 4;
     permit->commit_by_resume = TRUE;
-    request->permit = permit;
+    return permit;
+}
+
+static GwRequest *permit_request(const char *host_id)
+{
+    GwRequest *request = gw_request_new(GW_OP_PERMIT, host_id, VM);
+
+    request->permit = permit_of();
     return request;
 }
 
@@ -459,12 +465,12 @@ static void test_permit_lies(void **state)
     for (guint i = 0; i < G_N_ELEMENTS(peers); i++) {
         agent_answer(one, json_pack("{s:s, s:s, s:s}", "peer_uri", peers[i], "migration_uri",
                                     "unix:///run/m", "disks_uri", "unix:///run/d"));
-        fails_with(&world, permit_request("h1"), GW_ERR_INVALID, "three URIs");
+        fails_with(&world, permit_request("h1"), GW_ERR_INVALID, "URIs of local sockets");
     }
     agent_answer(one,
                  json_pack("{s:s, s:s, s:s}", "peer_uri", "qemu+unix:///system?socket=/run/r",
                            "migration_uri", "tcp://192.0.2.1:1", "disks_uri", "unix:///run/d"));
-    fails_with(&world, permit_request("h1"), GW_ERR_INVALID, "three URIs");
+    fails_with(&world, permit_request("h1"), GW_ERR_INVALID, "URIs of local sockets");
     GwRequest *both = permit_request("h1");
     both->permit->post_copy = TRUE;
     both->permit->epoch = 4;
@@ -513,6 +519,56 @@ static void test_agent_ops(void **state)
     assert_null(installed->error);
     g_autoptr(GwJson) params = agent_called(one, "install-certificate");
     assert_string_equal(json_string_value(json_object_get(params, "certificate")), "CERTIFICATE");
+    world_close_fleet(&world);
+    agent_free(one);
+    agent_free(two);
+    world_free(&world);
+}
+
+static void check_trial(World *world, Agent *asked, const char *host_id, const char *other_id,
+                        const char *from, const char *to)
+{
+    GwRequest *request = gw_request_new(GW_OP_CHECK, host_id, NULL);
+    gint64 now = g_get_real_time() / G_USEC_PER_SEC;
+    const char *fabric = gw_authority_fabric_id(world->authority);
+    g_autoptr(GwTicket) ticket = NULL;
+    gsize length = 0;
+
+    request->text = g_strdup(other_id);
+    request->permit = permit_of();
+    request->permit->trial = TRUE;
+    agent_answer(asked, json_pack("{s:[]}", "lines"));
+    g_autoptr(GwReply) reply = ask(world, request);
+    assert_null(reply->error);
+    g_autoptr(GwJson) params = agent_called(asked, "check");
+    g_autofree guint8 *bytes =
+        g_base64_decode(json_string_value(json_object_get(params, "ticket")), &length);
+    UNIT_OK((ticket = gw_ticket_open(bytes, length, gw_authority_ticket_public(world->authority),
+                                     error)) != NULL);
+    UNIT_OK(gw_ticket_check(ticket, fabric, from, to, GW_STREAM_ECHO, now, error));
+    assert_false(gw_ticket_check(ticket, fabric, from, to, GW_STREAM_MIGRATION, now, NULL));
+    assert_false(ticket->commit_by_resume);
+    const json_t *peer = json_object_get(params, "peer");
+    assert_string_equal(json_string_value(json_object_get(peer, "host_id")), to);
+}
+
+/* Each host is given leave to the other, and no trial counts as leave for a move. */
+static void test_trial(void **state)
+{
+    World world;
+    world_open(&world);
+    Agent *one = agent_new(&world, HOST_1, HOST_1), *two = agent_new(&world, HOST_2, HOST_2);
+
+    connect_well(&world, "h1", one);
+    connect_well(&world, "h2", two);
+    check_trial(&world, one, "h1", "h2", HOST_1, HOST_2);
+    check_trial(&world, two, "h2", "h1", HOST_2, HOST_1);
+    agent_answer(one, NULL);
+    agent_answer(two, NULL);
+    g_autofree char *first = permitted(&world, one, "h1");
+    g_autofree char *other = permitted(&world, two, "h2");
+    check_ticket(&world, first);
+    assert_string_equal(first, other);
     world_close_fleet(&world);
     agent_free(one);
     agent_free(two);
@@ -722,17 +778,29 @@ static void test_incarnation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_connect),       cmocka_unit_test(test_wrong_host_answers),
-        cmocka_unit_test(test_names),         cmocka_unit_test(test_black_hole),
-        cmocka_unit_test(test_overtaken),     cmocka_unit_test(test_facts_are_late),
-        cmocka_unit_test(test_long_folder),   cmocka_unit_test(test_agent_dies),
-        cmocka_unit_test(test_libvirt_dies),  cmocka_unit_test(test_lost_while_connecting),
-        cmocka_unit_test(test_look),          cmocka_unit_test(test_late_answers),
-        cmocka_unit_test(test_permit),        cmocka_unit_test(test_permit_lies),
-        cmocka_unit_test(test_agent_ops),     cmocka_unit_test(test_notices),
-        cmocka_unit_test(test_revoked),       cmocka_unit_test(test_agentless),
-        cmocka_unit_test(test_storm),         cmocka_unit_test(test_close_while_busy),
-        cmocka_unit_test(test_close_at_once), cmocka_unit_test(test_incarnation),
+        cmocka_unit_test(test_connect),
+        cmocka_unit_test(test_wrong_host_answers),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_black_hole),
+        cmocka_unit_test(test_overtaken),
+        cmocka_unit_test(test_facts_are_late),
+        cmocka_unit_test(test_long_folder),
+        cmocka_unit_test(test_agent_dies),
+        cmocka_unit_test(test_libvirt_dies),
+        cmocka_unit_test(test_lost_while_connecting),
+        cmocka_unit_test(test_look),
+        cmocka_unit_test(test_late_answers),
+        cmocka_unit_test(test_permit),
+        cmocka_unit_test(test_permit_lies),
+        cmocka_unit_test(test_agent_ops),
+        cmocka_unit_test(test_trial),
+        cmocka_unit_test(test_notices),
+        cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_agentless),
+        cmocka_unit_test(test_storm),
+        cmocka_unit_test(test_close_while_busy),
+        cmocka_unit_test(test_close_at_once),
+        cmocka_unit_test(test_incarnation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,6 +168,14 @@ static int tear_down(void **state)
     return 0;
 }
 
+static void lie(World *world, const char *text)
+{
+    ssize_t sent = send(world->raw, text, strlen(text), MSG_NOSIGNAL);
+
+    assert_int_equal(sent, (ssize_t)strlen(text));
+    turn(world);
+}
+
 static void test_call_and_answer(void **state)
 {
     World *world = *state;
@@ -322,15 +330,29 @@ static void test_freed_inside(void **state)
     assert_int_equal(outcome.code, GW_ERR_UNREACHABLE);
 }
 
-/* One that never reads: what waits for it is bounded, and then it is given up. */
+/* One that never reads: what others make us say to it is dropped or refused, so that they cannot
+ * end us; where it does not even take its answers, it is given up. Both hold so much and no more.
+ */
 static void test_reader_that_does_not_read(void **state)
 {
     World *world = *state;
     g_autofree char *text = g_strnfill(100000, 'a');
+    g_auto(Outcome) outcome = { .fd = -1 };
 
     for (guint i = 0; i < 200; i++)
         gw_ipc_notice(world->a.ipc, "notice", json_pack("{s:s}", "t", text));
+    gw_ipc_call(world->a.ipc, "open", json_object(), -1, on_done, &outcome);
+    assert_int_equal(outcome.code, GW_ERR_CONFLICT);
     turn(world);
+    assert_int_equal(world->a.closed, 0);
+    for (guint i = 1; i <= 100 && world->a.closed == 0; i++) {
+        g_autofree char *call =
+            g_strdup_printf("{\"id\": %u, \"method\": \"open\", \"params\": {}}", i);
+        lie(world, call);
+        assert_int_equal(world->a.call_id, i);
+        gw_ipc_answer(world->a.ipc, i, json_string(text), -1, NULL);
+        turn(world);
+    }
     assert_int_equal(world->a.closed, 1);
 }
 
@@ -351,14 +373,6 @@ static void test_too_many_calls(void **state)
 }
 
 /* Lies ---------------------------------------------------------------------------------------- */
-
-static void lie(World *world, const char *text)
-{
-    ssize_t sent = send(world->raw, text, strlen(text), MSG_NOSIGNAL);
-
-    assert_int_equal(sent, (ssize_t)strlen(text));
-    turn(world);
-}
 
 static void again(void **state)
 {

@@ -10,6 +10,8 @@
 #define VM "6d0b6b0e-0000-4000-8000-000000000001"
 #define URI_A "qemu+tls://a.example.org/system"
 #define URI_B "qemu+tls://b.example.org/system"
+#define AGENT_A "godwit://a.example.org/01J0000000000000000000000A"
+#define AGENT_B "godwit://b.example.org/01J0000000000000000000000B"
 #define SECOND ((gint64)G_USEC_PER_SEC)
 
 static const char *const fabric_text =
@@ -21,9 +23,18 @@ static const char *const fabric_text =
     " {'uri': '" URI_B "', 'latency_ms': 7, 'facts': {'hostname': 'b', 'pools': ["
     "   {'name': 'vms', 'type': 'netfs', 'source': 'nas:/vms', 'active': true}]}}]}";
 
+static gboolean with_agents; /* of the fabrics to come */
+
 static json_t *fabric_json(void)
 {
     g_autofree char *text = g_strdelimit(g_strdup(fabric_text), "'", '"');
+    if (with_agents) {
+        g_autoptr(GString) changed = g_string_new(text);
+        g_string_replace(changed, URI_A, AGENT_A, 0);
+        g_string_replace(changed, URI_B, AGENT_B, 0);
+        g_free(text);
+        text = g_strdup(changed->str);
+    }
     json_t *json = gw_json_parse(text, strlen(text), GW_JSON_TEXT_MAX, NULL);
     assert_non_null(json);
     return json;
@@ -384,6 +395,172 @@ static void real_time_works(void **unused)
     close_world(&world);
 }
 
+/* Agents ----------------------------------------------------------------------------------- */
+
+static void open_with_agents(World *world)
+{
+    with_agents = TRUE;
+    open_world(world, gw_clock_new_virtual(1700000000 * SECOND));
+    with_agents = FALSE;
+    assert_null(ask(world, submit_connect(world, "A", AGENT_A))->error);
+    const GwReply *connected = ask(world, submit_connect(world, "B", AGENT_B));
+    assert_null(connected->error);
+    assert_non_null(connected->facts->agent);
+}
+
+static const GwReply *ask_permit(World *world, const char *host, const char *job, gint64 epoch)
+{
+    GwRequest *request = gw_request_new(GW_OP_PERMIT, host, VM);
+    GwPermit *permit = request->permit = g_new0(GwPermit, 1);
+
+    permit->job_id = g_strdup(job);
+    permit->vm_uuid = g_strdup(VM);
+    permit->vm_name = g_strdup("web1");
+    permit->epoch = epoch;
+    permit->source_host_id = g_strdup("A");
+    permit->destination_host_id = g_strdup("B");
+    permit->lifetime_s = 3600;
+    permit->commit_by_resume = TRUE;
+    return ask(world, submit(world, request));
+}
+
+static const GwReply *ask_close(World *world, const char *host, const char *job, gint64 epoch)
+{
+    GwRequest *request = gw_request_new(GW_OP_CLOSE, host, VM);
+    request->text = g_strdup(job);
+    request->number = epoch;
+    return ask(world, submit(world, request));
+}
+
+static void leave_is_given_renewed_and_closed(void **unused)
+{
+    World world;
+
+    open_with_agents(&world);
+    assert_null(ask_close(&world, "A", "J0", 1)->error); /* succeeds where there is none */
+    const GwReply *at_b = ask_permit(&world, "B", "J1", 2);
+    assert_null(at_b->error);
+    assert_null(at_b->paths);
+    const GwReply *at_a = ask_permit(&world, "A", "J1", 2);
+    assert_null(at_a->error);
+    assert_string_equal(at_a->paths->peer_uri,
+                        "qemu+unix:///system?socket=/run/libvirt/godwit/J1.rpc");
+    assert_string_equal(at_a->paths->migration_uri,
+                        "unix:///run/libvirt/godwit/J1.tunnelmigrate.dest.web1");
+    assert_string_equal(at_a->paths->disks_uri,
+                        "unix:///run/libvirt/godwit/J1.disk.tunnelmigrate.dest.web1");
+    assert_null(ask_permit(&world, "A", "J1", 2)->error);
+    unit_assert_error(ask_permit(&world, "A", "J2", 2)->error, GW_ERR_CONFLICT, "epoch 2");
+    unit_assert_error(ask_permit(&world, "A", "J2", 1)->error, GW_ERR_CONFLICT, "epoch 1");
+    assert_true(gw_sim_has_leave(world.sim, AGENT_A, VM));
+    assert_null(ask_close(&world, "A", "J1", 2)->error);
+    assert_null(ask_close(&world, "A", "J1", 2)->error);
+    assert_false(gw_sim_has_leave(world.sim, AGENT_A, VM));
+    unit_assert_error(ask_permit(&world, "A", "J1", 2)->error, GW_ERR_CONFLICT, "closed");
+    assert_null(ask_permit(&world, "A", "J3", 3)->error);
+    close_world(&world);
+}
+
+static guint64 submit_through_agents(World *world, const char *job)
+{
+    GwRequest *request = gw_request_new(GW_OP_MIGRATE, "A", VM);
+    GwMigrate *how = request->migrate = g_new0(GwMigrate, 1);
+
+    how->destination_host_id = g_strdup("B");
+    how->peer_to_peer = how->persist = how->paused = TRUE;
+    how->peer_uri = g_strdup_printf("qemu+unix:///system?socket=/run/libvirt/godwit/%s.rpc", job);
+    return submit(world, request);
+}
+
+static void agents_carry_only_what_they_have_leave_for(void **unused)
+{
+    World world;
+
+    open_with_agents(&world);
+    assert_non_null(ask(&world, submit_through_agents(&world, "J1"))->error);
+    assert_null(ask_permit(&world, "A", "J1", 1)->error);
+    assert_non_null(ask(&world, submit_through_agents(&world, "J1"))->error);
+    assert_null(ask_permit(&world, "B", "J1", 1)->error);
+    assert_non_null(ask(&world, submit_through_agents(&world, "J2"))->error);
+    gw_sim_cut_link(world.sim, AGENT_B, AGENT_A, 1000);
+    assert_non_null(ask(&world, submit_through_agents(&world, "J1"))->error);
+    run_for(&world, SECOND);
+
+    guint64 move = submit_through_agents(&world, "J1");
+    run_for(&world, SECOND);
+    gw_sim_kill_agent(world.sim, AGENT_B, 1000); /* before the handover: the VM stays */
+    run_for(&world, 2 * SECOND);
+    assert_non_null(reply_to(&world, move)->error);
+    assert_non_null(strstr(world.diary->str, "event 0 B - connection lost"));
+    assert_null(ask(&world, submit_connect(&world, "B", AGENT_B))->error);
+    assert_int_equal(gw_sim_running(world.sim, VM), 1);
+
+    /* Leave survives an agent's death. Nobody asks for a resume: the destination's agent commits.
+     */
+    move = submit_through_agents(&world, "J1");
+    run_for(&world, 20 * SECOND);
+    assert_null(reply_to(&world, move)->error);
+    GwLook *look = gw_sim_look(world.sim, AGENT_B, VM);
+    assert_int_equal(look->state, GW_VM_RUNNING);
+    assert_true(look->attested);
+    assert_int_equal(look->processes, 1);
+    gw_look_free(look);
+    assert_int_equal(gw_sim_agent_resumes(world.sim), 1);
+    assert_int_equal(gw_sim_most_running(world.sim, VM), 1);
+    close_world(&world);
+}
+
+static void a_lost_notice_is_made_up_for_by_asking(void **unused)
+{
+    World world;
+
+    open_with_agents(&world);
+    assert_null(ask_permit(&world, "B", "J1", 1)->error);
+    assert_null(ask_permit(&world, "A", "J1", 1)->error);
+    gw_sim_lose_notice(world.sim);
+    submit_through_agents(&world, "J1");
+    run_for(&world, 20 * SECOND);
+    assert_int_equal(gw_sim_running(world.sim, VM), 1);
+    assert_int_equal(gw_sim_agent_resumes(world.sim), 1);
+    close_world(&world);
+}
+
+static const GwReply *ask_about(World *world, GwOp op, const char *host, const char *other)
+{
+    GwRequest *request = gw_request_new(op, host, NULL);
+    request->text = g_strdup(other);
+    return ask(world, submit(world, request));
+}
+
+static void agents_measure_and_check(void **unused)
+{
+    World world;
+
+    open_with_agents(&world);
+    const GwReply *measured = ask_about(&world, GW_OP_MEASURE, "A", "B");
+    assert_null(measured->error);
+    assert_string_equal(measured->link->host_id, "B");
+    assert_int_equal(measured->link->bytes_per_s, 100 * 1024 * 1024);
+    assert_int_equal(ask_about(&world, GW_OP_CHECK, "A", NULL)->lines->len, 2);
+    assert_null(ask_about(&world, GW_OP_REVOKED, "A", "01\n02")->error);
+    assert_non_null(ask_about(&world, GW_OP_RENEW, "A", NULL)->text);
+
+    gw_sim_cut_link(world.sim, AGENT_A, AGENT_B, 60000);
+    unit_assert_error(ask_about(&world, GW_OP_MEASURE, "A", "B")->error, GW_ERR_UNREACHABLE,
+                      "does not answer");
+    const GPtrArray *lines = ask_about(&world, GW_OP_CHECK, "A", "B")->lines;
+    const GwCheckLine *peer = lines->pdata[2];
+    assert_int_equal(peer->outcome, GW_CHECK_FAILED);
+    assert_non_null(peer->remedy);
+    close_world(&world);
+
+    open_connected(&world); /* without agents */
+    unit_assert_error(ask_about(&world, GW_OP_MEASURE, "A", "B")->error, GW_ERR_UNSUPPORTED,
+                      "no agent");
+    unit_assert_error(ask_permit(&world, "A", "J1", 1)->error, GW_ERR_UNSUPPORTED, "no agent");
+    close_world(&world);
+}
+
 static void bad_fabrics_are_refused(void **unused)
 {
     static const char *const bad[] = {
@@ -402,6 +579,8 @@ static void bad_fabrics_are_refused(void **unused)
         "{'hosts': [], 'faults': [{'at': 'copy'}]}",
         "{'hosts': [], 'faults': [{'at': 'lunch', 'do': 'fail'}]}",
         "{'hosts': [], 'faults': [{'at': 'copy', 'do': 'explode'}]}",
+        "{'hosts': [{'uri': 'qemu:///system', 'facts': {}, 'agent': true}]}",
+        "{'hosts': [{'uri': '" AGENT_A "', 'facts': {}, 'agent': false}]}",
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
@@ -427,6 +606,10 @@ int main(void)
         cmocka_unit_test(two_runs_are_the_same),
         cmocka_unit_test(a_closed_driver_is_silent),
         cmocka_unit_test(real_time_works),
+        cmocka_unit_test(leave_is_given_renewed_and_closed),
+        cmocka_unit_test(agents_carry_only_what_they_have_leave_for),
+        cmocka_unit_test(a_lost_notice_is_made_up_for_by_asking),
+        cmocka_unit_test(agents_measure_and_check),
         cmocka_unit_test(bad_fabrics_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

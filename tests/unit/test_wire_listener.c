@@ -20,6 +20,15 @@
 #include "wire_world.h"
 
 #define HALF_OPEN 10000
+/* An address sanitizer keeps what was freed, so that counting says nothing. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define KEEPS_FREED_MEMORY
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define KEEPS_FREED_MEMORY
+#endif
 
 /* A listener and the sessions that it makes; each has a Peer of its own. */
 typedef struct {
@@ -143,7 +152,7 @@ static void test_half_open(void **state)
     g_autofree int *fds = g_new(int, HALF_OPEN);
     House *house = house_new(*state, &limits);
     guint base = open_descriptors(), honest = 0;
-    gint64 resident = resident_bytes();
+    gint64 resident G_GNUC_UNUSED = resident_bytes();
 
     getrlimit(RLIMIT_NOFILE, &many);
     if (many.rlim_max < HALF_OPEN + 2000) {
@@ -179,7 +188,9 @@ static void test_half_open(void **state)
     assert_true(gw_listener_unproved(house->listener) <= limits.unproved_max);
     /* Ours, and those that are kept. */
     assert_true(open_descriptors() <= base + HALF_OPEN + limits.unproved_max + 8);
+#ifndef KEEPS_FREED_MEMORY
     assert_true(resident_bytes() - resident < 96 * 1024 * 1024);
+#endif
     Peer *peer = visit(house, connect_from(house, "127.0.0.1"));
     world_until(*state, peer_is_ready, peer);
     leave(house, peer);

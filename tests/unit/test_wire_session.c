@@ -341,7 +341,7 @@ static void test_close_under_way(void **state)
 {
     World *world = *state;
 
-    for (guint i = 0; i < 40; i++) {
+    for (guint i = 0; i < 24; i++) {
         Peer *one = peer_new(world->one), *two = peer_new(world->two);
         g_autoptr(GError) why = NULL;
 
@@ -385,6 +385,72 @@ static void test_streams_ceiling(void **state)
         gw_loop_turn(world->loop, 100);
     assert_true(two->session->windows <= GW_SESSION_HELD_MAX);
     world_part(world, one, two);
+}
+
+/* New keys in mid-stream, asked for by either side. */
+static void test_key_updates(void **state)
+{
+    World *world = *state;
+    Peer *one = peer_new(world->one), *two = peer_new(world->two);
+
+    world_join(world, one, two);
+    End *end = end_open(one, &normal, 8 * MIB);
+    for (guint i = 0; i < 6; i++) {
+        Peer *peer = i % 2 == 0 ? one : two;
+
+        while (end->received < i * MIB + 1) {
+            gw_loop_turn(world->loop, 100);
+            assert_int_equal(one->closed + two->closed, 0);
+        }
+        assert_int_equal(gnutls_session_key_update(peer->session->tls, GNUTLS_KU_PEER), 0);
+    }
+    world_until(world, end_is_gone, end);
+    assert_null(end->why);
+    assert_int_equal(end->received, 8 * MIB);
+    assert_int_equal(end->sum_sent, end->sum_received);
+    world_part(world, one, two);
+}
+
+/* Somebody who calls without reading the answers is no longer read, and then cut off. */
+static void test_calls_without_reading(void **state)
+{
+    World *world = *state;
+    GwSessionTimes times = gw_session_times;
+    GwLoop *still = gw_loop_new_manual();
+    Peer *one = peer_new(world->one), *two = peer_new(world->two);
+    int fds[2];
+
+    gw_session_times.quiet_us = 500 * 1000;
+    world_pair(fds);
+    GwSessionConfig config = peer_config(world, one, "host-two");
+    one->session = gw_session_new(&config, fds[0], TRUE);
+    config = peer_config(world, two, NULL);
+    config.loop = still;
+    two->session = gw_session_new(&config, fds[1], FALSE);
+    while (one->ready == 0 || two->ready == 0) {
+        gw_loop_turn(world->loop, 1);
+        gw_loop_turn(still, 1);
+    }
+    /* What the second says goes nowhere now, and it is not read either. */
+    gw_watch_set(one->session->watch, 0);
+    g_autofree char *text = g_strnfill(200 * 1000, 'x');
+    gsize most = 0;
+    for (guint i = 0; i < 400 && two->closed == 0; i++) {
+        gw_session_notice(two->session, "alarm", json_pack("{s:s}", "text", text));
+        gw_loop_turn(still, 0);
+        most = two->session != NULL ? MAX(most, gw_session_queued(two->session)) : most;
+    }
+    assert_true(most >= GW_SESSION_QUEUE_PAUSE && most <= GW_SESSION_QUEUE_MAX);
+    while (two->closed == 0)
+        gw_loop_turn(still, 100);
+    assert_int_equal(two->why->code, GW_ERR_UNREACHABLE);
+    gw_session_times = times;
+    gw_session_close(one->session, NULL);
+    world_until(world, peer_is_closed, one);
+    peer_free(one);
+    peer_free(two);
+    gw_loop_turn(still, 0);
+    gw_loop_free(still);
 }
 
 static void test_wrong_host_answers(void **state)
@@ -433,6 +499,8 @@ int main(void)
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_close_under_way),
         cmocka_unit_test(test_streams_ceiling),
+        cmocka_unit_test(test_key_updates),
+        cmocka_unit_test(test_calls_without_reading),
         cmocka_unit_test(test_wrong_host_answers),
         cmocka_unit_test(test_controller_dials),
     };
