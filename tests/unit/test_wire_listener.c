@@ -441,6 +441,21 @@ static void on_busy_closed(GwSession *session, const GError *why, gpointer user)
     g_atomic_int_inc(&busy_closed);
 }
 
+typedef struct {
+    const GwSessionConfig *config;
+    int fd;
+    GwLoop **loops;
+    GwListener *listener;
+} Opening;
+
+static void make_listener(gpointer data)
+{
+    static const GwListenerLimits limits = GW_LISTENER_LIMITS;
+    Opening *opening = data;
+
+    opening->listener = gw_listener_new(opening->config, opening->fd, opening->loops, 3, &limits);
+}
+
 static void free_listener(gpointer listener)
 {
     gw_listener_free(listener);
@@ -449,16 +464,17 @@ static void free_listener(gpointer listener)
 static void test_loops_of_threads(void **state)
 {
     static const GwSessionOps ops = { .ready = on_busy_ready, .closed = on_busy_closed };
-    static const GwListenerLimits limits = GW_LISTENER_LIMITS;
     World *world = *state;
     GwLoop *loops[3] = { gw_loop_new("one"), gw_loop_new("two"), gw_loop_new("three") };
     GwSessionConfig config = { .loop = loops[0], .credentials = world->two, .ops = &ops };
     g_autofree char *address = NULL;
     int fd = world_listen(&address);
-    GwListener *listener = gw_listener_new(&config, fd, loops, 3, &limits);
+    Opening opening = { .config = &config, .fd = fd, .loops = loops };
     const char *const addresses[] = { address, NULL };
     Peer *peers[60];
 
+    gw_loop_run(loops[0], make_listener, &opening);
+    GwListener *listener = opening.listener;
     for (guint i = 0; i < G_N_ELEMENTS(peers); i++) {
         peers[i] = peer_new(world->one);
         config = peer_config(world, peers[i], "host-two");
