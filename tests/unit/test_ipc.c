@@ -380,6 +380,8 @@ static void again(void **state)
     assert_int_equal(set_up_raw(state), 0);
 }
 
+#define LONG_WORD "a-method-of-a-name-that-nobody-has"
+
 static void test_lies(void **state)
 {
     const char *const lies[] = {
@@ -399,8 +401,7 @@ static void test_lies(void **state)
         "{\"id\": 1, \"result\": {}}",
         "{\"id\": 1, \"result\": {}, \"error\": {}}",
         "{\"method\": \"a\", \"method\": \"a\", \"params\": {}}",
-        "{\"method\": \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
-        " \"params\": {}}",
+        "{\"params\": {}, \"method\": \"" LONG_WORD LONG_WORD LONG_WORD "\"}",
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(lies); i++) {
