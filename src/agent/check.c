@@ -384,6 +384,26 @@ static void probe_echo(Check *check)
     start_probe(check, probe, "echo");
 }
 
+static void add_session(Check *check, const GError *error)
+{
+    const char *own = error != NULL ? gw_error_remedy(error) : NULL;
+
+    add_line(check, "peer-session", check->peer_id, error != NULL ? GW_CHECK_FAILED : GW_CHECK_OK,
+             error != NULL ? error->message : "answered", "the other host's agent answers",
+             own != NULL ? own : "See that it runs and that no firewall closes its port (8447).");
+}
+
+/* Without a ticket the other agent says nothing, but that it is there is seen. */
+static void peer_connected(const json_t *result, int fd, const GError *error, gpointer user)
+{
+    Check *check = user;
+
+    if (fd >= 0)
+        close(fd);
+    add_session(check, error);
+    finish(check);
+}
+
 static void peer_answered(const json_t *result, int fd, const GError *error, gpointer user)
 {
     Check *check = user;
@@ -391,11 +411,7 @@ static void peer_answered(const json_t *result, int fd, const GError *error, gpo
 
     if (fd >= 0)
         close(fd);
-    add_line(check, "peer-session", check->peer_id, error != NULL ? GW_CHECK_FAILED : GW_CHECK_OK,
-             error != NULL ? error->message : "answered", "the other host's agent answers",
-             error != NULL && gw_error_remedy(error) != NULL
-                 ? gw_error_remedy(error)
-                 : "See that it runs and that no firewall closes its port (8447).");
+    add_session(check, error);
     if (error == NULL)
         add_line(check, "peer-attest", check->peer_id,
                  there.side != GW_SIDE_UNKNOWN && there.processes >= 0 ? GW_CHECK_OK
@@ -413,6 +429,11 @@ static void peer_answered(const json_t *result, int fd, const GError *error, gpo
 
 static void check_peer(Check *check)
 {
+    if (check->ticket == NULL) {
+        gw_warden_ask_front(check->warden, "connect", json_pack("{s:O}", "peer", check->peer), -1,
+                            peer_connected, check);
+        return;
+    }
     gw_warden_ask_front(check->warden, "peer-call",
                         json_pack("{s:O, s:s, s:{s:s}, s:i}", "peer", check->peer, "method",
                                   "attest", "params", "ticket", check->ticket_text, "timeout_ms",
@@ -430,10 +451,18 @@ static gboolean read_params(Check *check, const json_t *params, GError **error)
     if (peer == NULL || json_is_null(peer))
         return TRUE;
     const char *host_id = json_string_value(json_object_get(peer, "host_id"));
+    if (host_id == NULL) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "no host to check the way to");
+        return FALSE;
+    }
+    check->peer_id = g_strdup(host_id);
+    check->peer = json_deep_copy(peer);
+    if (ticket == NULL || json_is_null(ticket))
+        return TRUE;
     check->ticket = gw_permits_ticket(check->warden, ticket, error);
     if (check->ticket == NULL)
         return FALSE;
-    if (host_id == NULL || strcmp(check->ticket->source_id, check->warden->state->host_id) != 0 ||
+    if (strcmp(check->ticket->source_id, check->warden->state->host_id) != 0 ||
         strcmp(check->ticket->destination_id, host_id) != 0 ||
         (check->ticket->kinds & (GW_STREAM_MIGRATION | GW_STREAM_DISK)) != 0) {
         gw_error_set(error, GW_ERR_INVALID, NULL,
@@ -441,8 +470,6 @@ static gboolean read_params(Check *check, const json_t *params, GError **error)
         return FALSE;
     }
     check->ticket_text = g_strdup(json_string_value(ticket));
-    check->peer_id = g_strdup(host_id);
-    check->peer = json_deep_copy(peer);
     return TRUE;
 }
 

@@ -981,8 +981,18 @@ static void test_facts_and_check(void **state)
             strcmp(line->name, "certificate") == 0 || strcmp(line->name, "libvirt-socket") == 0)
             assert_int_equal(line->outcome, GW_CHECK_OK);
     }
-    assert_code(call(world, "check", json_pack("{s:{s:s}}", "peer", "host_id", THEM)),
-                "unauthorized");
+    g_autoptr(GwJson) peer =
+        call(world, "check", json_pack("{s:{s:s}, s:n}", "peer", "host_id", THEM, "ticket"));
+    lines = json_object_get(json_object_get(peer, "result"), "lines");
+    each = json_array_get(lines, json_array_size(lines) - 1);
+    assert_string_equal(json_string_value(json_object_get(each, "name")), "peer-session");
+    assert_string_equal(json_string_value(json_object_get(each, "host_id")), THEM);
+    assert_string_equal(json_string_value(json_object_get(each, "outcome")), "ok");
+    /* A move's ticket is not for a check. */
+    g_autofree char *text = sign(world, (Terms){ .source = US, .destination = THEM });
+    assert_code(
+        call(world, "check", json_pack("{s:{s:s}, s:s}", "peer", "host_id", THEM, "ticket", text)),
+        "invalid");
 }
 
 static void test_renewal(void **state)
