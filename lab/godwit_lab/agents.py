@@ -7,8 +7,8 @@ from .run import (all_pids, command_line, is_same_process, kill_all, read_json, 
 from .settings import AGENT_PORT, CACHE, HERE, LabError, STATE
 
 STATE_SEEN = "/var/lib/godwit-agent"  # by the host; each has its own
-PROGRAM = os.environ.get("GODWIT_AGENT") or \
-    os.path.join(os.path.dirname(HERE), "build", "godwit-agent")
+PROGRAM = os.path.join(os.environ.get("GODWIT_BUILD") or os.path.dirname(HERE) + "/build",
+                       "godwit-agent")
 USER = "godwit-agent"
 KEY = STATE + "/ssh/key"
 

@@ -212,8 +212,10 @@ void gw_commits_step(GwLeave *leave, const GwCommitEvent *event)
 {
     const char *why = NULL;
 
-    if (leave->commit != NULL)
-        carry_out(leave, gw_commit_step(leave->commit, event, &why), why);
+    if (leave->commit != NULL) {
+        guint todo = gw_commit_step(leave->commit, event, &why);
+        carry_out(leave, todo, why);
+    }
     set_timer(leave);
 }
 

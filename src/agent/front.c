@@ -151,6 +151,7 @@ static guint count_threads(const GwFrontConfig *config)
 static int serve(const GwFrontConfig *config, int memory_fd, guint threads)
 {
     signal(SIGPIPE, SIG_IGN);
+    gw_error_quark(); /* GLib registers it at its first use, which is no matter for several lanes */
     Front *front = front_new(config, threads);
     Begin what = { front, config->ipc_fd };
     front->memory_fd = memory_fd;

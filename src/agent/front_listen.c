@@ -205,7 +205,8 @@ static Listener *listener_new(Front *front, const json_t *params, int fd)
 
 static gboolean is_complete(const Listener *listener)
 {
-    const guint kinds = GW_STREAM_RPC | GW_STREAM_MIGRATION | GW_STREAM_DISK;
+    const guint kinds =
+        GW_STREAM_RPC | GW_STREAM_MIGRATION | GW_STREAM_DISK | GW_STREAM_ECHO; /* echo: a check */
 
     return listener->fd >= 0 && (listener->kind & kinds) != 0 && listener->host_id != NULL;
 }

@@ -62,7 +62,8 @@ static void on_judged(const json_t *result, int fd, const GError *error, gpointe
     Link *link = user;
 
     if (error != NULL) {
-        if (link->lane->front->controllers_refused++ < REFUSALS_LOGGED)
+        if (error->code != GW_ERR_UNREACHABLE &&
+            link->lane->front->controllers_refused++ < REFUSALS_LOGGED)
             g_warning("a controller's session is refused: %s", error->message);
         gw_front_on_lane(link, close_link, g_error_copy(error));
     }

@@ -73,6 +73,10 @@ static gboolean check_peer(GwWarden *warden, const Wish *wish, const json_t *wha
             return FALSE;
         *counts = leave->ticket;
     }
+    /* What is shown must be right but for its end, which a renewal may have put off. */
+    if (!gw_ticket_check(*shown, warden->state->fabric_id, wish->host_id, warden->state->host_id,
+                         wish->kind, MIN(gw_warden_now_s(warden), (*shown)->expires_s - 1), error))
+        return FALSE;
     if (!gw_ticket_check(*counts, warden->state->fabric_id, wish->host_id, warden->state->host_id,
                          wish->kind, gw_warden_now_s(warden), error))
         return FALSE;

@@ -323,6 +323,7 @@ static void fence(GwMove *move, GwSettle before, const GwMoveEvent *event, GwMov
 
     move->fences++;
     move->waits = 0;
+    g_clear_pointer(&move->job->waiting_for, g_free);
     act(move, GW_SETTLE_FENCE, cleaning ? GW_JOB_CLEANING : GW_JOB_SETTLING, event,
         is_over(before) ? "the agents' leave for this move ends with it"
                         : "before anything is destroyed, the agents stop acting by themselves",

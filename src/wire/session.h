@@ -42,8 +42,9 @@ typedef struct {
     /* Both sides said HELLO; @hello is the other's, lent. */
     void (*ready)(GwSession *session, const json_t *hello, gpointer user);
     /* The other asks for a stream; @what is lent. Answer, now or later, by gw_stream_accept or
-     * gw_stream_refuse; until then the stream counts, and may be gone (see GwStreamOps). NULL:
-     * every stream is refused. */
+     * gw_stream_refuse; until then the stream counts, and may be gone (see GwStreamOps), but it
+     * stays valid until it is answered or the session has closed. NULL: every stream is
+     * refused. */
     void (*open)(GwSession *session, GwStream *stream, const json_t *what, gpointer user);
     /* Answer by gw_session_answer, now or later. @params is lent. NULL: every call is refused. */
     void (*call)(GwSession *session, guint32 id, const char *method, const json_t *params,

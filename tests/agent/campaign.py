@@ -71,6 +71,8 @@ class Trial:
         self.guest = guest
         self.source = guest.where()
         self.target = labs.other(self.source)
+        labs.eventually("the guest to be listed", lambda: [
+            row["state"] for row in self.world.controller.api.vms(guest.name)] == ["running"], 30)
         labs.rate(self.rate)
         begun = time.monotonic()
         try:

@@ -306,7 +306,8 @@ static int tear_down(void **state)
     Stage *stage = *state;
 
     part(stage);
-    warden_free(stage->one);
+    if (stage->one != NULL)
+        warden_free(stage->one);
     if (stage->two != NULL)
         warden_free(stage->two);
     world_turns(stage->world, 10);
@@ -420,7 +421,7 @@ static void test_nothing_before_credentials(void **state)
 {
     Stage *stage = *state;
 
-    warden_free(stage->one);
+    warden_free(g_steal_pointer(&stage->one));
     stage->one = warden_new(stage, "host-one");
     Peer *peer = dial(stage, stage->world->two);
     turn_for(stage, 300);
@@ -1070,9 +1071,8 @@ static void test_the_other_front_dies(void **state)
     close(pair[0]);
     int status = warden_end(stage->two);
     assert_true(WIFSIGNALED(status));
-    warden_free(stage->two);
+    warden_free(g_steal_pointer(&stage->two));
     /* Another takes its place: the next one is dialled anew. */
-    stage->two = NULL;
     start_two(stage);
     tell_front(stage->one, "connect", json_pack("{s:o}", "peer", peer_two(stage)), -1);
 }
