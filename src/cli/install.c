@@ -120,7 +120,8 @@ static gboolean probe(Install *install, GError **error)
     GError *why = NULL;
 
     if (!remote_run(&install->remote, probe_script, NULL, &text, &why))
-        return failed("looking at the host", "See what it says there.", why, error);
+        return failed("looking at the host",
+                      "Try the way there by hand, or name another with --ssh-command.", why, error);
     install->found = read_probe(text);
     if (!check_probe(install, error))
         return FALSE;
