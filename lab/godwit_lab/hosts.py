@@ -25,6 +25,8 @@ KEEPER = """#!/bin/sh
 set -e
 mount --make-rprivate /
 %(overlay)s
+# What is installed on a host stays on it.
+mount -t tmpfs -o mode=755 lab-local /usr/local
 mount -t overlay lab-etc -o lowerdir=/etc,upperdir=%(base)s/etc,workdir=%(base)s/work /etc
 # A /run of its own. Never a mount point made on the machine for it: removing that directory, even
 # from outside, would silently unmount what any other lab has there.

@@ -120,7 +120,8 @@ static gboolean probe(Install *install, GError **error)
     GError *why = NULL;
 
     if (!remote_run(&install->remote, probe_script, NULL, &text, &why))
-        return failed("looking at the host", "See what it says there.", why, error);
+        return failed("looking at the host",
+                      "Try the way there by hand, or name another with --ssh-command.", why, error);
     install->found = read_probe(text);
     if (!check_probe(install, error))
         return FALSE;
@@ -130,23 +131,38 @@ static gboolean probe(Install *install, GError **error)
 
 /* Copying ------------------------------------------------------------------------------------ */
 
+/* Under /usr/local there, and under the prefix here; in a build folder they lie elsewhere. */
 static const struct {
-    const char *name;
+    const char *name, *built;
     guint mode;
     gboolean optional;
 } files[] = {
-    { "sbin/godwit-agent", 0755, FALSE },
-    { "lib/systemd/system/godwit-agent.service", 0644, FALSE },
-    { "lib/sysusers.d/godwit-agent.conf", 0644, FALSE },
-    { "share/man/man8/godwit-agent.8", 0644, TRUE },
+    { "sbin/godwit-agent", "godwit-agent", 0755, FALSE },
+    { "lib/systemd/system/godwit-agent.service", "systemd/godwit-agent.service", 0644, FALSE },
+    { "lib/sysusers.d/godwit-agent.conf", "systemd/godwit-agent.conf", 0644, FALSE },
+    { "share/man/man8/godwit-agent.8", "docs/man/godwit-agent.8", 0644, TRUE },
 };
 
-static GString *pack(const char *prefix, GError **error)
+/* The folder that this program was built in; NULL where it is an installed one. */
+static char *build_folder(void)
 {
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *folder = self != NULL ? g_path_get_dirname(self) : g_strdup("/");
+    g_autofree char *beside = g_build_filename(folder, files[0].built, NULL);
+
+    return g_file_test(beside, G_FILE_TEST_EXISTS) ? g_steal_pointer(&folder) : NULL;
+}
+
+/* @given: --agent-files; NULL: by where this program lies. */
+static GString *pack(const char *given, GError **error)
+{
+    g_autofree char *build = given == NULL ? build_folder() : NULL;
+    const char *prefix = given != NULL ? given : build != NULL ? build : GW_PREFIX;
     g_autoptr(GString) tar = g_string_new(NULL);
 
     for (guint i = 0; i < G_N_ELEMENTS(files); i++) {
-        g_autofree char *path = g_build_filename(prefix, files[i].name, NULL);
+        const char *name = build != NULL ? files[i].built : files[i].name;
+        g_autofree char *path = g_build_filename(prefix, name, NULL);
         g_autoptr(GError) why = NULL;
         if (gw_tar_add(tar, files[i].name, path, files[i].mode, &why) || files[i].optional)
             continue;
@@ -194,7 +210,7 @@ static gboolean copy(const Install *install, GError **error)
         g_propagate_error(error, g_steal_pointer(&other));
         return FALSE;
     }
-    g_autoptr(GString) tar = pack(given != NULL ? given : GW_PREFIX, error);
+    g_autoptr(GString) tar = pack(given, error);
     if (tar == NULL)
         return FALSE;
     gw_say(install->session, "Copying godwit-agent %s to /usr/local", GW_VERSION);
@@ -290,16 +306,17 @@ static gboolean is_ok(json_t *host)
 }
 
 /* The host as it is when it is OK, or as it was last. */
-static json_t *await(const Install *install, GError **error)
+static json_t *await(const Install *install, gboolean wait, GError **error)
 {
     const char *id = gw_at_text(install->offer.token, "host_id");
     g_autofree char *segment = gw_client_segment(id != NULL ? id : "");
     g_autofree char *path = g_strconcat("/hosts/", segment, NULL);
     gint64 span = gw_args_int(install->args, "wait", OK_TIMEOUT_S) * G_USEC_PER_SEC;
-    gint64 end = gw_clock_now_us(install->session->clock) + span;
+    gint64 end = gw_clock_now_us(install->session->clock) + (wait ? span : 0);
     g_autoptr(GwJson) host = NULL;
 
-    gw_say(install->session, "Waiting for the controller to reach it");
+    if (wait)
+        gw_say(install->session, "Waiting for the controller to reach it");
     for (;;) {
         g_clear_pointer(&host, json_decref);
         host = gw_client_get(install->session->client, path, error);
@@ -311,16 +328,18 @@ static json_t *await(const Install *install, GError **error)
 
 static gboolean settle(const Install *install, GError **error)
 {
-    g_autoptr(GwJson) host = await(install, error);
+    /* Where nobody starts the agent, there is nothing to wait for. */
+    gboolean started = strcmp(found(install, "systemd"), "yes") == 0;
+    g_autoptr(GwJson) host = await(install, started, error);
     const char *reason = gw_at_text(host, "status_reason");
     const char *address = gw_at_text(host, "uri");
 
     if (host == NULL)
         return FALSE;
-    if (is_ok(host)) {
+    if (is_ok(host) || !started) {
         if (!gw_print_document(install->session, host))
-            gw_say(install->session, "Host %s added, status OK, %s", gw_at_text(host, "name"),
-                   gw_at_text(host, "id"));
+            gw_say(install->session, "Host %s added, status %s, %s", gw_at_text(host, "name"),
+                   gw_at_text(host, "status"), gw_at_text(host, "id"));
         return TRUE;
     }
     gw_error_set(error, GW_ERR_OPERATION,

@@ -108,8 +108,9 @@ def test_a_removed_host_is_no_longer_believed(controller):
 def test_installed_by_ssh(controller):
     """godwit host add kvm3 --install: one command, and the host is OK."""
     ssh = labs.command("sshd", "kvm3").stdout.strip()
-    done = controller.cli("host", "add", "kvm3", "--install", "--address",
-                          labs.host("kvm3").address, "--ssh-command", ssh, check=False)
+    address = labs.host("kvm3").address
+    done = controller.cli("host", "add", "kvm3", "--install", "--address", address,
+                          "--ssh-command", ssh + " root@" + address, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert controller.api.hosts()["kvm3"]["status"] in ("OK", "Connecting", "Not responding")
 

@@ -186,6 +186,11 @@ def test_without_systemd(fake, godwit, far):
     run = godwit("host", "add", "kvm9", "--install", *far.options)
     assert run.status == 0
     assert "godwit-agent run" in run.err and "start" not in far.steps
+    fake.joined_status = "Connecting"  # nobody started it: nothing to wait for
+    begun = time.monotonic()
+    run = godwit("host", "add", "kvm8", "--install", *far.options)
+    assert run.status == 0 and "status Connecting" in run.out
+    assert time.monotonic() - begun < 30
 
 
 def test_a_clock_that_is_off_is_said(fake, godwit, far):
@@ -233,6 +238,16 @@ def test_a_large_program_and_a_far_end_that_hangs_up(fake, godwit, far):
     far.answers(copy={"deaf": True, "status": 3, "stderr": "no room"})
     run = godwit("host", "add", "kvm8", "--install", *far.options)
     assert run.status == 1 and "no room" in run.err
+
+
+def test_a_build_folder_has_them_too(fake, godwit, far):
+    run = godwit("host", "add", "kvm9", "--install", *far.options[:-2])
+    assert run.status == 0, run.err
+    build = pathlib.Path(PROGRAM).parent
+    with tarfile.open(fileobj=io.BytesIO(far.stdin("copy"))) as tar:
+        assert "lib/sysusers.d/godwit-agent.conf" in tar.getnames()
+        assert tar.extractfile("sbin/godwit-agent").read() == \
+            (build / "godwit-agent").read_bytes()
 
 
 def test_missing_files(fake, godwit, far):
