@@ -50,10 +50,30 @@ static void step(GwLeave *leave, GwCommitEvent event)
 
 /* Effects -------------------------------------------------------------------------------------- */
 
+gboolean gw_commits_answer_later(GwWarden *warden, const char *vm_uuid, guint64 id)
+{
+    GArray *waiting = g_hash_table_lookup(warden->resuming, vm_uuid);
+
+    if (waiting != NULL)
+        g_array_append_val(waiting, id);
+    return waiting != NULL;
+}
+
+static void answer_waiting(GwWarden *warden, const char *vm_uuid)
+{
+    GArray *waiting = g_hash_table_lookup(warden->resuming, vm_uuid);
+
+    for (guint i = 0; waiting != NULL && i < waiting->len; i++)
+        gw_warden_answer(warden, g_array_index(waiting, guint64, i), json_object(), -1, NULL);
+    g_hash_table_remove(warden->resuming, vm_uuid);
+}
+
 static void resumed(const GwReply *reply, gpointer user)
 {
     g_autoptr(Question) question = user;
     GwLeave *leave = leave_of(question);
+
+    answer_waiting(question->warden, question->vm_uuid);
 
     if (reply->error != NULL)
         g_warning("VM %s cannot be resumed: %s", question->vm_uuid, reply->error->message);
@@ -74,6 +94,9 @@ static void do_resume(GwLeave *leave, const char *why)
         return;
     }
     g_message("VM %s: %s", leave->ticket->vm_uuid, why != NULL ? why : "resumed");
+    if (!g_hash_table_contains(leave->warden->resuming, leave->ticket->vm_uuid))
+        g_hash_table_insert(leave->warden->resuming, g_strdup(leave->ticket->vm_uuid),
+                            g_array_new(FALSE, FALSE, sizeof(guint64)));
     gw_virt_ask(leave->warden->virt, GW_OP_RESUME, leave->ticket->vm_uuid, 0, GW_WARDEN_RESUME_US,
                 resumed, question_of(leave));
 }

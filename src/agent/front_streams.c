@@ -110,7 +110,10 @@ static GwPumpFilter filter_for(const json_t *result)
                                        .vm_name = text_of(result, "vm_name"),
                                        .migration_uri = text_of(result, "migration_uri"),
                                        .disks_uri = text_of(result, "disks_uri"),
-                                       .prepare = text_of(result, "migration_uri") != NULL };
+                                       .prepare = text_of(result, "migration_uri") != NULL,
+                                       .paused = json_is_true(json_object_get(result, "paused")),
+                                       .no_post_copy =
+                                           !json_is_true(json_object_get(result, "post_copy")) };
 
     return (GwPumpFilter){ filter_pass, filter_free, gw_rpc_filter_new(&config) };
 }

@@ -102,6 +102,8 @@ static json_t *answer_of(const GwWarden *warden, const GwTicket *ticket, guint k
     if (kind != GW_STREAM_RPC)
         return answer;
     json_object_set_new(answer, "vm_name", json_string(ticket->vm_name));
+    json_object_set_new(answer, "paused", json_boolean(ticket->commit_by_resume));
+    json_object_set_new(answer, "post_copy", json_boolean(ticket->post_copy));
     if (ticket->kinds & GW_STREAM_MIGRATION)
         json_object_set_new(answer, "migration_uri", uri_of(warden, ticket, GW_STREAM_MIGRATION));
     if (ticket->kinds & GW_STREAM_DISK)

@@ -466,6 +466,8 @@ void gw_permits_close(GwWarden *warden, guint64 id, const json_t *params)
 
     if (ok && leave != NULL)
         close_leave(warden, leave);
+    if (ok && gw_commits_answer_later(warden, vm_uuid, id))
+        return;
     gw_warden_answer(warden, id, ok ? json_object() : NULL, -1, error);
 }
 
@@ -543,9 +545,12 @@ gboolean gw_permits_load(GwWarden *warden, GError **error)
 void gw_permits_init(GwWarden *warden)
 {
     warden->leaves = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_leave);
+    warden->resuming =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_array_unref);
 }
 
 void gw_permits_free(GwWarden *warden)
 {
     g_clear_pointer(&warden->leaves, g_hash_table_unref);
+    g_clear_pointer(&warden->resuming, g_hash_table_unref);
 }

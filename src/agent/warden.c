@@ -166,6 +166,10 @@ static gboolean judge_controller(GwWarden *warden, const json_t *params, GError 
     if (g_strcmp0(fabric, state->fabric_id) != 0 || incarnation < 1 || run == NULL ||
         *run == '\0' || strlen(run) > RUN_MAX)
         return refuse_controller(error, "a controller that does not say which one it is");
+    /* A copy of the state folder counts itself up as well: who is here keeps the host. One that
+     * died is gone when its connection is, at the latest when it has been quiet for too long. */
+    if (warden->controller_session != 0 && state->run != NULL && strcmp(run, state->run) != 0)
+        return refuse_controller(error, "this host follows a controller that is connected to it");
     if (incarnation < state->incarnation)
         return refuse_controller(error, "a later start of this controller was here already");
     if (incarnation == state->incarnation && state->run != NULL && strcmp(run, state->run) != 0)

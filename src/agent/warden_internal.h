@@ -39,7 +39,8 @@ struct GwWarden {
     GwAgentState *state;
     GwEpochs *epochs;
     GwVirt *virt;
-    GHashTable *leaves; /* VM's UUID -> GwLeave */
+    GHashTable *leaves;   /* VM's UUID -> GwLeave */
+    GHashTable *resuming; /* VM's UUID -> GArray of guint64: calls that wait for the resume's end */
     GwGuard *guard;
     guint64 last_listener;
     gint64 controller_session; /* the front's number of the one that is obeyed; 0: none */
@@ -148,6 +149,9 @@ void gw_warden_open(GwWarden *warden, guint64 id, const json_t *params);
 
 void gw_commits_begin(GwLeave *leave);
 void gw_commits_end(GwLeave *leave);
+/* Where this agent's resume of the VM is under way: the call @id (a close's, that went well) is
+ * answered when that has ended, since from the answer on nothing is done here. FALSE: it is not. */
+gboolean gw_commits_answer_later(GwWarden *warden, const char *vm_uuid, guint64 id);
 void gw_commits_step(GwLeave *leave, const GwCommitEvent *event);
 void gw_commits_timer(GwLeave *leave);
 /* libvirt's news of a VM, or (NULL) that its connection broke. */

@@ -16,6 +16,7 @@
 static inline void unit_assert_error(const GError *error, GwErrorCode code, const char *part)
 {
     assert_non_null(error);
+    assert_non_null(part);
     if (error->domain != GW_ERROR || error->code != (int)code)
         print_error("unexpected error: %s\n", error->message);
     assert_int_equal(error->domain, GW_ERROR);
