@@ -320,7 +320,8 @@ static const GwOption add_options[] = {
       "Whom ssh becomes there, with sudo unless root; default: "
       "root." },
     { "agent-files", GW_OPTION_TEXT, "PREFIX",
-      "Where the agent's files are here (PREFIX/sbin/godwit-agent, …); default: where this program is "
+      "Where the agent's files are here (PREFIX/sbin/godwit-agent, …); default: where this program "
+      "is "
       "installed.",
       .complete = "files" },
     { "wait", GW_OPTION_INT, "S",

@@ -578,6 +578,26 @@ static void test_newer_version(void **state)
     assert_refused_and_kept(place->path, "no schema version");
 }
 
+/* What was written before there were agents. */
+static void test_first_schema(void **state)
+{
+    Place *place = *state;
+    g_autoptr(GwBatch) batch = gw_batch_new();
+
+    fill(place->path, 3);
+    run_sql(place->path, "DROP TABLE join_token; DROP TABLE certificate; PRAGMA user_version = 1");
+    g_autoptr(GwStore) store = open_store(place->path);
+    assert_int_equal(count(store, GW_KIND_JOIN_TOKEN), 0);
+    gw_batch_put(batch, GW_KIND_JOIN_TOKEN, "hash", named("a", 0));
+    gw_batch_put(batch, GW_KIND_CERTIFICATE, "serial", named("b", 0));
+    UNIT_OK(gw_store_commit(store, batch, error));
+    gw_store_close(g_steal_pointer(&store));
+    store = open_store(place->path);
+    assert_true(has(store, GW_KIND_JOIN_TOKEN, "hash"));
+    assert_true(has(store, GW_KIND_CERTIFICATE, "serial"));
+    assert_int_equal(count(store, GW_KIND_JOB), 3);
+}
+
 static void test_log_without_database(void **state)
 {
     Place *place = *state;
@@ -812,6 +832,7 @@ int main(void)
         STORE_TEST(test_truncated),
         STORE_TEST(test_not_ours),
         STORE_TEST(test_newer_version),
+        STORE_TEST(test_first_schema),
         STORE_TEST(test_log_without_database),
         STORE_TEST(test_interrupted_creation),
         STORE_TEST(test_body_that_is_not_json),
