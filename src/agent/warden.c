@@ -129,7 +129,6 @@ void gw_warden_send_credentials(GwWarden *warden)
         -1, credentials_taken, NULL);
 }
 
-
 static void on_closed(GwIpc *ipc, const GError *why, gpointer user)
 {
     g_message("the front is gone: the agent ends%s%s", why != NULL ? ": " : "",
