@@ -171,7 +171,6 @@ static void check_folder(Check *check)
 static void check_apparmor(Check *check)
 {
     gboolean on = access("/sys/kernel/security/apparmor/profiles", F_OK) == 0;
-    g_autofree char *name = g_path_get_basename(check->warden->paths.run_folder);
     gboolean usual = g_str_has_prefix(check->warden->paths.run_folder, "/run/libvirt/");
 
     add_line(check, "apparmor", NULL, on && !usual ? GW_CHECK_WARNING : GW_CHECK_OK,

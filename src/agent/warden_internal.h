@@ -140,6 +140,13 @@ int gw_sockets_connect_libvirt(const GwWarden *warden, GError **error);
 /* The group of the emulator's user, and its name (lent); 0 where there is none. */
 gid_t gw_sockets_group(const GwWarden *warden);
 
+/* calls.c: the front's calls and notices (GwIpcOps)
+ * ------------------------------------------------ */
+
+void gw_calls_call(GwIpc *ipc, guint64 id, const char *method, const json_t *params, int fd,
+                   gpointer user);
+void gw_calls_notice(GwIpc *ipc, const char *method, const json_t *params, gpointer user);
+
 /* open.c --------------------------------------------------------------------------------------- */
 
 void gw_warden_open(GwWarden *warden, guint64 id, const json_t *params);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The lab, seen from tests: its own modules, and faults."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -76,6 +77,13 @@ def locks(hold):
         hosts.restart_libvirtd(each, hold)
 
 
+def thaw(rows):
+    """Lets processes go on; one of them may be ending just now."""
+    for row in rows:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(row["pid"], signal.SIGCONT)
+
+
 def mend():
     """Thaws and starts what a test, or its failure, left stopped."""
     for each in hosts.known_hosts():
@@ -84,11 +92,9 @@ def mend():
         else:
             hosts.restart_libvirtd(each)
         if agents.wanted() and os.listdir(each.base + "/agent"):
-            for record in agents.processes(each):
-                os.kill(record["pid"], signal.SIGCONT)
+            thaw(agents.processes(each))
             agents.start(each)
-    for row in qmp.running_qemus():
-        os.kill(row["pid"], signal.SIGCONT)
+    thaw(qmp.running_qemus())
     if (read_json(settings.STATE + "/rate.json") or "none") != "none":
         rate("none")
 
