@@ -335,6 +335,7 @@ static gint64 next_deadline(GwEngine *engine)
 {
     gint64 next = earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
     next = earlier(next, gw_certificates_next_us(engine));
+    next = earlier(next, gw_links_next_us(engine));
     GHashTableIter iter;
     gpointer value;
 
@@ -386,6 +387,7 @@ static gboolean turn(GwEngine *engine, gint64 wait_us)
     expire_requests(engine, now);
     gw_inventory_timers(engine, now);
     gw_certificates_timers(engine, now);
+    gw_links_timers(engine, now);
     gw_moves_timers(engine, now);
     end_turn(engine);
     return did;
@@ -444,6 +446,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_host_run_free);
     engine->moves = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_move_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    engine->links = gw_links_new();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->joins =
@@ -524,6 +527,7 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->hosts);
     g_hash_table_unref(engine->moves);
     g_hash_table_unref(engine->accepting);
+    gw_links_free(engine->links);
     g_hash_table_unref(engine->epochs);
     g_hash_table_unref(engine->tokens);
     g_hash_table_unref(engine->joins);

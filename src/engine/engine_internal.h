@@ -14,6 +14,7 @@
 typedef struct Call Call;
 typedef struct HostRun HostRun;
 typedef struct MoveRun MoveRun;
+typedef struct GwLinks GwLinks;
 
 struct GwEngine {
     GwClock *clock;
@@ -32,9 +33,10 @@ struct GwEngine {
     GPtrArray *answered; /* Call; to be told when the draft is published */
 
     guint64 last_request;
-    GHashTable *pending;   /* request id -> Pending */
-    GHashTable *hosts;     /* host id -> HostRun */
-    GHashTable *moves;     /* job id -> MoveRun */
+    GHashTable *pending; /* request id -> Pending */
+    GHashTable *hosts;   /* host id -> HostRun */
+    GHashTable *moves;   /* job id -> MoveRun */
+    GwLinks *links;
     GHashTable *accepting; /* VM UUIDs whose new job is being journaled */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
@@ -200,6 +202,14 @@ void gw_moves_ask_leave(GwEngine *engine, MoveRun *run, ReplyFn done);
 void gw_moves_fence(GwEngine *engine, MoveRun *run, ReplyFn done);
 /* The same as best it can be, without waiting for it. */
 void gw_moves_close_leave(GwEngine *engine, const GwJob *job);
+
+/* links.c: the paths between agents, measured from time to time */
+GwLinks *gw_links_new(void);
+void gw_links_free(GwLinks *links);
+/* A host is listed: its paths to the others are to be measured. */
+void gw_links_host_up(GwEngine *engine, const char *host_id);
+gint64 gw_links_next_us(GwEngine *engine);
+void gw_links_timers(GwEngine *engine, gint64 now_us);
 
 /* shares.c */
 void gw_shares_restore(GwEngine *engine, GwJob *job);

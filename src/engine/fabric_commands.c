@@ -422,24 +422,9 @@ static void call_add_host(GwEngine *engine, Call *call)
     gw_engine_answer(call, NULL, error);
 }
 
-static const GwJob *job_of_host(const GwFabric *fabric, const char *id)
-{
-    GHashTableIter iter;
-    gpointer value;
-
-    g_hash_table_iter_init(&iter, fabric->jobs);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const GwJob *job = value;
-        if (!gw_job_state_is_final(job->state) && (g_strcmp0(job->source_host_id, id) == 0 ||
-                                                   g_strcmp0(job->destination_host_id, id) == 0))
-            return job;
-    }
-    return NULL;
-}
-
 gboolean gw_hosts_check_unused(GwEngine *engine, const GwHost *host, GError **error)
 {
-    const GwJob *job = job_of_host(gw_engine_now(engine), host->id);
+    const GwJob *job = gw_fabric_job_of_host(gw_engine_now(engine), host->id);
 
     if (job == NULL)
         return TRUE;

@@ -340,6 +340,22 @@ static void do_close(GwSim *sim, SimHost *host, const GwRequest *request)
         gw_sim_break_moves(sim, host, NULL, request->vm_uuid);
 }
 
+/* An agent keeps what it measured last, and tells it with its facts. */
+static void keep_link(const SimHost *host, const GwLinkFacts *link)
+{
+    GwAgentFacts *agent = host->facts->agent;
+
+    if (agent == NULL)
+        return;
+    if (agent->links == NULL)
+        agent->links = gw_record_array(&gw_link_facts_record);
+    GwLinkFacts *old =
+        gw_record_find(&gw_link_facts_record, agent->links, "host_id", link->host_id);
+    if (old != NULL)
+        g_ptr_array_remove(agent->links, old);
+    g_ptr_array_add(agent->links, gw_link_facts_copy(link));
+}
+
 static void do_measure(GwSim *sim, const SimHost *host, const GwRequest *request, GwReply *reply)
 {
     const SimHost *other = gw_sim_host_by_name(sim, request->text);
@@ -355,6 +371,7 @@ static void do_measure(GwSim *sim, const SimHost *host, const GwRequest *request
     reply->link->round_trip_us = reply->link->round_trip_max_us = 2 * LINK_US;
     reply->link->retransmitted = -1;
     reply->link->measured_bytes = MIN(sim->link_bps / 10, 16 * 1024 * 1024);
+    keep_link(host, reply->link);
 }
 
 static void add_line(GwReply *reply, const SimHost *host, const char *name, gboolean ok,

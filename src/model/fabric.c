@@ -384,6 +384,21 @@ const GwJob *gw_fabric_find_job(const GwFabric *fabric, const char *which, GErro
     return found;
 }
 
+const GwJob *gw_fabric_job_of_host(const GwFabric *fabric, const char *id)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, fabric->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *job = value;
+        if (!gw_job_state_is_final(job->state) && (g_strcmp0(job->source_host_id, id) == 0 ||
+                                                   g_strcmp0(job->destination_host_id, id) == 0))
+            return job;
+    }
+    return NULL;
+}
+
 const GwJob *gw_fabric_job_of_vm(const GwFabric *fabric, const char *uuid)
 {
     GHashTableIter iter;

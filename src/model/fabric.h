@@ -55,6 +55,8 @@ const GwShare *gw_fabric_find_share(const GwFabric *fabric, const char *id_or_na
 const GwVm *gw_fabric_find_vm(const GwFabric *fabric, const char *which, GError **error);
 /* By full id, or by the last six or more characters of it. */
 const GwJob *gw_fabric_find_job(const GwFabric *fabric, const char *which, GError **error);
+/* A job, not final, that uses the host; or NULL. */
+const GwJob *gw_fabric_job_of_host(const GwFabric *fabric, const char *id);
 /* The job, not final, that holds @uuid; or NULL. */
 const GwJob *gw_fabric_job_of_vm(const GwFabric *fabric, const char *uuid);
 

@@ -443,6 +443,43 @@ static void an_alarm_is_seen(void **unused)
     close_pair(&pair);
 }
 
+static GPtrArray *links_of(Pair *pair, const char *host_name)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(pair->world.engine);
+    const GwHost *host = gw_fabric_find_host(fabric, host_name);
+
+    return host->facts->agent->links != NULL ? g_ptr_array_ref(host->facts->agent->links) : NULL;
+}
+
+/* Each pair once, from one of the two, and only when neither has anything better to do. */
+static void paths_between_agents_are_measured(void **unused)
+{
+    Pair pair = { 0 };
+
+    open_pair(&pair, BOTH);
+    g_autofree char *job = begin_move(&pair, NULL);
+    world_run(&pair.world, SECONDS(1));
+    assert_null(links_of(&pair, "a"));
+    world_run(&pair.world, SECONDS(60));
+    g_autoptr(GPtrArray) a = links_of(&pair, "a");
+    g_autoptr(GPtrArray) b = links_of(&pair, "b");
+    assert_int_equal((a != NULL ? a->len : 0) + (b != NULL ? b->len : 0), 1);
+    const GwLinkFacts *link = (a != NULL ? a : b)->pdata[0];
+    assert_int_equal(link->bytes_per_s, 500 * 1024 * 1024);
+    assert_true(link->round_trip_us > 0);
+    close_pair(&pair);
+}
+
+static void hosts_without_agents_are_left_alone(void **unused)
+{
+    Pair pair = { 0 };
+
+    open_pair(&pair, SOURCE_ONLY);
+    world_run(&pair.world, SECONDS(60));
+    assert_null(links_of(&pair, "a"));
+    close_pair(&pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,6 +496,8 @@ int main(void)
         cmocka_unit_test(a_mixed_pair_goes_as_before),
         cmocka_unit_test(qemus_own_encryption_is_left_out),
         cmocka_unit_test(an_alarm_is_seen),
+        cmocka_unit_test(paths_between_agents_are_measured),
+        cmocka_unit_test(hosts_without_agents_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
