@@ -10,6 +10,7 @@ STATE_SEEN = "/var/lib/godwit-agent"  # by the host; each has its own
 PROGRAM = os.path.join(os.environ.get("GODWIT_BUILD") or os.path.dirname(HERE) + "/build",
                        "godwit-agent")
 USER = "godwit-agent"
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 KEY = STATE + "/ssh/key"
 
 
@@ -47,8 +48,9 @@ def pid(host):
     return record["pid"] if is_same_process(record) else None
 
 
-def start(host, program=PROGRAM):
-    """Starts the agent of a host, which has joined a fabric."""
+def start(host, program=PROGRAM, clock=None):
+    """Starts the agent of a host, which has joined a fabric. @clock: how wrong its idea of the time
+    of day is, as in "+1d" (the clock that counts from the start of the machine stays right)."""
     from .hosts import spawn  # that module needs this one
     if pid(host) is not None:
         return
@@ -57,7 +59,9 @@ def start(host, program=PROGRAM):
     pid_file = host.base + "/agent.pid"
     if os.path.exists(pid_file):
         os.unlink(pid_file)
-    spawn(host.enter() + [CACHE + "/bin/reaper", pid_file, program, "run", "--listen",
+    wrong = ["env", "LD_PRELOAD=" + FAKETIME, "FAKETIME=" + clock, "FAKETIME_DONT_FAKE_MONOTONIC=1",
+             "DONT_FAKE_MONOTONIC=1"] if clock else []
+    spawn(host.enter() + [CACHE + "/bin/reaper", pid_file] + wrong + [program, "run", "--listen",
                           host.address, "--port", str(AGENT_PORT), "--shared-kernel"],
           host.base + "/agent.log")
     wait_for("process of the agent", lambda: os.path.exists(pid_file), 5)

@@ -65,6 +65,27 @@ def test_a_full_disk_under_the_agents_state(controller, guest):
     assert controller.api.wait_final(job["id"])["state"] == "done"
 
 
+@pytest.mark.parametrize("clock", ["+1d", "-1d"])
+def test_a_clock_that_is_a_day_off(controller, guest, clock):
+    """The agent follows the controller's time for certificates and tickets, and says what is wrong
+    with its own."""
+    target = labs.other(guest.where())
+    labs.agent(target, "kill")
+    labs.agents.start(labs.host(target), clock=clock)
+    try:
+        labs.eventually("the host to be OK, with a warning about its clock", lambda: (
+            controller.api.hosts()[target]["status"] == "OK" and
+            "clock" in (controller.api.hosts()[target].get("status_reason") or "")), 30)
+        offset = controller.api.hosts()[target]["facts"]["agent"]["clock_offset_ms"]
+        assert abs(abs(offset) - 86400000) < 5000 and (offset > 0) == (clock[0] == "+"), offset
+        job = controller.api.wait_final(controller.api.migrate(guest.name, target)["id"])
+        assert job["state"] == "done", words(job)
+    finally:
+        labs.agent(target, "kill")
+        labs.agent(target, "start")
+        controller.wait_hosts()
+
+
 def test_a_vm_that_left_does_not_start_again(controller, guest):
     """The source host is set back to a state with the VM's definition and autostart, as by a
     backup, and its libvirt starts anew: the guard takes autostart away before, or pauses what
