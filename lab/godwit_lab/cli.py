@@ -41,9 +41,30 @@ def do_down(options):
                 shutil.rmtree(path) if os.path.isdir(path) else \
                     os.path.exists(path) and os.unlink(path)
         else:
-            shutil.rmtree(STATE)  # the cache too, if it is this lab's own
-            if os.path.exists(CACHE):
-                print("the cache of another lab stays:", CACHE)
+            purge()
+
+
+def other_labs():
+    """State folders of labs that have hosts, and use the one cache that all share."""
+    folder = os.path.dirname(os.path.dirname(CACHE))
+    found = [os.path.join(folder, name) for name in os.listdir(folder)
+             if name.startswith("godwit-lab")]
+    return [path for path in found if path != STATE and os.path.isdir(path + "/hosts")]
+
+
+def purge():
+    """All of this lab; the cache as well if it is its own, and no other lab lives by it."""
+    users = other_labs() if CACHE.startswith(STATE + "/") else []
+    for name in os.listdir(STATE):
+        path = os.path.join(STATE, name)
+        if users and path == CACHE:
+            print("the cache stays, which other labs use: " + " ".join(sorted(users)))
+        elif os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+    if not os.listdir(STATE):
+        os.rmdir(STATE)
 
 
 def status():
