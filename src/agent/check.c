@@ -139,7 +139,7 @@ static gboolean can_reach(const char *folder, gid_t gid)
 
 static gboolean can_make_socket(const GwWarden *warden)
 {
-    int fd = gw_sockets_listen(warden, ".godwit-check", NULL);
+    int fd = gw_sockets_listen(warden, ".godwit-check", TRUE, NULL);
 
     if (fd < 0)
         return FALSE;
@@ -333,7 +333,7 @@ static void start_probe(Check *check, Probe *probe, const char *kind)
     probe->listener = g_strdup_printf("%" G_GUINT64_FORMAT, ++warden->last_listener);
     /* The listener's number keeps two checks of one ticket apart. */
     probe->socket = g_strdup_printf("%s.%s.check", check->ticket->job_id, probe->listener);
-    probe->listen_fd = gw_sockets_listen(warden, probe->socket, &error);
+    probe->listen_fd = gw_sockets_listen(warden, probe->socket, FALSE, &error);
     if (probe->listen_fd < 0) {
         end_probe(probe, error->message);
         return;

@@ -14,6 +14,7 @@ typedef struct {
     const char *role, *host_id, *fabric_id;
     guint kind;
     gint64 streams;
+    GwLeave *leave; /* by which it is granted; NULL: none is needed */
 } Wish;
 
 static gboolean read_wish(const json_t *params, Wish *wish, GError **error)
@@ -26,6 +27,7 @@ static gboolean read_wish(const json_t *params, Wish *wish, GError **error)
     wish->fabric_id = json_string_value(json_object_get(peer, "fabric_id"));
     wish->kind = gw_stream_kind_from_word(json_string_value(json_object_get(what, "kind")));
     wish->streams = json_is_integer(streams) ? json_integer_value(streams) : 0;
+    wish->leave = NULL;
     if (wish->role != NULL && wish->fabric_id != NULL && wish->kind != 0 && wish->streams >= 0)
         return TRUE;
     gw_error_set(error, GW_ERR_INVALID, NULL, "a stream of an unknown kind, or of nobody");
@@ -60,7 +62,7 @@ static GwLeave *find_leave(GwWarden *warden, const GwTicket *ticket, GError **er
 }
 
 /* *@ticket is the one that counts. */
-static gboolean check_peer(GwWarden *warden, const Wish *wish, const json_t *what, GwTicket **shown,
+static gboolean check_peer(GwWarden *warden, Wish *wish, const json_t *what, GwTicket **shown,
                            const GwTicket **counts, GError **error)
 {
     *shown = gw_permits_ticket(warden, json_object_get(what, "ticket"), error);
@@ -68,10 +70,10 @@ static gboolean check_peer(GwWarden *warden, const Wish *wish, const json_t *wha
         return FALSE;
     *counts = *shown;
     if (!is_trial(*shown)) {
-        GwLeave *leave = find_leave(warden, *shown, error);
-        if (leave == NULL)
+        wish->leave = find_leave(warden, *shown, error);
+        if (wish->leave == NULL)
             return FALSE;
-        *counts = leave->ticket;
+        *counts = wish->leave->ticket;
     }
     /* What is shown must be right but for its end, which a renewal may have put off. */
     if (!gw_ticket_check(*shown, warden->state->fabric_id, wish->host_id, warden->state->host_id,
@@ -123,7 +125,7 @@ static int connect_for(GwWarden *warden, const GwTicket *ticket, guint kind, GEr
     return gw_sockets_connect(warden, name, ticket->vm_uuid, error);
 }
 
-static json_t *open_for_peer(GwWarden *warden, const Wish *wish, const json_t *what, int *fd,
+static json_t *open_for_peer(GwWarden *warden, Wish *wish, const json_t *what, int *fd,
                              GError **error)
 {
     g_autoptr(GwTicket) shown = NULL;
@@ -140,7 +142,7 @@ static json_t *open_for_peer(GwWarden *warden, const Wish *wish, const json_t *w
         return NULL;
     if (!needs_none) {
         *fd = connect_for(warden, ticket, wish->kind, error);
-        if (*fd < 0)
+        if (*fd < 0 || (wish->leave != NULL && !gw_given_add(wish->leave, *fd, error)))
             return NULL;
     }
     return answer_of(warden, ticket, wish->kind);

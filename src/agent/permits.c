@@ -165,6 +165,7 @@ static void free_leave(gpointer data)
     stop_listening(leave);
     for (guint i = 0; i < GW_LEAVE_SOCKETS; i++)
         g_free(leave->sockets[i].name);
+    g_ptr_array_unref(leave->given);
     gw_timer_free(leave->timer);
     json_decref(leave->peer);
     gw_ticket_free(leave->ticket);
@@ -192,6 +193,7 @@ gboolean gw_permits_shut(GwLeave *leave, GError **error)
     /* Also where the disk refused: then it is not said to anybody, but nothing begins here. */
     leave->closed = TRUE;
     stop_listening(leave);
+    gw_given_cut(leave);
     gw_commits_step(leave, &(GwCommitEvent){ .kind = GW_COMMIT_CLOSED });
     return ok;
 }
@@ -221,6 +223,7 @@ static GwLeave *new_leave(GwWarden *warden, GwTicket *ticket_stolen, const char 
     leave->is_source = is_source;
     leave->peer = peer_stolen;
     leave->pidfd = -1;
+    leave->given = g_ptr_array_new_with_free_func(gw_given_free);
     for (guint i = 0; i < GW_LEAVE_SOCKETS; i++)
         leave->sockets[i] = (GwLeaveSocket){ .kind = socket_kinds[i], .fd = -1 };
     leave->timer = gw_timer_new(warden->loop, on_timer, leave);
@@ -292,7 +295,7 @@ static gboolean make_sockets(GwLeave *leave, GError **error)
         if ((leave->ticket->kinds & each->kind) == 0)
             continue;
         each->name = gw_sockets_name(leave->ticket, each->kind, warden->paths.run_folder);
-        each->fd = gw_sockets_listen(warden, each->name, error);
+        each->fd = gw_sockets_listen(warden, each->name, each->kind != GW_STREAM_RPC, error);
         if (each->fd < 0)
             return FALSE;
     }
@@ -395,8 +398,10 @@ static GwLeave *permit(GwWarden *warden, const json_t *params, GError **error)
     if (old != NULL && old->ticket->epoch == ticket->epoch)
         return renew(old, g_steal_pointer(&ticket), json_string_value(text), peer, error) ? old
                                                                                           : NULL;
-    if (old != NULL)
+    if (old != NULL) {
+        gw_given_cut(old);
         drop(old);
+    }
     GwLeave *leave = new_leave(warden, g_steal_pointer(&ticket), json_string_value(text),
                                g_steal_pointer(&peer), is_source);
     return begin(warden, leave, error) ? leave : NULL;

@@ -18,6 +18,7 @@
 /* Sticky: an emulator that a guest has taken over cannot remove another VM's socket. */
 #define FOLDER_MODE 01771
 #define SOCKET_MODE 0660
+#define OWN_SOCKET_MODE 0600
 #define BACKLOG 64
 #define CONF_MAX ((gsize)1024 * 1024)
 
@@ -178,7 +179,8 @@ void gw_sockets_remove(const GwWarden *warden, const char *name)
         unlinkat(folder, name, 0);
 }
 
-int gw_sockets_listen(const GwWarden *warden, const char *name, GError **error)
+int gw_sockets_listen(const GwWarden *warden, const char *name, gboolean for_emulator,
+                      GError **error)
 {
     struct sockaddr_un address = { 0 };
     AUTO_FD folder = open_folder(warden, error);
@@ -191,13 +193,14 @@ int gw_sockets_listen(const GwWarden *warden, const char *name, GError **error)
         return -1;
     }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    mode_t before = umask(0777 & ~SOCKET_MODE);
+    mode_t before = umask(0777 & ~(for_emulator ? SOCKET_MODE : OWN_SOCKET_MODE));
     gboolean bound = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
     int number = errno;
     umask(before);
     errno = number;
     if (!bound ||
-        fchownat(folder, name, (uid_t)-1, gw_sockets_group(warden), AT_SYMLINK_NOFOLLOW) < 0 ||
+        (for_emulator &&
+         fchownat(folder, name, (uid_t)-1, gw_sockets_group(warden), AT_SYMLINK_NOFOLLOW) < 0) ||
         listen(fd, BACKLOG) < 0) {
         fail(error, "cannot listen on", warden->paths.run_folder, name);
         return -1;

@@ -104,6 +104,7 @@ struct GwLeave {
     GwTimer *timer;   /* of the commit's, or the end of the ticket */
     int pidfd;        /* of the VM's process here, source; -1: none */
     GwWatch *watch;
+    GPtrArray *given; /* given.c's: the sockets of its streams */
 };
 
 void gw_permits_init(GwWarden *warden);
@@ -122,13 +123,25 @@ gboolean gw_permits_save(GwLeave *leave, GError **error);
 /* Closes the epoch, durably, and what listens for it. The leave stays, to answer. */
 gboolean gw_permits_shut(GwLeave *leave, GError **error);
 
+/* given.c -------------------------------------------------------------------------------------- */
+
+/* Keeps a copy of @fd, which the front is about to be given for the leave. FALSE: it has as many as
+ * its ticket allows. */
+gboolean gw_given_add(GwLeave *leave, int fd, GError **error);
+/* Breaks all that run. */
+void gw_given_cut(GwLeave *leave);
+void gw_given_free(gpointer given);
+
 /* sockets.c ------------------------------------------------------------------------------------ */
 
 gboolean gw_sockets_folder(const GwWarden *warden, GError **error);
 /* The name in the run folder. Free with g_free; NULL: such a stream has none. */
 char *gw_sockets_name(const GwTicket *ticket, guint kind, const char *run_folder);
-/* A listening socket that the emulator may connect to; -1 with @error. */
-int gw_sockets_listen(const GwWarden *warden, const char *name, GError **error);
+/* A listening socket, to which besides root the emulator may connect or (@for_emulator FALSE)
+ * nobody: what leads to another host's libvirt is not for a guest that has taken over its
+ * emulator. -1 with @error. */
+int gw_sockets_listen(const GwWarden *warden, const char *name, gboolean for_emulator,
+                      GError **error);
 void gw_sockets_remove(const GwWarden *warden, const char *name);
 /* Removes what an agent before us left, but for @keep. */
 void gw_sockets_sweep(const GwWarden *warden, GHashTable *keep);

@@ -46,6 +46,8 @@ static void pump_free(Pump *pump)
 {
     g_clear_pointer(&pump->watch, gw_watch_free);
     g_clear_pointer(&pump->drain, gw_timer_free);
+    if (pump->is_socket)
+        shutdown(pump->fd, SHUT_RDWR); /* whoever else has a copy: this is the end of it */
     close(pump->fd);
     if (pump->config.done != NULL)
         pump->config.done(pump->config.user, pump->read_bytes, pump->written_bytes, pump->why);

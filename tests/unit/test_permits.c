@@ -556,6 +556,10 @@ static void test_source(void **state)
     assert_int_equal(lstat(path, &st), 0);
     assert_true(S_ISSOCK(st.st_mode));
     assert_int_equal(st.st_mode & 0777, 0660);
+    /* What leads to the other host's libvirt is libvirt's alone, not any emulator's. */
+    g_autofree char *rpc = g_strconcat(world->run_folder, "/" JOB ".rpc", NULL);
+    assert_int_equal(lstat(rpc, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(stat(world->run_folder, &st), 0);
     assert_int_equal(st.st_mode & 07777, 01771);
     /* Again: the same paths, and no second listener. */
@@ -687,6 +691,72 @@ static void test_streams(void **state)
                     &fd),
                 "forbidden");
     close(qemu);
+}
+
+/* Whether who has the other end hears of an end within a second. */
+static gboolean is_cut(int fd)
+{
+    struct pollfd wait = { fd, POLLIN, 0 };
+    char byte = 0;
+
+    return poll(&wait, 1, 1000) == 1 && read(fd, &byte, 1) == 0;
+}
+
+/* What was given before a leave is closed ends with it; libvirt is told nothing more by it. */
+static void test_close_cuts(void **state)
+{
+    World *world = *state;
+    g_autofree char *path = socket_path(world);
+    int rpc = -1, migration = -1;
+
+    assert_ok(come(world, 5, "run"));
+    be_vm(world, TRUE);
+    assert_ok(permit_of(world, (Terms){ 0 }, THEM));
+    int qemu = listen_at(path);
+    assert_ok(open_stream(world, (Terms){ 0 }, THEM, "rpc", 0, &rpc));
+    assert_ok(open_stream(world, (Terms){ 0 }, THEM, "migration", 1, &migration));
+    int libvirt_end = accept(world->libvirt_fd, NULL, NULL);
+    int qemu_end = accept(qemu, NULL, NULL);
+    assert_ok(
+        call(world, "close", json_pack("{s:s, s:s, s:i}", "job", JOB, "vm_uuid", VM, "epoch", 3)));
+    assert_int_equal(send(rpc, "x", 1, MSG_NOSIGNAL), -1);
+    assert_int_equal(send(migration, "x", 1, MSG_NOSIGNAL), -1);
+    assert_true(is_cut(libvirt_end));
+    assert_true(is_cut(qemu_end));
+    close(libvirt_end);
+    close(qemu_end);
+    close(rpc);
+    close(migration);
+
+    /* A later epoch ends those of the one before. */
+    assert_ok(permit_of(world, (Terms){ .epoch = 4, .job = JOB2 }, THEM));
+    assert_ok(open_stream(world, (Terms){ .epoch = 4, .job = JOB2 }, THEM, "rpc", 0, &rpc));
+    libvirt_end = accept(world->libvirt_fd, NULL, NULL);
+    assert_ok(permit_of(world, (Terms){ .epoch = 5, .job = JOB }, THEM));
+    assert_true(is_cut(libvirt_end));
+    close(libvirt_end);
+    close(rpc);
+    close(qemu);
+}
+
+/* A front that has been taken over may say that no stream is there; those that are count. */
+static void test_streams_are_counted(void **state)
+{
+    World *world = *state;
+    const Terms terms = { .streams_max = 2 };
+    int one = -1, two = -1, three = -1;
+
+    assert_ok(come(world, 5, "run"));
+    assert_ok(permit_of(world, terms, THEM));
+    assert_ok(open_stream(world, terms, THEM, "rpc", 0, &one));
+    assert_ok(open_stream(world, terms, THEM, "rpc", 0, &two));
+    assert_code(open_stream(world, terms, THEM, "rpc", 0, &three), "conflict");
+    assert_int_equal(three, -1);
+    shutdown(two, SHUT_RDWR); /* as the front does where one ends */
+    close(two);
+    assert_ok(open_stream(world, terms, THEM, "rpc", 0, &three));
+    close(one);
+    close(three);
 }
 
 static void test_hostile_opens(void **state)
@@ -1040,6 +1110,8 @@ int main(void)
         TEST(test_two_controllers),
         TEST(test_full_disk),
         TEST(test_streams),
+        TEST(test_close_cuts),
+        TEST(test_streams_are_counted),
         TEST(test_hostile_opens),
         TEST(test_expiry),
         TEST(test_restart),
