@@ -116,6 +116,7 @@ static Front *front_new(const GwFrontConfig *config, guint threads)
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, gw_front_listener_free);
     front->tickets =
         g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
+    front->asking = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint i = 0; i < threads; i++) {
         g_autofree char *name = g_strdup_printf("lane-%u", i);
         front->lanes[i].front = front;

@@ -40,9 +40,12 @@ struct Front {
     GwTimer *idle;
     guint64 last_link;
     guint controllers_refused;
-    gboolean measuring;       /* one at a time, from here */
-    guint64 measured_by;      /* the link that may measure to here … */
-    gint64 measured_until_us; /* … until then */
+    GHashTable *asking;        /* host id to how many of its questions the warden has */
+    gboolean measuring;        /* one at a time, from here */
+    char *measured_by;         /* the host that may measure to here (NULL: none) … */
+    gint64 measured_until_us;  /* … until then */
+    char *measured_last;       /* who had the last turn */
+    gint64 measured_wanted_us; /* when another was last refused since; 0: never */
     /* All lanes': */
     gint sessions, streams; /* atomic */
 };
@@ -80,6 +83,11 @@ extern const GwSessionOps gw_front_session_ops; /* but for user, the Front */
 /* {"role", "host_id", "fabric_id"}, and of a controller "session", "incarnation", "run". */
 json_t *gw_front_peer_json(const Link *link);
 void gw_front_answer(Link *link, guint32 id, json_t *result_stolen, const GError *error);
+
+/* At home: one more question of the link's peer is to go to the warden. A host has only so many of
+ * all that the two processes can have open, so that the others and the controller are heard. */
+gboolean gw_front_ask_begin(Link *link, GError **error);
+void gw_front_ask_end(Link *link);
 
 /* front_peers.c: at home ---------------------------------------------------------------------- */
 

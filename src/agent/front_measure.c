@@ -17,6 +17,8 @@
 #define SEGMENT 1448                  /* bytes of data in a segment of an MTU of 1500 */
 /* How long one host may measure to us without a word that it is over. */
 #define TARGET_US (MS_MAX * 1000 + OVER_US)
+/* How long one that had the last turn lets one that was refused meanwhile go first. */
+#define LET_OTHERS_US (60 * G_USEC_PER_SEC)
 
 typedef struct {
     Front *front;
@@ -281,6 +283,35 @@ void gw_front_measure(Front *front, guint64 id, const json_t *params)
 
 /* To here ------------------------------------------------------------------------------------- */
 
+static const char *name_of(const Link *link)
+{
+    return link->peer != NULL && link->peer->host_id != NULL ? link->peer->host_id : "";
+}
+
+/* Nobody keeps it for ever by asking again and again. */
+static gboolean may_measure(Front *front, const char *who, gint64 now_us)
+{
+    gboolean again = g_strcmp0(front->measured_last, who) == 0;
+
+    if (front->measured_by != NULL && now_us < front->measured_until_us &&
+        !g_str_equal(front->measured_by, who)) {
+        front->measured_wanted_us = now_us;
+        return FALSE;
+    }
+    if (again && front->measured_wanted_us != 0 &&
+        now_us - front->measured_wanted_us < LET_OTHERS_US)
+        return FALSE;
+    if (!again)
+        front->measured_wanted_us = 0;
+    return TRUE;
+}
+
+static void set_name(char **at, const char *name)
+{
+    g_free(*at);
+    *at = g_strdup(name);
+}
+
 /* Two measurements at once would each find half the path. */
 void gw_front_measure_target(Link *link, gpointer call_id)
 {
@@ -288,13 +319,13 @@ void gw_front_measure_target(Link *link, gpointer call_id)
     gint64 now_us = g_get_monotonic_time();
     g_autoptr(GError) error = NULL;
 
-    if (front->measured_by != 0 && front->measured_by != link->number &&
-        now_us < front->measured_until_us)
-        gw_error_set(&error, GW_ERR_CONFLICT, "Try again in some seconds.",
-                     "another host measures its path to this one right now");
-    if (error == NULL) {
-        front->measured_by = link->number;
+    if (may_measure(front, name_of(link), now_us)) {
+        set_name(&front->measured_by, name_of(link));
+        set_name(&front->measured_last, name_of(link));
         front->measured_until_us = now_us + TARGET_US;
+    } else {
+        gw_error_set(&error, GW_ERR_CONFLICT, "Try again in some seconds.",
+                     "another host measures its path to this one right now, or waits to");
     }
     gw_front_answer(link, GPOINTER_TO_UINT(call_id), error == NULL ? json_object() : NULL, error);
 }
@@ -303,6 +334,6 @@ void gw_front_measure_over(Link *link)
 {
     Front *front = link->lane->front;
 
-    if (link->number != 0 && front->measured_by == link->number)
-        front->measured_by = 0;
+    if (g_strcmp0(front->measured_by, name_of(link)) == 0)
+        g_clear_pointer(&front->measured_by, g_free);
 }

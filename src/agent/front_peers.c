@@ -11,6 +11,9 @@
 #define ADDRESSES_MAX 8
 #define ADDRESS_MAX 64
 #define UNUSED_US (300 * G_USEC_PER_SEC)
+/* That one host dialled: more than one only where it has not noticed the end of the one before. All
+ * places for sessions would else be one host's, and the controller's with them. */
+#define ACCEPTED_MAX 4
 
 typedef struct {
     PeerDone done;
@@ -181,6 +184,24 @@ static void tell_waiters(Peer *peer, Link *link, const GError *error)
     }
 }
 
+static void close_surplus(Link *link, gpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (link->session == NULL)
+        return;
+    gw_error_set(&error, GW_ERR_CONFLICT, NULL, "this host has %d later sessions here",
+                 ACCEPTED_MAX);
+    gw_session_close(link->session, error);
+}
+
+static void add_accepted(Peer *peer, Link *link)
+{
+    g_ptr_array_add(peer->accepted, gw_front_link_ref(link));
+    for (guint i = 0; i + ACCEPTED_MAX < peer->accepted->len; i++)
+        gw_front_on_lane(g_ptr_array_index(peer->accepted, i), close_surplus, NULL);
+}
+
 void gw_front_peer_up(Link *link, gpointer unused)
 {
     Front *front = link->lane->front;
@@ -188,7 +209,7 @@ void gw_front_peer_up(Link *link, gpointer unused)
 
     peer->used_us = g_get_monotonic_time();
     if (!link->dialled) {
-        g_ptr_array_add(peer->accepted, gw_front_link_ref(link));
+        add_accepted(peer, link);
     } else if (link == peer->dialled) {
         peer->up = TRUE;
         tell_waiters(peer, link, NULL);

@@ -12,6 +12,8 @@
 #define REFUSALS_LOGGED 100
 /* Of a host, on their way to the warden: what is over is dropped, and nobody relies on it. */
 #define NOTICES_MAX 64
+/* Of a host, calls and streams, that the warden has not answered. */
+#define QUESTIONS_MAX (GW_IPC_CALLS_MAX / 4)
 
 json_t *gw_front_peer_json(const Link *link)
 {
@@ -156,6 +158,37 @@ static void on_closed(GwSession *session, const GError *why, gpointer user)
     g_hash_table_remove(lane->links, session);
 }
 
+/* Questions to the warden --------------------------------------------------------------------- */
+
+static gint count_question(Link *link, gint by)
+{
+    GHashTable *asking = link->lane->front->asking;
+    const char *host_id = link->peer->host_id;
+    gint count = GPOINTER_TO_INT(g_hash_table_lookup(asking, host_id)) + by;
+
+    if (count > 0)
+        g_hash_table_replace(asking, g_strdup(host_id), GINT_TO_POINTER(count));
+    else
+        g_hash_table_remove(asking, host_id);
+    return count;
+}
+
+gboolean gw_front_ask_begin(Link *link, GError **error)
+{
+    if (link->peer->role != GW_PEER_HOST || count_question(link, 1) <= QUESTIONS_MAX)
+        return TRUE;
+    count_question(link, -1);
+    gw_error_set(error, GW_ERR_CONFLICT, "Ask less at one time.",
+                 "%d questions of this host wait for an answer already", QUESTIONS_MAX);
+    return FALSE;
+}
+
+void gw_front_ask_end(Link *link)
+{
+    if (link->peer->role == GW_PEER_HOST)
+        count_question(link, -1);
+}
+
 /* Calls and notices for the warden ------------------------------------------------------------ */
 
 /* What a host may ask of another, whatever the warden would say. */
@@ -209,6 +242,7 @@ static void on_answered(const json_t *result, int fd, const GError *error, gpoin
 
     if (fd >= 0)
         g_close(fd, NULL);
+    gw_front_ask_end(word->link);
     gw_front_answer(word->link, word->id, copy, error);
     gw_front_link_unref(word->link);
 }
@@ -224,6 +258,12 @@ static void ask_warden(Link *link, gpointer data)
     if (word->id == 0) {
         g_atomic_int_add(&link->notices, -1);
         gw_ipc_notice(ipc, "notice", params);
+        return;
+    }
+    g_autoptr(GError) error = NULL;
+    if (!gw_front_ask_begin(link, &error)) {
+        json_decref(params);
+        gw_front_answer(link, word->id, NULL, error);
         return;
     }
     word->link = gw_front_link_ref(link);

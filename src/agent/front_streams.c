@@ -183,9 +183,8 @@ static void decide(Link *link, gpointer data)
 /* Asking -------------------------------------------------------------------------------------- */
 
 /* Home. */
-static void on_opened(const json_t *result, int fd, const GError *error, gpointer user)
+static void judged(const json_t *result, int fd, const GError *error, Carried *carried)
 {
-    Carried *carried = user;
 
     carried->fd = fd;
     carried->result = result != NULL ? json_deep_copy(result) : NULL;
@@ -200,12 +199,26 @@ static void on_opened(const json_t *result, int fd, const GError *error, gpointe
 }
 
 /* Home. */
+static void on_opened(const json_t *result, int fd, const GError *error, gpointer user)
+{
+    Carried *carried = user;
+
+    gw_front_ask_end(carried->link);
+    judged(result, fd, error, carried);
+}
+
+/* Home. */
 static void ask(Link *link, gpointer data)
 {
     Carried *carried = data;
     Front *front = link->lane->front;
     gint carries = carried->ticket != NULL ? count_ticket(front, carried->ticket, 1) : 0;
+    g_autoptr(GError) error = NULL;
 
+    if (!gw_front_ask_begin(link, &error)) {
+        judged(NULL, -1, error, carried);
+        return;
+    }
     gw_ipc_call(front->ipc, "open",
                 json_pack("{s:o, s:O, s:i}", "peer", gw_front_peer_json(link), "what",
                           carried->what, "streams", carries),

@@ -346,6 +346,18 @@ static void look_at(GwEngine *engine, HostRun *run)
     gw_engine_ask(engine, gw_request_new(GW_OP_RENEW, run->id, NULL), requested, run->id, 0);
 }
 
+/* The driver takes them to heart whether or not the agent can be told yet. */
+void gw_certificates_host_comes(GwEngine *engine, const HostRun *run)
+{
+    g_autofree char *serials = revoked_serials(engine);
+
+    if (*serials == '\0' || !has_agent(engine, run))
+        return;
+    GwRequest *request = gw_request_new(GW_OP_REVOKED, run->id, NULL);
+    request->text = g_steal_pointer(&serials);
+    gw_engine_ask(engine, request, NULL, run->id, 0);
+}
+
 void gw_certificates_host_up(GwEngine *engine, HostRun *run)
 {
     if (!has_agent(engine, run))

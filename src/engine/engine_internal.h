@@ -242,6 +242,8 @@ void gw_certificates_note(GwHost *host, const GwIssued *issued);
 void gw_certificates_put_revoked(GwEngine *engine, GwBatch *batch, const char *host_id,
                                  const char *reason);
 void gw_certificates_revoke(GwEngine *engine, const char *host_id, const char *reason);
+/* A host is about to be connected: who answers must not be one of the revoked. */
+void gw_certificates_host_comes(GwEngine *engine, const HostRun *run);
 /* A host is connected: it hears what is revoked, and its certificate is looked at. */
 void gw_certificates_host_up(GwEngine *engine, HostRun *run);
 /* What a person should know of its certificate; NULL: nothing. */

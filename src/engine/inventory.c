@@ -405,6 +405,7 @@ static void connect_host(GwEngine *engine, HostRun *run)
 
     run->retry_us = 0;
     run->busy = TRUE;
+    gw_certificates_host_comes(engine, run);
     request->text = g_strdup(host->uri);
     request->timeout_us = CONNECT_TIMEOUT_US;
     gw_engine_ask(engine, request, connected, run->id, 0);

@@ -401,8 +401,9 @@ void gw_fleet_agent_op(GwFleetTask *task)
     GError *error = NULL;
 
     set_deadline(task);
-    /* Some change things here as well, whether or not the agent can be asked. */
-    if (op->params != NULL && task->host->has_agent)
+    /* Some change things here as well, whether or not the agent can be asked; what is revoked is
+     * known before the first is dialled. */
+    if (op->params != NULL && (task->host->has_agent || task->op == GW_OP_REVOKED))
         params = op->params(task, &error);
     if (error != NULL) {
         g_prefix_error(&error, "%s: ", gw_op_word(task->op));

@@ -338,6 +338,7 @@ Agent *agent_new(World *world, const char *id, const char *certified_as)
     agent->loop = gw_loop_new("test-agent");
     Start start = { agent, certify(world, certified_as), listen_somewhere(&agent->port) };
     gw_loop_run(agent->loop, start_listening, &start);
+    agent->serial = g_strdup(gw_credentials_self(start.credentials)->serial);
     gw_credentials_unref(start.credentials);
     return agent;
 }
@@ -398,6 +399,7 @@ void agent_free(Agent *agent)
     g_ptr_array_unref(agent->calls);
     g_ptr_array_unref(agent->open);
     g_free(agent->id);
+    g_free(agent->serial);
     g_free(agent);
 }
 

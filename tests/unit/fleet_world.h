@@ -21,6 +21,7 @@ typedef enum { SAY, FAIL, MUTE } Manner;
 typedef struct {
     World *world;
     char *id;
+    char *serial; /* of its certificate */
     guint16 port;
     GwLoop *loop;
     GwListener *listener; /* on its loop */

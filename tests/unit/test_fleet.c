@@ -627,6 +627,24 @@ static void test_revoked(void **state)
     world_free(&world);
 }
 
+/* A controller that starts knows of them before it dials. */
+static void test_revoked_before_the_first(void **state)
+{
+    World world;
+    world_open(&world);
+    Agent *one = agent_new(&world, HOST_1, HOST_1);
+
+    GwRequest *request = gw_request_new(GW_OP_REVOKED, "h1", NULL);
+    request->text = g_strdup(one->serial);
+    g_autoptr(GwReply) told = ask(&world, request);
+    assert_non_null(told->error); /* there is no agent yet that could be told */
+    g_autoptr(GwReply) refused = ask(&world, connect_request("h1", one));
+    assert_non_null(refused->error);
+    world_close_fleet(&world);
+    agent_free(one);
+    world_free(&world);
+}
+
 /* Without an agent ---------------------------------------------------------------------------- */
 
 static void test_agentless(void **state)
@@ -796,6 +814,7 @@ int main(void)
         cmocka_unit_test(test_trial),
         cmocka_unit_test(test_notices),
         cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_revoked_before_the_first),
         cmocka_unit_test(test_agentless),
         cmocka_unit_test(test_storm),
         cmocka_unit_test(test_close_while_busy),

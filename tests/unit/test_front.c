@@ -782,6 +782,96 @@ static void test_host_calls(void **state)
     assert_string_equal(text_at(json_object_get(notice, "params"), "method", NULL), "source-gone");
 }
 
+/* One of several peers at one time; given back by leave. */
+static Peer *come(Stage *stage, GwCredentials *as)
+{
+    Peer *peer = join(stage, as);
+
+    stage->peer = NULL;
+    return peer;
+}
+
+static void leave(Stage *stage, Peer *peer)
+{
+    stage->peer = peer;
+    part(stage);
+}
+
+static int ask_to_measure(Stage *stage, Peer *peer)
+{
+    g_auto(Outcome) outcome = { 0 };
+
+    gw_session_call(peer->session, "measure-target", json_object(), 10 * G_USEC_PER_SEC,
+                    on_call_done, &outcome);
+    until(stage->world, is_done, &outcome);
+    return outcome.code;
+}
+
+/* One that always asks again does not keep the others from it. */
+static void test_measuring_by_turns(void **state)
+{
+    Stage *stage = *state;
+    GwCredentials *three = world_host(stage->world->authority, "host-three");
+    Peer *greedy = come(stage, stage->world->two), *other = come(stage, three);
+
+    assert_int_equal(ask_to_measure(stage, greedy), -1);
+    assert_int_equal(ask_to_measure(stage, greedy), -1);
+    assert_int_equal(ask_to_measure(stage, other), GW_ERR_CONFLICT);
+    assert_int_equal(ask_to_measure(stage, greedy), GW_ERR_CONFLICT);
+    leave(stage, greedy); /* which ends what it had */
+    greedy = come(stage, stage->world->two);
+    assert_int_equal(ask_to_measure(stage, greedy), GW_ERR_CONFLICT);
+    assert_int_equal(ask_to_measure(stage, other), -1);
+    leave(stage, other);
+    assert_int_equal(ask_to_measure(stage, greedy), -1);
+    leave(stage, greedy);
+    gw_credentials_unref(three);
+}
+
+/* A host with a good certificate takes neither all sessions nor all that the warden can be asked
+ * at one time. */
+static void test_one_host_is_not_all(void **state)
+{
+    Stage *stage = *state;
+    Peer *peers[7];
+    g_auto(Outcome) last = { 0 };
+    static Outcome outcomes[2][250];
+    guint refused = 0;
+
+    for (guint i = 0; i < G_N_ELEMENTS(peers); i++)
+        peers[i] = come(stage, stage->world->two);
+    for (guint i = 0; i + 4 < G_N_ELEMENTS(peers); i++) {
+        until(stage->world, peer_is_closed, peers[i]);
+        assert_int_equal(peers[i]->why->code, GW_ERR_CONFLICT);
+        leave(stage, peers[i]);
+    }
+    for (guint i = 0; i < 2; i++) {
+        for (guint j = 0; j < G_N_ELEMENTS(outcomes[0]); j++)
+            gw_session_call(peers[5 + i]->session, "attest", json_pack("{s:s}", "ticket", TICKET),
+                            60 * G_USEC_PER_SEC, on_call_done, &outcomes[i][j]);
+    }
+    while (stage->one->asked->len < GW_IPC_CALLS_MAX / 4)
+        gw_loop_turn(stage->world->loop, 2);
+    Peer *boss = come(stage, stage->world->controller);
+    gw_session_call(boss->session, "facts", json_object(), 10 * G_USEC_PER_SEC, on_call_done,
+                    &last);
+    while (stage->one->asked->len == GW_IPC_CALLS_MAX / 4)
+        gw_loop_turn(stage->world->loop, 2);
+    Asked *facts = g_ptr_array_index(stage->one->asked, GW_IPC_CALLS_MAX / 4);
+    assert_string_equal(text_at(facts->params, "method", NULL), "facts");
+    gw_ipc_answer(stage->one->ipc, facts->id, json_object(), -1, NULL);
+    until(stage->world, is_done, &last);
+    assert_int_equal(last.code, -1);
+    for (guint i = 0; i < 500; i++)
+        refused += outcomes[i / 250][i % 250].code == GW_ERR_CONFLICT;
+    assert_int_equal(refused, 500 - GW_IPC_CALLS_MAX / 4);
+    leave(stage, boss);
+    for (guint i = 3; i < G_N_ELEMENTS(peers); i++)
+        leave(stage, peers[i]);
+    for (guint i = 0; i < 500; i++)
+        outcome_clear(&outcomes[i / 250][i % 250]);
+}
+
 /* Two fronts ---------------------------------------------------------------------------------- */
 
 static void start_two(Stage *stage)
@@ -1117,6 +1207,8 @@ int main(void)
         CASE(test_controller_calls),
         CASE(test_refused_controller),
         CASE(test_host_calls),
+        CASE(test_measuring_by_turns),
+        CASE(test_one_host_is_not_all),
         CASE(test_listen),
         CASE(test_listen_large),
         CASE(test_peer_refuses),

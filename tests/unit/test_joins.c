@@ -24,6 +24,7 @@ static struct {
     GHashTable *certificate; /* host id -> the last one installed */
     GHashTable *peers;       /* host id -> the peer of the last check, "" for none */
     guint renewals;
+    guint too_late; /* connected before anything was told of what is revoked */
     gboolean refuse_renewal, ask_nonsense;
 } said;
 
@@ -83,6 +84,7 @@ static void submit(GwHyper *hyper, GwRequest *request)
         try_all(agents, request);
         break;
     case GW_OP_CONNECT:
+        said.too_late += !g_hash_table_contains(said.revoked, request->host_id);
         if (gw_host_agent_uri(request->text, &address, NULL, NULL)) {
             g_free(request->text);
             request->text = g_strdup_printf("qemu+tls://%s/system", address);
@@ -583,8 +585,10 @@ static void test_who_goes_is_revoked(void **unused)
     /* Told again to who is connected later, also by the next controller. */
     g_hash_table_remove_all(said.revoked);
     world_kill(&world);
+    said.too_late = 0;
     world_start(&world);
     world_run(&world, SECONDS(5));
+    assert_int_equal(said.too_late, 0);
     assert_string_equal(g_hash_table_lookup(said.revoked, b), gone->agent_certificate_serial);
     assert_false(g_hash_table_contains(said.revoked, a));
 
