@@ -44,6 +44,8 @@ struct GwWarden {
     GwGuard *guard;
     guint64 last_listener;
     gint64 controller_session; /* the front's number of the one that is obeyed; 0: none */
+    gboolean clock_told;       /* a controller has said since the start what time it is … */
+    gint64 clock_apart_us;     /* … when the host's clock was so far from CLOCK_BOOTTIME */
     char *next_key_pem;        /* of a renewal under way */
     GHashTable *links;         /* host id -> json_t: what was last measured to it */
     gboolean reading_facts;    /* a thread looks at the file systems */
@@ -158,6 +160,8 @@ gid_t gw_sockets_group(const GwWarden *warden);
 
 void gw_calls_call(GwIpc *ipc, guint64 id, const char *method, const json_t *params, int fd,
                    gpointer user);
+/* The host's own clock was set: the fabric's time goes on as it did. */
+void gw_calls_clock_set(GwWarden *warden);
 void gw_calls_notice(GwIpc *ipc, const char *method, const json_t *params, gpointer user);
 
 /* open.c --------------------------------------------------------------------------------------- */
