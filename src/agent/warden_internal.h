@@ -41,6 +41,7 @@ struct GwWarden {
     GwVirt *virt;
     GHashTable *leaves;   /* VM's UUID -> GwLeave */
     GHashTable *resuming; /* VM's UUID -> GArray of guint64: calls that wait for the resume's end */
+    GHashTable *attesting; /* host id -> how many of its questions are looked into */
     GwGuard *guard;
     guint64 last_listener;
     gint64 controller_session; /* the front's number of the one that is obeyed; 0: none */

@@ -985,6 +985,51 @@ static void test_attested_absence_closes(void **state)
 
 /* The guard ------------------------------------------------------------------------------------ */
 
+static guint count_answers(World *world, guint wanted, guint *refused)
+{
+    guint count = 0;
+
+    *refused = 0;
+    while (count < wanted) {
+        int fd = -1;
+        json_t *json = receive(world, PATIENCE_MS, &fd);
+        assert_non_null(json);
+        if (json_object_get(json, "method") != NULL) {
+            play(world, json, fd);
+            continue;
+        }
+        count++;
+        *refused += g_strcmp0(code_of(json), "conflict") == 0;
+        json_decref(json);
+    }
+    return count;
+}
+
+/* One host does not keep the warden reading the process table for it alone. */
+static void test_attests_are_bounded(void **state)
+{
+    World *world = *state;
+    guint refused = 0;
+
+    assert_ok(come(world, 5, "run"));
+    g_autofree char *text = sign(world, (Terms){ 0 });
+    g_mutex_lock(&libvirt.lock); /* the first look waits, and all others behind it */
+    for (guint i = 0; i < 100; i++)
+        send_json(world,
+                  json_pack("{s:I, s:s, s:{s:o, s:s, s:{s:s}}}", "id", (json_int_t)++world->last_id,
+                            "method", "call", "params", "peer", host(world, THEM), "method",
+                            "attest", "params", "ticket", text));
+    g_mutex_unlock(&libvirt.lock);
+    count_answers(world, 100, &refused);
+    assert_true(refused > 0 && refused <= 100 - 32);
+    /* Those that were answered do not count. */
+    for (guint i = 0; i < 3; i++)
+        assert_ok(ask(world, "call",
+                      json_pack("{s:o, s:s, s:{s:s}}", "peer", host(world, THEM), "method",
+                                "attest", "params", "ticket", text),
+                      NULL));
+}
+
 static void test_guard(void **state)
 {
     World *world = *state;
@@ -1119,6 +1164,7 @@ int main(void)
         TEST(test_commit_without_the_notice),
         TEST(test_source_is_called_back),
         TEST(test_attested_absence_closes),
+        TEST(test_attests_are_bounded),
         TEST(test_guard),
         TEST(test_facts_and_check),
         TEST(test_renewal),
