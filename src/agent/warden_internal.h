@@ -130,8 +130,8 @@ gboolean gw_permits_shut(GwLeave *leave, GError **error);
 
 /* Keeps a copy of @fd, which the front is about to be given for the leave. FALSE: it has as many as
  * its ticket allows. */
-gboolean gw_given_add(GwLeave *leave, int fd, GError **error);
-/* Breaks all that run. */
+gboolean gw_given_add(GwLeave *leave, guint kind, int fd, GError **error);
+/* Breaks those by which the VM could still begin here: of RPC, where it has no process. */
 void gw_given_cut(GwLeave *leave);
 void gw_given_free(gpointer given);
 
