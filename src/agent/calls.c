@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/warden_internal.h"
@@ -63,14 +64,26 @@ static gboolean judge_controller(GwWarden *warden, const json_t *params, GError 
     return TRUE;
 }
 
+/* What no setting of a clock changes. */
+static gint64 running_us(void)
+{
+    struct timespec now = { 0 };
+
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (gint64)now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
+}
+
 /* A clock that is off by a second or two is not worth a write at each connection. */
 static gboolean follow_clock(GwWarden *warden, const json_t *params)
 {
     const json_t *wall = json_object_get(params, "wall_us");
+    gint64 now_us = g_get_real_time();
 
-    if (!json_is_integer(wall))
+    if (!json_is_integer(wall) || json_integer_value(wall) < 0)
         return FALSE;
-    gint64 offset_s = (json_integer_value(wall) - g_get_real_time()) / G_USEC_PER_SEC;
+    gint64 offset_s = (json_integer_value(wall) - now_us) / G_USEC_PER_SEC;
+    warden->clock_told = TRUE;
+    warden->clock_apart_us = now_us - running_us();
     if (ABS(offset_s - warden->state->offset_s) <= 2)
         return FALSE;
     warden->state->offset_s = offset_s;
@@ -84,6 +97,20 @@ static void save_state(GwWarden *warden)
     /* A full disk must not lock the controller out, who is the one to help. */
     if (!gw_agent_state_save(warden->paths.state_folder, warden->state, &error))
         g_warning("%s", error->message);
+}
+
+/* What was learnt of a clock that was right in another life of ours says nothing of a step: that
+ * one may be what makes it right again. */
+void gw_calls_clock_set(GwWarden *warden)
+{
+    gint64 apart_us = g_get_real_time() - running_us();
+
+    if (!warden->clock_told ||
+        !gw_agent_state_clock_set(warden->state, &warden->clock_apart_us, apart_us))
+        return;
+    g_message("the host's clock was set; the fabric's time goes on as it did");
+    save_state(warden);
+    gw_warden_send_credentials(warden);
 }
 
 static void controller_came(GwWarden *warden, guint64 id, const json_t *params)

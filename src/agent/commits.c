@@ -9,6 +9,10 @@
 
 /* Carries out what commit.c decides, and brings it the news. */
 
+/* Of one host, under way: each reads the whole process table, on the loop that all commits wait
+ * for. Who is refused asks again. */
+#define ATTESTS_MAX 32
+
 /* A step may end a leave: callers look it up again by these. */
 typedef struct {
     GwWarden *warden;
@@ -17,6 +21,7 @@ typedef struct {
     guint64 call; /* of the front, to be answered */
     guint news;   /* when the look for it began */
     GwTicket *ticket;
+    char *asker; /* the host that asked; counted */
 } Question;
 
 static Question *question_of(const GwLeave *leave)
@@ -32,6 +37,7 @@ static Question *question_of(const GwLeave *leave)
 static void free_question(Question *question)
 {
     g_free(question->vm_uuid);
+    g_free(question->asker);
     gw_ticket_free(question->ticket);
     g_free(question);
 }
@@ -381,6 +387,19 @@ static json_t *attest_with(GwLeave *leave, const GwWord *word, guint news, GErro
     return answer;
 }
 
+/* How many of the host are under way, with @by. */
+static gint count_attests(GwWarden *warden, const char *host_id, gint by)
+{
+    if (warden->attesting == NULL) /* the agent ends */
+        return 0;
+    gint count = GPOINTER_TO_INT(g_hash_table_lookup(warden->attesting, host_id)) + by;
+    if (count > 0)
+        g_hash_table_replace(warden->attesting, g_strdup(host_id), GINT_TO_POINTER(count));
+    else
+        g_hash_table_remove(warden->attesting, host_id);
+    return count;
+}
+
 static void saw_for_attest(GwWarden *warden, const char *vm_uuid, gint64 epoch, const GwWord *word,
                            gpointer user)
 {
@@ -391,6 +410,7 @@ static void saw_for_attest(GwWarden *warden, const char *vm_uuid, gint64 epoch, 
                          ? attest_with(leave, word, question->news, &error)
                          : attest_without(warden, question->ticket, *word, &error);
 
+    count_attests(warden, question->asker, -1);
     gw_warden_answer(warden, question->call, answer, -1, error);
 }
 
@@ -399,15 +419,22 @@ void gw_commits_attest(GwWarden *warden, guint64 id, const char *peer_host_id, c
     g_autoptr(GError) error = NULL;
     GwTicket *ticket = ticket_between(warden, peer_host_id, params, &error);
 
+    if (ticket != NULL && count_attests(warden, peer_host_id, 0) >= ATTESTS_MAX) {
+        g_clear_pointer(&ticket, gw_ticket_free);
+        gw_error_set(&error, GW_ERR_CONFLICT, "Ask again in a second.",
+                     "%d questions of this host are under way", ATTESTS_MAX);
+    }
     if (ticket == NULL) {
         gw_warden_answer(warden, id, NULL, -1, error);
         return;
     }
+    count_attests(warden, peer_host_id, 1);
     Question *question = g_new0(Question, 1);
     *question = (Question){ .warden = warden,
                             .vm_uuid = g_strdup(ticket->vm_uuid),
                             .epoch = ticket->epoch,
                             .call = id,
+                            .asker = g_strdup(peer_host_id),
                             .ticket = ticket };
     GwLeave *leave = leave_of(question);
     if (leave != NULL && leave->commit != NULL) {

@@ -9,13 +9,13 @@
 #include "agent/warden_internal.h"
 #include "base/error.h"
 
-/* The sockets that the front was given for a leave. A copy of each is kept here, so that a leave
- * that is closed is over for what runs already as well: a peer's libvirt that still has a
- * connection could otherwise begin the VM after it was said that nothing does. It also counts them,
- * whatever the front says. */
+/* The sockets that the front was given for a leave. A copy of each is kept here: a peer's libvirt
+ * that still has a connection when the leave is closed could otherwise begin the VM after it was
+ * said that nothing does. They are counted by it, too, whatever the front says. */
 
 typedef struct {
     GwLeave *leave;
+    guint kind;
     int fd;
     GwWatch *watch;
 } Given;
@@ -48,7 +48,7 @@ static void sweep(GPtrArray *list)
     }
 }
 
-gboolean gw_given_add(GwLeave *leave, int fd, GError **error)
+gboolean gw_given_add(GwLeave *leave, guint kind, int fd, GError **error)
 {
     if (leave->given->len >= leave->ticket->streams_max)
         sweep(leave->given);
@@ -64,15 +64,21 @@ gboolean gw_given_add(GwLeave *leave, int fd, GError **error)
         return FALSE;
     }
     Given *given = g_new0(Given, 1);
-    *given = (Given){ leave, copy, NULL };
+    *given = (Given){ leave, kind, copy, NULL };
     given->watch = gw_watch_new(leave->warden->loop, copy, EPOLLHUP, on_over, given);
     g_ptr_array_add(leave->given, given);
     return TRUE;
 }
 
+/* What began already is the controller's to settle: a copy in its last phase, or post-copy, whose
+ * streams broke would cost the VM. */
 void gw_given_cut(GwLeave *leave)
 {
-    for (guint i = 0; i < leave->given->len; i++)
-        shutdown(((const Given *)leave->given->pdata[i])->fd, SHUT_RDWR);
-    g_ptr_array_set_size(leave->given, 0);
+    if (leave->given->len == 0 || gw_warden_count(leave->warden, leave->ticket->vm_uuid, NULL) != 0)
+        return;
+    for (guint i = 0; i < leave->given->len; i++) {
+        const Given *given = leave->given->pdata[i];
+        if (given->kind == GW_STREAM_RPC)
+            shutdown(given->fd, SHUT_RDWR);
+    }
 }

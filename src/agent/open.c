@@ -142,7 +142,7 @@ static json_t *open_for_peer(GwWarden *warden, Wish *wish, const json_t *what, i
         return NULL;
     if (!needs_none) {
         *fd = connect_for(warden, ticket, wish->kind, error);
-        if (*fd < 0 || (wish->leave != NULL && !gw_given_add(wish->leave, *fd, error)))
+        if (*fd < 0 || (wish->leave != NULL && !gw_given_add(wish->leave, wish->kind, *fd, error)))
             return NULL;
     }
     return answer_of(warden, ticket, wish->kind);

@@ -552,10 +552,12 @@ void gw_permits_init(GwWarden *warden)
     warden->leaves = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_leave);
     warden->resuming =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_array_unref);
+    warden->attesting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 }
 
 void gw_permits_free(GwWarden *warden)
 {
     g_clear_pointer(&warden->leaves, g_hash_table_unref);
     g_clear_pointer(&warden->resuming, g_hash_table_unref);
+    g_clear_pointer(&warden->attesting, g_hash_table_unref);
 }

@@ -204,3 +204,14 @@ gboolean gw_agent_state_save(const char *folder, const GwAgentState *state, GErr
     wipe(text);
     return ok;
 }
+
+gboolean gw_agent_state_clock_set(GwAgentState *state, gint64 *was_us, gint64 apart_us)
+{
+    gint64 step_s = (apart_us - *was_us) / G_USEC_PER_SEC;
+
+    if (step_s == 0)
+        return FALSE;
+    *was_us += step_s * G_USEC_PER_SEC;
+    state->offset_s -= step_s;
+    return TRUE;
+}

@@ -31,3 +31,6 @@ GwAgentState *gw_agent_state_load(const char *folder, GError **error);
 /* Makes the folder where it is missing. Durable when it returns TRUE; else what was there stays.
  * INVALID where a field is missing or too long, STORE where the disk refuses. */
 gboolean gw_agent_state_save(const char *folder, const GwAgentState *state, GError **error);
+/* The host's clock is @apart_us from one that is never set, and was *@was_us (changed) from it when
+ * offset_s was learnt: offset_s makes up for the difference. FALSE: nothing worth it. */
+gboolean gw_agent_state_clock_set(GwAgentState *state, gint64 *was_us, gint64 apart_us);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +22,8 @@ typedef struct {
     int ipc_fd;
     int signals_fd;
     GwWatch *signals;
+    int clock_fd; /* readable when the host's clock was set */
+    GwWatch *clock;
     GwVirtOpen open;
     GError *error;
     GMutex mutex;
@@ -218,6 +221,28 @@ static void watch_signals(Process *process)
             gw_watch_new(process->warden.loop, process->signals_fd, EPOLLIN, on_signal, process);
 }
 
+static void on_clock_set(gpointer user, guint32 events)
+{
+    Process *process = user;
+    guint64 count = 0;
+
+    if (read(process->clock_fd, &count, sizeof count) < 0 && errno == ECANCELED)
+        gw_calls_clock_set(&process->warden);
+}
+
+static void watch_clock(Process *process)
+{
+    const struct itimerspec never = { .it_value = { .tv_sec = (time_t)G_MAXINT64 / 1000000000 } };
+    const int flags = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET;
+
+    process->clock_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (process->clock_fd < 0)
+        return;
+    if (timerfd_settime(process->clock_fd, flags, &never, NULL) == 0)
+        process->clock =
+            gw_watch_new(process->warden.loop, process->clock_fd, EPOLLIN, on_clock_set, process);
+}
+
 static void report_damaged(GwWarden *warden)
 {
     for (const char *const *each = gw_epochs_damaged(warden->epochs); *each != NULL; each++)
@@ -247,6 +272,7 @@ static gboolean begin_parts(Process *process, GError **error)
     if (warden->virt == NULL)
         return FALSE;
     watch_signals(process);
+    watch_clock(process);
     gw_warden_send_credentials(warden);
     report_damaged(warden);
     return gw_permits_load(warden, error);
@@ -276,6 +302,9 @@ static void end(gpointer data)
     g_clear_pointer(&process->signals, gw_watch_free);
     if (process->signals_fd >= 0)
         close(process->signals_fd);
+    g_clear_pointer(&process->clock, gw_watch_free);
+    if (process->clock_fd >= 0)
+        close(process->clock_fd);
     g_clear_pointer(&warden->guard, gw_guard_free);
     gw_ipc_free(ipc);
     if (process->ipc_fd >= 0)
@@ -313,6 +342,7 @@ static Process *process_new(const GwWardenConfig *config, int ipc_fd, GwVirtOpen
 
     process->ipc_fd = ipc_fd;
     process->signals_fd = -1;
+    process->clock_fd = -1;
     process->open = open;
     g_mutex_init(&process->mutex);
     g_cond_init(&process->changed);

@@ -41,9 +41,12 @@ struct GwWarden {
     GwVirt *virt;
     GHashTable *leaves;   /* VM's UUID -> GwLeave */
     GHashTable *resuming; /* VM's UUID -> GArray of guint64: calls that wait for the resume's end */
+    GHashTable *attesting; /* host id -> how many of its questions are looked into */
     GwGuard *guard;
     guint64 last_listener;
     gint64 controller_session; /* the front's number of the one that is obeyed; 0: none */
+    gboolean clock_told;       /* a controller has said since the start what time it is … */
+    gint64 clock_apart_us;     /* … when the host's clock was so far from CLOCK_BOOTTIME */
     char *next_key_pem;        /* of a renewal under way */
     GHashTable *links;         /* host id -> json_t: what was last measured to it */
     gboolean reading_facts;    /* a thread looks at the file systems */
@@ -127,8 +130,8 @@ gboolean gw_permits_shut(GwLeave *leave, GError **error);
 
 /* Keeps a copy of @fd, which the front is about to be given for the leave. FALSE: it has as many as
  * its ticket allows. */
-gboolean gw_given_add(GwLeave *leave, int fd, GError **error);
-/* Breaks all that run. */
+gboolean gw_given_add(GwLeave *leave, guint kind, int fd, GError **error);
+/* Breaks those by which the VM could still begin here: of RPC, where it has no process. */
 void gw_given_cut(GwLeave *leave);
 void gw_given_free(gpointer given);
 
@@ -158,6 +161,8 @@ gid_t gw_sockets_group(const GwWarden *warden);
 
 void gw_calls_call(GwIpc *ipc, guint64 id, const char *method, const json_t *params, int fd,
                    gpointer user);
+/* The host's own clock was set: the fabric's time goes on as it did. */
+void gw_calls_clock_set(GwWarden *warden);
 void gw_calls_notice(GwIpc *ipc, const char *method, const json_t *params, gpointer user);
 
 /* open.c --------------------------------------------------------------------------------------- */

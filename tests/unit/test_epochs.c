@@ -330,6 +330,24 @@ static void test_state_full_disk(void **state)
     assert_int_equal(back->incarnation, 4);
 }
 
+/* The fabric's time is the host's plus the offset: setting the host's clock must not change it. */
+static void test_clock_is_set(void **state)
+{
+    g_autoptr(GwAgentState) made = g_new0(GwAgentState, 1);
+    const gint64 day_us = (gint64)86400 * G_USEC_PER_SEC;
+    gint64 apart_us = 1000 * day_us;
+
+    made->offset_s = -86400; /* the host is a day fast */
+    assert_false(gw_agent_state_clock_set(made, &apart_us, apart_us + 900000));
+    assert_int_equal(made->offset_s, -86400);
+    assert_true(gw_agent_state_clock_set(made, &apart_us, 999 * day_us)); /* set right */
+    assert_int_equal(made->offset_s, 0);
+    assert_false(gw_agent_state_clock_set(made, &apart_us, 999 * day_us));
+    assert_true(gw_agent_state_clock_set(made, &apart_us, 999 * day_us + 5500000));
+    assert_int_equal(made->offset_s, -5);
+    assert_int_equal(apart_us, 999 * day_us + 5000000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_state_survives, setup, teardown),
         cmocka_unit_test_setup_teardown(test_state_damaged, setup, teardown),
         cmocka_unit_test_setup_teardown(test_state_full_disk, setup, teardown),
+        cmocka_unit_test(test_clock_is_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

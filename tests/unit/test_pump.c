@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -399,6 +400,29 @@ static void test_reader_killed(void **state)
     assert_int_not_equal(pipe->near_seen.code, -1);
 }
 
+/* Whoever keeps a copy of the socket, as the agent's other process does, sees the end, and holds
+ * nothing open. */
+static void test_copy_sees_the_end(void **state)
+{
+    Bench *bench = *state;
+    Pipe *pipe = pipe_new(bench);
+    char byte = 0;
+
+    int copy = fcntl(pipe->socket, F_DUPFD_CLOEXEC, 3);
+    assert_true(copy >= 0);
+    pipe_open(pipe, "vm");
+    while (bench->taken == 0)
+        gw_loop_turn(bench->world->loop, 1);
+    gw_session_close(bench->near, NULL);
+    world_until(bench->world, is_done, &pipe->seen);
+    struct pollfd look = { copy, 0, 0 };
+    assert_int_equal(poll(&look, 1, 1000), 1);
+    assert_true(look.revents & POLLHUP);
+    assert_int_equal(recv(pipe->program, &byte, 1, 0), 0);
+    close(copy);
+    world_until(bench->world, is_done, &pipe->near_seen);
+}
+
 static void test_refused(void **state)
 {
     Bench *bench = *state;
@@ -660,6 +684,7 @@ int main(void)
         CASE(test_written_and_gone),
         CASE(test_killed),
         CASE(test_reader_killed),
+        CASE(test_copy_sees_the_end),
         CASE(test_refused),
         CASE(test_session_ends),
         CASE(test_stalled_reader),
