@@ -282,14 +282,14 @@ def traces():
     """Whatever of this test's lab is still on the machine."""
     found = [name for name in os.listdir("/sys/class/net") if name.startswith("glt-")]
     with open("/proc/mounts", encoding="utf-8") as mounts:
-        found += [line for line in mounts if STATE in line]
+        found += [line for line in mounts if STATE + "/" in line]
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open("/proc/%s/mountinfo" % pid, encoding="utf-8") as mounts:
                 if STATE + "/hosts" in mounts.read():
                     found.append("pid " + pid)
             with open("/proc/%s/cmdline" % pid, "rb") as words:
-                if STATE.encode() in words.read():
+                if (STATE + "/").encode() in words.read():
                     found.append("pid %s by its command" % pid)
         except OSError:
             continue
