@@ -14,16 +14,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from support import labs  # noqa: E402
 from support.agent_controller import AgentController  # noqa: E402
-from support.guest import Guests  # noqa: E402
-
-KEEP = os.environ.get("GODWIT_E2E_KEEP") == "1"  # leave the lab up, for the next run
-
-
-def pytest_collection_modifyitems(items):
-    if os.geteuid() == 0:
-        return
-    for item in items:
-        item.add_marker(pytest.mark.skip(reason="namespaces and mounts need root"))
+from support.fixtures import (KEEP, a_factory_of_guests,  # noqa: E402,F401
+                              a_running_controller, a_slow_line, every_guest,
+                              pytest_collection_modifyitems, the_ordinary_guest)
 
 
 @pytest.fixture(scope="session", name="lab")
@@ -47,42 +40,3 @@ def the_session_controller(lab, tmp_path_factory):
         yield controller
     finally:
         controller.stop()
-
-
-@pytest.fixture(name="controller")
-def a_running_controller(main_controller):
-    """The session's controller; started again where a test left it dead."""
-    main_controller.start()
-    yield main_controller
-
-
-@pytest.fixture(scope="session", name="all_guests")
-def every_guest(lab):
-    guests = Guests()
-    yield guests
-    guests.remove_all()
-
-
-@pytest.fixture(name="guests")
-def a_factory_of_guests(all_guests, controller):
-    """guests.get(...) gives a running, clean guest; all given are checked when the test ends."""
-    labs.mend()
-    controller.wait_hosts()
-    all_guests.begin()
-    yield all_guests
-    labs.mend()
-    controller.start()
-    all_guests.check(controller)
-
-
-@pytest.fixture(name="guest")
-def the_ordinary_guest(guests):
-    return guests.get()
-
-
-@pytest.fixture(name="slow_line")
-def a_slow_line(guest):
-    """A move of this guest takes seconds, so that there is a middle to break it in."""
-    labs.rate("100mbit")
-    yield
-    labs.rate("none")
