@@ -1,4 +1,5 @@
 """Agents: godwit-agent inside a host, as a service manager would run it; and ssh to install it."""
+import contextlib
 import os
 import signal
 
@@ -28,6 +29,13 @@ def want(with_agents, known):
         write(STATE + "/agents", "\n")
     else:
         os.unlink(STATE + "/agents")
+
+
+def remove_mount_point():
+    """Hosts' mounts need the folder on the machine; where an agent of its own lives in it, it is
+    not empty and stays."""
+    with contextlib.suppress(OSError):
+        os.rmdir(STATE_SEEN)
 
 
 def add_user(etc):

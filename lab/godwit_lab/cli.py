@@ -44,17 +44,9 @@ def do_down(options):
             purge()
 
 
-def other_labs():
-    """State folders of labs that have hosts, and use the one cache that all share."""
-    folder = os.path.dirname(os.path.dirname(CACHE))
-    found = [os.path.join(folder, name) for name in os.listdir(folder)
-             if name.startswith("godwit-lab")]
-    return [path for path in found if path != STATE and os.path.isdir(path + "/hosts")]
-
-
 def purge():
     """All of this lab; the cache as well if it is its own, and no other lab lives by it."""
-    users = other_labs() if CACHE.startswith(STATE + "/") else []
+    users = hosts.other_labs() if CACHE.startswith(STATE + "/") else []
     for name in os.listdir(STATE):
         path = os.path.join(STATE, name)
         if users and path == CACHE:

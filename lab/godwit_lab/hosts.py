@@ -381,6 +381,15 @@ def members():
     return [record for record in found if record["start"] is not None]
 
 
+def other_labs():
+    """State folders of labs that have hosts, and share what there is only one of: the cache, and
+    mount points on the machine."""
+    folder = os.path.dirname(os.path.dirname(CACHE))
+    found = [os.path.join(folder, name) for name in os.listdir(folder)
+             if name.startswith("godwit-lab")]
+    return [path for path in found if path != STATE and os.path.isdir(path + "/hosts")]
+
+
 def down():
     """Removes every process, namespace, mount and interface of the lab, whatever state it is in."""
     keepers = [read_json(host.base + "/keeper.json") for host in known_hosts()]
@@ -393,3 +402,5 @@ def down():
     for folder in (SHARED, LOCAL, GUESTS, CONSOLES, HOSTS):
         shutil.rmtree(folder, ignore_errors=True)
     agents.want(False, [])
+    if not other_labs():
+        agents.remove_mount_point()

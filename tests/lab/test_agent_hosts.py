@@ -25,6 +25,7 @@ def a_lab_for_agents():
     lab("up", "--agents", "--hosts", "2")
     yield [lab("exec", host, "hostname", "-I").stdout.split()[0] for host in ("kvm1", "kvm2")]
     lab("down", "--purge")
+    assert not os.path.exists(ENV["GODWIT_LAB_STATE"])
 
 
 def connects(host, address, port):
