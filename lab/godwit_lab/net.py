@@ -51,7 +51,8 @@ def connect_host(host, keeper_pid, address):
     number = int(address.rpartition(".")[2])
     for outside, inside in ((host_link(host), "eth0"), (guest_link(host), "eth1")):
         if outside in links():
-            run(["ip", "link", "delete", outside])
+            # The kernel may be taking it away just now, with the namespace of its other end.
+            run(["ip", "link", "delete", outside], check=False)
         run(["ip", "link", "add", outside, "type", "veth", "peer", "name", inside,
              "netns", str(keeper_pid)])
         run(["ip", "link", "set", outside, "addrgenmode", "none", "master", BRIDGE, "up"])
