@@ -103,6 +103,7 @@ typedef struct SimDriver {
 } SimDriver;
 
 void gw_sim_later(GwSim *sim, gint64 span_us, SimFn fn, gpointer data);
+void gw_sim_serve(GwSim *sim, gpointer request); /* sim_serve.c; answers it, and frees it */
 void gw_sim_reply(GwSim *sim, GwReply *reply);
 void gw_sim_event(GwSim *sim, GwHyperEvent *event);
 void gw_sim_lifecycle(GwSim *sim, const SimHost *host, const char *uuid, const char *what,
