@@ -51,6 +51,18 @@ GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRe
 GwJob *gw_engine_migrate(GwEngine *engine, const char *vm, const GwMoveRequest *request,
                          const char *user, GwMovePlan **plan, GError **error);
 
+/* Moves a VM's storage within its host (R14); a dry run as above. */
+GwMovePlan *gw_engine_plan_storage(GwEngine *engine, const char *vm,
+                                   const GwStorageRequest *request, GError **error);
+GwJob *gw_engine_migrate_storage(GwEngine *engine, const char *vm, const GwStorageRequest *request,
+                                 const char *user, GwMovePlan **plan, GError **error);
+/* The pools of a host as places for disks (GwStorageLocation, R16). */
+GPtrArray *gw_engine_locations(GwEngine *engine, const char *host, GError **error);
+/* What undoing a job would do, and doing it: the job that does it. */
+GwUndoPlan *gw_engine_plan_undo(GwEngine *engine, const char *job, GError **error);
+GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GError **error);
+/* Removes a kept copy before its time. */
+GwJob *gw_engine_remove_kept(GwEngine *engine, const char *id, const char *user, GError **error);
 GwJob *gw_engine_cancel_job(GwEngine *engine, const char *job, GError **error);
 GwJob *gw_engine_change_job(GwEngine *engine, const char *job, const GwJobChange *change,
                             GError **error);

@@ -29,6 +29,24 @@ static const char *const op_words[GW_OP_COUNT] = {
     [GW_OP_MARKER_REMOVE] = "marker-remove",
     [GW_OP_LOCK_HOLD] = "lock-hold",
     [GW_OP_LOCK_DROP] = "lock-drop",
+    [GW_OP_POOL_LOOK] = "pool-look",
+    [GW_OP_VOLUME_LOOK] = "volume-look",
+    [GW_OP_VOLUME_CREATE] = "volume-create",
+    [GW_OP_VOLUME_DELETE] = "volume-delete",
+    [GW_OP_VOLUME_COPY] = "volume-copy",
+    [GW_OP_COPY_PROGRESS] = "copy-progress",
+    [GW_OP_COPY_ABORT] = "copy-abort",
+    [GW_OP_BLOCK_COPY] = "block-copy",
+    [GW_OP_BLOCK_PROGRESS] = "block-progress",
+    [GW_OP_BLOCK_PIVOT] = "block-pivot",
+    [GW_OP_BLOCK_ABORT] = "block-abort",
+    [GW_OP_DEFINE_FROM] = "define-from",
+    [GW_OP_REACH] = "reach",
+    [GW_OP_SNAPSHOTS] = "snapshots",
+    [GW_OP_SNAPSHOTS_FORGET] = "snapshots-forget",
+    [GW_OP_SNAPSHOTS_REMEMBER] = "snapshots-remember",
+    [GW_OP_OVERLAY] = "overlay",
+    [GW_OP_MERGE] = "merge",
     [GW_OP_PERMIT] = "permit",
     [GW_OP_CLOSE] = "close",
     [GW_OP_MEASURE] = "measure",
@@ -61,6 +79,12 @@ void gw_request_free(GwRequest *request)
     g_free(request->text2);
     gw_migrate_free(request->migrate);
     gw_permit_free(request->permit);
+    gw_copy_free(request->copy);
+    gw_volume_free(request->volume);
+    gw_disk_free(request->disk);
+    g_clear_pointer(&request->disks, g_ptr_array_unref);
+    g_free(request->peer_host_id);
+    g_strfreev(request->definitions);
     g_free(request);
 }
 
@@ -72,6 +96,7 @@ GwMigrate *gw_migrate_copy(const GwMigrate *migrate)
     copy->migration_uri = g_strdup(migrate->migration_uri);
     copy->disks_uri = g_strdup(migrate->disks_uri);
     copy->compression = g_strdup(migrate->compression);
+    copy->disks = migrate->disks != NULL ? g_ptr_array_ref(migrate->disks) : NULL;
     return copy;
 }
 
@@ -84,7 +109,33 @@ void gw_migrate_free(GwMigrate *migrate)
     g_free(migrate->migration_uri);
     g_free(migrate->disks_uri);
     g_free(migrate->compression);
+    g_clear_pointer(&migrate->disks, g_ptr_array_unref);
     g_free(migrate);
+}
+
+GwCopy *gw_copy_copy(const GwCopy *copy)
+{
+    GwCopy *other = g_memdup2(copy, sizeof *copy);
+    other->id = g_strdup(copy->id);
+    other->from_host_id = g_strdup(copy->from_host_id);
+    other->from = gw_volume_copy(copy->from);
+    other->to_host_id = g_strdup(copy->to_host_id);
+    other->to = gw_volume_copy(copy->to);
+    other->permit = copy->permit != NULL ? gw_permit_copy(copy->permit) : NULL;
+    return other;
+}
+
+void gw_copy_free(GwCopy *copy)
+{
+    if (copy == NULL)
+        return;
+    g_free(copy->id);
+    g_free(copy->from_host_id);
+    gw_volume_free(copy->from);
+    g_free(copy->to_host_id);
+    gw_volume_free(copy->to);
+    gw_permit_free(copy->permit);
+    g_free(copy);
 }
 
 GwPermit *gw_permit_copy(const GwPermit *permit)
@@ -150,6 +201,10 @@ void gw_reply_free(GwReply *reply)
     gw_paths_free(reply->paths);
     gw_link_facts_free(reply->link);
     g_clear_pointer(&reply->lines, g_ptr_array_unref);
+    gw_pool_free(reply->pool);
+    g_clear_pointer(&reply->volumes, g_ptr_array_unref);
+    gw_copy_result_free(reply->copied);
+    g_strfreev(reply->definitions);
     g_free(reply->text);
     g_free(reply);
 }

@@ -41,6 +41,40 @@ typedef enum {
     GW_OP_LOCK_HOLD,     /* text: pool, text2: marker. Starts a paused throw-away VM that holds the
                             marker's write lock; verdict FALSE: the lock was refused */
     GW_OP_LOCK_DROP,     /* text: pool, text2: marker. Ends that VM; succeeds if there is none */
+    /* Storage. A volume is named by pool and name; one without a pool by its path alone. */
+    GW_OP_POOL_LOOK,     /* text: pool. Reads it anew; answers pool */
+    GW_OP_VOLUME_LOOK,   /* volume; number: 1 with every image below it. Answers volumes, the top
+                            first; of length 0: there is none. A missing backing file is an error
+                            (NOT_FOUND) that names it */
+    GW_OP_VOLUME_CREATE, /* volume, in a pool. Succeeds where the same is there and was never
+                            written to (number: 1, what a restart found half done); else one that
+                            is there is a CONFLICT */
+    GW_OP_VOLUME_DELETE, /* volume. Refuses (CONFLICT) what a VM of the host uses, or has below a
+                            disk; succeeds if there is none */
+    GW_OP_VOLUME_COPY,   /* copy. Of a file that nothing writes to. Answers copied when it is over;
+                            again with the same copy id: goes on where it was */
+    GW_OP_COPY_PROGRESS, /* text: copy id. Answers progress; NULL: no such copy is under way */
+    GW_OP_COPY_ABORT,    /* text: copy id. The copy fails as CANCELLED; succeeds if there is none */
+    GW_OP_BLOCK_COPY,    /* vm_uuid, text: target, volume: where to, made before. Begins the mirror;
+                            succeeds where it runs already, or where the VM is on @volume. number:
+                            MiB/s; 0: no limit */
+    GW_OP_BLOCK_PROGRESS, /* vm_uuid, text: target. Answers progress (phase "ready": can be
+                             pivoted), NULL where no job runs; text: the live disk's source */
+    GW_OP_BLOCK_PIVOT, /* vm_uuid, text: target, volume. Succeeds where the VM is on it already */
+    GW_OP_BLOCK_ABORT, /* vm_uuid, text: target. The VM stays where it is; succeeds if none */
+    GW_OP_DEFINE_FROM, /* vm_uuid, peer_host_id (may be the host itself), disks (GwDiskMove): the
+                          definition there, secrets included, with these disks, is (re)defined
+                          here; where the peer has none any more: succeeds if it is here */
+    GW_OP_REACH,       /* disk: whether the host gets to what it lives on, tried (R28). verdict;
+                          text: why not. UNSUPPORTED: it cannot be tried */
+    GW_OP_SNAPSHOTS,   /* vm_uuid. Answers definitions (XML, parents first), text: the current */
+    GW_OP_SNAPSHOTS_FORGET,   /* vm_uuid. Their metadata only */
+    GW_OP_SNAPSHOTS_REMEMBER, /* vm_uuid, definitions, text: the current one. Those that are there
+                                 stay */
+    GW_OP_OVERLAY, /* vm_uuid, text: target, volume: what is written to from now on, above the
+                      image that is there; made by this. Succeeds where it is so already */
+    GW_OP_MERGE,   /* vm_uuid, text: target. Begins to merge the top image into the one below;
+                      BLOCK_PROGRESS and BLOCK_PIVOT end it */
     /* Only hosts with an agent; others answer UNSUPPORTED. */
     GW_OP_PERMIT,  /* permit. Gives the agent leave for one move's streams; of the source,
                       paths is answered. Again for the same job: renews it */
@@ -79,6 +113,9 @@ typedef struct {
     gint64 max_downtime_ms; /* 0: default */
     gint64 channels;        /* 0: no multifd */
     char *compression;      /* "zstd", "xbzrle", … or NULL */
+    GPtrArray *disks; /* GwDiskMove: those that MIRROR are copied to volumes made before (the top
+                         image only where it keeps images below it); the others stay. NULL: all
+                         stay. Counted; nobody changes it once it is handed over */
 } GwMigrate;
 
 /* Leave for one move between two hosts with agents; the driver signs it (wire/ticket.h). */
@@ -97,7 +134,25 @@ typedef struct {
     gboolean post_copy;
     gboolean trial; /* of a check: echo and measuring streams, and an RPC that prepares nothing,
                        from the host that is asked to the other */
+    gboolean disks; /* QEMU copies disks: NBD streams */
+    gboolean files; /* the agents copy files of a VM that is off, or below a running one's disks;
+                       no RPC, no migration */
 } GwPermit;
+
+/* A copy of one file's (or block device's) content to another. */
+typedef struct {
+    char *id; /* of the copy: the same until it is over, whoever asks */
+    char *from_host_id;
+    GwVolume *from;
+    char *to_host_id; /* the request's host */
+    GwVolume *to;     /* there already, at least as long as @from; taken as unknown content unless
+                         @resume_bytes or @delta */
+    int how;          /* GwDiskHow: NETWORK, FAST_COPY (both on one host), CONVERT (the same) */
+    gboolean delta;   /* @to holds an old copy: compare, and send only what differs */
+    gint64 resume_bytes;    /* this much of @to is known to be right */
+    gint64 bandwidth_mibps; /* 0: none */
+    GwPermit *permit;       /* between agents; NULL: through the controller */
+} GwCopy;
 
 /* What libvirt and QEMU at the source are given instead of addresses. */
 typedef struct {
@@ -115,7 +170,13 @@ typedef struct {
     gint64 number;
     GwMigrate *migrate; /* GW_OP_MIGRATE */
     GwPermit *permit;   /* GW_OP_PERMIT, GW_OP_CHECK */
-    gint64 timeout_us;  /* the engine stops waiting then; a driver may give up earlier */
+    GwCopy *copy;       /* GW_OP_VOLUME_COPY */
+    GwVolume *volume;
+    GwDisk *disk;
+    GPtrArray *disks; /* GwDiskMove */
+    char *peer_host_id;
+    char **definitions;
+    gint64 timeout_us; /* the engine stops waiting then; a driver may give up earlier */
 } GwRequest;
 
 /* What a host says of one VM right now: the input of every decision (RECOVERY.md). */
@@ -141,6 +202,10 @@ typedef struct {
     GwPaths *paths;
     GwLinkFacts *link;
     GPtrArray *lines; /* GwCheckLine */
+    GwPool *pool;
+    GPtrArray *volumes; /* GwVolume */
+    GwCopyResult *copied;
+    char **definitions;
     char *text;
     gboolean verdict;
     gint64 at_us; /* monotonic, when the driver had the answer */
@@ -209,6 +274,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwRequest, gw_request_free)
 GwMigrate *gw_migrate_copy(const GwMigrate *migrate);
 void gw_migrate_free(GwMigrate *migrate);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwMigrate, gw_migrate_free)
+GwCopy *gw_copy_copy(const GwCopy *copy);
+void gw_copy_free(GwCopy *copy);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwCopy, gw_copy_free)
 void gw_permit_free(GwPermit *permit);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwPermit, gw_permit_free)
 GwPermit *gw_permit_copy(const GwPermit *permit);

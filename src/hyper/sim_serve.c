@@ -227,6 +227,26 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
     case GW_OP_RENEW:
         gw_sim_agent_serve(sim, host, request, reply);
         break;
+    case GW_OP_POOL_LOOK:
+    case GW_OP_VOLUME_LOOK:
+    case GW_OP_VOLUME_CREATE:
+    case GW_OP_VOLUME_DELETE:
+    case GW_OP_VOLUME_COPY:
+    case GW_OP_COPY_PROGRESS:
+    case GW_OP_COPY_ABORT:
+    case GW_OP_BLOCK_COPY:
+    case GW_OP_BLOCK_PROGRESS:
+    case GW_OP_BLOCK_PIVOT:
+    case GW_OP_BLOCK_ABORT:
+    case GW_OP_DEFINE_FROM:
+    case GW_OP_REACH:
+    case GW_OP_SNAPSHOTS:
+    case GW_OP_SNAPSHOTS_FORGET:
+    case GW_OP_SNAPSHOTS_REMEMBER:
+    case GW_OP_OVERLAY:
+    case GW_OP_MERGE:
+        fail(reply, GW_ERR_UNSUPPORTED, "the simulator has no storage");
+        break;
     case GW_OP_DISCONNECT:
     case GW_OP_MIGRATE:
     case GW_OP_SET_BANDWIDTH:

@@ -18,6 +18,9 @@ GW_DEFINE_RECORD(
     GW_F(GwFileSystem, available_bytes, GW_INT, .doc = "Free space in bytes."),
     GW_F(GwFileSystem, read_only, GW_BOOL, .doc = "Whether nothing can be written."),
     GW_F(GwFileSystem, reflink, GW_BOOL, .doc = "Whether a file can be cloned (tried)."),
+    GW_F(GwFileSystem, direct_io, GW_BOOL, .doc = "Whether files open with O_DIRECT (tried)."),
+    GW_F(GwFileSystem, block_bytes, GW_INT, .doc = "Block size, bytes."),
+    GW_F(GwFileSystem, id, GW_STRING, .doc = "Equal on two hosts that see one file system."),
     GW_F(GwFileSystem, network, GW_BOOL, .doc = "Whether its type is one that several hosts see."));
 
 GW_DEFINE_RECORD(

@@ -22,8 +22,12 @@ typedef struct {
     gint64 capacity_bytes;
     gint64 available_bytes;
     gboolean read_only;
-    gboolean reflink; /* tried on it, not assumed from its type */
-    gboolean network; /* several hosts may see it, by its type; a proof is a share's */
+    gboolean reflink;   /* tried on it, not assumed from its type */
+    gboolean direct_io; /* O_DIRECT was tried as well: cache modes none and directsync need it */
+    gint64 block_bytes; /* of the file system */
+    char *id;           /* the same on two hosts exactly when they see one file system by a proof
+                           or by server and export; NULL: not told */
+    gboolean network;   /* several hosts may see it, by its type; a proof is a share's */
 } GwFileSystem;
 GW_DECLARE_RECORD(GwFileSystem, gw_file_system)
 

@@ -70,6 +70,7 @@ GwFabric *gw_fabric_new(void)
         fabric->hosts = record_table(&gw_host_record),
         fabric->shares = record_table(&gw_share_record),
         fabric->jobs = record_table(&gw_job_record),
+        fabric->kept = record_table(&gw_kept_volume_record),
         fabric->vms = vm_tables(),
     };
     for (guint i = 0; i < G_N_ELEMENTS(tables); i++)
@@ -91,6 +92,7 @@ void gw_fabric_unref(GwFabric *fabric)
     g_hash_table_unref(fabric->hosts);
     g_hash_table_unref(fabric->shares);
     g_hash_table_unref(fabric->jobs);
+    g_hash_table_unref(fabric->kept);
     g_hash_table_unref(fabric->vms);
     g_hash_table_unref(fabric->own);
     g_free(fabric);
@@ -104,6 +106,7 @@ GwFabric *gw_fabric_next(const GwFabric *fabric)
     next->hosts = g_hash_table_ref(fabric->hosts);
     next->shares = g_hash_table_ref(fabric->shares);
     next->jobs = g_hash_table_ref(fabric->jobs);
+    next->kept = g_hash_table_ref(fabric->kept);
     next->vms = g_hash_table_ref(fabric->vms);
     return next;
 }
@@ -161,6 +164,16 @@ void gw_fabric_put_share(GwFabric *fabric, GwShare *share)
 void gw_fabric_put_job(GwFabric *fabric, GwJob *job)
 {
     g_hash_table_replace(own(fabric, &fabric->jobs, &gw_job_record), job->id, job);
+}
+
+void gw_fabric_put_kept(GwFabric *fabric, GwKeptVolume *kept)
+{
+    g_hash_table_replace(own(fabric, &fabric->kept, &gw_kept_volume_record), kept->id, kept);
+}
+
+void gw_fabric_remove_kept(GwFabric *fabric, const char *id)
+{
+    g_hash_table_remove(own(fabric, &fabric->kept, &gw_kept_volume_record), id);
 }
 
 void gw_fabric_put_vm(GwFabric *fabric, GwVm *vm)
@@ -490,4 +503,15 @@ GPtrArray *gw_fabric_list_vms(const GwFabric *fabric, const char *host_id)
     }
     g_ptr_array_sort(list, compare_vms);
     return list;
+}
+
+static int compare_kept(gconstpointer left, gconstpointer right)
+{
+    const GwKeptVolume *a = *(GwKeptVolume *const *)left, *b = *(GwKeptVolume *const *)right;
+    return strcmp(b->id, a->id);
+}
+
+GPtrArray *gw_fabric_list_kept(const GwFabric *fabric)
+{
+    return sorted(fabric->kept, compare_kept);
 }

@@ -15,6 +15,7 @@ typedef struct {
     GHashTable *vms;    /* host id -> GHashTable (uuid -> GwVm): one table for each host */
     GHashTable *shares; /* id -> GwShare */
     GHashTable *jobs;   /* id -> GwJob */
+    GHashTable *kept;   /* id -> GwKeptVolume */
     GHashTable *own;    /* which tables belong to this picture alone; fabric.c's business */
 } GwFabric;
 
@@ -37,6 +38,10 @@ void gw_fabric_put_vm(GwFabric *fabric, GwVm *vm);
 void gw_fabric_remove_vm(GwFabric *fabric, const char *host_id, const char *uuid);
 /* Replaces all VMs of a host; the array stays the caller's. */
 void gw_fabric_set_vms(GwFabric *fabric, const char *host_id, const GPtrArray *vms);
+void gw_fabric_put_kept(GwFabric *fabric, GwKeptVolume *kept);
+void gw_fabric_remove_kept(GwFabric *fabric, const char *id);
+/* Newest first; borrowed records in a new array. */
+GPtrArray *gw_fabric_list_kept(const GwFabric *fabric);
 /* With its VMs. */
 void gw_fabric_remove_host(GwFabric *fabric, const char *host_id);
 void gw_fabric_remove_group(GwFabric *fabric, const char *id);

@@ -82,6 +82,10 @@ GW_DEFINE_RECORD(
     GW_F(GwHost, method, GW_ENUM, .of_enum = &gw_method_enum, .doc = "Speed method (R24)."),
     GW_F(GwHost, bandwidth_mibps, GW_INT, .max = 1000000,
          .doc = "Bandwidth limit of one move in MiB/s; 0: none."),
+    GW_F(GwHost, default_storage, GW_STRINGS,
+         .doc = "Pools, or their paths, where VMs' disks go by default (R16)."),
+    GW_F(GwHost, keep_source_s, GW_INT, .min = 0, .max = GW_KEEP_SOURCE_MAX_S,
+         .doc = "How long old copies of moved disks are kept for Undo, s; 0: not at all."),
     GW_F(GwHost, completion_timeout_s_per_gib, GW_INT, .min = 0, .max = 1000000,
          .doc = "Completion time-out in seconds per GiB to move; 0: none (R59)."),
     GW_F(GwHost, progress_timeout_s, GW_INT, .min = 0, .max = 1000000,
@@ -126,6 +130,7 @@ GwHost *gw_host_new_default(void)
     host->storage_limit = GW_LIMIT_DEFAULT;
     host->completion_timeout_s_per_gib = 800;
     host->progress_timeout_s = 150;
+    host->keep_source_s = GW_KEEP_SOURCE_DEFAULT_S;
     return host;
 }
 

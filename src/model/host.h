@@ -70,6 +70,9 @@ typedef enum {
 } GwMethod;
 extern const GwEnum gw_method_enum;
 
+#define GW_KEEP_SOURCE_DEFAULT_S 86400
+#define GW_KEEP_SOURCE_MAX_S (365 * 86400)
+
 #define GW_LIMIT_DEFAULT 2 /* simultaneous live, and storage, migrations of a host (R20, R21) */
 
 typedef struct {
@@ -87,6 +90,8 @@ typedef struct {
     gint64 storage_in_use;
     int method;             /* GwMethod */
     gint64 bandwidth_mibps; /* limit of one move; 0: none */
+    char **default_storage; /* pools or their paths where VMs' disks go by default (R16) */
+    gint64 keep_source_s;   /* how long old copies of moved disks are kept for Undo; 0: not */
     gint64 completion_timeout_s_per_gib;
     gint64 progress_timeout_s;
     int status; /* GwHostStatus */

@@ -2,7 +2,8 @@
 #include "model/job.h"
 
 const GwEnum gw_transfer_enum = {
-    "TransferType", (const char *const[]){ "None", "Live", "Live (VSM)", "Network", NULL }
+    "TransferType", (const char *const[]){ "None", "Live", "Live (VSM)", "Network",
+                                           "Fast file copy", "SAN", "Register", "Storage", NULL }
 };
 
 const GwEnum gw_job_state_enum = { "JobState", (const char *const[]){
@@ -31,7 +32,28 @@ GW_DEFINE_RECORD(
     GW_F(GwMoveOptions, completion_timeout_s_per_gib, GW_INT, .max = 1000000,
          .doc = "Completion time-out in seconds per GiB; 0: the host's (R59)."),
     GW_F(GwMoveOptions, progress_timeout_s, GW_INT, .max = 1000000,
-         .doc = "Progress time-out in seconds; 0: the host's (R60)."));
+         .doc = "Progress time-out in seconds; 0: the host's (R60)."),
+    GW_F(GwMoveOptions, transfer, GW_ENUM, .of_enum = &gw_transfer_enum,
+         .doc = "This transfer type and no other; None: the best there is."),
+    GW_F(GwMoveOptions, storage, GW_STRING,
+         .doc = "Where disks go that cannot stay: a pool, a pool's path, or a share path whose "
+                "server is an FQDN (R16, R17). Default: the pool of the same name, or the first "
+                "default location."),
+    GW_F(GwMoveOptions, disks, GW_ARRAY, .of = &gw_disk_choice_record,
+         .doc = "Chosen for single disks (R38)."),
+    GW_F(GwMoveOptions, copy_all, GW_BOOL, .doc = "Copy also disks that both hosts reach."),
+    GW_F(GwMoveOptions, network, GW_BOOL,
+         .doc = "Transfer over the network even if a SAN transfer is available (R39)."),
+    GW_F(GwMoveOptions, flatten, GW_BOOL,
+         .doc = "One image for each disk; else backing chains are kept as they are."),
+    GW_F(GwMoveOptions, start, GW_BOOL, .doc = "Start the VM after it was moved off (R42)."),
+    GW_F(GwMoveOptions, wait_for_merge, GW_BOOL,
+         .doc = "Wait for a running merge instead of refusing (R31)."),
+    GW_F(GwMoveOptions, add_default_storage, GW_BOOL,
+         .doc = "Add the path to the destination's default locations (R18, R37)."),
+    GW_F(GwMoveOptions, keep_source_s, GW_INT, .min = -1, .max = GW_KEEP_SOURCE_MAX_S,
+         .doc = "How long old copies are kept for Undo, s; 0: the host's policy; -1: not at "
+                "all."));
 
 GW_DEFINE_RECORD(
     GwProgress, gw_progress, "Progress", "How far a move is.",
@@ -48,6 +70,9 @@ GW_DEFINE_RECORD(
          .doc = "Time left in ms; -1: unknown."),
     GW_F(GwProgress, expected_downtime_ms, GW_INT, .doc = "QEMU's estimate, ms."),
     GW_F(GwProgress, throttle_percent, GW_INT, .doc = "How far auto-converge slows the guest."),
+    GW_F(GwProgress, disk_total_bytes, GW_INT, .doc = "Bytes of disks to move in all."),
+    GW_F(GwProgress, disk_processed_bytes, GW_INT, .doc = "Bytes of disks moved."),
+    GW_F(GwProgress, disk_remaining_bytes, GW_INT, .doc = "Bytes of disks still to move."),
     GW_F(GwProgress, converging, GW_BOOL, .doc = "False: dirtied as fast as it is copied."),
     GW_F(GwProgress, note, GW_STRING, .doc = "In words."));
 
@@ -64,7 +89,11 @@ GW_DEFINE_RECORD(
     GW_F(GwMoveResult, transferred_bytes, GW_INT, .doc = "Bytes sent."),
     GW_F(GwMoveResult, iterations, GW_INT, .doc = "Passes over the memory."),
     GW_F(GwMoveResult, drive, GW_STRING, .doc = "peer-to-peer or controller."),
-    GW_F(GwMoveResult, method, GW_STRING, .doc = "The speed method really used."));
+    GW_F(GwMoveResult, method, GW_STRING, .doc = "The speed method really used."),
+    GW_F(GwMoveResult, disk_bytes, GW_INT, .doc = "Bytes of disks read at the source."),
+    GW_F(GwMoveResult, disk_sent_bytes, GW_INT, .doc = "Bytes of disks sent."),
+    GW_F(GwMoveResult, disk_same_bytes, GW_INT,
+         .doc = "Bytes of disks that the destination had already."));
 
 GW_DEFINE_RECORD(GwJobError, gw_job_error, "JobError", "Why a job failed.",
                  GW_F(GwJobError, code, GW_STRING, .doc = "Error code."),
@@ -80,7 +109,9 @@ GW_DEFINE_RECORD(GwJobStep, gw_job_step, "JobStep", "One step of a job's history
 GW_DEFINE_RECORD(
     GwJob, gw_job, "Job", "A long operation.",
     GW_F(GwJob, id, GW_STRING, .flags = GW_REQUIRED, .doc = "Identifier."),
-    GW_F(GwJob, kind, GW_STRING, .flags = GW_REQUIRED, .doc = "vm-migrate or share-prove."),
+    GW_F(GwJob, kind, GW_STRING, .flags = GW_REQUIRED,
+         .doc = "vm-migrate, vm-transfer, vm-migrate-storage, job-repair, volume-remove or "
+                "share-prove."),
     GW_F(GwJob, title, GW_STRING, .doc = "For people."),
     GW_F(GwJob, state, GW_ENUM, .of_enum = &gw_job_state_enum, .flags = GW_REQUIRED,
          .doc = "State."),
@@ -124,4 +155,15 @@ GW_DEFINE_RECORD(
     GW_F(GwJob, progress_timeout_s, GW_INT,
          .doc = "It is given up after so long without progress; 0: never (R60)."),
     GW_F(GwJob, wall_created_us, GW_INT, .flags = GW_INTERNAL, .doc = "Accepted, us since 1970."),
-    GW_F(GwJob, saved_xml, GW_STRING, .flags = GW_INTERNAL, .doc = "Definition before the move."));
+    GW_F(GwJob, saved_xml, GW_STRING, .flags = GW_INTERNAL, .doc = "Definition before the move."),
+    GW_F(GwJob, disks, GW_ARRAY, .of = &gw_disk_move_record,
+         .doc = "Where each disk goes; empty: all stay where they are."),
+    GW_F(GwJob, tasks, GW_ARRAY, .of = &gw_task_record, .doc = "What is done on the hosts."),
+    GW_F(GwJob, snapshots, GW_STRINGS, .flags = GW_INTERNAL,
+         .doc = "Metadata of the VM's snapshots before the move, parents first."),
+    GW_F(GwJob, snapshot_current, GW_STRING, .flags = GW_INTERNAL,
+         .doc = "Which of them was current."),
+    GW_F(GwJob, undoes, GW_STRING, .doc = "The job that this one undoes."),
+    GW_F(GwJob, undone_by, GW_STRING, .doc = "The job that undid this one, or tries to."),
+    GW_F(GwJob, keep_source_s, GW_INT, .max = GW_KEEP_SOURCE_MAX_S,
+         .doc = "How long the old copies are kept for Undo, s."));

@@ -2,13 +2,18 @@
 #pragma once
 
 #include "model/host.h"
-#include "model/record.h"
+#include "model/storage.h"
 
 typedef enum {
     GW_TRANSFER_NONE,
-    GW_TRANSFER_LIVE,     /* both hosts reach the VM's storage (R2, R4) */
-    GW_TRANSFER_LIVE_VSM, /* memory and disks (R13) */
-    GW_TRANSFER_NETWORK,  /* cold, over the network (R3) */
+    GW_TRANSFER_LIVE,      /* both hosts reach the VM's storage (R2, R4) */
+    GW_TRANSFER_LIVE_VSM,  /* memory and disks (R13) */
+    GW_TRANSFER_NETWORK,   /* the VM is off: its disks are copied over the network (R3) */
+    GW_TRANSFER_FAST_COPY, /* the VM is off: reflink or server-side copy (R34) */
+    GW_TRANSFER_SAN,       /* the VM is off: its LUNs are handed over, not copied (R27) */
+    GW_TRANSFER_REGISTER,  /* the VM is off and both hosts reach its disks: only the definition
+                              moves */
+    GW_TRANSFER_STORAGE,   /* within one host (R14) */
 } GwTransfer;
 extern const GwEnum gw_transfer_enum;
 
@@ -23,6 +28,17 @@ typedef struct {
     gboolean tls;              /* encrypt QEMU's migration stream by its own TLS */
     gint64 completion_timeout_s_per_gib;
     gint64 progress_timeout_s;
+    int transfer;      /* GwTransfer: this one or none; NONE: the best there is */
+    char *storage;     /* where the disks go that cannot stay: pool, path of a pool, or share path;
+                          NULL: the pool of the same name, or the first default location */
+    GPtrArray *disks;  /* GwDiskChoice: chosen for single disks (R38) */
+    gboolean copy_all; /* also disks that both hosts reach are copied */
+    gboolean network;  /* over the network even if a SAN transfer is available (R39) */
+    gboolean flatten;  /* one image for each disk; else backing chains are kept */
+    gboolean start;    /* start the VM after it was moved off (R42) */
+    gboolean wait_for_merge;      /* wait for a running merge instead of refusing (R31) */
+    gboolean add_default_storage; /* R18, R37 */
+    gint64 keep_source_s;         /* how long old copies are kept for Undo; -1: not at all */
 } GwMoveOptions;
 GW_DECLARE_RECORD(GwMoveOptions, gw_move_options)
 
@@ -40,6 +56,9 @@ typedef struct {
     gint64 eta_ms; /* -1: unknown */
     gint64 expected_downtime_ms;
     gint64 throttle_percent;
+    gint64 disk_total_bytes; /* of disks; part of the bytes above */
+    gint64 disk_processed_bytes;
+    gint64 disk_remaining_bytes;
     gboolean converging; /* FALSE: dirtied as fast as copied; there is no honest ETA */
     char *note;
 } GwProgress;
@@ -53,10 +72,20 @@ typedef struct {
     gint64 downtime_libvirt_ms; /* QEMU's own figure; -1: not told */
     gint64 transferred_bytes;
     gint64 iterations;
-    char *drive;  /* who drove it: "peer-to-peer" or "controller" */
-    char *method; /* what was really used, in words */
+    char *drive;       /* who drove it: "peer-to-peer" or "controller" */
+    char *method;      /* what was really used, in words */
+    gint64 disk_bytes; /* of disks, read at the source; part of nothing above */
+    gint64 disk_sent_bytes;
+    gint64 disk_same_bytes; /* that the destination had already (delta) */
 } GwMoveResult;
 GW_DECLARE_RECORD(GwMoveResult, gw_move_result)
+
+#define GW_JOB_KIND_MIGRATE "vm-migrate"          /* a live move, with or without its disks */
+#define GW_JOB_KIND_TRANSFER "vm-transfer"        /* a VM that is off moves to another host */
+#define GW_JOB_KIND_STORAGE "vm-migrate-storage"  /* disks move within their host */
+#define GW_JOB_KIND_REPAIR "job-repair"           /* what a failed job left is cleaned up */
+#define GW_JOB_KIND_VOLUME_REMOVE "volume-remove" /* a kept copy's time is over */
+#define GW_JOB_KIND_PROVE "share-prove"
 
 typedef enum {
     GW_JOB_CHECKING,
@@ -93,7 +122,7 @@ GW_DECLARE_RECORD(GwJobStep, gw_job_step)
 
 typedef struct {
     char *id;
-    char *kind;  /* "vm-migrate", "share-prove" */
+    char *kind;  /* GW_JOB_KIND_… */
     char *title; /* for people: Migrate web1 from kvm1 to kvm2 */
     int state;   /* GwJobState */
     char *vm_uuid;
@@ -130,6 +159,13 @@ typedef struct {
     gint64 completion_timeout_s; /* of the whole copy, as decided; 0: none (R59) */
     gint64 progress_timeout_s;   /* R60 */
     gint64 wall_created_us;
-    char *saved_xml; /* the inactive definition before Begin */
+    char *saved_xml;  /* the inactive definition before Begin */
+    GPtrArray *disks; /* GwDiskMove: where each disk goes; empty: all stay */
+    GPtrArray *tasks; /* GwTask: what is, or was, done on the hosts, in order */
+    char **snapshots; /* their metadata (XML), parents first, before it is forgotten */
+    char *snapshot_current;
+    char *undoes;         /* the job that this one undoes */
+    char *undone_by;      /* the job that undid this one, or tries to */
+    gint64 keep_source_s; /* as decided */
 } GwJob;
 GW_DECLARE_RECORD(GwJob, gw_job)

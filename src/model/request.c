@@ -7,6 +7,19 @@ GW_DEFINE_RECORD(GwMoveRequest, gw_move_request, "MoveRequest", "Where to move a
                  GW_F(GwMoveRequest, options, GW_OBJECT, .of = &gw_move_options_record,
                       .doc = "Options; default: the hosts'."));
 
+GW_DEFINE_RECORD(GwStorageLocation, gw_storage_location, "StorageLocation",
+                 "A pool of a host, as a place to choose (R16).",
+                 GW_F(GwStorageLocation, pool, GW_STRING, .doc = "Name of the pool."),
+                 GW_F(GwStorageLocation, path, GW_STRING, .doc = "Its path on the host."),
+                 GW_F(GwStorageLocation, type, GW_STRING, .doc = "libvirt's type of the pool."),
+                 GW_F(GwStorageLocation, is_default, GW_BOOL,
+                      .doc = "One of the host's default locations."),
+                 GW_F(GwStorageLocation, capacity_bytes, GW_INT, .doc = "Size, bytes."),
+                 GW_F(GwStorageLocation, available_bytes, GW_INT,
+                      .doc = "Free, bytes, as the host says."),
+                 GW_F(GwStorageLocation, promised_bytes, GW_INT,
+                      .doc = "Of them, what jobs that are not over still need, bytes."));
+
 GW_DEFINE_RECORD(GwJobChange, gw_job_change, "JobChange", "What to change while a move copies.",
                  GW_F(GwJobChange, bandwidth_mibps, GW_INT, .min = -1, .max = 1000000,
                       .doc = "Bandwidth limit in MiB/s; 0: none; -1: leave it."),

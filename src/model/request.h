@@ -11,6 +11,18 @@ typedef struct {
 } GwMoveRequest;
 GW_DECLARE_RECORD(GwMoveRequest, gw_move_request)
 
+/* An answer to "where can disks go": a pool of a host, as a place to choose. */
+typedef struct {
+    char *pool;
+    char *path;
+    char *type;
+    gboolean is_default;
+    gint64 capacity_bytes;
+    gint64 available_bytes; /* as the host says */
+    gint64 promised_bytes;  /* of them, what jobs that are not over still need */
+} GwStorageLocation;
+GW_DECLARE_RECORD(GwStorageLocation, gw_storage_location)
+
 /* What can be changed while a move copies. -1: leave it. */
 typedef struct {
     gint64 bandwidth_mibps;

@@ -12,6 +12,14 @@ GW_DEFINE_RECORD(GwFinding, gw_finding, "Finding", "What a preflight rule found.
                  GW_F(GwFinding, required, GW_STRING, .doc = "What is required."),
                  GW_F(GwFinding, remedy, GW_STRING, .doc = "What to do about it."));
 
+GW_DEFINE_RECORD(GwTransferOption, gw_transfer_option, "TransferOption",
+                 "Whether a transfer type is there, and why not (R34).",
+                 GW_F(GwTransferOption, transfer, GW_ENUM, .of_enum = &gw_transfer_enum,
+                      .doc = "Transfer type."),
+                 GW_F(GwTransferOption, available, GW_BOOL, .doc = "It can be chosen."),
+                 GW_F(GwTransferOption, explanation, GW_STRING,
+                      .doc = "Why it can or cannot: Deployment and Transfer Explanation."));
+
 GW_DEFINE_RECORD(GwCandidate, gw_candidate, "Candidate", "What moving a VM to a host would be.",
                  GW_F(GwCandidate, host_id, GW_STRING, .doc = "Destination."),
                  GW_F(GwCandidate, host_name, GW_STRING, .doc = "Its name."),
@@ -19,7 +27,11 @@ GW_DEFINE_RECORD(GwCandidate, gw_candidate, "Candidate", "What moving a VM to a 
                       .doc = "Transfer type (R4, R13)."),
                  GW_F(GwCandidate, suitable, GW_BOOL, .doc = "Nothing blocks the move."),
                  GW_F(GwCandidate, findings, GW_ARRAY, .of = &gw_finding_record,
-                      .doc = "What was found."));
+                      .doc = "What was found."),
+                 GW_F(GwCandidate, transfers, GW_ARRAY, .of = &gw_transfer_option_record,
+                      .doc = "Every transfer type, and why it is or is not there (R34)."),
+                 GW_F(GwCandidate, disks, GW_ARRAY, .of = &gw_disk_move_record,
+                      .doc = "Where each disk would go."));
 
 GW_DEFINE_RECORD(GwMovePlan, gw_move_plan, "MovePlan", "A move as it would be done.",
                  GW_F(GwMovePlan, vm_uuid, GW_STRING, .doc = "The VM's UUID."),

@@ -20,13 +20,23 @@ typedef struct {
 } GwFinding;
 GW_DECLARE_RECORD(GwFinding, gw_finding)
 
+/* Whether a transfer type is there for a VM and a host, and why not (R34). */
+typedef struct {
+    int transfer; /* GwTransfer */
+    gboolean available;
+    char *explanation; /* "Deployment and Transfer Explanation", "SAN Explanation" */
+} GwTransferOption;
+GW_DECLARE_RECORD(GwTransferOption, gw_transfer_option)
+
 /* What moving one VM to one host would be. */
 typedef struct {
     char *host_id;
     char *host_name;
-    int transfer;        /* GwTransfer, by where the storage is; NONE: no way */
-    gboolean suitable;   /* no finding is an error */
-    GPtrArray *findings; /* GwFinding */
+    int transfer;         /* GwTransfer, by where the storage is; NONE: no way */
+    gboolean suitable;    /* no finding is an error */
+    GPtrArray *findings;  /* GwFinding */
+    GPtrArray *transfers; /* GwTransferOption: every type but None, in the enum's order */
+    GPtrArray *disks;     /* GwDiskMove: where each disk would go, as far as it is known */
 } GwCandidate;
 GW_DECLARE_RECORD(GwCandidate, gw_candidate)
 

@@ -18,7 +18,15 @@ GW_DEFINE_RECORD(
     GW_F(GwDisk, transient, GW_BOOL, .doc = "Changes are dropped at shutdown (R54)."),
     GW_F(GwDisk, backing_depth, GW_INT, .doc = "Number of backing images."),
     GW_F(GwDisk, capacity_bytes, GW_INT, .doc = "Virtual size in bytes; 0: unknown."),
-    GW_F(GwDisk, block_job, GW_BOOL, .doc = "A block job runs on it (R31)."));
+    GW_F(GwDisk, block_job, GW_BOOL, .doc = "A block job runs on it (R31)."),
+    GW_F(GwDisk, block_job_kind, GW_STRING,
+         .doc = "Which: copy, commit, active-commit, pull, backup."),
+    GW_F(GwDisk, serial, GW_STRING, .doc = "Serial number that the guest sees."),
+    GW_F(GwDisk, wwn, GW_STRING, .doc = "World-wide name that the guest sees."),
+    GW_F(GwDisk, discard, GW_STRING, .doc = "Whether discards reach the image: unmap or ignore."),
+    GW_F(GwDisk, detect_zeroes, GW_STRING, .doc = "off, on or unmap."),
+    GW_F(GwDisk, io, GW_STRING, .doc = "native, threads or io_uring."),
+    GW_F(GwDisk, backing_path, GW_STRING, .doc = "The image right below it."));
 
 GW_DEFINE_RECORD(GwNic, gw_nic, "Nic", "A network adapter of a VM.",
                  GW_F(GwNic, mac, GW_STRING, .doc = "MAC address."),
@@ -60,6 +68,11 @@ GW_DEFINE_RECORD(GwVm, gw_vm, "Vm", "A VM as one host holds it.",
                  GW_F(GwVm, nics, GW_ARRAY, .of = &gw_nic_record, .doc = "Network adapters."),
                  GW_F(GwVm, hostdevs, GW_ARRAY, .of = &gw_hostdev_record,
                       .doc = "Passed-through devices."),
+                 GW_F(GwVm, nvram, GW_STRING, .doc = "Path of its UEFI variables."),
+                 GW_F(GwVm, nvram_format, GW_STRING, .doc = "Format of that file."),
+                 GW_F(GwVm, tpm, GW_STRING, .doc = "Backend of its TPM, e.g. emulator."),
+                 GW_F(GwVm, shared_memory, GW_BOOL,
+                      .doc = "Something outside QEMU holds its memory (vhost-user, virtiofs)."),
                  GW_F(GwVm, error, GW_STRING, .doc = "Why the description is incomplete."),
                  GW_F(GwVm, job_id, GW_STRING, .doc = "The job that moves it."));
 

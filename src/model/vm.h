@@ -18,6 +18,13 @@ typedef struct {
     gint64 backing_depth;  /* images below it */
     gint64 capacity_bytes; /* 0: unknown */
     gboolean block_job;    /* a copy, commit, pull or backup is running on it */
+    char *block_job_kind;  /* copy, commit, active-commit, pull, backup; NULL: none */
+    char *serial;
+    char *wwn;
+    char *discard;       /* libvirt's word: unmap, ignore */
+    char *detect_zeroes; /* off, on, unmap */
+    char *io;            /* native, threads, io_uring */
+    char *backing_path;  /* the image right below it; NULL: none, or not told */
 } GwDisk;
 GW_DECLARE_RECORD(GwDisk, gw_disk)
 
@@ -72,8 +79,12 @@ typedef struct {
     GPtrArray *disks;    /* GwDisk */
     GPtrArray *nics;     /* GwNic */
     GPtrArray *hostdevs; /* GwHostdev */
-    char *error;         /* why the rest is incomplete: an unreadable definition */
-    char *job_id;        /* the Godwit job that moves it */
+    char *nvram;         /* path of its UEFI variables; NULL: none */
+    char *nvram_format;
+    char *tpm;              /* backend of its TPM: emulator, passthrough, external; NULL: none */
+    gboolean shared_memory; /* vhost-user, virtiofs: something outside QEMU holds its memory */
+    char *error;            /* why the rest is incomplete: an unreadable definition */
+    char *job_id;           /* the Godwit job that moves it */
 } GwVm;
 GW_DECLARE_RECORD(GwVm, gw_vm)
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/fabric.h"
+#include "model/request.h"
 #include "model/verdict.h"
 
 /* The planner is pure: a picture of the fabric in, verdicts with reasons out. */
@@ -12,6 +13,8 @@ typedef enum {
     GW_CPU_COMPATIBLE,
     GW_CPU_INCOMPATIBLE,
 } GwCpuVerdict;
+
+typedef struct GwStoragePlan GwStoragePlan;
 
 typedef struct {
     const GwFabric *fabric;
@@ -25,7 +28,42 @@ typedef struct {
     const char *job_id; /* the job of this very move, where there is one already: neither its hold
                            on the VM nor its memory counts against it */
     const GPtrArray *reaches; /* the planner's own: leave it NULL */
+    /* What the hosts said of the VM's storage; all NULL in a list of candidates, where only facts
+     * are at hand and nothing is asked. */
+    const GPtrArray *images;      /* GwDiskImages: of the source */
+    const GPtrArray *there;       /* GwVolume: those of the destination that bear a name that a disk
+                                     would get; none: all names are free */
+    const GPtrArray *reached;     /* GwDiskReached: of the destination (R28) */
+    const GwStoragePlan *storage; /* the planner's own: leave it NULL */
 } GwPlanInput;
+
+/* Where each disk goes, how, and which transfer type that comes to. */
+struct GwStoragePlan {
+    GwTransfer transfer;
+    GPtrArray *disks;     /* GwDiskMove, in the VM's order; then nvram, tpm */
+    GPtrArray *transfers; /* GwTransferOption: every type but None, in the enum's order (R34) */
+    GPtrArray *findings;  /* GwFinding: what stands in the way of it; the storage rules show them */
+};
+
+/* storage.c. Within one host where destination is the source: Migrate Storage (R14). Never NULL. */
+GwStoragePlan *gw_plan_storage(const GwPlanInput *input);
+void gw_storage_plan_free(GwStoragePlan *plan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwStoragePlan, gw_storage_plan_free)
+/* The pools of @host as places to choose (GwStorageLocation): default locations first, then by free
+ * space; only those that can hold images. */
+GPtrArray *gw_plan_locations(const GwFabric *fabric, const GwHost *host);
+/* The pool of @host that @storage (its name, its path, a share path) means, or NULL and an error
+ * with the remedy (R16, R17). */
+const GwPool *gw_plan_find_storage(const GwHost *host, const char *storage, GError **error);
+/* What jobs that are not over still need of @pool of @host, without @job_id's own. */
+gint64 gw_plan_promised_bytes(const GwFabric *fabric, const char *host_id, const char *pool,
+                              const char *job_id);
+
+/* undo.c. What undoing @job would do now, and the request for it: @move for a job that moved a VM
+ * between hosts, @storage for one that moved it within its host (both owned by the caller, NULL
+ * where it is not that). */
+GwUndoPlan *gw_plan_undo(const GwFabric *fabric, const GwJob *job, GwMoveRequest **move,
+                         GwStorageRequest **storage);
 
 /* What a move is to be, once nothing forbids it. All strings are owned. */
 typedef struct {

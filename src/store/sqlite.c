@@ -39,6 +39,7 @@ static const char *const tables[GW_KIND_COUNT] = {
     [GW_KIND_REPLY] = "reply",
     [GW_KIND_JOIN_TOKEN] = "join_token",
     [GW_KIND_CERTIFICATE] = "certificate",
+    [GW_KIND_KEPT_VOLUME] = "kept_volume",
 };
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(sqlite3_stmt, sqlite3_finalize)

@@ -585,7 +585,8 @@ static void test_first_schema(void **state)
     g_autoptr(GwBatch) batch = gw_batch_new();
 
     fill(place->path, 3);
-    run_sql(place->path, "DROP TABLE join_token; DROP TABLE certificate; PRAGMA user_version = 1");
+    run_sql(place->path, "DROP TABLE join_token; DROP TABLE certificate; DROP TABLE kept_volume;"
+                         "PRAGMA user_version = 1");
     g_autoptr(GwStore) store = open_store(place->path);
     assert_int_equal(count(store, GW_KIND_JOIN_TOKEN), 0);
     gw_batch_put(batch, GW_KIND_JOIN_TOKEN, "hash", named("a", 0));
