@@ -5,6 +5,7 @@
 #include "engine/feed.h"
 #include "hyper/hyper.h"
 #include "job/move.h"
+#include "job/tasks.h"
 #include "plan/plan.h"
 #include "store/store.h"
 #include "wire/identity.h"
@@ -210,6 +211,43 @@ void gw_links_free(GwLinks *links);
 void gw_links_host_up(GwEngine *engine, const char *host_id);
 gint64 gw_links_next_us(GwEngine *engine);
 void gw_links_timers(GwEngine *engine, gint64 now_us);
+
+/* tasks.c: a job's tasks (job/tasks.h), carried out one after the other. The owner of the job
+ * (moves, works) shows and journals it by gw_tasks_owner_changed, which is called before and after
+ * each. */
+/* @error: the task that failed, with its host and what it was; CANCELLED after gw_tasks_stop. */
+typedef void (*TasksDone)(GwEngine *engine, const char *job_id, const GError *error);
+/* Does (or, with @undo, undoes) the tasks of @turn that are left; a host that does not answer is
+ * waited for, and that is said in the job's waiting_for. One run of a job at a time. */
+void gw_tasks_run(GwEngine *engine, const char *job_id, GwTaskTurn turn, gboolean undo,
+                  TasksDone done);
+/* Breaks off the copy or mirror that is under way, if there is one; TasksDone follows. */
+void gw_tasks_stop(GwEngine *engine, const char *job_id);
+/* A host answers again: tasks that wait for it go on. */
+void gw_tasks_host_back(GwEngine *engine, const char *host_id);
+gint64 gw_tasks_next_us(GwEngine *engine);
+void gw_tasks_timers(GwEngine *engine, gint64 now_us);
+/* The job under way with that id, of moves.c or works.c, to be changed; NULL: none. */
+GwJob *gw_tasks_job(GwEngine *engine, const char *job_id);
+
+/* works.c: jobs of the kinds vm-transfer, vm-migrate-storage, job-repair and volume-remove. */
+void gw_works_restore(GwEngine *engine, GwJob *job);
+void gw_works_start_restored(GwEngine *engine);
+void gw_works_schedule(GwEngine *engine);
+void gw_works_host_back(GwEngine *engine, const char *host_id);
+gint64 gw_works_next_us(GwEngine *engine);
+void gw_works_timers(GwEngine *engine, gint64 now_us);
+/* Begins a job that was made, given its epoch and journaled; takes it. */
+void gw_works_add(GwEngine *engine, GwJob *job);
+
+/* kept.c: old copies of disks */
+gboolean gw_kept_load(GwEngine *engine, GError **error);
+/* The old copy that @task (VOLUME_KEEP) leaves, in @batch; its time is job->keep_source_s. */
+void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTask *task);
+/* The kept copy of that volume is gone, or is the live one again. */
+void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const char *path);
+gint64 gw_kept_next_us(GwEngine *engine);
+void gw_kept_timers(GwEngine *engine, gint64 now_us);
 
 /* shares.c */
 void gw_shares_restore(GwEngine *engine, GwJob *job);
