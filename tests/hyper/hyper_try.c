@@ -11,7 +11,8 @@
  * and events come as JSON lines on stdout. It ends with its input. Not installed.
  *
  *   {"id": 1, "op": "connect", "host": "a", "text": "qemu+tls://192.0.2.1/system"}
- *   {"id": 2, "op": "migrate", "host": "a", "vm": UUID, "migrate": {"peer_to_peer": true, …}} */
+ *   {"id": 2, "op": "volume-look", "host": "a", "volume": {"pool": "default", "name": "x"}}
+ *   {"id": 3, "op": "migrate", "host": "a", "vm": UUID, "migrate": {"peer_to_peer": true, …}} */
 
 #define LINE_MAX_BYTES (1024 * 1024)
 
@@ -85,6 +86,13 @@ static void on_reply(GwReply *reply, gpointer user)
     if (reply->progress != NULL)
         json_object_set_new(json, "progress",
                             gw_record_to_json(&gw_progress_record, reply->progress));
+    if (reply->pool != NULL)
+        json_object_set_new(json, "pool", gw_record_to_json(&gw_pool_record, reply->pool));
+    if (reply->volumes != NULL)
+        json_object_set_new(json, "volumes", records(&gw_volume_record, reply->volumes));
+    if (reply->copied != NULL)
+        json_object_set_new(json, "copied",
+                            gw_record_to_json(&gw_copy_result_record, reply->copied));
     if (reply->result != NULL)
         json_object_set_new(json, "result",
                             gw_record_to_json(&gw_move_result_record, reply->result));
@@ -146,6 +154,45 @@ static GwMigrate *migrate_of(json_t *json)
     return move;
 }
 
+static GwVolume *volume_of(json_t *json, GError **error)
+{
+    return json_is_object(json) ? gw_record_from_json(&gw_volume_record, json, error) : NULL;
+}
+
+static GwCopy *copy_of(json_t *json, GError **error)
+{
+    if (!json_is_object(json))
+        return NULL;
+    GwCopy *copy = g_new0(GwCopy, 1);
+    copy->id = text_of(json, "id");
+    copy->from_host_id = text_of(json, "from_host");
+    copy->to_host_id = text_of(json, "to_host");
+    copy->from = volume_of(json_object_get(json, "from"), error);
+    copy->to = volume_of(json_object_get(json, "to"), error);
+    g_autofree char *how = text_of(json, "how");
+    copy->how = gw_enum_value(&gw_disk_how_enum, how != NULL ? how : "network");
+    copy->delta = flag_of(json, "delta");
+    copy->resume_bytes = number_of(json, "resume_bytes");
+    copy->bandwidth_mibps = number_of(json, "bandwidth_mibps");
+    return copy;
+}
+
+/* What a request has of storage; FALSE: a part cannot be read. */
+static gboolean storage_of(GwRequest *request, json_t *json, GError **error)
+{
+    json_t *disk = json_object_get(json, "disk");
+    GError *why = NULL;
+
+    request->volume = volume_of(json_object_get(json, "volume"), &why);
+    if (why == NULL)
+        request->copy = copy_of(json_object_get(json, "copy"), &why);
+    if (why == NULL && json_is_object(disk))
+        request->disk = gw_record_from_json(&gw_disk_record, disk, &why);
+    if (why != NULL)
+        g_propagate_error(error, why);
+    return why == NULL;
+}
+
 static GwOp op_of(const char *word)
 {
     for (int op = 0; op < GW_OP_COUNT; op++) {
@@ -174,6 +221,10 @@ static gboolean submit_line(GwHyper *hyper, const char *line, GError **error)
     request->number = number_of(json, "number");
     request->timeout_us = number_of(json, "timeout_us");
     request->migrate = migrate_of(json_object_get(json, "migrate"));
+    if (!storage_of(request, json, error)) {
+        gw_request_free(request);
+        return FALSE;
+    }
     gw_hyper_submit(hyper, request);
     return TRUE;
 }
