@@ -114,6 +114,7 @@ struct GwLvTask {
     gboolean answered;  /* (L) */
     gboolean began;     /* (L) GW_OP_MIGRATE, GW_OP_VOLUME_COPY: connected, its time begins */
     gboolean cancelled; /* (L) the same: aborted, a migration before that */
+    gboolean writes;    /* (L) GW_OP_VOLUME_COPY: nobody else writes what it writes */
     GwProgress *copied; /* (L) GW_OP_VOLUME_COPY: how far it is; NULL: not begun */
 };
 

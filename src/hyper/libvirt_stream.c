@@ -19,7 +19,7 @@
  * reading back shows what was written. */
 
 #define READ_PIECE_BYTES (32 * 1024 * 1024)
-#define WRITE_PIECE_BYTES (128 * 1024 * 1024)
+#define WRITE_PIECE_BYTES (64 * 1024 * 1024)
 #define BUFFER_BYTES (1024 * 1024)
 #define IN_HOLE (-3) /* of virStreamRecvFlags */
 
