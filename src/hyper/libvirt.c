@@ -52,6 +52,7 @@ static const GwLvOp ops[GW_OP_COUNT] = {
     [GW_OP_VOLUME_COPY] = { gw_lv_op_volume_copy, GW_LV_OWN },
     [GW_OP_COPY_PROGRESS] = { gw_lv_op_copy_progress, GW_LV_OWN },
     [GW_OP_COPY_ABORT] = { gw_lv_op_copy_abort, GW_LV_OWN },
+    [GW_OP_REACH] = { gw_lv_op_reach, GW_LV_SLOW },
     [GW_OP_PERMIT] = { needs_agent, GW_LV_OWN },
     [GW_OP_CLOSE] = { needs_agent, GW_LV_OWN },
     [GW_OP_MEASURE] = { needs_agent, GW_LV_OWN },

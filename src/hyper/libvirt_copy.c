@@ -12,7 +12,7 @@
 
 #define PACE_US (100 * G_TIME_SPAN_MILLISECOND)
 #define EARLIER_PATIENCE_US (10 * G_TIME_SPAN_SECOND)
-#define FULL_BYTES (16 * 1024 * 1024) /* a pool with less left is as good as full */
+#define SPARE_BYTES (1024 * 1024) /* that a copy leaves free beyond what it needs */
 #define PIECE_BYTES (32 * 1024 * 1024)
 #define BLOCKS (PIECE_BYTES / GW_DIGEST_BLOCK)
 
@@ -177,8 +177,33 @@ static gboolean is_zero(const guint8 *data, guint64 length)
     return data[0] == 0 && memcmp(data, data + 1, length - 1) == 0;
 }
 
+/* Room for the next piece, and a little more: libvirtd may not survive a full disk. */
+static gboolean check_room(Copying *copying, GError **error)
+{
+    guint64 need = MIN(copying->length - copying->writer.at, GW_LV_WRITE_PIECE_BYTES);
+    virStoragePoolInfo info = { 0 };
+
+    need += need / 16 + SPARE_BYTES;
+    if (virStoragePoolRefresh(copying->to.pool, 0) < 0)
+        virResetLastError(); /* one that libvirtd makes by itself is under way */
+    if (virStoragePoolGetInfo(copying->to.pool, &info) < 0) {
+        gw_lv_error(error);
+        return FALSE;
+    }
+    if (info.capacity == 0 || info.available >= need)
+        return TRUE;
+    gw_error_set(
+        error, GW_ERR_OPERATION, "Free space there, or choose another destination.",
+        "the destination's storage is full: %llu bytes are left, the next %" G_GUINT64_FORMAT
+        " of the copy need more",
+        info.available, need);
+    return FALSE;
+}
+
 static gboolean write_out(Copying *copying, const guint8 *data, guint64 length, GError **error)
 {
+    if (copying->file && copying->writer.stream == NULL && !check_room(copying, error))
+        return FALSE;
     if (!gw_lv_write(&copying->writer, data, length, error))
         return FALSE;
     if (copying->writer.stream == NULL) /* a piece was ended: all up to here is written */
@@ -391,22 +416,6 @@ static gboolean check_still(Copying *copying, const char *before, GError **error
     return FALSE;
 }
 
-/* What stands behind a failure to write is told where it shows. */
-static void explain(Copying *copying, GError **error)
-{
-    virStoragePoolInfo info = { 0 };
-
-    if ((*error)->code == GW_ERR_CANCELLED || (*error)->code == GW_ERR_UNREACHABLE ||
-        copying->to.pool == NULL || virStoragePoolRefresh(copying->to.pool, 0) < 0 ||
-        virStoragePoolGetInfo(copying->to.pool, &info) < 0 || info.capacity == 0 ||
-        info.available >= FULL_BYTES)
-        return;
-    g_autoptr(GError) why = g_steal_pointer(error);
-    gw_error_set(error, GW_ERR_OPERATION, "Free space there, or choose another destination.",
-                 "the destination's storage is full (%llu bytes are left): %s", info.available,
-                 why->message);
-}
-
 /* All of it ----------------------------------------------------------------------------------- */
 
 static gboolean open_ends(Copying *copying, virConnectPtr from, virConnectPtr to, GError **error)
@@ -480,9 +489,7 @@ static gboolean copy_content(Copying *copying, GError **error)
         gw_lv_writer_clear(&copying->writer);
         well = copy_from(copying, to, 0, &why);
     }
-    if (!well)
-        explain(copying, &why);
-    else
+    if (well)
         well = check_still(copying, before, &why);
     if (why != NULL)
         g_propagate_error(error, why);
@@ -501,8 +508,16 @@ static gboolean copy_through(GwLvTask *task, const GwCopy *copy, GwCopyResult *r
     g_auto(Copying) copying = { .task = task, .copy = copy, .result = result };
 
     result->how = g_strdup("through the controller");
-    return gw_lv_begin(task, error) && open_ends(&copying, from, to, error) &&
-           copy_content(&copying, error);
+    if (gw_lv_begin(task, error) && open_ends(&copying, from, to, error) &&
+        copy_content(&copying, error))
+        return TRUE;
+    const char *lost = !gw_lv_alive(from) ? "source" : !gw_lv_alive(to) ? "destination" : NULL;
+    if (lost != NULL && error != NULL) { /* goes on where it was, once it is back */
+        g_autoptr(GError) why = g_steal_pointer(error);
+        gw_error_set(error, GW_ERR_UNREACHABLE, "Check that libvirtd runs there.",
+                     "the connection to the %s was lost: %s", lost, why->message);
+    }
+    return FALSE;
 }
 
 static gboolean check_copy(const GwLvTask *task, const GwCopy *copy, GError **error)
