@@ -422,7 +422,7 @@ static gboolean check_images(const GPtrArray *images, GError **error)
     return well;
 }
 
-/* @lenient: of a snapshot, which may be older than a disk. */
+/* @lenient: a disk that is not there is none of this definition's. */
 static gboolean move_one(GwXml *xml, xmlNode *domain, const GwDiskMove *move, gboolean lenient,
                          GError **error)
 {
@@ -476,6 +476,15 @@ char *gw_definition_with_disks(const char *text, const GPtrArray *disks, GError 
     g_autoptr(GwXml) xml = parse(text, "domain", error);
 
     if (xml == NULL || !move_all(xml, gw_xml_root(xml), disks, FALSE, error))
+        return NULL;
+    return gw_xml_dump(xml, gw_xml_root(xml));
+}
+
+char *gw_definition_inactive(const char *text, const GPtrArray *disks, GError **error)
+{
+    g_autoptr(GwXml) xml = parse(text, "domain", error);
+
+    if (xml == NULL || !move_all(xml, gw_xml_root(xml), disks, TRUE, error))
         return NULL;
     return gw_xml_dump(xml, gw_xml_root(xml));
 }

@@ -11,6 +11,9 @@
  * images moved is named anew). "nvram" changes <os><nvram>. Disks that stay are left alone. An
  * error where a disk is not there, or @xml cannot be read. Free with g_free. */
 char *gw_definition_with_disks(const char *xml, const GPtrArray *disks, GError **error);
+/* The same of a running VM's inactive definition: a disk that was plugged in for the time it runs
+ * is not in it, and left out. */
+char *gw_definition_inactive(const char *xml, const GPtrArray *disks, GError **error);
 /* The same with both definitions inside a snapshot's XML; a disk that it does not have is left out
  * of it: the snapshot may be older. */
 char *gw_definition_snapshot(const char *xml, const GPtrArray *disks, GError **error);
