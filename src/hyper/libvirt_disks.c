@@ -85,6 +85,48 @@ gboolean gw_lv_disk_flags(const GwMigrate *move, guint *flags, GError **error)
     return TRUE;
 }
 
+/* Which -------------------------------------------------------------------------------------- */
+
+/* Zeroes of an image that has all its room are not made holes: whoever gave it all wants it so. */
+static gboolean is_sparse(const GwDiskMove *disk)
+{
+    const GwVolume *from = ((const GwImageMove *)disk->images->pdata[0])->from;
+
+    return from == NULL || from->capacity_bytes == 0 ||
+           from->allocation_bytes < from->capacity_bytes;
+}
+
+/* The targets of @move's disks that are copied; each belongs to @move. Free with g_free. */
+static char **mirrored_targets(const GwMigrate *move, gboolean sparse)
+{
+    g_autoptr(GPtrArray) targets = g_ptr_array_new();
+
+    for (guint i = 0; i < move->disks->len; i++) {
+        const GwDiskMove *disk = move->disks->pdata[i];
+        if (is_mirrored(disk) && (!sparse || is_sparse(disk)))
+            g_ptr_array_add(targets, disk->target);
+    }
+    g_ptr_array_add(targets, NULL);
+    return (char **)g_ptr_array_steal(targets, NULL);
+}
+
+static gboolean can_detect_zeroes(virConnectPtr source, guint64 destination)
+{
+    unsigned long here = 0;
+
+    return virConnectGetLibVersion(source, &here) == 0 && here >= DETECT_ZEROES_SINCE &&
+           destination >= DETECT_ZEROES_SINCE;
+}
+
+/* Those whose holes stay holes. It takes two things (docs/measured.md): the source finds zeroes and
+ * asks for holes, and the destination does as it is asked; one alone fills a raw image. */
+static char **sparse_targets(virConnectPtr source, const GwMigrate *move, guint64 destination)
+{
+    if (!can_detect_zeroes(source, destination))
+        return g_new0(char *, 1);
+    return mirrored_targets(move, TRUE);
+}
+
 /* Definitions --------------------------------------------------------------------------------- */
 
 static char *read_xml(virDomainPtr domain, guint flags, GError **error)
@@ -99,14 +141,13 @@ static char *read_xml(virDomainPtr domain, guint flags, GError **error)
     return copy;
 }
 
-/* What runs at the destination. Blocks of zeroes that are written there are to be holes, as they
- * are here: see docs/measured.md. */
-static char *live_xml(virDomainPtr domain, const GwMigrate *move, GError **error)
+/* What runs at the destination. */
+static char *live_xml(virDomainPtr domain, const GwMigrate *move, char **sparse, GError **error)
 {
     g_autofree char *now = read_xml(domain, 0, error);
     g_autofree char *there = now != NULL ? gw_definition_with_disks(now, move->disks, error) : NULL;
 
-    return there != NULL ? gw_definition_sparse(there, move->disks, error) : NULL;
+    return there != NULL ? gw_definition_unmap(there, (const char *const *)sparse, error) : NULL;
 }
 
 /* What is defined there, or NULL with @error unset where nothing is to be. */
@@ -119,11 +160,11 @@ static char *persistent_xml(virDomainPtr domain, const GwMigrate *move, GError *
     return now != NULL ? gw_definition_inactive(now, move->disks, error) : NULL;
 }
 
-static gboolean add_definitions(virDomainPtr domain, const GwMigrate *move, GwLvParams *params,
-                                int *size, GError **error)
+static gboolean add_definitions(virDomainPtr domain, const GwMigrate *move, char **sparse,
+                                GwLvParams *params, int *size, GError **error)
 {
     GError *why = NULL;
-    g_autofree char *live = live_xml(domain, move, &why);
+    g_autofree char *live = live_xml(domain, move, sparse, &why);
     g_autofree char *persistent = why == NULL ? persistent_xml(domain, move, &why) : NULL;
     gboolean well = why == NULL;
 
@@ -137,7 +178,7 @@ static gboolean add_definitions(virDomainPtr domain, const GwMigrate *move, GwLv
     return well;
 }
 
-/* Where ---------------------------------------------------------------------------------------- */
+/* Where --------------------------------------------------------------------------------------- */
 
 /* QEMU at the destination would take disks' content from any network; it listens on the address of
  * the move alone where that is one. */
@@ -162,30 +203,6 @@ static gboolean check_socket(const GwMigrate *move, GError **error)
     return FALSE;
 }
 
-/* Which -------------------------------------------------------------------------------------- */
-
-/* The targets of @move's disks that are copied; each belongs to @move. */
-static char **mirrored_targets(const GwMigrate *move)
-{
-    g_autoptr(GPtrArray) targets = g_ptr_array_new();
-
-    for (guint i = 0; i < move->disks->len; i++) {
-        const GwDiskMove *disk = move->disks->pdata[i];
-        if (is_mirrored(disk))
-            g_ptr_array_add(targets, disk->target);
-    }
-    g_ptr_array_add(targets, NULL);
-    return (char **)g_ptr_array_steal(targets, NULL);
-}
-
-static gboolean can_detect_zeroes(virConnectPtr source, guint64 destination)
-{
-    unsigned long here = 0;
-
-    return virConnectGetLibVersion(source, &here) == 0 && here >= DETECT_ZEROES_SINCE &&
-           destination >= DETECT_ZEROES_SINCE;
-}
-
 gboolean gw_lv_add_disks(virDomainPtr domain, const GwMigrate *move, guint64 destination,
                          GwLvParams *params, GError **error)
 {
@@ -195,16 +212,17 @@ gboolean gw_lv_add_disks(virDomainPtr domain, const GwMigrate *move, guint64 des
         return TRUE;
     if (!check_socket(move, error))
         return FALSE;
-    g_autofree char **targets = mirrored_targets(move);
+    g_autofree char **targets = mirrored_targets(move, FALSE);
+    g_autofree char **sparse = sparse_targets(virDomainGetConnect(domain), move, destination);
     g_autofree char *address = listen_address(move);
     gboolean well =
         virTypedParamsAddStringList(&params->list, &params->count, &size,
                                     VIR_MIGRATE_PARAM_MIGRATE_DISKS, (const char **)targets) == 0;
-    if (well && can_detect_zeroes(virDomainGetConnect(domain), destination))
+    if (well && sparse[0] != NULL)
         well = virTypedParamsAddStringList(&params->list, &params->count, &size,
-                                           PARAM_DETECT_ZEROES, (const char **)targets) == 0;
+                                           PARAM_DETECT_ZEROES, (const char **)sparse) == 0;
     if (well && address != NULL)
         well = virTypedParamsAddString(&params->list, &params->count, &size,
                                        VIR_MIGRATE_PARAM_LISTEN_ADDRESS, address) == 0;
-    return well && add_definitions(domain, move, params, &size, error);
+    return well && add_definitions(domain, move, sparse, params, &size, error);
 }
