@@ -218,7 +218,8 @@ static const GwArgument migrate_storage_arguments[] = {
     { "VM", "vms", "The VM's UUID, name, or HOST/NAME.", GW_ARGUMENT_ONE },
     { "STORAGE", "pools",
       "Where all of it goes: a pool of the VM's host, its path, or a share path whose server is an "
-      "FQDN; none: only the disks that --disk names move.",
+      "FQDN; none: only the disks that --disk names move, or all to the host's first default "
+      "location where it names none.",
       GW_ARGUMENT_OPTIONAL },
     { .name = NULL },
 };
@@ -310,6 +311,7 @@ const GwCommand gw_vm_commands[] = {
       migrate_storage_arguments, gw_migrate_storage_options,
       (const GwExample[]){
           { "godwit vm migrate-storage web1 fast", "All its disks, to the pool fast." },
+          { "godwit vm migrate-storage web1", "To the host's first default location." },
           { "godwit vm migrate-storage web1 --disk vdb:big/web1-data.qcow2", "Only one of them." },
           { "godwit vm migrate-storage web1 /srv/images --format qcow2 --dry-run",
             "What writing them anew as qcow2 would take." },

@@ -283,11 +283,5 @@ int gw_migrate_storage(GwSession *session, const GwArgs *args, GError **error)
         return GW_EXIT_USAGE;
     if (storage != NULL)
         json_object_set_new(body, "storage", json_string(storage));
-    if (storage != NULL || json_object_get(body, "disks") != NULL)
-        return move_all(session, args, &targets, body, error);
-    gw_error_set(error, GW_ERR_INVALID,
-                 "Give STORAGE, where all of it goes, or --disk TARGET:STORAGE for single disks. "
-                 "See: godwit host storage HOST",
-                 "vm migrate-storage: nothing says where to");
-    return GW_EXIT_USAGE;
+    return move_all(session, args, &targets, body, error);
 }

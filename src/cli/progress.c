@@ -269,6 +269,30 @@ static void put_undo(GString *out, json_t *job)
         put_row(out, "Undo", words);
 }
 
+/* Of a job that came to nothing: whether it had begun to make something. */
+static gboolean leaves_work(json_t *job)
+{
+    const char *state = gw_at_text(job, "state");
+    json_t *tasks = gw_at(job, "tasks");
+    gboolean left = FALSE;
+
+    if (g_strcmp0(state, "failed") != 0 && g_strcmp0(state, "cancelled") != 0)
+        return FALSE;
+    for (gsize i = 0; i < json_array_size(tasks); i++) {
+        const char *task = gw_at_text(json_array_get(tasks, i), "state");
+        left = left || (g_strcmp0(task, "todo") != 0 && g_strcmp0(task, "undone") != 0);
+    }
+    return left;
+}
+
+/* R31: a failed job offers Undo, and what that is is asked for first. */
+static void put_repair(GString *out, const char *id)
+{
+    g_autofree char *words =
+        g_strdup_printf("godwit job undo %s --dry-run tells what is left to clean up", id);
+    put_row(out, "Undo", words);
+}
+
 static void put_result(GString *out, json_t *result)
 {
     gint64 passes = gw_at_int(result, "iterations", 0);
@@ -322,6 +346,8 @@ char *gw_progress_summary(json_t *job)
         put_work_result(out, gw_at(job, "result"));
     if (g_strcmp0(state, "done") == 0)
         put_undo(out, job);
+    else if (leaves_work(job))
+        put_repair(out, id);
     put_row(out, "Why", message);
     put_row(out, "Remedy", remedy);
     if (g_strcmp0(state, "held") == 0) {

@@ -345,8 +345,6 @@ def test_configuration_file(fake, godwit, tmp_path, folder):
     (["vm", "migrate", "a", "b", "--disk", "vda:p", "--disk", "vda:q"], "chosen twice"),
     (["vm", "migrate", "a", "b", "--disk", "vda:p/../q"], "cannot be a volume's name"),
     (["vm", "migrate", "a", "b", "--keep-source", "soon"], "no time"),
-    (["vm", "migrate-storage", "a"], "nothing says where to"),
-    (["vm", "migrate-storage", "a", "--format", "raw"], "nothing says where to"),
     (["vm", "migrate-storage", "a", "p", "--format", "vmdk"], "must be one of raw, qcow2"),
     (["vm", "migrate-storage", "a", "b", "c"], "too many arguments"),
     (["host", "set", "kvm1", "--keep-source", "0"], "no time"),
@@ -627,6 +625,8 @@ def test_migrate_storage(fake, godwit):
         (fakes.JOB % 2) + "\n"
     assert bodies(fake, "POST", "/migrate-storage")[1] == {
         "disks": [{"target": "vda", "storage": "fast"}]}
+    assert godwit("vm", "migrate-storage", "web1", "--no-wait").status == 0
+    assert bodies(fake, "POST", "/migrate-storage")[2] == {}
     assert godwit("vm", "migrate-storage", "web1", "fast", "--show-script=virsh").out == \
         "virsh blockcopy web1 vda --pivot\n"
     assert godwit("vm", "migrate-storage", "nonsense", "fast").status == 7

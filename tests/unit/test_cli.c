@@ -633,6 +633,21 @@ static void test_summary_of_storage(void **state)
     assert_null(strstr(stayed, "Undo"));
 }
 
+/* R31: of what failed half-way it is said how it is cleaned up; what left nothing needs nothing. */
+static void test_summary_offers_undo(void **state)
+{
+    g_autoptr(GwJson) job = json_pack("{s:s,s:s,s:s,s:[{s:s},{s:s}]}", "id", "J", "title", "T",
+                                      "state", "failed", "tasks", "state", "done", "state", "todo");
+    g_autofree char *left = gw_progress_summary(job);
+    assert_non_null(strstr(left, "  Undo       godwit job undo J --dry-run tells what is left"));
+    json_object_set_new(job, "state", json_string("cancelled"));
+    g_autofree char *cancelled = gw_progress_summary(job);
+    assert_non_null(strstr(cancelled, "job undo J"));
+    json_object_set_new(json_array_get(gw_at(job, "tasks"), 0), "state", json_string("undone"));
+    g_autofree char *clean = gw_progress_summary(job);
+    assert_string_equal(clean, "Cancelled: T\n");
+}
+
 /* Exit statuses --------------------------------------------------------------------------- */
 
 static void test_exits(void **state)
@@ -680,6 +695,7 @@ int main(void)
         cmocka_unit_test(test_downtime_unseen),
         cmocka_unit_test(test_progress_of_disks),
         cmocka_unit_test(test_summary_of_storage),
+        cmocka_unit_test(test_summary_offers_undo),
         cmocka_unit_test(test_exits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
