@@ -96,8 +96,8 @@ static const GwOption wait_options[] = { GW_NO_WAIT_OPTION, { .name = NULL } };
 const GwCommand gw_kept_commands[] = {
     { "kept list", NULL, "List the old copies of moved disks",
       "A move that copies disks leaves the old copies where they were, for as long as the source "
-      "host's policy or the move itself says (--keep-source), so that it can be undone by sending "
-      "back only what changed. Then they are removed. TROUBLE says why one could not be.",
+      "host's policy or the move itself says (--keep-source), so that it can be undone. Then they "
+      "are removed; TROUBLE says why one could not be.",
       NULL, list_options,
       (const GwExample[]){ { "godwit kept list", "All of them, newest first." },
                            { "godwit kept list --host kvm1", "What takes room on kvm1." },
@@ -108,7 +108,7 @@ const GwCommand gw_kept_commands[] = {
                            { NULL, NULL } },
       "R14", NULL, show },
     { "kept remove", NULL, "Remove an old copy before its time",
-      "It is proved first that nothing uses it. The move that left it can still be undone, but "
+      "The host proves first that nothing uses it. The move that left it can still be undone, but "
       "then the whole disk is copied.",
       kept_argument, wait_options,
       (const GwExample[]){ { "godwit kept remove 01JD4ZQ6T5J8S0M3E9V7KEPT01", "Make room now." },
