@@ -242,6 +242,20 @@ char *gw_task_words(const GwTask *task, const char *host, const char *peer)
     return g_steal_pointer(&words);
 }
 
+char *gw_tasks_remarks(const GwJob *job)
+{
+    GString *text = g_string_new(NULL);
+
+    for (guint i = 0; i < count(job); i++) {
+        const GwTask *task = job->tasks->pdata[i];
+        if (task->state == GW_TASK_DONE && task->why != NULL)
+            g_string_append_printf(text, "%s%s", text->len > 0 ? "\n" : "", task->why);
+    }
+    gboolean any = text->len > 0;
+    char *remarks = g_string_free(text, !any);
+    return any ? remarks : NULL;
+}
+
 int gw_tasks_progress(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes)
 {
     gint64 done = 0, total = 0;
