@@ -157,8 +157,9 @@ void gw_engine_ask(GwEngine *engine, GwRequest *request, ReplyFn done, const cha
     pending->number = number;
     pending->op = request->op;
     pending->host_id = g_strdup(request->host_id);
-    /* The migrate call ends by itself: keep-alive turns a dead host into an error. */
-    pending->deadline_us = request->op == GW_OP_MIGRATE ? 0 : gw_clock_now_us(engine->clock) + span;
+    /* These end by themselves: keep-alive turns a dead host into an error. */
+    gboolean endless = request->op == GW_OP_MIGRATE || request->op == GW_OP_VOLUME_COPY;
+    pending->deadline_us = endless ? 0 : gw_clock_now_us(engine->clock) + span;
     g_hash_table_insert(engine->pending, GSIZE_TO_POINTER(request->id), pending);
     if (g_atomic_int_get(&engine->stopping))
         gw_request_free(request); /* drain() answers it */
@@ -334,6 +335,7 @@ static gint64 earlier(gint64 a, gint64 b)
 static gint64 next_deadline(GwEngine *engine)
 {
     gint64 next = earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
+    next = earlier(next, gw_tasks_next_us(engine));
     next = earlier(next, gw_certificates_next_us(engine));
     next = earlier(next, gw_links_next_us(engine));
     next = earlier(next, gw_kept_next_us(engine));
@@ -389,6 +391,7 @@ static gboolean turn(GwEngine *engine, gint64 wait_us)
     gw_inventory_timers(engine, now);
     gw_certificates_timers(engine, now);
     gw_links_timers(engine, now);
+    gw_tasks_timers(engine, now);
     gw_moves_timers(engine, now);
     gw_kept_timers(engine, now);
     end_turn(engine);
@@ -447,6 +450,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->pending = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, pending_free);
     engine->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_host_run_free);
     engine->moves = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_move_run_free);
+    engine->task_runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_task_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     engine->links = gw_links_new();
     engine->kept = gw_kept_new();
@@ -501,6 +505,7 @@ static gboolean cancel_request(GwEngine *engine)
 static void drain(GwEngine *engine)
 {
     gw_inventory_stop(engine);
+    g_hash_table_remove_all(engine->task_runs);
     g_hash_table_remove_all(engine->moves);
     do {
         Message *message;
@@ -528,6 +533,7 @@ void gw_engine_free(GwEngine *engine)
     g_async_queue_unref(engine->journal_inbox);
     g_hash_table_unref(engine->pending);
     g_hash_table_unref(engine->hosts);
+    g_hash_table_unref(engine->task_runs);
     g_hash_table_unref(engine->moves);
     g_hash_table_unref(engine->accepting);
     gw_links_free(engine->links);

@@ -39,7 +39,7 @@ static GwPermit *permit_of(const MoveRun *run)
 
 /* Where the source is told to reach the destination's agent: at its own address for migration data,
  * where that is an address. Else (NULL) as the controller does. */
-static char *agent_address(GwEngine *engine, const char *host_id)
+char *gw_agent_address(GwEngine *engine, const char *host_id)
 {
     const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
     const char *address = host != NULL ? host->migration_address : NULL;
@@ -58,7 +58,7 @@ static void ask_one(GwEngine *engine, MoveRun *run, gint64 end, ReplyFn then)
     GwRequest *request = gw_request_new(GW_OP_PERMIT, host, job->vm_uuid);
 
     request->permit = permit_of(run);
-    request->permit->destination_address = agent_address(engine, job->destination_host_id);
+    request->permit->destination_address = gw_agent_address(engine, job->destination_host_id);
     request->timeout_us = LEAVE_TIMEOUT_US;
     gw_engine_ask(engine, request, then, job->id, end);
 }

@@ -7,7 +7,6 @@
  * and the world. What a move wants done is in move_effects.c. */
 
 #define DECISION_FRESH_US (5 * G_USEC_PER_SEC)
-#define MERGE_LOOK_US (3 * G_USEC_PER_SEC)
 #define STEPS_MAX 1000 /* of a job's history, before a host's alarms no longer count */
 
 void gw_move_run_free(gpointer data)
@@ -176,74 +175,6 @@ static gboolean hosts_ready(GwEngine *engine, const GwJob *job, char **why)
     return TRUE;
 }
 
-/* Merges ----------------------------------------------------------------------------------- */
-
-static const GwDisk *merging_disk(const GwVm *vm)
-{
-    for (guint i = 0; vm != NULL && vm->disks != NULL && i < vm->disks->len; i++) {
-        const GwDisk *disk = vm->disks->pdata[i];
-        if (disk->block_job)
-            return disk;
-    }
-    return NULL;
-}
-
-gboolean gw_moves_is_merging(const GwVm *vm)
-{
-    return merging_disk(vm) != NULL;
-}
-
-static const GwDisk *disk_waited_for(GwEngine *engine, const GwJob *job)
-{
-    if (job->state != GW_JOB_QUEUED || job->options == NULL || !job->options->wait_for_merge)
-        return NULL;
-    return merging_disk(gw_fabric_vm(gw_engine_now(engine), job->source_host_id, job->vm_uuid));
-}
-
-/* R31: whether a merge is to be over first. */
-static gboolean waits_for_merge(GwEngine *engine, MoveRun *run, char **why)
-{
-    const GwDisk *disk = disk_waited_for(engine, run->move->job);
-
-    if (disk == NULL) {
-        run->merge_us = 0;
-        run->merge_percent = -1;
-        return FALSE;
-    }
-    if (run->merge_us == 0)
-        run->merge_us = gw_clock_now_us(engine->clock) + MERGE_LOOK_US;
-    *why = run->merge_percent < 0
-               ? g_strdup_printf("a merge on %s", disk->target)
-               : g_strdup_printf("a merge on %s, %d %%", disk->target, run->merge_percent);
-    return TRUE;
-}
-
-static void merge_told(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
-{
-    MoveRun *run = g_hash_table_lookup(engine->moves, job_id);
-
-    (void)unused;
-    if (run == NULL || reply->error != NULL || reply->progress == NULL)
-        return; /* the VM itself is asked as well: it says whether a job runs */
-    run->merge_percent = (int)CLAMP(reply->progress->percent, 0, 100);
-    engine->schedule = TRUE;
-}
-
-static void look_at_merge(GwEngine *engine, MoveRun *run)
-{
-    const GwJob *job = run->move->job;
-    const GwDisk *disk = disk_waited_for(engine, job);
-
-    run->merge_us = 0;
-    engine->schedule = TRUE; /* which comes back here, or goes on */
-    if (disk == NULL)
-        return;
-    GwRequest *request = gw_request_new(GW_OP_BLOCK_PROGRESS, job->source_host_id, job->vm_uuid);
-    request->text = g_strdup(disk->target);
-    gw_engine_ask(engine, request, merge_told, job->id, 0);
-    gw_inventory_ask_vm(engine, job->source_host_id, job->vm_uuid);
-}
-
 void gw_moves_schedule(GwEngine *engine)
 {
     g_autoptr(GPtrArray) list = runs(engine);
@@ -253,7 +184,8 @@ void gw_moves_schedule(GwEngine *engine)
         char *why = NULL;
         if (run->move->job->state != GW_JOB_QUEUED)
             continue;
-        if (hosts_ready(engine, run->move->job, &why) && !waits_for_merge(engine, run, &why) &&
+        if (hosts_ready(engine, run->move->job, &why) &&
+            !gw_moves_wait_for_merge(engine, run, &why) &&
             gw_slots_fit(gw_engine_now(engine), run->move->job, &why))
             step_kind(engine, run, GW_MOVE_SLOTS);
         else
@@ -348,7 +280,7 @@ void gw_moves_timers(GwEngine *engine, gint64 now_us)
         MoveRun *run = list->pdata[i];
         GwMoveEventKind kind;
         if (run->merge_us != 0 && run->merge_us <= now_us)
-            look_at_merge(engine, run);
+            gw_moves_look_at_merge(engine, run);
         if (gw_move_due(run->move, now_us, &kind)) {
             run->move->wake_us = kind == GW_MOVE_TIMER ? 0 : run->move->wake_us;
             step_kind(engine, run, kind);

@@ -55,20 +55,6 @@ STAND_IN GwUndoPlan *gw_plan_undo(const GwFabric *fabric, const GwJob *job, GwMo
     return plan;
 }
 
-STAND_IN void gw_tasks_run(GwEngine *engine, const char *job_id, GwTaskTurn turn, gboolean undo,
-                           TasksDone done)
-{
-    (void)turn;
-    (void)undo;
-    done(engine, job_id, NULL);
-}
-
-STAND_IN void gw_tasks_stop(GwEngine *engine, const char *job_id)
-{
-    (void)engine;
-    (void)job_id;
-}
-
 STAND_IN void gw_works_add(GwEngine *engine, GwJob *job)
 {
     (void)engine;
