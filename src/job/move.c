@@ -252,15 +252,15 @@ static void take_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome 
     gint64 percent_before = old != NULL ? old->percent : 0;
     GwProgress *fresh = gw_progress_copy(event->progress);
 
-    gint64 done = 0;
-    gw_tasks_progress(move->job, &done, NULL); /* the images below its disks went before */
-    done += fresh->processed_bytes;
-    gint64 whole = done + fresh->remaining_bytes;
+    gint64 below = 0;
+    gw_tasks_progress(move->job, &below, NULL); /* the images below its disks went before */
+    double done = (double)below + (double)fresh->processed_bytes;
+    double whole = done + (double)fresh->remaining_bytes;
     if (is_at_disks(fresh)) {
-        whole += move->job->vm_memory_kib << 10;
+        whole += (double)move->job->vm_memory_kib * 1024.0;
         gw_move_replace_string(&fresh->phase, "disks");
     }
-    gint64 percent = whole > 0 ? (gint64)((double)done * 100.0 / (double)whole) : 0;
+    gint64 percent = whole > 0 ? (gint64)(done * 100.0 / whole) : 0;
     fresh->percent = CLAMP(MAX(percent, percent_before), 0, 99);
     if (!fresh->converging) {
         fresh->eta_ms = -1;
