@@ -365,5 +365,9 @@ void gw_certificates_timers(GwEngine *engine, gint64 now_us);
 /* fabric_commands.c */
 /* Whether @host can be managed as it is: URI, name, group (whose id it gets), nobody's twin. */
 gboolean gw_hosts_check(GwEngine *engine, GwHost *host, GError **error);
+/* host_storage.c: whether what @host's default storage has more than @old's (NULL: nothing yet) is
+ * pools of a host with @facts (R16). */
+gboolean gw_hosts_check_storage(const GwHost *host, const GwHost *old, const GwHostFacts *facts,
+                                GError **error);
 /* Whether no job uses it. */
 gboolean gw_hosts_check_unused(GwEngine *engine, const GwHost *host, GError **error);
