@@ -96,6 +96,9 @@ static json_t *news_body(const GwFabric *fabric, const News *news)
     } else if (strcmp(news->type, "group") == 0) {
         record = g_hash_table_lookup(fabric->groups, news->id);
         type = &gw_group_record;
+    } else if (strcmp(news->type, "kept") == 0) {
+        record = g_hash_table_lookup(fabric->kept, news->id);
+        type = &gw_kept_volume_record;
     } else {
         record = g_hash_table_lookup(fabric->shares, news->id);
         type = &gw_share_record;

@@ -148,6 +148,9 @@ void gw_inventory_ask_vm(GwEngine *engine, const char *host_id, const char *uuid
 void gw_inventory_ask_facts(GwEngine *engine, const char *host_id);
 /* Puts facts into the picture, with share ids derived. */
 void gw_inventory_put_facts(GwEngine *engine, const char *host_id, const GwHostFacts *facts);
+/* The pool @name of a host, as it was just read anew. */
+void gw_inventory_put_pool(GwEngine *engine, const char *host_id, const char *name,
+                           const GwPool *pool);
 void gw_inventory_put_vm(GwEngine *engine, const char *host_id, const char *uuid,
                          const GPtrArray *vms);
 /* After shares changed: derive every pool's share id anew. */
@@ -161,14 +164,35 @@ void gw_host_run_free(gpointer run);
 typedef struct {
     GwMovePlan *plan;         /* NULL where a host could not be asked: see error */
     GwMoveDecision *decision; /* NULL where refused */
+    GPtrArray *disks;         /* GwDiskMove: where each disk goes; NULL where refused */
     GwVm *vm;                 /* as the source host just said */
     GError *error;            /* refused, or could not be asked */
 } CheckResult;
 typedef void (*CheckFn)(GwEngine *engine, CheckResult *result, gpointer user);
-/* Asks source and destination, plans, and answers once; @result belongs to the callee's call. */
+/* Asks source and destination (which may be one host: Migrate Storage), plans, and answers once;
+ * @result belongs to the callee's call. */
 void gw_check_begin(GwEngine *engine, const char *vm_uuid, const char *source_id,
                     const char *destination_id, const GwMoveOptions *options,
                     const char *own_job_id, CheckFn done, gpointer user);
+
+/* check_storage.c: what a preflight asks of storage. */
+typedef struct StorageCheck StorageCheck;
+/* Borrowed: they outlive the check. */
+typedef struct {
+    const GwVm *vm;
+    const char *source_id, *destination_id;
+    const char *own_job_id;
+    const GwMoveOptions *options;
+} StorageAsk;
+/* @error: what a host could not be asked; NULL: all was answered. */
+typedef void (*StorageChecked)(GwEngine *engine, const GError *error, gpointer user);
+StorageCheck *gw_storage_check_new(StorageAsk ask);
+void gw_storage_check_free(StorageCheck *check);
+/* Asks what the planner needs, in as few rounds as there can be, and calls @done once. */
+void gw_storage_check_begin(GwEngine *engine, StorageCheck *check, StorageChecked done,
+                            gpointer user);
+/* With what was answered; valid within this turn. FALSE: a host was removed. */
+gboolean gw_storage_check_input(GwEngine *engine, const StorageCheck *check, GwPlanInput *input);
 
 /* moves.c: jobs of the kind vm-migrate ------------------------------------------------------- */
 
@@ -303,5 +327,9 @@ void gw_certificates_timers(GwEngine *engine, gint64 now_us);
 /* fabric_commands.c */
 /* Whether @host can be managed as it is: URI, name, group (whose id it gets), nobody's twin. */
 gboolean gw_hosts_check(GwEngine *engine, GwHost *host, GError **error);
+/* host_storage.c: whether what @host's default storage has more than @old's (NULL: nothing yet) is
+ * pools of a host with @facts (R16). */
+gboolean gw_hosts_check_storage(const GwHost *host, const GwHost *old, const GwHostFacts *facts,
+                                GError **error);
 /* Whether no job uses it. */
 gboolean gw_hosts_check_unused(GwEngine *engine, const GwHost *host, GError **error);

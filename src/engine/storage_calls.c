@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
-#include "engine/engine.h"
+#include "engine/engine_internal.h"
 
 static gpointer not_there(GError **error)
 {
@@ -38,4 +38,22 @@ GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GErro
 GwJob *gw_engine_remove_kept(GwEngine *engine, const char *id, const char *user, GError **error)
 {
     return not_there(error);
+}
+
+/* Until the planner knows storage: nothing is moved. */
+#define STAND_IN __attribute__((weak))
+
+STAND_IN GwStoragePlan *gw_plan_storage(const GwPlanInput *input)
+{
+    GwStoragePlan *plan = g_new0(GwStoragePlan, 1);
+    (void)input;
+    plan->disks = gw_record_array(&gw_disk_move_record);
+    return plan;
+}
+
+STAND_IN void gw_storage_plan_free(GwStoragePlan *plan)
+{
+    if (plan != NULL)
+        g_ptr_array_unref(plan->disks);
+    g_free(plan);
 }

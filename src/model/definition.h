@@ -11,6 +11,13 @@
  * images moved is named anew). "nvram" changes <os><nvram>. Disks that stay are left alone. An
  * error where a disk is not there, or @xml cannot be read. Free with g_free. */
 char *gw_definition_with_disks(const char *xml, const GPtrArray *disks, GError **error);
+/* The same with both definitions inside a snapshot's XML; a disk that it does not have is left out
+ * of it: the snapshot may be older. */
+char *gw_definition_snapshot(const char *xml, const GPtrArray *disks, GError **error);
+/* @xml with discard and detect_zeroes "unmap" for those of @disks that move: what keeps a mirror's
+ * destination sparse while QEMU writes it. Of a running VM's definition alone: it is not the VM's
+ * owner's wish. */
+char *gw_definition_sparse(const char *xml, const GPtrArray *disks, GError **error);
 /* The <disk> of @target as gw_definition_with_disks would make it, alone: what libvirt's block copy
  * is given. */
 char *gw_definition_disk(const char *xml, const char *target, const GwVolume *volume,
