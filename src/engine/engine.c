@@ -341,6 +341,7 @@ static gint64 next_deadline(GwEngine *engine)
     next = earlier(next, gw_tasks_next_us(engine));
     next = earlier(next, gw_certificates_next_us(engine));
     next = earlier(next, gw_links_next_us(engine));
+    next = earlier(next, gw_kept_next_us(engine));
     GHashTableIter iter;
     gpointer value;
 
@@ -395,6 +396,7 @@ static gboolean turn(GwEngine *engine, gint64 wait_us)
     gw_links_timers(engine, now);
     gw_tasks_timers(engine, now);
     gw_moves_timers(engine, now);
+    gw_kept_timers(engine, now);
     end_turn(engine);
     return did;
 }
@@ -454,6 +456,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->task_runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_task_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     engine->links = gw_links_new();
+    engine->kept = gw_kept_new();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->joins =
@@ -464,7 +467,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->hyper = config->open_hyper(sink, config->user, error);
     if (engine->hyper == NULL || !gw_startup_load(engine, error) ||
         !gw_tokens_load(engine, config->admin_token_path, error) || !gw_joins_load(engine, error) ||
-        !gw_certificates_load(engine, error)) {
+        !gw_certificates_load(engine, error) || !gw_kept_load(engine, error)) {
         gw_engine_free(engine);
         return NULL;
     }
@@ -537,6 +540,7 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->moves);
     g_hash_table_unref(engine->accepting);
     gw_links_free(engine->links);
+    g_hash_table_unref(engine->kept);
     g_hash_table_unref(engine->epochs);
     g_hash_table_unref(engine->tokens);
     g_hash_table_unref(engine->joins);

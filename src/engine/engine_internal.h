@@ -41,6 +41,8 @@ struct GwEngine {
     GHashTable *task_runs; /* job id -> TaskRun */
     guint64 last_task_question;
     GwLinks *links;
+    GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
+    gint64 kept_us;        /* when to look at kept copies again */
     GHashTable *accepting; /* VM UUIDs whose new job is being journaled */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
@@ -204,6 +206,10 @@ struct MoveRun {
     gboolean have_source, have_destination;
     GwSeen seen_source, seen_destination;
     gboolean progress_busy;
+    gboolean storing; /* a settling step of storage is under way: it takes long, and says when it is
+                         over; until then nothing else is decided */
+    gint64 merge_us;  /* queued, and a merge runs on a disk: when to look again; 0: none */
+    int merge_percent;                /* -1: not told */
     GwPaths *paths;                   /* through agents: what the source's libvirt is told */
     ReplyFn leave_done;               /* who asked the agents gets their answer */
     guint fence_round, fence_missing; /* of the two answers that a fence waits for */
@@ -219,6 +225,25 @@ void gw_moves_timers(GwEngine *engine, gint64 now_us);
 void gw_move_run_free(gpointer run);
 /* Feeds one event to a move and carries out what follows. FALSE where the state refuses it. */
 gboolean gw_moves_step(GwEngine *engine, MoveRun *run, GwMoveEvent event, GError **error);
+/* A move that somebody wants begun; borrowed. */
+typedef struct {
+    const char *vm;
+    const GwMoveRequest *request;
+    const char *user;
+    const char *undoes; /* the job that it undoes; NULL: none */
+} BeginMove;
+/* Any thread: what gw_engine_migrate does. */
+GwJob *gw_moves_begin(GwEngine *engine, const BeginMove *begin, GwMovePlan **plan, GError **error);
+/* The VM's next epoch, which @batch makes durable. */
+gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch);
+/* move_merge.c: whether a block job runs on a disk, which a move can wait for (R31). */
+gboolean gw_moves_is_merging(const GwVm *vm);
+/* Whether a queued move is to wait for one; @why says for which (owned). */
+gboolean gw_moves_wait_for_merge(GwEngine *engine, MoveRun *run, char **why);
+/* run->merge_us has come. */
+void gw_moves_look_at_merge(GwEngine *engine, MoveRun *run);
+/* Whether QEMU copies disks of it. */
+gboolean gw_moves_copies_disks(const GwJob *job);
 /* move_effects.c */
 void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);
 
@@ -275,12 +300,25 @@ void gw_works_timers(GwEngine *engine, gint64 now_us);
 /* Begins a job that was made, given its epoch and journaled; takes it. */
 void gw_works_add(GwEngine *engine, GwJob *job);
 
+/* undo.c: @job undoes the job @undoes. In @batch, and, once that is durable, for everybody. */
+void gw_undo_put_link(GwEngine *engine, GwBatch *batch, const GwJob *job);
+void gw_undo_show_link(GwEngine *engine, const GwJob *job);
+
+/* default_storage.c (R18): the pools that @job moved disks to become default locations of their
+ * host, in @batch, where that was asked for. */
+void gw_default_storage_add(GwEngine *engine, GwBatch *batch, const GwJob *job);
+
 /* kept.c: old copies of disks */
+GHashTable *gw_kept_new(void);
 gboolean gw_kept_load(GwEngine *engine, GError **error);
 /* The old copy that @task (VOLUME_KEEP) leaves, in @batch; its time is job->keep_source_s. */
 void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTask *task);
 /* The kept copy of that volume is gone, or is the live one again. */
 void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const char *path);
+/* @job is done: the images that its VM lives on now are no old copies any more. */
+void gw_kept_forget_live(GwEngine *engine, GwBatch *batch, const GwJob *job);
+/* All of a host that goes. */
+void gw_kept_forget_host(GwEngine *engine, GwBatch *batch, const char *host_id);
 gint64 gw_kept_next_us(GwEngine *engine);
 void gw_kept_timers(GwEngine *engine, gint64 now_us);
 

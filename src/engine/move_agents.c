@@ -33,6 +33,7 @@ static GwPermit *permit_of(const MoveRun *run)
     permit->channels = run->decision->channels;
     permit->commit_by_resume = run->decision->commit_by_resume;
     permit->post_copy = run->decision->post_copy;
+    permit->disks = gw_moves_copies_disks(job);
     return permit;
 }
 

@@ -10,19 +10,6 @@
 #define RETRY_MAX_US (30 * G_USEC_PER_SEC)
 #define STEPS_MAX 1000
 
-/* Until old copies are kept by kept.c. */
-__attribute__((weak)) void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job,
-                                       const GwTask *task)
-{
-    (void)engine, (void)batch, (void)job, (void)task;
-}
-
-__attribute__((weak)) void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id,
-                                          const char *path)
-{
-    (void)engine, (void)batch, (void)host_id, (void)path;
-}
-
 void gw_task_run_free(gpointer data)
 {
     TaskRun *run = data;

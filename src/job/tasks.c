@@ -256,7 +256,8 @@ char *gw_tasks_remarks(const GwJob *job)
     return any ? remarks : NULL;
 }
 
-int gw_tasks_progress(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes)
+/* In bytes; either may be NULL. */
+static void copied(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes)
 {
     gint64 done = 0, total = 0;
 
@@ -272,5 +273,32 @@ int gw_tasks_progress(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes)
         *done_bytes = done;
     if (total_bytes != NULL)
         *total_bytes = total;
+}
+
+/* What a live move sends beside these copies: the disks that QEMU fills, and the memory. */
+static gint64 rest_of_move(const GwJob *job)
+{
+    gint64 rest = 0, below = 0;
+
+    if (g_strcmp0(job->kind, GW_JOB_KIND_MIGRATE) != 0)
+        return 0;
+    for (guint i = 0; job->disks != NULL && i < job->disks->len; i++) {
+        const GwDiskMove *disk = job->disks->pdata[i];
+        rest += disk->how == (int)GW_DISK_MIRROR ? MAX(disk->copy_bytes, 0) : 0;
+    }
+    copied(job, NULL, &below); /* the images below are part of their disks */
+    return MAX(rest - below, 0) + (job->vm_memory_kib << 10);
+}
+
+int gw_tasks_progress(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes)
+{
+    gint64 done = 0, total = 0;
+
+    copied(job, &done, &total);
+    if (done_bytes != NULL)
+        *done_bytes = done;
+    if (total_bytes != NULL)
+        *total_bytes = total;
+    total += rest_of_move(job);
     return total > 0 ? (int)(((double)done / (double)total) * 100.0) : 100;
 }
