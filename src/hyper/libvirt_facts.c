@@ -350,6 +350,9 @@ GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error)
     read_networks(ptr, facts->networks);
     read_bridges(ptr, facts);
     facts->pools = storage_pools(host);
+    g_mutex_lock(&host->driver->lock);
+    host->libvirt_version = (guint64)facts->libvirt_version;
+    g_mutex_unlock(&host->driver->lock);
     return g_steal_pointer(&facts);
 }
 

@@ -75,6 +75,7 @@ struct GwLvHost {
     GQueue waiting;              /* (L) tasks not begun */
     GPtrArray *running;          /* (L) tasks handed to workers */
     guint dials;                 /* (L) attempts to connect under way */
+    guint64 libvirt_version;     /* (L) of the host, when it was last asked; 0: not known */
     guint64 generation;          /* (L) of the last CONNECT or DISCONNECT: earlier are overtaken */
     GHashTable *sizes;           /* (L) "uuid/target" -> gint64 *, see libvirt_facts.c */
     GPtrArray *pools;            /* (L) GwPool, the last that were read */
@@ -117,6 +118,16 @@ struct GwLvTask {
     gboolean writes;    /* (L) GW_OP_VOLUME_COPY: nobody else writes what it writes */
     GwProgress *copied; /* (L) GW_OP_VOLUME_COPY: how far it is; NULL: not begun */
 };
+
+typedef struct {
+    virTypedParameterPtr list;
+    int count;
+} GwLvParams;
+static inline void gw_lv_params_clear(GwLvParams *params)
+{
+    virTypedParamsFree(params->list, params->count);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GwLvParams, gw_lv_params_clear)
 
 /* libvirt.c */
 GwLvDriver *gw_lv_driver_ref(GwLvDriver *driver);
@@ -180,6 +191,7 @@ int gw_lv_state(int state);
 const char *gw_lv_reason(int state, int reason);
 const char *gw_lv_event_word(int event);
 const char *gw_lv_detail_word(int event, int detail);
+const char *gw_lv_block_job(int type);
 
 /* What kind of job runs on a domain. */
 typedef enum {
@@ -244,6 +256,16 @@ gboolean gw_lv_op_marker_remove(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_lock_hold(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_lock_drop(GwLvTask *task, GwReply *reply, GError **error);
 
+/* libvirt_disks.c */
+/* Whether any of its disks is copied. */
+gboolean gw_lv_copies_disks(const GwMigrate *move);
+/* The flags (virDomainMigrateFlags) that its disks ask for. */
+gboolean gw_lv_disk_flags(const GwMigrate *move, guint *flags, GError **error);
+/* Adds to @params what its disks ask for. @destination: libvirt's version there, 0: not known.
+ * FALSE without @error: libvirt has no memory. */
+gboolean gw_lv_add_disks(virDomainPtr domain, const GwMigrate *move, guint64 destination,
+                         GwLvParams *params, GError **error);
+
 /* libvirt's handles, freed by scope. */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomain, virDomainFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virNetwork, virNetworkFree)
@@ -251,13 +273,3 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(virInterface, virInterfaceFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStoragePool, virStoragePoolFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStorageVol, virStorageVolFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStream, virStreamFree)
-
-typedef struct {
-    virTypedParameterPtr list;
-    int count;
-} GwLvParams;
-static inline void gw_lv_params_clear(GwLvParams *params)
-{
-    virTypedParamsFree(params->list, params->count);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GwLvParams, gw_lv_params_clear)

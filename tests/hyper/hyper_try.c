@@ -67,6 +67,15 @@ static json_t *error_json(const GError *error)
     return json;
 }
 
+static json_t *texts_json(char **texts)
+{
+    json_t *list = json_array();
+
+    for (guint i = 0; texts[i] != NULL; i++)
+        json_array_append_new(list, json_string(texts[i]));
+    return list;
+}
+
 static void on_reply(GwReply *reply, gpointer user)
 {
     json_t *json = json_object();
@@ -96,6 +105,8 @@ static void on_reply(GwReply *reply, gpointer user)
     if (reply->result != NULL)
         json_object_set_new(json, "result",
                             gw_record_to_json(&gw_move_result_record, reply->result));
+    if (reply->definitions != NULL)
+        json_object_set_new(json, "definitions", texts_json(reply->definitions));
     print_line(json);
     gw_reply_free(reply);
 }
@@ -132,6 +143,42 @@ static gint64 number_of(json_t *json, const char *key)
     return json_integer_value(json_object_get(json, key));
 }
 
+/* GwDiskMove, as they are stored. */
+static GPtrArray *disks_of(json_t *list)
+{
+    if (!json_is_array(list))
+        return NULL;
+    GPtrArray *disks = gw_record_array(&gw_disk_move_record);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        GError *error = NULL;
+        gpointer disk = gw_record_from_json(&gw_disk_move_record, json_array_get(list, i), &error);
+        if (disk == NULL)
+            g_error("disks: %s", error->message);
+        g_ptr_array_add(disks, disk);
+    }
+    return disks;
+}
+
+static GwVolume *volume_of(json_t *json)
+{
+    GError *error = NULL;
+    GwVolume *volume =
+        json_is_object(json) ? gw_record_from_json(&gw_volume_record, json, &error) : NULL;
+
+    if (error != NULL)
+        g_error("volume: %s", error->message);
+    return volume;
+}
+
+static char **texts_of(json_t *list)
+{
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    for (size_t i = 0; i < json_array_size(list); i++)
+        g_strv_builder_add(builder, json_string_value(json_array_get(list, i)));
+    return json_is_array(list) ? g_strv_builder_end(builder) : NULL;
+}
+
 static GwMigrate *migrate_of(json_t *json)
 {
     if (!json_is_object(json))
@@ -151,15 +198,12 @@ static GwMigrate *migrate_of(json_t *json)
     move->max_downtime_ms = number_of(json, "max_downtime_ms");
     move->channels = number_of(json, "channels");
     move->compression = text_of(json, "compression");
+    move->disks_uri = text_of(json, "disks_uri");
+    move->disks = disks_of(json_object_get(json, "disks"));
     return move;
 }
 
-static GwVolume *volume_of(json_t *json, GError **error)
-{
-    return json_is_object(json) ? gw_record_from_json(&gw_volume_record, json, error) : NULL;
-}
-
-static GwCopy *copy_of(json_t *json, GError **error)
+static GwCopy *copy_of(json_t *json)
 {
     if (!json_is_object(json))
         return NULL;
@@ -167,8 +211,8 @@ static GwCopy *copy_of(json_t *json, GError **error)
     copy->id = text_of(json, "id");
     copy->from_host_id = text_of(json, "from_host");
     copy->to_host_id = text_of(json, "to_host");
-    copy->from = volume_of(json_object_get(json, "from"), error);
-    copy->to = volume_of(json_object_get(json, "to"), error);
+    copy->from = volume_of(json_object_get(json, "from"));
+    copy->to = volume_of(json_object_get(json, "to"));
     g_autofree char *how = text_of(json, "how");
     copy->how = gw_enum_value(&gw_disk_how_enum, how != NULL ? how : "network");
     copy->delta = flag_of(json, "delta");
@@ -177,20 +221,14 @@ static GwCopy *copy_of(json_t *json, GError **error)
     return copy;
 }
 
-/* What a request has of storage; FALSE: a part cannot be read. */
-static gboolean storage_of(GwRequest *request, json_t *json, GError **error)
+static GwDisk *disk_of(json_t *json)
 {
-    json_t *disk = json_object_get(json, "disk");
-    GError *why = NULL;
+    GError *error = NULL;
+    GwDisk *disk = json_is_object(json) ? gw_record_from_json(&gw_disk_record, json, &error) : NULL;
 
-    request->volume = volume_of(json_object_get(json, "volume"), &why);
-    if (why == NULL)
-        request->copy = copy_of(json_object_get(json, "copy"), &why);
-    if (why == NULL && json_is_object(disk))
-        request->disk = gw_record_from_json(&gw_disk_record, disk, &why);
-    if (why != NULL)
-        g_propagate_error(error, why);
-    return why == NULL;
+    if (error != NULL)
+        g_error("disk: %s", error->message);
+    return disk;
 }
 
 static GwOp op_of(const char *word)
@@ -221,10 +259,12 @@ static gboolean submit_line(GwHyper *hyper, const char *line, GError **error)
     request->number = number_of(json, "number");
     request->timeout_us = number_of(json, "timeout_us");
     request->migrate = migrate_of(json_object_get(json, "migrate"));
-    if (!storage_of(request, json, error)) {
-        gw_request_free(request);
-        return FALSE;
-    }
+    request->volume = volume_of(json_object_get(json, "volume"));
+    request->copy = copy_of(json_object_get(json, "copy"));
+    request->disk = disk_of(json_object_get(json, "disk"));
+    request->disks = disks_of(json_object_get(json, "disks"));
+    request->peer_host_id = text_of(json, "peer");
+    request->definitions = texts_of(json_object_get(json, "definitions"));
     gw_hyper_submit(hyper, request);
     return TRUE;
 }
