@@ -204,6 +204,8 @@ virDomainPtr gw_lv_find(GwLvTask *task, GError **error);
 /* The same, but that is an error. */
 virDomainPtr gw_lv_need(GwLvTask *task, GError **error);
 GwLvJob gw_lv_job(virDomainPtr domain);
+/* Its definition by libvirt's flags (virDomainXMLFlags). Free with g_free. */
+char *gw_lv_xml(virDomainPtr domain, guint flags, GError **error);
 gboolean gw_lv_op_list(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_get(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_xml(GwLvTask *task, GwReply *reply, GError **error);
@@ -229,6 +231,9 @@ void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm);
 gboolean gw_lv_op_cpu_compare(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_move.c */
+/* A connection of the task's own to a host that the driver knows. */
+virConnectPtr gw_lv_dial_host(GwLvTask *task, const char *host_id, const char *which,
+                              GError **error);
 gboolean gw_lv_op_migrate(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_abort(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_set_bandwidth(GwLvTask *task, GwReply *reply, GError **error);
@@ -256,6 +261,20 @@ gboolean gw_lv_disk_flags(const GwMigrate *move, guint *flags, GError **error);
 gboolean gw_lv_add_disks(virDomainPtr domain, const GwMigrate *move, guint64 destination,
                          GwLvParams *params, GError **error);
 
+/* libvirt_block.c */
+gboolean gw_lv_op_block_copy(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_block_progress(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_block_pivot(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_block_abort(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_overlay(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_merge(GwLvTask *task, GwReply *reply, GError **error);
+
+/* libvirt_define.c */
+gboolean gw_lv_op_define_from(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_snapshots(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_snapshots_forget(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_snapshots_remember(GwLvTask *task, GwReply *reply, GError **error);
+
 /* libvirt's handles, freed by scope. */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomain, virDomainFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virNetwork, virNetworkFree)
@@ -263,3 +282,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(virInterface, virInterfaceFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStoragePool, virStoragePoolFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStorageVol, virStorageVolFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStream, virStreamFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomainSnapshot, virDomainSnapshotFree)
+static inline void gw_lv_close(virConnectPtr ptr)
+{
+    virConnectClose(ptr);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virConnect, gw_lv_close)

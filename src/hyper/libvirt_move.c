@@ -13,12 +13,6 @@
 #define DOWNTIME_DEFAULT_MS 300
 #define ABORT_PATIENCE_US (5 * G_TIME_SPAN_SECOND)
 
-static void close_connection(virConnectPtr ptr)
-{
-    virConnectClose(ptr);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(virConnect, close_connection)
-
 /* What to ask for ----------------------------------------------------------------------------- */
 
 /* Never VIR_MIGRATE_UNDEFINE_SOURCE: the source's definition goes only after the destination was
@@ -101,8 +95,8 @@ static char *uri_of(GwLvDriver *driver, const char *host_id)
     return host != NULL ? g_strdup(host->uri) : NULL;
 }
 
-static virConnectPtr dial_host(GwLvTask *task, const char *host_id, const char *which,
-                               GError **error)
+virConnectPtr gw_lv_dial_host(GwLvTask *task, const char *host_id, const char *which,
+                              GError **error)
 {
     g_autofree char *uri = uri_of(task->driver, host_id);
     virConnectPtr ptr = NULL;
@@ -202,11 +196,11 @@ gboolean gw_lv_op_migrate(GwLvTask *task, GwReply *reply, GError **error)
 
     if (!check_move(task->request, error))
         return FALSE;
-    g_autoptr(virConnect) source = dial_host(task, task->host->id, "source", error);
+    g_autoptr(virConnect) source = gw_lv_dial_host(task, task->host->id, "source", error);
     if (source == NULL)
         return FALSE;
     if (!move->peer_to_peer) {
-        destination = dial_host(task, move->destination_host_id, "destination", error);
+        destination = gw_lv_dial_host(task, move->destination_host_id, "destination", error);
         if (destination == NULL)
             return FALSE;
     }
