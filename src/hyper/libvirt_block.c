@@ -54,16 +54,35 @@ static gboolean need_active(const Seen *seen, GError **error)
     return seen->active;
 }
 
-static gboolean need_volume(const GwRequest *request, GError **error)
+/* Where a volume of a pool is: libvirt's block jobs are told paths alone. */
+static gboolean find_path(const Seen *seen, GwVolume *volume, GError **error)
 {
-    const GwVolume *volume = request->volume;
+    virConnectPtr ptr = virDomainGetConnect(seen->domain);
+    g_autoptr(virStoragePool) pool = virStoragePoolLookupByName(ptr, volume->pool);
+    g_autoptr(virStorageVol) found =
+        pool != NULL ? virStorageVolLookupByName(pool, volume->name) : NULL;
+    char *path = found != NULL ? virStorageVolGetPath(found) : NULL;
+
+    if (path == NULL) {
+        gw_lv_error(error);
+        g_prefix_error(error, "volume %s of pool %s: ", volume->name, volume->pool);
+    }
+    volume->path = g_strdup(path);
+    free(path);
+    return volume->path != NULL;
+}
+
+/* The request's volume, with a path. */
+static gboolean need_volume(const GwRequest *request, const Seen *seen, GError **error)
+{
+    GwVolume *volume = request->volume;
     gboolean named =
         volume != NULL && (volume->path != NULL || (volume->pool != NULL && volume->name != NULL));
 
-    if (!named)
-        gw_error_set(error, GW_ERR_INVALID, NULL, "disk %s: no image is named for it",
-                     request->text);
-    return named;
+    if (named)
+        return volume->path != NULL || find_path(seen, volume, error);
+    gw_error_set(error, GW_ERR_INVALID, NULL, "disk %s: no image is named for it", request->text);
+    return FALSE;
 }
 
 /* Whether @source, as a definition names it, is @volume. */
@@ -74,11 +93,6 @@ static gboolean is_volume(const char *source, const GwVolume *volume)
                                 : NULL;
 
     return source != NULL && (g_strcmp0(source, volume->path) == 0 || g_strcmp0(source, name) == 0);
-}
-
-static const char *path_of(const GwVolume *volume)
-{
-    return volume->path != NULL ? volume->path : volume->name;
 }
 
 /* The definition that outlives the process ---------------------------------------------------- */
@@ -177,7 +191,8 @@ gboolean gw_lv_op_block_copy(GwLvTask *task, GwReply *reply, GError **error)
     const GwRequest *request = task->request;
     g_auto(Seen) seen = { NULL };
 
-    if (!see_disk(task, &seen, error) || !need_volume(request, error) || !need_active(&seen, error))
+    if (!see_disk(task, &seen, error) || !need_volume(request, &seen, error) ||
+        !need_active(&seen, error))
         return FALSE;
     if (is_volume(seen.disk.source, request->volume))
         return TRUE;
@@ -237,7 +252,7 @@ static gboolean pivoted(GwLvTask *task, GError **error)
         return persist(seen.domain, request->text, request->volume, error);
     gw_error_set(error, GW_ERR_OPERATION, "Look at the VM on its host; the disk is still whole.",
                  "disk %s: it is on %s after the pivot, required is %s", request->text,
-                 seen.disk.source != NULL ? seen.disk.source : "nothing", path_of(request->volume));
+                 seen.disk.source != NULL ? seen.disk.source : "nothing", request->volume->path);
     return FALSE;
 }
 
@@ -246,7 +261,7 @@ gboolean gw_lv_op_block_pivot(GwLvTask *task, GwReply *reply, GError **error)
     const GwRequest *request = task->request;
     g_auto(Seen) seen = { NULL };
 
-    if (!see_disk(task, &seen, error) || !need_volume(request, error))
+    if (!see_disk(task, &seen, error) || !need_volume(request, &seen, error))
         return FALSE;
     if (is_volume(seen.disk.source, request->volume))
         return persist(seen.domain, request->text, request->volume, error);
@@ -256,7 +271,7 @@ gboolean gw_lv_op_block_pivot(GwLvTask *task, GwReply *reply, GError **error)
         gw_error_set(error, GW_ERR_CONFLICT, "Begin the copy again, and wait until it is ready.",
                      "disk %s: %s, required is a copy to %s that is ready", request->text,
                      seen.disk.mirror == NULL ? "no copy of it runs" : "its copy is not ready",
-                     path_of(request->volume));
+                     request->volume->path);
         return FALSE;
     }
     if (virDomainBlockJobAbort(seen.domain, request->text, VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT) < 0) {
@@ -316,7 +331,8 @@ gboolean gw_lv_op_overlay(GwLvTask *task, GwReply *reply, GError **error)
                   VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC;
     g_auto(Seen) seen = { NULL };
 
-    if (!see_disk(task, &seen, error) || !need_volume(request, error) || !need_active(&seen, error))
+    if (!see_disk(task, &seen, error) || !need_volume(request, &seen, error) ||
+        !need_active(&seen, error))
         return FALSE;
     if (is_volume(seen.disk.source, request->volume))
         return persist(seen.domain, request->text, request->volume, error);
