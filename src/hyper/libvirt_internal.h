@@ -81,6 +81,8 @@ struct GwLvHost {
     GPtrArray *pools;            /* (L) GwPool, the last that were read */
     gboolean storage_busy;       /* (L) they are being read */
     gboolean storage_late;       /* (L) and facts have gone out without them */
+    GMutex folders_lock; /* held while pools that pass are made and ended (libvirt_place.c) */
+    GHashTable *folders; /* such a pool -> its users; folders_lock guards it */
 };
 
 /* Closed, in a worker, when the last user is through. */
@@ -111,8 +113,9 @@ struct GwLvTask {
     gint64 deadline_us; /* (L) 0: none */
     guint64 generation; /* of the host when it was submitted */
     gboolean answered;  /* (L) */
-    gboolean began;     /* (L) GW_OP_MIGRATE: libvirt has been asked to */
-    gboolean cancelled; /* (L) GW_OP_MIGRATE: aborted before that */
+    gboolean began;     /* (L) GW_OP_MIGRATE, GW_OP_VOLUME_COPY: connected, its time begins */
+    gboolean cancelled; /* (L) the same: aborted, a migration before that */
+    GwProgress *copied; /* (L) GW_OP_VOLUME_COPY: how far it is; NULL: not begun */
 };
 
 typedef struct {
@@ -222,6 +225,7 @@ gboolean gw_lv_op_start(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_facts.c */
 gboolean gw_lv_op_facts(GwLvTask *task, GwReply *reply, GError **error);
+GwPool *gw_lv_read_pool(virStoragePoolPtr handle);
 /* The facts of the host behind @ptr, which is its control connection. */
 GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error);
 /* Fills in the sizes of @vm's disks that were read with the facts; needs no lock. */
@@ -231,9 +235,11 @@ void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm);
 gboolean gw_lv_op_cpu_compare(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_move.c */
-/* A connection of the task's own to a host that the driver knows. */
+/* A connection of its own to a host, in the words of an error @which ("source"); close it. */
 virConnectPtr gw_lv_dial_host(GwLvTask *task, const char *host_id, const char *which,
                               GError **error);
+void gw_lv_close_connection(virConnectPtr ptr);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virConnect, gw_lv_close_connection)
 gboolean gw_lv_op_migrate(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_abort(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_set_bandwidth(GwLvTask *task, GwReply *reply, GError **error);
@@ -283,8 +289,3 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStoragePool, virStoragePoolFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStorageVol, virStorageVolFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStream, virStreamFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomainSnapshot, virDomainSnapshotFree)
-static inline void gw_lv_close(virConnectPtr ptr)
-{
-    virConnectClose(ptr);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(virConnect, gw_lv_close)

@@ -13,6 +13,11 @@
 #define DOWNTIME_DEFAULT_MS 300
 #define ABORT_PATIENCE_US (5 * G_TIME_SPAN_SECOND)
 
+void gw_lv_close_connection(virConnectPtr ptr)
+{
+    virConnectClose(ptr);
+}
+
 /* What to ask for ----------------------------------------------------------------------------- */
 
 /* Never VIR_MIGRATE_UNDEFINE_SOURCE: the source's definition goes only after the destination was

@@ -11,7 +11,8 @@
  * and events come as JSON lines on stdout. It ends with its input. Not installed.
  *
  *   {"id": 1, "op": "connect", "host": "a", "text": "qemu+tls://192.0.2.1/system"}
- *   {"id": 2, "op": "migrate", "host": "a", "vm": UUID, "migrate": {"peer_to_peer": true, …}} */
+ *   {"id": 2, "op": "volume-look", "host": "a", "volume": {"pool": "default", "name": "x"}}
+ *   {"id": 3, "op": "migrate", "host": "a", "vm": UUID, "migrate": {"peer_to_peer": true, …}} */
 
 #define LINE_MAX_BYTES (1024 * 1024)
 
@@ -94,6 +95,13 @@ static void on_reply(GwReply *reply, gpointer user)
     if (reply->progress != NULL)
         json_object_set_new(json, "progress",
                             gw_record_to_json(&gw_progress_record, reply->progress));
+    if (reply->pool != NULL)
+        json_object_set_new(json, "pool", gw_record_to_json(&gw_pool_record, reply->pool));
+    if (reply->volumes != NULL)
+        json_object_set_new(json, "volumes", records(&gw_volume_record, reply->volumes));
+    if (reply->copied != NULL)
+        json_object_set_new(json, "copied",
+                            gw_record_to_json(&gw_copy_result_record, reply->copied));
     if (reply->result != NULL)
         json_object_set_new(json, "result",
                             gw_record_to_json(&gw_move_result_record, reply->result));
@@ -195,6 +203,34 @@ static GwMigrate *migrate_of(json_t *json)
     return move;
 }
 
+static GwCopy *copy_of(json_t *json)
+{
+    if (!json_is_object(json))
+        return NULL;
+    GwCopy *copy = g_new0(GwCopy, 1);
+    copy->id = text_of(json, "id");
+    copy->from_host_id = text_of(json, "from_host");
+    copy->to_host_id = text_of(json, "to_host");
+    copy->from = volume_of(json_object_get(json, "from"));
+    copy->to = volume_of(json_object_get(json, "to"));
+    g_autofree char *how = text_of(json, "how");
+    copy->how = gw_enum_value(&gw_disk_how_enum, how != NULL ? how : "network");
+    copy->delta = flag_of(json, "delta");
+    copy->resume_bytes = number_of(json, "resume_bytes");
+    copy->bandwidth_mibps = number_of(json, "bandwidth_mibps");
+    return copy;
+}
+
+static GwDisk *disk_of(json_t *json)
+{
+    GError *error = NULL;
+    GwDisk *disk = json_is_object(json) ? gw_record_from_json(&gw_disk_record, json, &error) : NULL;
+
+    if (error != NULL)
+        g_error("disk: %s", error->message);
+    return disk;
+}
+
 static GwOp op_of(const char *word)
 {
     for (int op = 0; op < GW_OP_COUNT; op++) {
@@ -224,6 +260,8 @@ static gboolean submit_line(GwHyper *hyper, const char *line, GError **error)
     request->timeout_us = number_of(json, "timeout_us");
     request->migrate = migrate_of(json_object_get(json, "migrate"));
     request->volume = volume_of(json_object_get(json, "volume"));
+    request->copy = copy_of(json_object_get(json, "copy"));
+    request->disk = disk_of(json_object_get(json, "disk"));
     request->disks = disks_of(json_object_get(json, "disks"));
     request->peer_host_id = text_of(json, "peer");
     request->definitions = texts_of(json_object_get(json, "definitions"));
