@@ -375,6 +375,12 @@ gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch)
     return epoch;
 }
 
+/* Any other type moves a VM that is off. */
+static gboolean is_live(int transfer)
+{
+    return transfer == (int)GW_TRANSFER_LIVE || transfer == (int)GW_TRANSFER_LIVE_VSM;
+}
+
 static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMove *begin)
 {
     const GwMoveOptions *options = begin->request->options;
@@ -383,7 +389,8 @@ static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMov
     GwJob *job = gw_job_new();
 
     job->id = gw_engine_new_id(engine);
-    job->kind = g_strdup(GW_JOB_KIND_MIGRATE);
+    job->kind =
+        g_strdup(is_live(plan->candidate->transfer) ? GW_JOB_KIND_MIGRATE : GW_JOB_KIND_TRANSFER);
     job->title = g_strdup_printf("Migrate %s from %s to %s", plan->vm_name, source->name,
                                  plan->candidate->host_name);
     job->state = GW_JOB_QUEUED;
@@ -416,9 +423,12 @@ static void accepted(GwEngine *engine, gpointer data)
     gw_engine_answer(accepting->call, gw_job_copy(job), NULL);
     gw_undo_show_link(engine, job);
     show_job(engine, job);
-    add_run(engine, job);
     g_hash_table_remove(engine->accepting, job->vm_uuid);
     mark_vm(engine, job);
+    if (is_live(job->transfer))
+        add_run(engine, job);
+    else
+        gw_works_add(engine, job);
     engine->schedule = TRUE;
     g_free(accepting);
 }
