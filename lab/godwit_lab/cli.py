@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from . import agents, guests, hosts, install, net, witness
+from . import agents, guests, hosts, install, net, storage, witness
 from .run import lock, read_json, run, write_json
 from .settings import BRIDGE, CACHE, GATEWAY, LOCAL, LabError, SHARED, STATE
 
@@ -126,6 +126,11 @@ def do_libvirtd(options):
             hosts.signal_libvirtd(host, signals[options.action])
 
 
+def do_storage(options):
+    with lock():
+        storage.add(options.kinds, options.host)
+
+
 def do_agent(options):
     host = hosts.find_host(options.host)
     signals = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "cont": signal.SIGCONT}
@@ -238,7 +243,21 @@ def add_guest_commands(commands):
                        help="read back and compare at this rate (default 32, 0: full speed)")
     start.add_argument("--interval", type=int, default=1000, metavar="us",
                        help="time between heartbeats (default 1000)")
-    start.add_argument("--disk", choices=["shared", "local", "none"], default="shared")
+    start.add_argument("--disk", choices=["shared", "local", "none"] + storage.KINDS + ["block"],
+                       default="shared", help="the first disk's pool, a LUN (iscsi) or a block "
+                       "device")
+    start.add_argument("--more-disks", action="append", metavar="POOL:MiB[:FORMAT[:below]]",
+                       help="another disk; with an image below it")
+    start.add_argument("--below", action="store_true", help="the first disk has an image below it")
+    start.add_argument("--discard", action="store_true", help="discards reach the images")
+    start.add_argument("--spread", type=int, default=0, metavar="MiB",
+                       help="write at random within this much of each disk (default 0: not)")
+    start.add_argument("--spread-fill", type=int, default=0, metavar="MiB",
+                       help="and fill so much of each when it starts")
+    start.add_argument("--spread-rate", type=int, default=100, metavar="N",
+                       help="random writes a second (default 100)")
+    start.add_argument("--uefi", action="store_true", help="with UEFI firmware and its variables")
+    start.add_argument("--tpm", action="store_true", help="with an emulated TPM")
     start.add_argument("--disk-size", type=int, default=64, metavar="MiB")
     start.add_argument("--format", choices=["raw", "qcow2"], default="raw")
     start.add_argument("--cache", default="none", help="the disk's cache mode, or default")
@@ -257,7 +276,8 @@ def add_guest_commands(commands):
     listing = inner.add_parser("list", help="list guests and where they are")
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(function=do_guest_list)
-    tell = inner.add_parser("tell", help="command a guest: ping, flip [N], stale [N], dirty MiB/s")
+    tell = inner.add_parser("tell", help="command a guest: ping, flip [N], stale [N], dirty MiB/s, disks, verify, "
+                          "spread N, latency")
     tell.add_argument("name")
     tell.add_argument("command", nargs="+")
     tell.set_defaults(function=do_guest_tell)
@@ -320,6 +340,9 @@ def parser():
     agent.add_argument("host")
     agent.add_argument("action", choices=["start", "kill", "stop", "cont", "forget"])
     agent.add_argument("--program", default=agents.PROGRAM, help="default: %(default)s")
+    store = add("storage", do_storage, "give the hosts storage: " + ", ".join(storage.KINDS))
+    store.add_argument("kinds", nargs="+", choices=storage.KINDS, metavar="KIND")
+    store.add_argument("--host", action="append", help="only this one (may be given again)")
     sshd = add("sshd", do_sshd, "let the machine in by ssh; prints the command that does it")
     sshd.add_argument("host")
     prove_shared = add("prove-shared", do_prove_shared,

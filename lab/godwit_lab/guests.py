@@ -5,10 +5,10 @@ import time
 import zlib
 from xml.sax.saxutils import quoteattr
 
-from . import initrd, qmp, witness
+from . import initrd, qmp, storage, witness
 from .hosts import Host, find_host, fixed_uuid, keep_capabilities, known_hosts
 from .run import read_json, wait_for, write, write_json
-from .settings import CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, PREFIX, SHARED
+from .settings import CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, PREFIX, SHARED, STORES
 
 DOMAIN = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>%(name)s</name>
@@ -17,7 +17,7 @@ DOMAIN = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qe
   <vcpu>%(vcpus)d</vcpu>
   <os>
     <type arch='x86_64' machine='%(machine)s'>hvm</type>
-    <kernel>%(kernel)s</kernel>
+%(firmware)s    <kernel>%(kernel)s</kernel>
     <initrd>%(initrd)s</initrd>
     <cmdline>%(cmdline)s</cmdline>
   </os>
@@ -36,7 +36,7 @@ DOMAIN = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qe
       <source path='%(console)s' append='on'/>
       <target port='0'/>
     </serial>
-    <controller type='usb' model='none'/>
+%(tpm)s    <controller type='usb' model='none'/>
     <memballoon model='none'/>
   </devices>
   <qemu:commandline>
@@ -46,11 +46,18 @@ DOMAIN = """<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qe
 </domain>
 """
 
-DISK = """    <disk type='file' device='disk'>
-      <driver name='qemu' type='%s'%s/>
-      <source file='%s'/>
-      <target dev='vda' bus='virtio'/>
+DISK = """    <disk type='%(type)s' device='disk'>
+      <driver name='qemu' type='%(format)s'%(cache)s/>
+      %(source)s
+      <target dev='%(target)s' bus='virtio'/>
     </disk>
+"""
+UEFI = """    <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>
+    <nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'/>
+"""
+TPM = """    <tpm model='tpm-crb'>
+      <backend type='emulator' version='2.0'/>
+    </tpm>
 """
 
 
@@ -78,11 +85,54 @@ def free_address(name):
     raise LabError("no address is free: stop a guest")
 
 
+def disks_of(guest):
+    """Its disks: the first, and those of more_disks, each POOL:MiB[:FORMAT[:below]]. "below": it has
+    an image below it. POOL may be iscsi (a LUN) or block (a block device of its first host)."""
+    found = []
+    if guest["disk"] != "none":
+        found.append({"pool": guest["disk"], "size": guest["disk_size"],
+                      "format": guest["format"], "below": guest.get("below", False)})
+    for text in guest.get("more_disks") or []:
+        words = text.split(":")
+        found.append({"pool": words[0], "size": int(words[1]),
+                      "format": words[2] if len(words) > 2 else "qcow2",
+                      "below": "below" in words[3:]})
+    for number, disk in enumerate(found):
+        disk["target"] = "vd" + "abcd"[number]
+        suffix = "" if number == 0 else "-%d" % number
+        disk["volume"] = "%s%s.%s" % (guest["name"], suffix,
+                                      "img" if disk["format"] == "raw" else disk["format"])
+        disk["base"] = "%s%s-base.%s" % (guest["name"], suffix, disk["format"])
+    return found
+
+
+def pool_folder(pool):
+    return {"shared": SHARED, "local": LOCAL}.get(pool) or storage.folder(pool)
+
+
 def image_path(guest):
-    if guest["disk"] == "none":
+    """Of its first disk, where that is a file."""
+    disks = disks_of(guest)
+    if not disks or disks[0]["pool"] in ("iscsi", "block"):
         return None
-    return "%s/%s.%s" % (SHARED if guest["disk"] == "shared" else LOCAL, guest["name"],
-                         "img" if guest["format"] == "raw" else guest["format"])
+    return "%s/%s" % (pool_folder(disks[0]["pool"]), disks[0]["volume"])
+
+
+def disk_xml(guest, disk):
+    cache = "" if guest["cache"] == "default" else " cache=%s" % quoteattr(guest["cache"])
+    if guest.get("discard"):
+        cache += " discard='unmap'"
+    made = guest["made"].get(disk["target"])
+    if disk["pool"] == "iscsi":
+        kind = "network"
+        source = ("<source protocol='iscsi' name='%s/%d'><host name='%s' port='3260'/></source>"
+                  % (made[1], made[2], made[0]))
+    elif disk["pool"] == "block":
+        kind, source = "block", "<source dev='%s'/>" % made
+    else:
+        kind = "file"
+        source = "<source file='%s/%s'/>" % (pool_folder(disk["pool"]), disk["volume"])
+    return DISK % dict(disk, type=kind, source=source, cache=cache)
 
 
 def domain_xml(guest):
@@ -92,14 +142,15 @@ def domain_xml(guest):
              "gw.witness=" + GATEWAY, "gw.dirty=%d" % guest["dirty"],
              "gw.set=%d" % guest["working_set"], "gw.fill=%d" % guest["fill"],
              "gw.verify=%d" % guest["verify"], "gw.interval=%d" % guest["interval"]]
-    disk = ""
-    if guest["disk"] != "none":
-        cache = "" if guest["cache"] == "default" else " cache=%s" % quoteattr(guest["cache"])
-        disk = DISK % (guest["format"], cache, image_path(guest))
+    if guest.get("spread"):
+        words += ["gw.spread=%d" % guest["spread"], "gw.spreadfill=%d" % guest["spread_fill"],
+                  "gw.spreadrate=%d" % guest["spread_rate"], "gw.spreadlearn=1"]
     nic = {"bridge": "'bridge'>\n      <source bridge='br0'/>",
            "network": "'network'>\n      <source network='lab'/>"}[guest["nic"]]
     return DOMAIN % dict(
-        guest, kernel=initrd.KERNEL, initrd=initrd.INITRD, cmdline=" ".join(words), disk=disk,
+        guest, kernel=initrd.KERNEL, initrd=initrd.INITRD, cmdline=" ".join(words),
+        disk="".join(disk_xml(guest, disk) for disk in disks_of(guest)),
+        firmware=UEFI if guest.get("uefi") else "", tpm=TPM if guest.get("tpm") else "",
         emulator=CACHE + "/bin/qemu-nolock" if guest["no_lock"] else "/usr/bin/qemu-system-x86_64",
         mac="52:54:00:cc:%02x:%02x" % (zlib.crc32(PREFIX.encode()) & 0xff, number),
         console=console(guest["name"]), nic_type=nic)
@@ -109,17 +160,31 @@ def console(name):
     return "%s/%s.log" % (CONSOLES, name)
 
 
-def make_disk(host, guest):
-    if guest["disk"] == "none":
-        return
-    path = image_path(guest)
-    volume = os.path.basename(path)
-    host.virsh("pool-refresh", guest["disk"])
-    if host.virsh("vol-info", volume, "--pool", guest["disk"], check=False).returncode == 0:
-        host.virsh("vol-delete", volume, "--pool", guest["disk"])
-    host.virsh("vol-create-as", guest["disk"], volume, "%dM" % guest["disk_size"], "--format",
-               guest["format"], "--allocation",
-               "0" if guest["format"] == "qcow2" else "%dM" % 0)
+def make_volume(host, pool, volume, disk, *words):
+    if host.virsh("vol-info", volume, "--pool", pool, check=False).returncode == 0:
+        host.virsh("vol-delete", volume, "--pool", pool)
+    host.virsh("vol-create-as", pool, volume, "%dM" % disk["size"], "--format", disk["format"],
+               "--allocation", "0", *words)
+
+
+def make_disks(host, guest):
+    """Into guest["made"] what only making it tells: LUNs and devices."""
+    guest["made"] = {}
+    for disk in disks_of(guest):
+        if disk["pool"] == "iscsi":
+            guest["made"][disk["target"]] = storage.add_lun(disk["size"])
+            continue
+        if disk["pool"] == "block":
+            guest["made"][disk["target"]] = storage.add_block_device(host, disk["volume"],
+                                                                     disk["size"])
+            continue
+        host.virsh("pool-refresh", disk["pool"])
+        if disk["below"]:
+            make_volume(host, disk["pool"], disk["base"], disk)
+            make_volume(host, disk["pool"], disk["volume"], disk, "--backing-vol",
+                        disk["base"], "--backing-vol-format", disk["format"])
+        else:
+            make_volume(host, disk["pool"], disk["volume"], disk)
 
 
 def where_is(name):
@@ -146,7 +211,7 @@ def start(host_name, options):
     guest["address"] = options["address"] or free_address(name)
     if guest["address"] in {row["address"] for row in known_guests() if row["name"] != name}:
         raise LabError("%s is another guest's address" % guest["address"])
-    make_disk(host, guest)
+    make_disks(host, guest)
     xml_path = "%s/%s.xml" % (GUESTS, name)
     write(xml_path, domain_xml(guest))
     write_json("%s/%s.json" % (GUESTS, name), guest)
@@ -179,7 +244,8 @@ def remove(name):
         if state != "shut off":
             host.virsh("destroy", name, check=False)
         if host.virsh("domstate", name, check=False).returncode == 0:
-            host.virsh("undefine", name, "--managed-save", "--snapshots-metadata")
+            host.virsh("undefine", name, "--managed-save", "--snapshots-metadata", "--nvram",
+                       "--checkpoints-metadata")
     guest = read_json("%s/%s.json" % (GUESTS, name))
     if witness.is_running():
         witness.command("forget " + name)
@@ -192,12 +258,16 @@ def remove(name):
 
 
 def image_everywhere(guest):
-    path = image_path(guest)
-    if path is None:
-        return []
-    if guest["disk"] == "shared":
-        return [path]
-    return glob.glob("%s/*/local/%s" % (HOSTS, os.path.basename(path)))
+    """Every file of its images, on whichever host and pool it is by now."""
+    names = [name for disk in disks_of(guest) for name in (disk["volume"], disk["base"])]
+    found = []
+    for name in names:
+        found += [path for path in [SHARED + "/" + name] if os.path.exists(path)]
+        found += glob.glob("%s/*/local/%s" % (HOSTS, name))
+        for host in known_hosts():
+            if host.keeper_pid() is not None:
+                found += glob.glob(host.inside("%s/*/%s" % (STORES, name)))
+    return found
 
 
 def listing():

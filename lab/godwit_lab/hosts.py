@@ -1,4 +1,6 @@
 """Hosts: a mount, network and UTS namespace each, held open by a keeper, with a libvirtd inside."""
+import glob
+import json
 import os
 import re
 import shutil
@@ -12,13 +14,15 @@ from . import agents, net, pki
 from .run import (all_pids, command_line, is_same_process, kill_all, read_json, record_of, run,
                   start_time, wait_for, write, write_json)
 from .settings import (CACHE, CONSOLES, GATEWAY, GUESTS, HOSTS, LOCAL, LabError, NAME, PKI,
-                       PREFIX, SHARED, STATE, TLS_PORT, TREE)
+                       PREFIX, SHARED, STATE, STORES, TLS_PORT, TREE)
 
 # What a host has for itself: folder in the host's state -> where the host sees it.
 BINDS = {"run": "/run/libvirt", "lib": "/var/lib/libvirt", "libvirt": "/etc/libvirt",
          "log": "/var/log/libvirt", "cache": "/var/cache/libvirt", "local": LOCAL,
-         "agent": agents.STATE_SEEN}
+         "stores": STORES, "agent": agents.STATE_SEEN}
 MOST_HOSTS = 40
+STORAGE_SERVER = PREFIX + ".5"  # storage.py
+STORAGE_NAME = "storage.godwit.test"
 
 KEEPER = """#!/bin/sh
 # Becomes the process that holds this host's namespaces open.
@@ -159,7 +163,7 @@ def write_configuration(host):
     for folder in list(BINDS) + ["etc/mdevctl.d/scripts.d/callouts",
                                   "etc/mdevctl.d/scripts.d/notifiers", "work"]:
         os.makedirs(base + "/" + folder, exist_ok=True)
-    names = ["127.0.0.1 localhost", GATEWAY + " machine"]
+    names = ["127.0.0.1 localhost", GATEWAY + " machine", STORAGE_SERVER + " " + STORAGE_NAME]
     for i in range(1, MOST_HOSTS + 1):  # also those that come later
         names += ["%s %s" % (other.address, other.name)
                   for other in (Host("kvm%d" % i), Host("stock%d" % i))]
@@ -337,7 +341,7 @@ def up(count, stock, rate, with_agents=False):
     for host in known_hosts():
         if host.name not in [other.name for other in wanted]:
             wanted.append(host)
-    for folder in [SHARED, LOCAL, GUESTS, CONSOLES, HOSTS]:
+    for folder in [SHARED, LOCAL, STORES, GUESTS, CONSOLES, HOSTS]:
         os.makedirs(folder, exist_ok=True)
     write_json(STATE + "/rate.json", rate)
     agents.want(with_agents, known_hosts())
@@ -390,16 +394,25 @@ def other_labs():
     return [path for path in found if path != STATE and os.path.isdir(path + "/hosts")]
 
 
+def drop_block_devices():
+    """Loop devices are the machine's: they outlive namespaces."""
+    listed = run(["losetup", "--json", "--list", "-O", "NAME,BACK-FILE"]).stdout
+    for row in json.loads(listed or "{}").get("loopdevices", []):
+        if (row.get("back-file") or "").startswith(HOSTS + "/"):
+            run(["losetup", "-d", row["name"]], check=False)
+
+
 def down():
     """Removes every process, namespace, mount and interface of the lab, whatever state it is in."""
-    keepers = [read_json(host.base + "/keeper.json") for host in known_hosts()]
+    keepers = [read_json(path) for path in glob.glob(HOSTS + "/*/keeper.json")]
     for _ in range(3):  # a dying daemon may start a child while we look
         kill_all(members(), patience=0.3)
     kill_all([record for record in keepers if is_same_process(record)])
     net.bridge_down()
+    drop_block_devices()
     for host in known_hosts():
         shutil.rmtree(host.base)
-    for folder in (SHARED, LOCAL, GUESTS, CONSOLES, HOSTS):
+    for folder in (SHARED, LOCAL, STORES, GUESTS, CONSOLES, HOSTS):
         shutil.rmtree(folder, ignore_errors=True)
     agents.want(False, [])
     if not other_labs():

@@ -15,6 +15,7 @@ CACHE = os.path.abspath(os.environ.get("GODWIT_LAB_CACHE", "/var/lib/godwit-lab/
 HERE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 SHARED = STATE + "/shared"
 LOCAL = STATE + "/local"
+STORES = STATE + "/stores"
 HOSTS = STATE + "/hosts"
 GUESTS = STATE + "/guests"
 CONSOLES = STATE + "/console"

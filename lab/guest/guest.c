@@ -85,7 +85,7 @@ static void parse_uuid(const char *text, uint8_t uuid[HB_UUID_SIZE])
 
 static void parse_word(const char *word)
 {
-    unsigned dirty = 0;
+    unsigned dirty = 0, rate = 0;
 
     sscanf(word, "gw.name=%31s", config.name);
     sscanf(word, "gw.ip=%31s", config.address);
@@ -95,6 +95,11 @@ static void parse_word(const char *word)
     sscanf(word, "gw.verify=%u", &config.verify_mib);
     sscanf(word, "gw.interval=%u", &config.interval_us);
     sscanf(word, "gw.disk=%u", &config.disk_interval_ms);
+    sscanf(word, "gw.spread=%u", &config.spread_mib);
+    sscanf(word, "gw.spreadfill=%u", &config.spread_fill_mib);
+    sscanf(word, "gw.spreadlearn=%u", &config.spread_learn);
+    if (sscanf(word, "gw.spreadrate=%u", &rate) == 1)
+        state.spread_rate = rate;
     if (sscanf(word, "gw.dirty=%u", &dirty) == 1)
         state.dirty_kib = dirty * 1024;
     if (strncmp(word, "gw.uuid=", 8) == 0)
@@ -215,6 +220,8 @@ int main(void)
         start(memory_thread, 0);
     if (disk_open())
         start(disk_thread, 0);
+    if (spread_open())
+        start(spread_thread, 0);
     start(heartbeat_thread, 50);
     start(control_thread, 40);
     say("ready: %s %s boot %016llx", config.name, config.address,

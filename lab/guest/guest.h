@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "heartbeat.h"
@@ -19,6 +20,9 @@ struct guest_config {
     unsigned verify_mib;      /* MiB/s read back and compared; 0: as fast as it goes */
     unsigned interval_us;
     unsigned disk_interval_ms;
+    unsigned spread_mib;      /* of each disk, written at random; 0: none */
+    unsigned spread_fill_mib; /* written at once when the guest starts */
+    unsigned spread_learn;    /* first read what an earlier boot left */
 };
 
 /* Counters and requests shared between threads, each a single atomic word. */
@@ -34,6 +38,10 @@ struct guest_state {
     _Atomic bool stopping;
     _Atomic unsigned plant_flips;
     _Atomic unsigned plant_stales;
+    _Atomic unsigned spread_rate;     /* random writes a second */
+    _Atomic unsigned spread_verify;   /* passes asked for */
+    _Atomic uint64_t spread_verified; /* passes done */
+    _Atomic unsigned spread_filled;
 };
 
 extern struct guest_config config;
@@ -51,6 +59,13 @@ void *memory_thread(void *unused);
 /* disk.c: opens the first virtio disk and finds where an earlier boot stopped; false: no disk. */
 bool disk_open(void);
 void *disk_thread(void *unused);
+
+/* spread.c: random writes all over the disks; false: none wanted, or no disk. */
+bool spread_open(void);
+void *spread_thread(void *unused);
+/* Each a line of text. The times of writes are counted from the last question on. */
+int spread_status(char *text, size_t size);
+int spread_latency(char *text, size_t size);
 
 /* net.c */
 bool net_configure(void);

@@ -115,7 +115,7 @@ void *heartbeat_thread(void *unused)
 
 static void answer_command(int handle)
 {
-    char command[64] = { 0 }, reply[160];
+    char command[64] = { 0 }, reply[320];
     struct sockaddr_in from;
     socklen_t size = sizeof from;
     unsigned number = 1;
@@ -129,13 +129,23 @@ static void answer_command(int handle)
         state.plant_stales += number;
     else if (sscanf(command, "lab dirty %u", &number) == 1)
         state.dirty_kib = number * 1024;
-    else if (strcmp(command, "lab ping") != 0)
+    else if (strcmp(command, "lab verify") == 0)
+        state.spread_verify++;
+    else if (sscanf(command, "lab spread %u", &number) == 1)
+        state.spread_rate = number;
+    else if (strcmp(command, "lab ping") != 0 && strcmp(command, "lab disks") != 0 &&
+             strcmp(command, "lab latency") != 0)
         return;
-    snprintf(reply, sizeof reply,
-             "%s boot=%016llx errors=%llu passes=%llu generation=%llu disk=%llu", config.name,
-             (unsigned long long)state.boot_id, (unsigned long long)state.mem_errors,
-             (unsigned long long)state.mem_passes, (unsigned long long)state.mem_generation,
-             (unsigned long long)state.disk_sequence);
+    if (strcmp(command, "lab disks") == 0 || strcmp(command, "lab verify") == 0)
+        spread_status(reply, sizeof reply);
+    else if (strcmp(command, "lab latency") == 0)
+        spread_latency(reply, sizeof reply);
+    else
+        snprintf(reply, sizeof reply,
+                 "%s boot=%016llx errors=%llu passes=%llu generation=%llu disk=%llu", config.name,
+                 (unsigned long long)state.boot_id, (unsigned long long)state.mem_errors,
+                 (unsigned long long)state.mem_passes, (unsigned long long)state.mem_generation,
+                 (unsigned long long)state.disk_sequence);
     sendto(handle, reply, strlen(reply), 0, (struct sockaddr *)&from, size);
 }
 

@@ -98,6 +98,15 @@ static gboolean check_host(GwCall *call, GError **error)
     return lines != NULL && gw_call_answer_items(call, &gw_check_line_record, lines);
 }
 
+static gboolean list_locations(GwCall *call, GError **error)
+{
+    const GwHost *host = find(call, error);
+    if (host == NULL)
+        return FALSE;
+    g_autoptr(GPtrArray) locations = gw_engine_locations(call->engine, host->id, error);
+    return locations != NULL && gw_call_answer_items(call, &gw_storage_location_record, locations);
+}
+
 static const GwParam page_params[] = { GW_PAGE_PARAMS, { .name = NULL } };
 
 const GwRoute gw_host_routes[] = {
@@ -141,7 +150,8 @@ const GwRoute gw_host_routes[] = {
         .body = &gw_host_record,
         .merge = TRUE,
         .answers = { { 200, GW_ANSWER_RECORD, &gw_host_record, "The host as it is now." } },
-        .summary = "Change a host's settings: limits, speed method, time-outs, URI, group.",
+        .summary =
+            "Change a host's settings: limits, speed, time-outs, default storage, URI, group.",
         .requirement = "R20",
         .handler = change_host,
     },
@@ -175,6 +185,17 @@ const GwRoute gw_host_routes[] = {
         .summary = "Try for real what a move between this host and a peer needs.",
         .requirement = "R51",
         .handler = check_host,
+    },
+    {
+        .method = "GET",
+        .path = "/api/v1/hosts/{id}/storage-locations",
+        .operation = "listStorageLocations",
+        .role = GW_ROLE_READ,
+        .answers = { { 200, GW_ANSWER_ITEMS, &gw_storage_location_record,
+                       "Default locations first, then by free space." } },
+        .summary = "List where disks can go on a host, and how much room is left there.",
+        .requirement = "R16",
+        .handler = list_locations,
     },
     { .method = NULL },
 };

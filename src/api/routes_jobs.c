@@ -9,11 +9,13 @@ static void keys(gconstpointer item, const char *out[3])
     out[0] = ((const GwJob *)item)->id;
 }
 
-/* A list leaves the history out: it can be long, and each job has its own address. */
+/* A list leaves the history and the tasks out: they can be long, and each job has its own address.
+ */
 static void write_brief(gconstpointer item, GString *out)
 {
     GwJob brief = *(const GwJob *)item;
     brief.steps = NULL;
+    brief.tasks = NULL;
     gw_record_write(&gw_job_record, &brief, GW_INTERNAL, out);
 }
 
@@ -97,6 +99,19 @@ static gboolean settle_job(GwCall *call, GError **error)
                                                                      (GwKeep)request->keep, error));
 }
 
+static gboolean undo_job(GwCall *call, GError **error)
+{
+    const GwJob *job = gw_fabric_find_job(call->fabric, call->id, error);
+    gboolean dry_run = FALSE;
+
+    if (job == NULL || !gw_call_query_bool(call, "dry_run", &dry_run, error))
+        return FALSE;
+    if (!dry_run)
+        return answer_accepted(call, gw_engine_undo(call->engine, job->id, call->user, error));
+    g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(call->engine, job->id, error);
+    return plan != NULL && gw_call_answer(call, 200, &gw_undo_plan_record, plan);
+}
+
 static gboolean change_job(GwCall *call, GError **error)
 {
     const GwJob *job = gw_fabric_find_job(call->fabric, call->id, error);
@@ -119,6 +134,11 @@ static const GwParam list_params[] = {
     { .name = NULL },
 };
 
+static const GwParam undo_params[] = {
+    { "dry_run", "boolean", "true: say what undoing would do, and do nothing." },
+    { .name = NULL },
+};
+
 const GwRoute gw_job_routes[] = {
     {
         .method = "GET",
@@ -126,7 +146,8 @@ const GwRoute gw_job_routes[] = {
         .operation = "listJobs",
         .role = GW_ROLE_READ,
         .query = list_params,
-        .answers = { { 200, GW_ANSWER_PAGE, &gw_job_record, "Jobs, newest first, no steps." } },
+        .answers = { { 200, GW_ANSWER_PAGE, &gw_job_record,
+                       "Jobs, newest first, no steps or tasks." } },
         .summary = "List the jobs.",
         .requirement = "R6",
         .handler = list_jobs,
@@ -183,6 +204,19 @@ const GwRoute gw_job_routes[] = {
         .summary = "Answer a held job: which side to keep; the other is destroyed.",
         .requirement = "R31",
         .handler = settle_job,
+    },
+    {
+        .method = "POST",
+        .path = "/api/v1/jobs/{id}/undo",
+        .operation = "undoJob",
+        .role = GW_ROLE_OPERATE,
+        .query = undo_params,
+        .answers = { { 202, GW_ANSWER_RECORD, &gw_job_record, "The job that undoes it." },
+                     { 200, GW_ANSWER_RECORD, &gw_undo_plan_record,
+                       "What it would do (dry_run)." } },
+        .summary = "Move back what a finished job moved, or clean up after one that failed.",
+        .requirement = "R14",
+        .handler = undo_job,
     },
     { .method = NULL },
 };

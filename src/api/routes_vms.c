@@ -72,7 +72,12 @@ static gboolean start(GwCall *call, GError **error)
 
 static gboolean list_candidates(GwCall *call, GError **error)
 {
-    g_autoptr(GPtrArray) candidates = gw_engine_candidates(call->engine, call->id, NULL, error);
+    g_autoptr(GwMoveOptions) options = gw_move_options_new();
+
+    if (!gw_call_query_bool(call, "copy_all", &options->copy_all, error))
+        return FALSE;
+    options->storage = g_strdup(gw_call_query(call, "storage"));
+    g_autoptr(GPtrArray) candidates = gw_engine_candidates(call->engine, call->id, options, error);
     return candidates != NULL && gw_call_answer_items(call, &gw_candidate_record, candidates);
 }
 
@@ -81,6 +86,14 @@ static gboolean plan(GwCall *call, GError **error)
     g_autoptr(GwMovePlan) planned =
         gw_engine_plan_move(call->engine, call->id, call->record, error);
     return planned != NULL && gw_call_answer(call, 200, &gw_move_plan_record, planned);
+}
+
+/* For the problem document; FALSE, so that a handler can end in it. */
+static gboolean show_findings(GwCall *call, const GwMovePlan *refused)
+{
+    if (refused != NULL && refused->candidate != NULL && refused->candidate->findings != NULL)
+        call->findings = g_ptr_array_ref(refused->candidate->findings);
+    return FALSE;
 }
 
 static gboolean migrate(GwCall *call, GError **error)
@@ -96,9 +109,26 @@ static gboolean migrate(GwCall *call, GError **error)
         gw_engine_migrate(call->engine, call->id, call->record, call->user, &refused, error);
     if (job != NULL)
         return gw_call_answer_at(call, 202, "jobs", job->id, &gw_job_record, job);
-    if (refused != NULL && refused->candidate != NULL && refused->candidate->findings != NULL)
-        call->findings = g_ptr_array_ref(refused->candidate->findings);
-    return FALSE;
+    return show_findings(call, refused);
+}
+
+static gboolean migrate_storage(GwCall *call, GError **error)
+{
+    gboolean dry_run = FALSE;
+    g_autoptr(GwMovePlan) refused = NULL;
+
+    if (!gw_call_query_bool(call, "dry_run", &dry_run, error))
+        return FALSE;
+    if (dry_run) {
+        g_autoptr(GwMovePlan) planned =
+            gw_engine_plan_storage(call->engine, call->id, call->record, error);
+        return planned != NULL && gw_call_answer(call, 200, &gw_move_plan_record, planned);
+    }
+    g_autoptr(GwJob) job = gw_engine_migrate_storage(call->engine, call->id, call->record,
+                                                     call->user, &refused, error);
+    if (job != NULL)
+        return gw_call_answer_at(call, 202, "jobs", job->id, &gw_job_record, job);
+    return show_findings(call, refused);
 }
 
 static const GwParam list_params[] = {
@@ -106,6 +136,12 @@ static const GwParam list_params[] = {
     { "name", "string", "Only those whose name matches this pattern (* and ?)." },
     { "state", "string", "Only those in this state, e.g. running." },
     GW_PAGE_PARAMS,
+    { .name = NULL },
+};
+
+static const GwParam candidates_params[] = {
+    { "storage", "string", "As if disks that cannot stay went there: a pool, or its path." },
+    { "copy_all", "boolean", "true: as if disks that both hosts reach were copied too." },
     { .name = NULL },
 };
 
@@ -141,6 +177,7 @@ const GwRoute gw_vm_routes[] = {
         .path = "/api/v1/vms/{id}/candidates",
         .operation = "listCandidates",
         .role = GW_ROLE_READ,
+        .query = candidates_params,
         .answers = { { 200, GW_ANSWER_ITEMS, &gw_candidate_record, "Hosts, best first." } },
         .summary = "Check every host as a destination: transfer type and what forbids it.",
         .requirement = "R4",
@@ -165,9 +202,22 @@ const GwRoute gw_vm_routes[] = {
         .query = migrate_params,
         .answers = { { 202, GW_ANSWER_RECORD, &gw_job_record, "The job that moves it." },
                      { 200, GW_ANSWER_RECORD, &gw_move_plan_record, "The plan (dry_run)." } },
-        .summary = "Move a VM to another host without stopping it.",
+        .summary = "Move a VM to another host: live with or without its disks, or as it is off.",
         .requirement = "R1",
         .handler = migrate,
+    },
+    {
+        .method = "POST",
+        .path = "/api/v1/vms/{id}/migrate-storage",
+        .operation = "migrateVmStorage",
+        .role = GW_ROLE_OPERATE,
+        .body = &gw_storage_request_record,
+        .query = migrate_params,
+        .answers = { { 202, GW_ANSWER_RECORD, &gw_job_record, "The job that moves it." },
+                     { 200, GW_ANSWER_RECORD, &gw_move_plan_record, "The plan (dry_run)." } },
+        .summary = "Move a VM's disks within its host, whether it runs or not.",
+        .requirement = "R14",
+        .handler = migrate_storage,
     },
     { .method = NULL },
 };

@@ -114,3 +114,63 @@ char *gw_xml_dump(GwXml *xml, xmlNode *node)
     xmlBufferFree(buffer);
     return copy;
 }
+
+xmlNode *gw_xml_root(GwXml *xml)
+{
+    return xmlDocGetRootElement(xml->doc);
+}
+
+xmlNode *gw_xml_child(xmlNode *node, const char *name)
+{
+    for (xmlNode *child = node->children; child != NULL; child = child->next) {
+        if (child->type == XML_ELEMENT_NODE && strcmp((const char *)child->name, name) == 0)
+            return child;
+    }
+    return NULL;
+}
+
+xmlNode *gw_xml_add(xmlNode *node, xmlNode *before, const char *name, const char *text)
+{
+    xmlNode *child = xmlNewDocNode(node->doc, NULL, (const xmlChar *)name, NULL);
+
+    if (text != NULL)
+        gw_xml_set_text(child, text);
+    if (before != NULL)
+        return xmlAddPrevSibling(before, child);
+    return xmlAddChild(node, child);
+}
+
+void gw_xml_set_text(xmlNode *node, const char *text)
+{
+    xmlNodeSetContent(node, NULL);
+    xmlAddChild(node, xmlNewDocText(node->doc, (const xmlChar *)text));
+}
+
+char *gw_xml_attribute(xmlNode *node, const char *name)
+{
+    xmlChar *value = xmlGetNoNsProp(node, (const xmlChar *)name);
+    char *copy = g_strdup((const char *)value);
+
+    xmlFree(value);
+    return copy;
+}
+
+void gw_xml_set_attribute(xmlNode *node, const char *name, const char *value)
+{
+    if (value != NULL)
+        xmlSetProp(node, (const xmlChar *)name, (const xmlChar *)value);
+    else
+        xmlUnsetProp(node, (const xmlChar *)name);
+}
+
+void gw_xml_remove(xmlNode *node)
+{
+    xmlNode *space = node->prev;
+
+    if (space != NULL && xmlIsBlankNode(space)) {
+        xmlUnlinkNode(space);
+        xmlFreeNode(space);
+    }
+    xmlUnlinkNode(node);
+    xmlFreeNode(node);
+}

@@ -23,3 +23,18 @@ gboolean gw_xml_has(GwXml *xml, xmlNode *node, const char *path);
 GPtrArray *gw_xml_nodes(GwXml *xml, xmlNode *node, const char *path);
 /* The text of @node's subtree as XML. */
 char *gw_xml_dump(GwXml *xml, xmlNode *node);
+
+/* Changing a document. Text is taken as it is: it is escaped where it is written. */
+xmlNode *gw_xml_root(GwXml *xml);
+/* The first child element of @node called @name, or NULL. */
+xmlNode *gw_xml_child(xmlNode *node, const char *name);
+/* A new child element, the last of @node, or right before @before (NULL: the last). @text may be
+ * NULL. Belongs to the document. */
+xmlNode *gw_xml_add(xmlNode *node, xmlNode *before, const char *name, const char *text);
+void gw_xml_set_text(xmlNode *node, const char *text);
+/* An attribute, or NULL where it is not there. Free with g_free. */
+char *gw_xml_attribute(xmlNode *node, const char *name);
+/* @value NULL: takes it away. */
+void gw_xml_set_attribute(xmlNode *node, const char *name, const char *value);
+/* Takes @node, and what is below it, out of the document, and the white space before it. */
+void gw_xml_remove(xmlNode *node);

@@ -2,8 +2,9 @@
 #include "base/error.h"
 #include "engine/engine_internal.h"
 
-/* Preflight: the source is asked for the VM as it is now, the destination for its facts, for a
- * remnant of the same VM and for its opinion of the VM's CPU; then the planner judges. */
+/* Preflight: the source is asked for the VM as it is now, the destination for its facts and for a
+ * remnant of the same VM; then, at once, for its opinion of the VM's CPU and both for the storage
+ * that would be copied (check_storage.c); then the planner judges. */
 
 typedef struct {
     char *vm_uuid, *source_id, *destination_id;
@@ -14,6 +15,7 @@ typedef struct {
     guint outstanding;
     GError *error;
     GwVm *vm;
+    StorageCheck *storage;
     GwCpuVerdict cpu;
     char *cpu_why;
 } Check;
@@ -29,6 +31,7 @@ static void check_free(Check *check)
     g_free(check->own_job_id);
     gw_move_options_free(check->options);
     g_clear_error(&check->error);
+    gw_storage_check_free(check->storage);
     gw_vm_free(check->vm);
     g_free(check->cpu_why);
     g_free(check);
@@ -68,28 +71,29 @@ static GError *refusal(const GwCandidate *candidate, const char *vm_name)
     return error;
 }
 
+static GPtrArray *disks_of(const GwPlanInput *input)
+{
+    g_autoptr(GwStoragePlan) plan = gw_plan_storage(input);
+    return g_ptr_array_ref(plan->disks);
+}
+
 static void judge(GwEngine *engine, Check *check, CheckResult *result)
 {
-    const GwFabric *fabric = gw_engine_now(engine);
-    GwPlanInput input = {
-        .fabric = fabric,
-        .vm = check->vm,
-        .source = gw_fabric_host(fabric, check->source_id),
-        .destination = gw_fabric_host(fabric, check->destination_id),
-        .options = check->options,
-        .cpu = check->cpu,
-        .cpu_why = check->cpu_why,
-        .job_id = check->own_job_id,
-    };
-    if (input.source == NULL || input.destination == NULL) {
+    GwPlanInput input;
+
+    if (!gw_storage_check_input(engine, check->storage, &input)) {
         gw_error_set(&result->error, GW_ERR_NOT_FOUND, NULL, "a host of the move was removed");
         return;
     }
+    input.cpu = check->cpu;
+    input.cpu_why = check->cpu_why;
     result->vm = gw_vm_copy(check->vm);
     result->decision = gw_plan_decide(&input);
     result->plan = make_plan(&input, result->decision);
-    if (result->plan->candidate->suitable)
+    if (result->plan->candidate->suitable) {
+        result->disks = disks_of(&input);
         return;
+    }
     result->error = refusal(result->plan->candidate, check->vm->name);
     g_clear_pointer(&result->decision, gw_move_decision_free);
 }
@@ -105,17 +109,18 @@ static void finish(GwEngine *engine, Check *check)
     check->done(engine, &result, check->user);
     gw_move_plan_free(result.plan);
     gw_move_decision_free(result.decision);
+    g_clear_pointer(&result.disks, g_ptr_array_unref);
     gw_vm_free(result.vm);
     g_clear_error(&result.error);
     check_free(check);
 }
 
 /* One of several answers is in. */
-static void answered(GwEngine *engine, Check *check, const GwReply *reply,
+static void answered(GwEngine *engine, Check *check, const GError *error,
                      void (*all)(GwEngine *, Check *))
 {
-    if (reply->error != NULL && check->error == NULL)
-        check->error = g_error_copy(reply->error);
+    if (error != NULL && check->error == NULL)
+        check->error = g_error_copy(error);
     if (--check->outstanding == 0)
         all(engine, check);
 }
@@ -129,20 +134,48 @@ static void compared(GwEngine *engine, const GwReply *reply, const char *key, gi
     if (reply->error == NULL)
         check->cpu = reply->verdict ? GW_CPU_COMPATIBLE : GW_CPU_INCOMPATIBLE;
     check->cpu_why = g_strdup(reply->error == NULL ? reply->text : reply->error->message);
-    finish(engine, check);
+    answered(engine, check, NULL, finish);
+}
+
+static gboolean is_one_host(const Check *check)
+{
+    return g_strcmp0(check->source_id, check->destination_id) == 0;
 }
 
 static void compare_cpu(GwEngine *engine, Check *check)
 {
-    if (check->error != NULL || check->vm->cpu_xml == NULL) {
-        finish(engine, check);
+    if (check->vm->cpu_xml == NULL || is_one_host(check))
         return;
-    }
+    check->outstanding++;
     GwRequest *request = gw_request_new(GW_OP_CPU_COMPARE, check->destination_id, check->vm_uuid);
     request->text = g_strdup(check->vm->cpu_xml);
     request->text2 = g_strdup(check->vm->machine);
     request->number = g_strcmp0(check->vm->virt_type, "qemu") == 0;
     gw_engine_ask(engine, request, compared, NULL, (gint64)GPOINTER_TO_SIZE(check));
+}
+
+static void storage_told(GwEngine *engine, const GError *error, gpointer user)
+{
+    answered(engine, user, error, finish);
+}
+
+/* Both are asked at once: each takes a round trip. */
+static void ask_more(GwEngine *engine, Check *check)
+{
+    if (check->error != NULL) {
+        finish(engine, check);
+        return;
+    }
+    check->storage = gw_storage_check_new((StorageAsk){
+        .vm = check->vm,
+        .source_id = check->source_id,
+        .destination_id = check->destination_id,
+        .own_job_id = check->own_job_id,
+        .options = check->options,
+    });
+    check->outstanding = 1;
+    compare_cpu(engine, check);
+    gw_storage_check_begin(engine, check->storage, storage_told, check);
 }
 
 static void source_vm(GwEngine *engine, const GwReply *reply, const char *key, gint64 number)
@@ -159,7 +192,7 @@ static void source_vm(GwEngine *engine, const GwReply *reply, const char *key, g
             gw_error_set(&check->error, GW_ERR_NOT_FOUND, "Look where it is now: godwit vm list.",
                          "the VM is not on its host any more");
     }
-    answered(engine, check, reply, compare_cpu);
+    answered(engine, check, reply->error, ask_more);
 }
 
 static void destination_vm(GwEngine *engine, const GwReply *reply, const char *key, gint64 number)
@@ -169,7 +202,7 @@ static void destination_vm(GwEngine *engine, const GwReply *reply, const char *k
     (void)key;
     if (reply->error == NULL)
         gw_inventory_put_vm(engine, check->destination_id, check->vm_uuid, reply->vms);
-    answered(engine, check, reply, compare_cpu);
+    answered(engine, check, reply->error, ask_more);
 }
 
 static void destination_facts(GwEngine *engine, const GwReply *reply, const char *key,
@@ -180,7 +213,7 @@ static void destination_facts(GwEngine *engine, const GwReply *reply, const char
     (void)key;
     if (reply->error == NULL)
         gw_inventory_put_facts(engine, check->destination_id, reply->facts);
-    answered(engine, check, reply, compare_cpu);
+    answered(engine, check, reply->error, ask_more);
 }
 
 void gw_check_begin(GwEngine *engine, const char *vm_uuid, const char *source_id,
@@ -197,11 +230,12 @@ void gw_check_begin(GwEngine *engine, const char *vm_uuid, const char *source_id
     check->options = gw_move_options_copy(options);
     check->done = done;
     check->user = user;
-    check->outstanding = 3;
+    check->outstanding = is_one_host(check) ? 2 : 3;
     gw_engine_ask(engine, gw_request_new(GW_OP_GET_VM, source_id, vm_uuid), source_vm, NULL,
                   number);
-    gw_engine_ask(engine, gw_request_new(GW_OP_GET_VM, destination_id, vm_uuid), destination_vm,
-                  NULL, number);
+    if (!is_one_host(check))
+        gw_engine_ask(engine, gw_request_new(GW_OP_GET_VM, destination_id, vm_uuid), destination_vm,
+                      NULL, number);
     gw_engine_ask(engine, gw_request_new(GW_OP_FACTS, destination_id, NULL), destination_facts,
                   NULL, number);
 }

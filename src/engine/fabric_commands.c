@@ -110,8 +110,10 @@ static void commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, c
         gw_batch_remove(batch, kind, id);
     if (kind == GW_KIND_HOST && (record == NULL || !gw_host_has_agent(record)))
         gw_certificates_put_revoked(engine, batch, id, revoked_why);
-    if (kind == GW_KIND_HOST && record == NULL)
+    if (kind == GW_KIND_HOST && record == NULL) {
         gw_joins_forget_host(engine, batch, id);
+        gw_kept_forget_host(engine, batch, id);
+    }
     gw_engine_journal(engine, batch, changed, not_changed, change);
 }
 
@@ -365,7 +367,9 @@ static void tried(GwEngine *engine, const GwReply *reply, const char *key, gint6
         if (host->name == NULL)
             host->name = gw_text_printable(host->facts->hostname, GW_TEXT_NAME_MAX);
         host->status = GW_HOST_CONNECTING;
-        check_unique(gw_engine_now(engine), host, &error);
+        const GwFabric *now = gw_engine_now(engine);
+        if (check_unique(now, host, &error))
+            gw_hosts_check_storage(host, gw_fabric_host(now, host->id), host->facts, &error);
     }
     if (error != NULL) {
         g_prefix_error(&error, "host '%s': ", trial->host->uri);
@@ -449,7 +453,8 @@ static void call_change_host(GwEngine *engine, Call *call)
     gboolean moved = g_strcmp0(host->uri, old->uri) != 0;
     /* Behind a new URI may be another machine, which knows nothing of the job's VM. */
     if (!gw_hosts_check(engine, host, &error) ||
-        (moved && !gw_hosts_check_unused(engine, old, &error))) {
+        (moved ? !gw_hosts_check_unused(engine, old, &error)
+               : !gw_hosts_check_storage(host, old, old->facts, &error))) {
         gw_host_free(host);
         gw_engine_answer(call, NULL, error);
     } else if (moved) {

@@ -172,6 +172,23 @@ void gw_inventory_put_facts(GwEngine *engine, const char *host_id, const GwHostF
     gw_engine_tell(engine, "host", host_id, NULL);
 }
 
+void gw_inventory_put_pool(GwEngine *engine, const char *host_id, const char *name,
+                           const GwPool *pool)
+{
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
+    if (host == NULL || host->facts == NULL)
+        return;
+
+    g_autoptr(GwHostFacts) facts = gw_host_facts_copy(host->facts);
+    GwPool *known = gw_record_find(&gw_pool_record, facts->pools, "name", name);
+    if (known == NULL)
+        return; /* who lists pools is the host's facts */
+    known->active = pool->active;
+    known->capacity_bytes = pool->capacity_bytes;
+    known->available_bytes = pool->available_bytes;
+    gw_inventory_put_facts(engine, host_id, facts);
+}
+
 void gw_inventory_derive_shares(GwEngine *engine)
 {
     g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(gw_engine_now(engine));
@@ -330,6 +347,7 @@ static void list_came(GwEngine *engine, const GwReply *reply, const char *host_i
     gw_certificates_host_up(engine, run);
     answer_waiter(engine, run);
     gw_moves_host_back(engine, host_id);
+    gw_tasks_host_back(engine, host_id);
     gw_links_host_up(engine, host_id);
 }
 

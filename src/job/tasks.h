@@ -7,25 +7,39 @@
  * each disk goes, before the first of them; then done in order, and undone in reverse. Pure: who
  * carries them out marks them here, journals the job, and only then acts (I5). */
 
-/* The tasks of @job, by its kind, its transfer and its disks, into job->tasks. @kept: GwKeptVolume
- * of this VM, whose delta and replacement job->disks already speak of. */
+/* The tasks of @job, by its kind, its transfer and its disks, into job->tasks; @vm is needed only
+ * for vm-migrate and vm-transfer (its snapshots). Tasks that a repair or a removal was made with
+ * are left as they are. job->keep_source_s 0: the old copies are deleted instead of kept. */
 void gw_tasks_make(GwJob *job, const GwVm *vm);
 
-/* The task of @turn whose turn it is: one that is under way (after a restart: to be done again), or
- * the first that is to do. NULL: all are done. */
+/* The task of @turn whose turn it is: one that is under way (after a restart: to be done again),
+ * one that failed, or the first that is to do. NULL: all are done. */
 GwTask *gw_tasks_next(const GwJob *job, GwTaskTurn turn);
-/* The last task that is to be undone: done (or begun, or failed half-way) and not undone. Only what
- * stood before the first AFTER task was begun; NULL: nothing is left to undo. */
+/* The last task that is to be undone: it is known, or it may be, that it did something, and that
+ * was not undone. Only what stood before the first AFTER task was begun; NULL: nothing is left to
+ * undo. One whose undo failed (UNDOING, with a reason) is passed over: see gw_tasks_undo_again. */
 GwTask *gw_tasks_next_undo(const GwJob *job);
+/* Undos that failed are to be tried again. */
+void gw_tasks_undo_again(const GwJob *job);
 /* Whether any AFTER task was begun: there is no way back but a new job. */
 gboolean gw_tasks_committed(const GwJob *job);
+/* The first AFTER task was refused by its host, which left all as it was: the job is not committed
+ * yet after all. FALSE: it is, or that task may have done something. */
+gboolean gw_tasks_take_back(const GwJob *job);
 
 /* Marks. Each asks for the journal before whatever follows. */
 void gw_task_begin(GwTask *task, gboolean undo);
-/* @error: it failed. */
+/* @error: it failed. An undo that fails stays UNDOING, with the reason. */
 void gw_task_end(GwTask *task, const GError *error);
+/* It is over, and need not be repeated, but this is to be said of it: an old copy that is in use, a
+ * VM that does not boot. */
+void gw_task_pass(GwTask *task, const GError *remark);
 
 /* "copying vda to pool2 of kvm2": for the job's history and progress. Free with g_free. */
 char *gw_task_words(const GwTask *task, const char *host, const char *peer);
-/* How much of all copies of @job is done, 0 to 100, and in bytes; any may be NULL. */
+/* What is to be said of tasks that were passed (gw_task_pass), one a line; NULL: nothing. Free with
+ * g_free. */
+char *gw_tasks_remarks(const GwJob *job);
+/* How much of all copies of @job is done, 0 to 100 (of a live move: of all that it sends), and the
+ * copies in bytes; any may be NULL. */
 int gw_tasks_progress(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes);

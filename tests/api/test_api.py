@@ -289,6 +289,128 @@ def test_a_refusal_lists_its_findings(server):
     assert server.tick() == 0
 
 
+VSM = {'destination': 'kvm2', 'options': {
+    'storage': 'fast', 'disks': [{'target': 'vda', 'storage': '/dev/vg/web1'},
+                                 {'target': 'vdb', 'name': 'data.raw', 'format': 'raw'}],
+    'transfer': 'Live (VSM)', 'copy_all': True, 'network': True, 'flatten': True, 'start': True,
+    'wait_for_merge': True, 'add_default_storage': True, 'keep_source_s': -1}}
+
+
+def test_a_move_with_its_disks(server):
+    plan = server.ask('POST', '/api/v1/vms/web1/migrate?dry_run=true', VSM).json['candidate']
+    assert plan['transfer'] == 'Live (VSM)'
+    assert plan['disks'][0]['images'][0]['to']['pool'] == 'fast'
+    assert [(t['transfer'], t['available']) for t in plan['transfers']] == [
+        ('Live', False), ('Live (VSM)', True), ('SAN', False)]
+    assert plan['transfers'][2]['explanation'] == 'No disk is a LUN.'
+    job = server.ask('POST', '/api/v1/vms/web1/migrate', VSM)
+    assert job.status == 202
+    chosen = server.get(job.headers['Location']).json['options']
+    assert {k: chosen[k] for k in VSM['options']} == VSM['options']
+
+
+@pytest.mark.parametrize('change', [
+    {'disks': [{'storage': 'fast'}]}, {'disks': {'target': 'vda'}}, {'transfer': 'Fast'},
+    {'keep_source_s': -2}, {'keep_source_s': 10 ** 9}, {'disks': [{'target': 'vda', 'x': 1}]},
+    {'storage': 'a\x1bb'}, {'storage': 7}])
+def test_wrong_options_of_a_move(shared, change):
+    body = {'destination': 'kvm2', 'options': change}
+    problem(shared.ask('POST', '/api/v1/vms/web1/migrate', body), 400, 'invalid')
+
+
+def test_candidates_with_storage(shared):
+    rows = shared.get('/api/v1/vms/web1/candidates?storage=fast').json['items']
+    assert {r['transfer'] for r in rows} == {'Live (VSM)'}
+    rows = shared.get('/api/v1/vms/web1/candidates?copy_all=true').json['items']
+    assert {r['transfer'] for r in rows} == {'Live (VSM)'}
+    problem(shared.get('/api/v1/vms/web1/candidates?copy_all=x'), 400, 'invalid')
+
+
+def test_migrate_storage(server):
+    where = '/api/v1/vms/web1/migrate-storage'
+    wanted = {'storage': 'fast', 'format': 'qcow2', 'disks': [{'target': 'vdb', 'storage': '/x'}],
+              'flatten': True, 'bandwidth_mibps': 100, 'keep_source_s': 60,
+              'add_default_storage': True, 'wait_for_merge': True}
+    plan = server.ask('POST', where + '?dry_run=true', wanted)
+    assert plan.status == 200 and plan.json['candidate']['transfer'] == 'Storage'
+    assert plan.json['candidate']['disks'][0]['how'] == 'block copy'
+    assert server.tick() == 0
+    key = {'Idempotency-Key': 'one'}
+    job = server.ask('POST', where, wanted, headers=key)
+    assert job.status == 202 and job.json['kind'] == 'vm-migrate-storage'
+    assert job.headers['Location'] == '/api/v1/jobs/' + job.json['id']
+    assert server.ask('POST', where, wanted, headers=key).json == job.json and server.tick() == 1
+    refused = problem(server.ask('POST', where, {'storage': 'full'}), 422, 'refused')
+    assert [f['rule'] for f in refused['errors']] == ['storage-space']
+    problem(server.ask('POST', where, {'storage': 'fast', 'bandwidth_mibps': -1}), 400, 'invalid')
+    problem(server.ask('POST', where + '?dry_run=maybe', wanted), 400, 'invalid')
+    problem(server.ask('POST', '/api/v1/vms/none/migrate-storage', wanted), 404, 'not-found')
+    listed = next(j for j in server.get('/api/v1/jobs').json['items'] if j['id'] == job.json['id'])
+    assert listed['tasks'] == [] and len(listed['disks']) == 1
+    assert len(server.get(job.headers['Location']).json['tasks']) == 1
+
+
+def test_storage_locations(shared):
+    rows = shared.get('/api/v1/hosts/kvm1/storage-locations').json['items']
+    assert [(r['pool'], r['is_default'], r['available_bytes'], r['promised_bytes'])
+            for r in rows] == [('pool of h1', True, 1000, 400)]
+    problem(shared.get('/api/v1/hosts/none/storage-locations'), 404, 'not-found')
+
+
+def test_default_storage_of_a_host(server):
+    changed = server.ask('PATCH', '/api/v1/hosts/kvm1',
+                         {'default_storage': ['fast', '/srv/images'], 'keep_source_s': 0})
+    assert changed.status == 200
+    host = server.get('/api/v1/hosts/kvm1').json
+    assert host['default_storage'] == ['fast', '/srv/images'] and host['keep_source_s'] == 0
+    server.ask('PATCH', '/api/v1/hosts/kvm1', {'live_limit': 3})
+    assert server.get('/api/v1/hosts/kvm1').json['default_storage'] == ['fast', '/srv/images']
+    for wrong in {'default_storage': 'fast'}, {'keep_source_s': -1}, {'default_storage': [1]}:
+        problem(server.ask('PATCH', '/api/v1/hosts/kvm1', wrong), 400, 'invalid')
+    made = server.ask('POST', '/api/v1/hosts', {'uri': 'qemu+ssh://root@kvm9/system'})
+    assert made.json['keep_source_s'] == 86400
+
+
+def test_undo(server):
+    plan = server.ask('POST', '/api/v1/jobs/AAAA02/undo?dry_run=true').json
+    assert plan['possible'] and plan['steps'] == ['copy back what changed', 'start it there']
+    plan = server.ask('POST', '/api/v1/jobs/AAAA03/undo?dry_run=true').json
+    assert not plan['possible'] and plan['why_not'] == 'the job has not ended'
+    key = {'Idempotency-Key': 'undo'}
+    job = server.ask('POST', '/api/v1/jobs/AAAA02/undo', headers=key)
+    assert job.status == 202 and job.json['undoes'] == '01AAAAAAAAAAAAAAAAAAAAAA02'
+    assert server.get(job.headers['Location']).json['undoes'] == job.json['undoes']
+    assert server.ask('POST', '/api/v1/jobs/AAAA02/undo', headers=key).json == job.json
+    problem(server.ask('POST', '/api/v1/jobs/AAAA03/undo'), 409, 'conflict')
+    problem(server.ask('POST', '/api/v1/jobs/nonsense/undo'), 404, 'not-found')
+    problem(server.ask('POST', '/api/v1/jobs/AAAA02/undo', {'force': True}), 400, 'invalid')
+
+
+def test_kept_volumes(server):
+    listed = server.get('/api/v1/kept-volumes?limit=2').json
+    assert [k['id'][-2:] for k in listed['items']] == ['03', '02']
+    rest = server.get('/api/v1/kept-volumes?limit=2&cursor=' + quote(listed['next'])).json
+    assert [k['id'][-2:] for k in rest['items']] == ['01'] and 'next' not in rest
+    assert 'expires_s' not in rest['items'][0]
+    assert len(server.get('/api/v1/kept-volumes?vm=web1').json['items']) == 2
+    assert len(server.get('/api/v1/kept-volumes?host=kvm1').json['items']) == 1
+    problem(server.get('/api/v1/kept-volumes?host=none'), 404, 'not-found')
+    where = '/api/v1/kept-volumes/01KEPTAAAAAAAAAAAAAAAAAA01'
+    assert server.get(where).json['volume']['name'] == 'old.qcow2'
+    problem(server.ask('DELETE', where, headers={'If-Match': '"x"'}), 412, 'conflict')
+    events = Events(server)
+    assert events.event()['event'] == 'ready'
+    job = server.ask('DELETE', where)
+    assert job.status == 202 and job.json['kind'] == 'volume-remove'
+    assert job.headers['Location'] == '/api/v1/jobs/' + job.json['id']
+    told = events.event()
+    events.close()
+    assert told['event'] == 'kept'
+    assert json.loads(told['data']) == {'id': '01KEPTAAAAAAAAAAAAAAAAAA01', 'removed': True}
+    problem(server.get(where), 404, 'not-found')
+    problem(server.ask('DELETE', where), 404, 'not-found')
+
+
 def test_jobs(server):
     jobs = server.get('/api/v1/jobs').json['items']
     assert [j['id'][-2:] for j in jobs] == ['03', '02', '01']

@@ -43,6 +43,7 @@ GwEngine *fake_engine_new(const char *path, GError **error)
         !load_kind(fabric, file, "hosts", &gw_host_record, (Put)gw_fabric_put_host, error) ||
         !load_kind(fabric, file, "shares", &gw_share_record, (Put)gw_fabric_put_share, error) ||
         !load_kind(fabric, file, "jobs", &gw_job_record, (Put)gw_fabric_put_job, error) ||
+        !load_kind(fabric, file, "kept", &gw_kept_volume_record, (Put)gw_fabric_put_kept, error) ||
         !load_kind(fabric, file, "vms", &gw_vm_record, (Put)gw_fabric_put_vm, error))
         return NULL;
     GwEngine *engine = g_new0(GwEngine, 1);
@@ -408,13 +409,59 @@ GPtrArray *gw_engine_check_host(GwEngine *engine, const char *host, const char *
 
 /* Moves -------------------------------------------------------------------------------------- */
 
-static GwCandidate *candidate_of(const GwHost *host)
+static void add_transfer(GwCandidate *candidate, GwTransfer transfer, const char *explanation)
+{
+    GwTransferOption *option = gw_transfer_option_new();
+
+    option->transfer = transfer;
+    option->available = candidate->transfer == (int)transfer;
+    option->explanation = g_strdup(explanation);
+    g_ptr_array_add(candidate->transfers, option);
+}
+
+/* vda goes to @storage. */
+static GPtrArray *disks_to(const char *storage, GwDiskHow how)
+{
+    GPtrArray *disks = gw_record_array(&gw_disk_move_record);
+    GwDiskMove *move = gw_disk_move_new();
+    GwImageMove *image = gw_image_move_new();
+
+    image->from = gw_volume_new();
+    image->from->pool = g_strdup("default");
+    image->to = gw_volume_new();
+    image->to->pool = g_strdup(storage);
+    move->target = g_strdup("vda");
+    move->how = how;
+    move->images = gw_record_array(&gw_image_move_record);
+    move->need_bytes = 20480;
+    move->copy_bytes = 10240;
+    g_ptr_array_add(move->images, image);
+    g_ptr_array_add(disks, move);
+    return disks;
+}
+
+static void add_storage(GwCandidate *candidate, const GwMoveOptions *options)
+{
+    const char *storage = options != NULL ? options->storage : NULL;
+
+    if (storage != NULL || (options != NULL && options->copy_all))
+        candidate->transfer = GW_TRANSFER_LIVE_VSM;
+    candidate->transfers = gw_record_array(&gw_transfer_option_record);
+    add_transfer(candidate, GW_TRANSFER_LIVE, "Both hosts reach the VM's storage.");
+    add_transfer(candidate, GW_TRANSFER_LIVE_VSM, "The disks are copied.");
+    add_transfer(candidate, GW_TRANSFER_SAN, "No disk is a LUN.");
+    if (candidate->transfer == GW_TRANSFER_LIVE_VSM)
+        candidate->disks = disks_to(storage, GW_DISK_MIRROR);
+}
+
+static GwCandidate *candidate_of(const GwHost *host, const GwMoveOptions *options)
 {
     GwCandidate *candidate = gw_candidate_new();
 
     candidate->host_id = g_strdup(host->id);
     candidate->host_name = g_strdup(host->name);
     candidate->transfer = GW_TRANSFER_LIVE;
+    add_storage(candidate, options);
     candidate->suitable = strcmp(host->name, "refuses") != 0;
     candidate->findings = gw_record_array(&gw_finding_record);
     if (!candidate->suitable) {
@@ -450,7 +497,7 @@ GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOp
     g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(fabric);
     GPtrArray *candidates = gw_record_array(&gw_candidate_record);
     for (guint i = 0; i < hosts->len; i++)
-        g_ptr_array_add(candidates, candidate_of(hosts->pdata[i]));
+        g_ptr_array_add(candidates, candidate_of(hosts->pdata[i], options));
     return candidates;
 }
 
@@ -470,7 +517,7 @@ GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm_id, const GwMov
     GwMovePlan *plan = gw_move_plan_new();
     plan->vm_uuid = g_strdup(vm->uuid);
     plan->vm_name = g_strdup(vm->name);
-    plan->candidate = candidate_of(host);
+    plan->candidate = candidate_of(host, request->options);
     return plan;
 }
 
@@ -491,11 +538,124 @@ GwJob *gw_engine_migrate(GwEngine *engine, const char *vm, const GwMoveRequest *
     if (strcmp(plan->candidate->host_name, "slow") == 0)
         g_usleep(G_USEC_PER_SEC);
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
-    GwJob *job = begin_job(engine, "vm-migrate", plan->vm_name, user);
+    GwJob *job = begin_job(engine, GW_JOB_KIND_MIGRATE, plan->vm_name, user);
+    job->options = gw_move_options_copy(request->options);
+    job->disks = g_steal_pointer(&plan->candidate->disks);
     job->vm_uuid = g_strdup(plan->vm_uuid);
     job->vm_name = g_strdup(plan->vm_name);
     job->destination_host_id = g_strdup(plan->candidate->host_id);
     engine->moves++;
+    publish(engine, "job", &gw_job_record, (Put)gw_fabric_put_job, gw_record_ref(job));
+    return job;
+}
+
+/* Storage: a pool named "full" refuses ------------------------------------------------------- */
+
+GwMovePlan *gw_engine_plan_storage(GwEngine *engine, const char *vm_id,
+                                   const GwStorageRequest *request, GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    const GwVm *vm = gw_fabric_find_vm(fabric, vm_id, error);
+
+    if (vm == NULL)
+        return NULL;
+    GwMovePlan *plan = gw_move_plan_new();
+    plan->vm_uuid = g_strdup(vm->uuid);
+    plan->vm_name = g_strdup(vm->name);
+    plan->candidate = candidate_of(gw_fabric_host(fabric, vm->host_id), NULL);
+    plan->candidate->transfer = GW_TRANSFER_STORAGE;
+    plan->candidate->disks = disks_to(request->storage, GW_DISK_BLOCK_COPY);
+    if (g_strcmp0(request->storage, "full") == 0) {
+        GwFinding *finding = gw_finding_new();
+        finding->rule = g_strdup("storage-space");
+        finding->requirement = g_strdup("R27");
+        finding->observed = g_strdup("10 KiB are free in the pool full");
+        g_ptr_array_add(plan->candidate->findings, finding);
+        plan->candidate->suitable = FALSE;
+    }
+    return plan;
+}
+
+GwJob *gw_engine_migrate_storage(GwEngine *engine, const char *vm, const GwStorageRequest *request,
+                                 const char *user, GwMovePlan **refused, GError **error)
+{
+    g_autoptr(GwMovePlan) plan = gw_engine_plan_storage(engine, vm, request, error);
+
+    if (plan == NULL)
+        return NULL;
+    if (!plan->candidate->suitable) {
+        gw_error_set(error, GW_ERR_REFUSED, "See the findings.", "%s cannot move there",
+                     plan->vm_name);
+        *refused = g_steal_pointer(&plan);
+        return NULL;
+    }
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwJob *job = begin_job(engine, GW_JOB_KIND_STORAGE, plan->vm_name, user);
+    job->vm_name = g_strdup(plan->vm_name);
+    job->disks = g_steal_pointer(&plan->candidate->disks);
+    job->tasks = gw_record_array(&gw_task_record);
+    g_ptr_array_add(job->tasks, gw_task_new());
+    engine->moves++;
+    publish(engine, "job", &gw_job_record, (Put)gw_fabric_put_job, gw_record_ref(job));
+    return job;
+}
+
+GPtrArray *gw_engine_locations(GwEngine *engine, const char *host, GError **error)
+{
+    GPtrArray *locations = gw_record_array(&gw_storage_location_record);
+    GwStorageLocation *location = gw_storage_location_new();
+
+    location->pool = g_strdup_printf("pool of %s", host);
+    location->is_default = TRUE;
+    location->available_bytes = 1000;
+    location->promised_bytes = 400;
+    g_ptr_array_add(locations, location);
+    return locations;
+}
+
+GwUndoPlan *gw_engine_plan_undo(GwEngine *engine, const char *id, GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    const GwJob *job = gw_fabric_find_job(fabric, id, error);
+
+    if (job == NULL)
+        return NULL;
+    GwUndoPlan *plan = gw_undo_plan_new();
+    plan->job_id = g_strdup(job->id);
+    plan->possible = gw_job_state_is_final(job->state);
+    plan->kind = g_strdup(job->kind);
+    if (plan->possible)
+        plan->steps = g_strsplit("copy back what changed|start it there", "|", 0);
+    else
+        plan->why_not = g_strdup("the job has not ended");
+    return plan;
+}
+
+GwJob *gw_engine_undo(GwEngine *engine, const char *id, const char *user, GError **error)
+{
+    g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(engine, id, error);
+
+    if (plan == NULL)
+        return NULL;
+    if (!plan->possible) {
+        gw_error_set(error, GW_ERR_CONFLICT, "Cancel it, or wait.", "%s", plan->why_not);
+        return NULL;
+    }
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwJob *job = begin_job(engine, plan->kind, "Undo", user);
+    job->undoes = g_strdup(plan->job_id);
+    publish(engine, "job", &gw_job_record, (Put)gw_fabric_put_job, gw_record_ref(job));
+    return job;
+}
+
+GwJob *gw_engine_remove_kept(GwEngine *engine, const char *id, const char *user, GError **error)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwJob *job = begin_job(engine, GW_JOB_KIND_VOLUME_REMOVE, id, user);
+    GwFabric *next = gw_fabric_next(engine->fabric);
+
+    gw_fabric_remove_kept(next, id);
+    publish_removed(engine, "kept", next, id);
     publish(engine, "job", &gw_job_record, (Put)gw_fabric_put_job, gw_record_ref(job));
     return job;
 }

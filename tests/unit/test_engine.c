@@ -364,6 +364,80 @@ static void test_a_host_in_use_keeps_its_uri(void **unused)
     world_free(&world);
 }
 
+static GwHost *set_storage(World *world, const char *location, GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(fabric, "a"));
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+
+    for (guint i = 0; host->default_storage != NULL && host->default_storage[i] != NULL; i++)
+        g_ptr_array_add(all, host->default_storage[i]);
+    g_ptr_array_add(all, (gpointer)location);
+    g_ptr_array_add(all, NULL);
+    char **old = host->default_storage;
+    host->default_storage = g_strdupv((char **)all->pdata);
+    g_strfreev(old);
+    host->keep_source_s = 7;
+    return gw_engine_change_host(world->engine, host, error);
+}
+
+/* R16: default storage locations are pools of the host, or their paths. */
+static void test_default_storage_is_of_the_host(void **unused)
+{
+    static const char *const others[] = { "nonsense", "/nowhere", "", "/images/..", "images/" };
+    World world;
+    (void)unused;
+
+    open_world(&world);
+    g_autoptr(GwHost) named = set_storage(&world, "images", NULL);
+    assert_non_null(named);
+    g_autoptr(GwHost) both = set_storage(&world, "/images/", NULL);
+    assert_int_equal(g_strv_length(both->default_storage), 2);
+    for (guint i = 0; i < G_N_ELEMENTS(others); i++) {
+        g_autoptr(GError) error = NULL;
+        assert_null(set_storage(&world, others[i], &error));
+        assert_true(g_error_matches(error, GW_ERROR, GW_ERR_INVALID));
+        assert_non_null(strstr(gw_error_remedy(error), "images"));
+    }
+    g_autoptr(GError) twice = NULL;
+    assert_null(set_storage(&world, "images", &twice));
+    assert_non_null(strstr(twice->message, "twice"));
+
+    /* What a person set outlives what the host says of itself, and the controller's death. */
+    world_run(&world, SECONDS(120));
+    world_kill(&world);
+    world_start(&world);
+    world_run(&world, SECONDS(20));
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    const GwHost *host = gw_fabric_find_host(fabric, "a");
+    assert_int_equal(g_strv_length(host->default_storage), 2);
+    assert_int_equal(host->keep_source_s, 7);
+    world_free(&world);
+}
+
+/* Also of one that is added with them: it is connected to first. */
+static void test_default_storage_of_a_new_host(void **unused)
+{
+    static const char *const rows[] = { "nonsense", "images" };
+    World world;
+    (void)unused;
+
+    open_world(&world);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    const GwHost *b = gw_fabric_find_host(fabric, "b");
+    assert_true(gw_engine_remove_host(world.engine, b->id, NULL));
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GwHost) host = gw_host_new_default();
+        host->uri = world_uri(1);
+        host->default_storage = g_strsplit(rows[i], ",", 0);
+        g_autoptr(GwHost) added = gw_engine_add_host(world.engine, host, &error);
+        assert_int_equal(added != NULL, i == 1);
+        assert_int_equal(error != NULL, i == 0);
+    }
+    world_free(&world);
+}
+
 static void test_another_machine_is_not_taken_for_the_host(void **unused)
 {
     World world;
@@ -435,6 +509,8 @@ int main(void)
         cmocka_unit_test(test_hosts_are_refused_before_anything_is_stored),
         cmocka_unit_test(test_start_never_makes_a_second_copy),
         cmocka_unit_test(test_a_host_in_use_keeps_its_uri),
+        cmocka_unit_test(test_default_storage_is_of_the_host),
+        cmocka_unit_test(test_default_storage_of_a_new_host),
         cmocka_unit_test(test_another_machine_is_not_taken_for_the_host),
         cmocka_unit_test(test_queue_obeys_the_limit),
     };
