@@ -265,16 +265,30 @@ static SimCopy *find(const GwSim *sim, const char *id, const SimHost *host)
     return NULL;
 }
 
+/* A file that is in no pool is made by its copy. */
+static SimImage *destination(GwSim *sim, const SimHost *host, const GwVolume *volume,
+                             const SimImage *from)
+{
+    g_autofree char *name = NULL;
+    SimImage *to = gw_sim_image_of(sim, host, volume);
+
+    if (to != NULL || from == NULL || volume->pool != NULL || volume->path == NULL ||
+        g_strcmp0(volume->kind, "block") == 0)
+        return to;
+    SimStore *store = gw_sim_resolve(sim, host, volume->path, volume->server, &name);
+    return gw_sim_add_image(sim, store, name, from->volume);
+}
+
 static gboolean may_copy(GwSim *sim, const SimHost *host, const GwCopy *how, GError **error)
 {
     SimHost *from_host = gw_sim_host_by_name(sim, how->from_host_id);
-    const SimImage *from = from_host != NULL ? gw_sim_image_of(sim, from_host, how->from) : NULL;
-    const SimImage *to = gw_sim_image_of(sim, host, how->to);
 
     if (from_host == NULL || is_away(sim, from_host)) {
         gw_error_set(error, GW_ERR_UNREACHABLE, NULL, "the other host does not answer");
         return FALSE;
     }
+    const SimImage *from = gw_sim_image_of(sim, from_host, how->from);
+    const SimImage *to = destination(sim, host, how->to, from);
     if (from == NULL || to == NULL || from == to) {
         gw_error_set(error, GW_ERR_NOT_FOUND, NULL, "no such volume: %s",
                      from == NULL ? how->from->path : how->to->name);
