@@ -42,6 +42,16 @@ STAND_IN GwUndoPlan *gw_plan_undo(const GwFabric *fabric, const GwJob *job, GwMo
 
 STAND_IN void gw_works_add(GwEngine *engine, GwJob *job)
 {
-    (void)engine;
-    gw_job_free(job);
+    GwBatch *batch = gw_batch_new();
+
+    job->state = GW_JOB_FAILED;
+    job->error = gw_job_error_new();
+    job->error->code = g_strdup("unsupported");
+    job->error->message = g_strdup("not in this version");
+    job->finished_at = gw_engine_rfc3339(engine);
+    gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
+    gw_batch_journal(batch, job->id, gw_clock_wall_us(engine->clock), "failed", "refused", NULL);
+    gw_engine_journal(engine, batch, NULL, NULL, NULL);
+    gw_fabric_put_job(gw_engine_change(engine), job);
+    gw_engine_tell(engine, "job", job->id, NULL);
 }
