@@ -94,7 +94,7 @@ static void open_images(GwSim *sim, const SimHost *host, SimVm *vm)
     }
 }
 
-static void close_images(SimVm *vm)
+void gw_sim_close_images(SimVm *vm)
 {
     for (guint i = 0; vm->writing != NULL && i < vm->writing->len; i++)
         ((SimImage *)vm->writing->pdata[i])->writers--;
@@ -105,7 +105,7 @@ void gw_sim_runs_elsewhere(GwSim *sim, const SimHost *host, SimVm *vm)
 {
     if (vm->writing == NULL)
         return;
-    close_images(vm);
+    gw_sim_close_images(vm);
     open_images(sim, host, vm);
     gw_sim_writes(sim, host, vm);
 }
@@ -117,7 +117,7 @@ void gw_sim_runs(GwSim *sim, const SimHost *host, SimVm *vm)
         if (wrong != NULL)
             gw_sim_violation(sim, "%s runs on %s, and %s", vm->vm->name, host->uri, wrong);
     }
-    close_images(vm);
+    gw_sim_close_images(vm);
     open_images(sim, host, vm);
     gw_sim_writes(sim, host, vm);
 }
@@ -127,7 +127,7 @@ void gw_sim_stops(GwSim *sim, const SimHost *host, SimVm *vm)
     if (vm->writing == NULL)
         return;
     gw_sim_writes(sim, host, vm);
-    close_images(vm);
+    gw_sim_close_images(vm);
 }
 
 void gw_sim_settle_content(GwSim *sim, const SimImage *image)

@@ -80,6 +80,13 @@ static void answer(GwSim *sim, guint64 id, const GError *error, const GwCopyResu
     gw_sim_reply(sim, reply);
 }
 
+static void answer_all(GwSim *sim, SimCopy *copy, const GError *error)
+{
+    for (guint i = 0; i < copy->asked->len; i++)
+        answer(sim, g_array_index(copy->asked, guint64, i), error, copy->result);
+    g_array_set_size(copy->asked, 0);
+}
+
 static void end(GwSim *sim, SimCopy *copy, GwErrorCode code, const char *failure)
 {
     g_autoptr(GError) error = NULL;
@@ -92,9 +99,7 @@ static void end(GwSim *sim, SimCopy *copy, GwErrorCode code, const char *failure
         gw_error_set(&error, code, NULL, "%s", failure);
     else if (copy->lose_reply)
         gw_error_set(&error, GW_ERR_UNREACHABLE, NULL, "connection lost");
-    for (guint i = 0; i < copy->asked->len; i++)
-        answer(sim, g_array_index(copy->asked, guint64, i), error, copy->result);
-    g_array_set_size(copy->asked, 0);
+    answer_all(sim, copy, error);
 }
 
 static const char *way_of(const SimCopy *copy)
@@ -240,9 +245,6 @@ static void tick(GwSim *sim, gpointer data)
     if (!copy->over && !struck(sim, copy, &extra_us)) {
         if (copy->aborted)
             end(sim, copy, GW_ERR_CANCELLED, "the copy was stopped");
-        else if (copy->by_agents ? FALSE
-                                 : is_away(sim, copy->from_host) || is_away(sim, copy->to_host))
-            end(sim, copy, GW_ERR_UNREACHABLE, "connection lost");
         else if (copy->from->gone || copy->to->gone)
             end(sim, copy, GW_ERR_NOT_FOUND, "the volume is gone");
         else
@@ -372,6 +374,23 @@ void gw_sim_copies_client_lost(GwSim *sim)
         g_array_set_size(copy->asked, 0);
         if (!copy->over && !copy->by_agents && copy->from_host != copy->to_host)
             end(sim, copy, GW_ERR_UNREACHABLE, "the controller is gone");
+    }
+}
+
+/* Agents go on with theirs: who asks again for the same copy hears of its end. */
+void gw_sim_copies_host_lost(GwSim *sim, const SimHost *host)
+{
+    g_autoptr(GError) lost = NULL;
+
+    gw_error_set(&lost, GW_ERR_UNREACHABLE, NULL, "connection lost");
+    for (guint i = 0; i < sim->copies->len; i++) {
+        SimCopy *copy = sim->copies->pdata[i];
+        if (copy->over || (copy->to_host != host && (copy->by_agents || copy->from_host != host)))
+            continue;
+        if (copy->by_agents)
+            answer_all(sim, copy, lost);
+        else
+            end(sim, copy, GW_ERR_UNREACHABLE, "connection lost");
     }
 }
 

@@ -79,6 +79,8 @@ gboolean gw_sim_is_used(GwSim *sim, const SimHost *host, const SimImage *image);
 void gw_sim_begin_copy(GwSim *sim, SimHost *host, const GwRequest *request);
 void gw_sim_copy_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);
 void gw_sim_copies_client_lost(GwSim *sim);
+/* The controller does not reach @host. */
+void gw_sim_copies_host_lost(GwSim *sim, const SimHost *host);
 /* Ends copies between agents: of @host, to or from @other (NULL: any), of @vm_uuid (NULL: any). */
 void gw_sim_break_copies(GwSim *sim, const SimHost *host, const SimHost *other,
                          const char *vm_uuid);
@@ -138,6 +140,8 @@ guint gw_sim_new_content(GwSim *sim);
 void gw_sim_runs(GwSim *sim, const SimHost *host, SimVm *vm);
 void gw_sim_writes(GwSim *sim, const SimHost *host, const SimVm *vm);
 void gw_sim_stops(GwSim *sim, const SimHost *host, SimVm *vm);
+/* Its files are closed. */
+void gw_sim_close_images(SimVm *vm);
 /* It goes on with other images. */
 void gw_sim_runs_elsewhere(GwSim *sim, const SimHost *host, SimVm *vm);
 /* What was written until now is in it: it can be read. */
