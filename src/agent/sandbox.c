@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <pwd.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -162,7 +163,18 @@ static gboolean close_memory(GError **error)
     return TRUE;
 }
 
-gboolean gw_sandbox_enter(const char *user, const char *empty_folder, GError **error)
+/* Asked for late: a change of rights forgets it. */
+static gboolean end_with(pid_t parent, GError **error)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+        return failed(error, "end with the parent");
+    if (getppid() == parent)
+        return TRUE;
+    errno = ESRCH;
+    return failed(error, "the parent is gone");
+}
+
+static gboolean enter(const char *user, const char *empty_folder, GError **error)
 {
     const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
                                SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
@@ -176,7 +188,27 @@ gboolean gw_sandbox_enter(const char *user, const char *empty_folder, GError **e
     if (prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) != 0)
         return failed(error, "lock the secure bits");
     return become(uid, gid, error) && set_capabilities(0, error) && check_capabilities(0, error) &&
-           close_memory(error) && gw_sandbox_filter_calls(error);
+           close_memory(error);
+}
+
+gboolean gw_sandbox_enter(const char *user, const char *empty_folder, GError **error)
+{
+    return enter(user, empty_folder, error) && gw_sandbox_filter_calls(GW_SANDBOX_FRONT, error);
+}
+
+gboolean gw_sandbox_copier(const char *user, const char *empty_folder, pid_t parent, GError **error)
+{
+    return enter(user, empty_folder, error) && end_with(parent, error) &&
+           gw_sandbox_filter_calls(GW_SANDBOX_COPIER, error);
+}
+
+gboolean gw_sandbox_starter(pid_t parent, GError **error)
+{
+    const guint64 keep =
+        1ULL << CAP_SETUID | 1ULL << CAP_SETGID | 1ULL << CAP_SETPCAP | 1ULL << CAP_SYS_CHROOT;
+
+    return drop_bounding(keep, error) && set_capabilities(keep, error) &&
+           check_capabilities(keep, error) && close_memory(error) && end_with(parent, error);
 }
 
 /* CHOWN, FOWNER and DAC_*: the folder of sockets, what libvirt and an emulator of another user

@@ -2,6 +2,8 @@
 #include "agent/sandbox_calls.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
@@ -16,7 +18,7 @@ typedef struct {
 } Call;
 
 static const Call calls[] = {
-    /* sockets and what waits on them */
+    /* descriptors that are there, and what waits on them */
     { "read", 0 },
     { "write", 0 },
     { "readv", 0 },
@@ -28,26 +30,10 @@ static const Call calls[] = {
     { "sendmsg", 0 },
     { "sendto", 0 },
     { "send", 0 },
-    { "accept", 0 },
-    { "accept4", 0 },
-    { "connect", 0 },
     { "shutdown", 0 },
-    { "getsockopt", 0 },
-    { "setsockopt", 0 },
-    { "getsockname", 0 },
-    { "getpeername", 0 },
     { "close", 0 },
     { "fcntl", 0 },
     { "fcntl64", 0 },
-    { "epoll_create1", 0 },
-    { "epoll_ctl", 0 },
-    { "epoll_wait", 0 },
-    { "epoll_pwait", 0 },
-    { "epoll_pwait2", 0 },
-    { "eventfd2", 0 },
-    { "timerfd_create", 0 },
-    { "timerfd_settime", 0 },
-    { "timerfd_settime64", 0 },
     { "poll", 0 },
     { "ppoll", 0 },
     { "ppoll_time64", 0 },
@@ -98,8 +84,6 @@ static const Call calls[] = {
     { "stat", EACCES },
     { "stat64", EACCES },
     { "lstat", EACCES },
-    { "newfstatat", EACCES },
-    { "fstatat64", EACCES },
     { "statx", EACCES },
     { "access", EACCES },
     { "faccessat", EACCES },
@@ -107,7 +91,6 @@ static const Call calls[] = {
     { "readlink", EACCES },
     { "readlinkat", EACCES },
     { "getcwd", EACCES },
-    { "ioctl", ENOTTY },
     { "clone3", ENOSYS }, /* its flags cannot be looked at: glibc goes back to clone */
     { "sysinfo", EPERM },
     { "uname", EPERM },
@@ -118,6 +101,28 @@ static const Call calls[] = {
     { "setgroups", EPERM },
 };
 
+static const Call front_calls[] = {
+    { "accept", 0 },          { "accept4", 0 },
+    { "connect", 0 },         { "getsockopt", 0 },
+    { "setsockopt", 0 },      { "getsockname", 0 },
+    { "getpeername", 0 },     { "epoll_create1", 0 },
+    { "epoll_ctl", 0 },       { "epoll_wait", 0 },
+    { "epoll_pwait", 0 },     { "epoll_pwait2", 0 },
+    { "eventfd2", 0 },        { "timerfd_create", 0 },
+    { "timerfd_settime", 0 }, { "timerfd_settime64", 0 },
+    { "ioctl", ENOTTY },
+    { "newfstatat", EACCES },
+    { "fstatat64", EACCES },
+};
+
+static const Call copier_calls[] = {
+    { "pwrite64", 0 },        { "fallocate", 0 },    { "ftruncate", 0 },
+    { "ftruncate64", 0 },     { "fsync", 0 },        { "fdatasync", 0 },
+    { "fadvise64", 0 },       { "fadvise64_64", 0 }, { "arm_fadvise64_64", 0 },
+    { "copy_file_range", 0 }, { "fstatfs", 0 },      { "fstatfs64", 0 },
+    { "_llseek", 0 },         { "socket", EACCES },  { "connect", EACCES },
+};
+
 static gboolean failed(GError **error, const char *what, int code)
 {
     gw_error_set(error, GW_ERR_OPERATION,
@@ -126,17 +131,17 @@ static gboolean failed(GError **error, const char *what, int code)
     return FALSE;
 }
 
-static gboolean add_calls(scmp_filter_ctx filter, GError **error)
+static gboolean add_calls(scmp_filter_ctx filter, const Call *list, gsize length, GError **error)
 {
-    for (guint i = 0; i < G_N_ELEMENTS(calls); i++) {
-        int number = seccomp_syscall_resolve_name(calls[i].name);
+    for (gsize i = 0; i < length; i++) {
+        int number = seccomp_syscall_resolve_name(list[i].name);
         guint32 action =
-            calls[i].error == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((guint32)calls[i].error);
+            list[i].error == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((guint32)list[i].error);
         if (number < 0) /* not of this architecture */
             continue;
         int code = seccomp_rule_add(filter, action, number, 0);
         if (code != 0)
-            return failed(error, calls[i].name, code);
+            return failed(error, list[i].name, code);
     }
     return TRUE;
 }
@@ -163,33 +168,9 @@ typedef struct {
     }
 #define TYPE_BITS 0xf /* of socket's type, beside its flags */
 
-static gboolean add_rules(scmp_filter_ctx filter, GError **error)
+static gboolean add_rules(scmp_filter_ctx filter, const Rule *rules, gsize length, GError **error)
 {
-    const guint64 thread = CLONE_VM | CLONE_THREAD | CLONE_SIGHAND;
-    const guint32 allow = SCMP_ACT_ALLOW, refuse = SCMP_ACT_ERRNO(EPERM);
-    const guint32 no_family = SCMP_ACT_ERRNO(EAFNOSUPPORT);
-    const Rule rules[] = {
-        /* The agents' connections, nothing else. */
-        { SCMP_SYS(socket), allow, 2, { EQ(0, AF_INET), BITS(1, TYPE_BITS, SOCK_STREAM) } },
-        { SCMP_SYS(socket), allow, 2, { EQ(0, AF_INET6), BITS(1, TYPE_BITS, SOCK_STREAM) } },
-        { SCMP_SYS(socket), no_family, 1, { { 0, SCMP_CMP_GT, AF_INET6, 0 } } },
-        { SCMP_SYS(socket), no_family, 1, { EQ(0, AF_UNIX) } },
-        /* No new code. */
-        { SCMP_SYS(mmap), allow, 1, { BITS(2, PROT_EXEC, 0) } },
-        { SCMP_SYS(mmap), refuse, 1, { BITS(2, PROT_EXEC, PROT_EXEC) } },
-        { SCMP_SYS(mprotect), allow, 1, { BITS(2, PROT_EXEC, 0) } },
-        { SCMP_SYS(mprotect), refuse, 1, { BITS(2, PROT_EXEC, PROT_EXEC) } },
-        /* Threads, no processes. */
-        { SCMP_SYS(clone), allow, 1, { BITS(0, thread, thread) } },
-        /* A thread's name. */
-        { SCMP_SYS(prctl), allow, 1, { EQ(0, PR_SET_NAME) } },
-        { SCMP_SYS(prctl), refuse, 1, { NE(0, PR_SET_NAME) } },
-        /* Limits are read (a thread's stack), never set. */
-        { SCMP_SYS(prlimit64), allow, 1, { EQ(2, 0) } },
-        { SCMP_SYS(prlimit64), refuse, 1, { NE(2, 0) } },
-    };
-
-    for (guint i = 0; i < G_N_ELEMENTS(rules); i++) {
+    for (gsize i = 0; i < length; i++) {
         const Rule *rule = &rules[i];
         int code = seccomp_rule_add_array(filter, rule->action, rule->number, rule->n_compared,
                                           rule->compared);
@@ -199,14 +180,69 @@ static gboolean add_rules(scmp_filter_ctx filter, GError **error)
     return TRUE;
 }
 
-gboolean gw_sandbox_filter_calls(GError **error)
+static gboolean add_common(scmp_filter_ctx filter, GError **error)
+{
+    const guint32 allow = SCMP_ACT_ALLOW, refuse = SCMP_ACT_ERRNO(EPERM);
+    const Rule rules[] = {
+        /* No new code. */
+        { SCMP_SYS(mmap), allow, 1, { BITS(2, PROT_EXEC, 0) } },
+        { SCMP_SYS(mmap), refuse, 1, { BITS(2, PROT_EXEC, PROT_EXEC) } },
+        { SCMP_SYS(mprotect), allow, 1, { BITS(2, PROT_EXEC, 0) } },
+        { SCMP_SYS(mprotect), refuse, 1, { BITS(2, PROT_EXEC, PROT_EXEC) } },
+        /* A thread's name. */
+        { SCMP_SYS(prctl), allow, 1, { EQ(0, PR_SET_NAME) } },
+        { SCMP_SYS(prctl), refuse, 1, { NE(0, PR_SET_NAME) } },
+        /* Limits are read (a thread's stack), never set. */
+        { SCMP_SYS(prlimit64), allow, 1, { EQ(2, 0) } },
+        { SCMP_SYS(prlimit64), refuse, 1, { NE(2, 0) } },
+    };
+
+    return add_calls(filter, calls, G_N_ELEMENTS(calls), error) &&
+           add_rules(filter, rules, G_N_ELEMENTS(rules), error);
+}
+
+static gboolean add_front(scmp_filter_ctx filter, GError **error)
+{
+    const guint64 thread = CLONE_VM | CLONE_THREAD | CLONE_SIGHAND;
+    const guint32 allow = SCMP_ACT_ALLOW, no_family = SCMP_ACT_ERRNO(EAFNOSUPPORT);
+    const Rule rules[] = {
+        /* The agents' connections, nothing else. */
+        { SCMP_SYS(socket), allow, 2, { EQ(0, AF_INET), BITS(1, TYPE_BITS, SOCK_STREAM) } },
+        { SCMP_SYS(socket), allow, 2, { EQ(0, AF_INET6), BITS(1, TYPE_BITS, SOCK_STREAM) } },
+        { SCMP_SYS(socket), no_family, 1, { { 0, SCMP_CMP_GT, AF_INET6, 0 } } },
+        { SCMP_SYS(socket), no_family, 1, { EQ(0, AF_UNIX) } },
+        /* Threads, no processes. */
+        { SCMP_SYS(clone), allow, 1, { BITS(0, thread, thread) } },
+    };
+
+    return add_calls(filter, front_calls, G_N_ELEMENTS(front_calls), error) &&
+           add_rules(filter, rules, G_N_ELEMENTS(rules), error);
+}
+
+static gboolean add_copier(scmp_filter_ctx filter, GError **error)
+{
+    const Rule rules[] = {
+        /* Of all that can be asked of a file: to share another's blocks. */
+        { SCMP_SYS(ioctl), SCMP_ACT_ALLOW, 1, { EQ(1, FICLONE) } },
+        { SCMP_SYS(ioctl), SCMP_ACT_ERRNO(ENOTTY), 1, { NE(1, FICLONE) } },
+        /* What the C library makes of fstat. */
+        { SCMP_SYS(newfstatat), SCMP_ACT_ALLOW, 1, { EQ(3, AT_EMPTY_PATH) } },
+        { SCMP_SYS(newfstatat), SCMP_ACT_ERRNO(EACCES), 1, { NE(3, AT_EMPTY_PATH) } },
+    };
+
+    return add_calls(filter, copier_calls, G_N_ELEMENTS(copier_calls), error) &&
+           add_rules(filter, rules, G_N_ELEMENTS(rules), error);
+}
+
+gboolean gw_sandbox_filter_calls(GwSandboxKind kind, GError **error)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
     int code = 0;
 
     if (filter == NULL)
         return failed(error, "begin", -ENOMEM);
-    gboolean good = add_calls(filter, error) && add_rules(filter, error);
+    gboolean good = add_common(filter, error) &&
+                    (kind == GW_SANDBOX_FRONT ? add_front : add_copier)(filter, error);
     if (good && (code = seccomp_load(filter)) != 0)
         good = failed(error, "load", code);
     seccomp_release(filter);

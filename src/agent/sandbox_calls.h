@@ -3,7 +3,12 @@
 
 #include <glib.h>
 
-/* Leaves the process the system calls that a network forwarder needs, for good. Those that
- * libraries try and can do without (files, terminals) fail; any other kills the process. Needs "no
- * new privileges", and to be called before any thread is made. */
-gboolean gw_sandbox_filter_calls(GError **error);
+typedef enum {
+    GW_SANDBOX_FRONT,  /* forwards between sockets */
+    GW_SANDBOX_COPIER, /* has a file or two and a socket, and opens no other */
+} GwSandboxKind;
+
+/* Leaves the process the system calls that it needs as that, for good. Those that libraries try and
+ * can do without (files, terminals) fail; any other kills the process. Needs "no new privileges",
+ * and to be called before any thread is made. */
+gboolean gw_sandbox_filter_calls(GwSandboxKind kind, GError **error);

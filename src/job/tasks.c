@@ -263,6 +263,8 @@ char *gw_tasks_remarks(const GwJob *job)
     return any ? remarks : NULL;
 }
 
+#define COPY_MAX ((gint64)1 << 56) /* bytes: what a host says is only added up below this */
+
 /* In bytes; either may be NULL. */
 static void copied(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes)
 {
@@ -272,7 +274,7 @@ static void copied(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes)
         const GwTask *task = job->tasks->pdata[i];
         if (task->kind != GW_TASK_VOLUME_COPY && task->kind != GW_TASK_BLOCK_COPY)
             continue;
-        gint64 all = MAX(task->total_bytes, 0);
+        gint64 all = CLAMP(task->total_bytes, 0, COPY_MAX);
         total += all;
         done += task->state == GW_TASK_DONE ? all : CLAMP(task->copied_bytes, 0, all);
     }
