@@ -397,11 +397,13 @@ gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch)
 }
 
 /* One that is off is moved by tasks alone, and so is storage within its host (works.c). */
-static const char *kind_of(const BeginMove *begin, const GwVm *vm)
+static const char *kind_of(const BeginMove *begin, int transfer)
 {
+    gboolean live = transfer == (int)GW_TRANSFER_LIVE || transfer == (int)GW_TRANSFER_LIVE_VSM;
+
     if (begin->within)
         return GW_JOB_KIND_STORAGE;
-    return gw_vm_is_active(vm) ? GW_JOB_KIND_MIGRATE : GW_JOB_KIND_TRANSFER;
+    return live ? GW_JOB_KIND_MIGRATE : GW_JOB_KIND_TRANSFER;
 }
 
 static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMove *begin)
@@ -412,7 +414,7 @@ static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMov
     GwJob *job = gw_job_new();
 
     job->id = gw_engine_new_id(engine);
-    job->kind = g_strdup(kind_of(begin, check->vm));
+    job->kind = g_strdup(kind_of(begin, plan->candidate->transfer));
     job->title = begin->within
                      ? g_strdup_printf("Move storage of %s on %s", plan->vm_name, source->name)
                      : g_strdup_printf("Migrate %s from %s to %s", plan->vm_name, source->name,

@@ -101,30 +101,8 @@ GPtrArray *gw_engine_locations(GwEngine *engine, const char *host, GError **erro
     return gw_engine_call(engine, call_locations, host, NULL, NULL, NULL, error);
 }
 
-/* Until the planner knows storage: nothing is moved. */
+/* Until the planner knows Undo, and other jobs than live moves are run. */
 #define STAND_IN __attribute__((weak))
-
-STAND_IN GwStoragePlan *gw_plan_storage(const GwPlanInput *input)
-{
-    GwStoragePlan *plan = g_new0(GwStoragePlan, 1);
-    (void)input;
-    plan->disks = gw_record_array(&gw_disk_move_record);
-    return plan;
-}
-
-STAND_IN void gw_storage_plan_free(GwStoragePlan *plan)
-{
-    if (plan != NULL)
-        g_ptr_array_unref(plan->disks);
-    g_free(plan);
-}
-
-STAND_IN GPtrArray *gw_plan_locations(const GwFabric *fabric, const GwHost *host)
-{
-    (void)fabric;
-    (void)host;
-    return gw_record_array(&gw_storage_location_record);
-}
 
 STAND_IN GwUndoPlan *gw_plan_undo(const GwFabric *fabric, const GwJob *job, GwMoveRequest **move,
                                   GwStorageRequest **storage)
