@@ -29,6 +29,9 @@ void gw_reach_disk(GwReach *reach, const GwFabric *fabric, const GwHost *source,
                    const GwHost *destination, const GwDisk *disk);
 void gw_reach_free(gpointer reach);
 
+/* Whether a device's path, cleaned, names the same LUN on every host. */
+gboolean gw_reach_is_world_wide(const char *path);
+
 /* Whether enough is known of VM and hosts to say where its storage is. */
 gboolean gw_reach_is_known(const GwPlanInput *input);
 /* One GwReach for each disk of the VM that has a medium and is no CD-ROM or floppy (those are to be
