@@ -343,24 +343,45 @@ static void planned(GwEngine *engine, CheckResult *result, gpointer user)
         gw_engine_answer(user, NULL, g_steal_pointer(&result->error));
 }
 
+/* Its own host is no destination, but for its storage. */
+static gboolean check_within(const GwVm *vm, const GwHost *host, gboolean within, GError **error)
+{
+    if (within == (g_strcmp0(vm->host_id, host->id) == 0))
+        return TRUE;
+    gw_error_set(error, GW_ERR_REFUSED,
+                 "Choose another host; to move its disks on that host: "
+                 "godwit vm migrate-storage.",
+                 within ? "'%s' is no longer on host '%s'" : "'%s' is on host '%s' already",
+                 vm->name, host->name);
+    return FALSE;
+}
+
 static void call_plan(GwEngine *engine, Call *call)
 {
     const GwMoveRequest *request = call->in[1];
+    gboolean within = GPOINTER_TO_INT(call->in[2]);
     const GwVm *vm;
     const GwHost *host;
     GError *error = NULL;
 
-    if (!resolve(engine, call->in[0], request->destination, &vm, &host, &error)) {
+    if (!resolve(engine, call->in[0], request->destination, &vm, &host, &error) ||
+        !check_within(vm, host, within, &error)) {
         gw_engine_answer(call, NULL, error);
         return;
     }
     gw_check_begin(engine, vm->uuid, vm->host_id, host->id, request->options, NULL, planned, call);
 }
 
+GwMovePlan *gw_moves_plan(GwEngine *engine, const char *vm, const GwMoveRequest *request,
+                          gboolean within, GError **error)
+{
+    return gw_engine_call(engine, call_plan, vm, request, GINT_TO_POINTER(within), NULL, error);
+}
+
 GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRequest *request,
                                 GError **error)
 {
-    return gw_engine_call(engine, call_plan, vm, request, NULL, NULL, error);
+    return gw_moves_plan(engine, vm, request, FALSE, error);
 }
 
 gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch)
@@ -375,10 +396,14 @@ gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch)
     return epoch;
 }
 
-/* Any other type moves a VM that is off. */
-static gboolean is_live(int transfer)
+/* One that is off is moved by tasks alone, and so is storage within its host (works.c). */
+static const char *kind_of(const BeginMove *begin, int transfer)
 {
-    return transfer == (int)GW_TRANSFER_LIVE || transfer == (int)GW_TRANSFER_LIVE_VSM;
+    gboolean live = transfer == (int)GW_TRANSFER_LIVE || transfer == (int)GW_TRANSFER_LIVE_VSM;
+
+    if (begin->within)
+        return GW_JOB_KIND_STORAGE;
+    return live ? GW_JOB_KIND_MIGRATE : GW_JOB_KIND_TRANSFER;
 }
 
 static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMove *begin)
@@ -389,10 +414,11 @@ static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMov
     GwJob *job = gw_job_new();
 
     job->id = gw_engine_new_id(engine);
-    job->kind =
-        g_strdup(is_live(plan->candidate->transfer) ? GW_JOB_KIND_MIGRATE : GW_JOB_KIND_TRANSFER);
-    job->title = g_strdup_printf("Migrate %s from %s to %s", plan->vm_name, source->name,
-                                 plan->candidate->host_name);
+    job->kind = g_strdup(kind_of(begin, plan->candidate->transfer));
+    job->title = begin->within
+                     ? g_strdup_printf("Move storage of %s on %s", plan->vm_name, source->name)
+                     : g_strdup_printf("Migrate %s from %s to %s", plan->vm_name, source->name,
+                                       plan->candidate->host_name);
     job->state = GW_JOB_QUEUED;
     job->vm_uuid = g_strdup(plan->vm_uuid);
     job->vm_name = g_strdup(plan->vm_name);
@@ -422,15 +448,16 @@ static void accepted(GwEngine *engine, gpointer data)
 
     gw_engine_answer(accepting->call, gw_job_copy(job), NULL);
     gw_undo_show_link(engine, job);
-    show_job(engine, job);
     g_hash_table_remove(engine->accepting, job->vm_uuid);
-    mark_vm(engine, job);
-    if (is_live(job->transfer))
-        add_run(engine, job);
-    else
-        gw_works_add(engine, job);
-    engine->schedule = TRUE;
     g_free(accepting);
+    if (strcmp(job->kind, GW_JOB_KIND_MIGRATE) != 0) {
+        gw_works_add(engine, job);
+        return;
+    }
+    show_job(engine, job);
+    add_run(engine, job);
+    mark_vm(engine, job);
+    engine->schedule = TRUE;
 }
 
 static void not_accepted(GwEngine *engine, gpointer data)
@@ -483,7 +510,8 @@ static void call_migrate(GwEngine *engine, Call *call)
     const GwHost *host;
     GError *error = NULL;
 
-    if (!resolve(engine, begin->vm, request->destination, &vm, &host, &error)) {
+    if (!resolve(engine, begin->vm, request->destination, &vm, &host, &error) ||
+        !check_within(vm, host, begin->within, &error)) {
         gw_engine_answer(call, NULL, error);
         return;
     }
@@ -549,11 +577,33 @@ static void take_change(GwMoveOptions *options, const GwJobChange *change)
         options->max_downtime_ms = change->max_downtime_ms;
 }
 
+/* A job of tasks knows fewer of them. */
+static void work_event(GwEngine *engine, Call *call, const char *job_id)
+{
+    GwMoveEventKind kind = (GwMoveEventKind)GPOINTER_TO_INT(call->in[1]);
+    GError *error = NULL;
+    GwJob *job = NULL;
+
+    if (kind == GW_MOVE_CANCEL || kind == GW_MOVE_CHANGE)
+        job =
+            gw_works_event(engine, job_id, kind == GW_MOVE_CANCEL ? GW_WORK_CANCEL : GW_WORK_CHANGE,
+                           call->in[2], &error);
+    else
+        gw_error_set(&error, GW_ERR_CONFLICT, "Look at it: godwit job show.",
+                     "'%s' is for live moves; this job's VM is not one", gw_move_event_word(kind));
+    gw_engine_answer(call, job, error);
+}
+
 static void call_event(GwEngine *engine, Call *call)
 {
     GwMoveEventKind kind = (GwMoveEventKind)GPOINTER_TO_INT(call->in[1]);
     const GwJobChange *change = call->in[2];
     GError *error = NULL;
+    const GwJob *named = gw_fabric_find_job(gw_engine_now(engine), call->in[0], NULL);
+    if (named != NULL && g_hash_table_contains(engine->works, named->id)) {
+        work_event(engine, call, named->id);
+        return;
+    }
     MoveRun *run = find_move(engine, call->in[0], &error);
 
     if (run != NULL && kind == GW_MOVE_POST_COPY && !run->move->job->options->post_copy) {
