@@ -16,6 +16,7 @@ void gw_args_free(GwArgs *args)
         return;
     g_ptr_array_unref(args->words);
     g_hash_table_unref(args->values);
+    g_hash_table_unref(args->all);
     g_free(args);
 }
 
@@ -85,6 +86,17 @@ static gboolean check_choice(const GwOption *option, const char *text, GError **
     return FALSE;
 }
 
+static void add_to_all(GwArgs *args, const char *name, const char *text)
+{
+    GPtrArray *texts = g_hash_table_lookup(args->all, name);
+
+    if (texts == NULL) {
+        texts = g_ptr_array_new_with_free_func(g_free);
+        g_hash_table_replace(args->all, g_strdup(name), texts);
+    }
+    g_ptr_array_add(texts, g_strdup(text));
+}
+
 static gboolean set_option(GwArgs *args, const GwOption *option, const char *text, GError **error)
 {
     if (option->type == GW_OPTION_INT && !check_int(option, text, error))
@@ -97,6 +109,8 @@ static gboolean set_option(GwArgs *args, const GwOption *option, const char *tex
         return FALSE;
     }
     g_hash_table_replace(args->values, g_strdup(option->name), g_strdup(text));
+    if (option->many)
+        add_to_all(args, option->name, text);
     return TRUE;
 }
 
@@ -234,6 +248,8 @@ GwArgs *gw_args_parse(char **argv, GError **error)
 
     args->words = g_ptr_array_new();
     args->values = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    args->all =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
     return parse(&parser, error) ? g_steal_pointer(&args) : NULL;
 }
 
@@ -245,6 +261,11 @@ gboolean gw_args_has(const GwArgs *args, const char *option)
 const char *gw_args_text(const GwArgs *args, const char *option)
 {
     return g_hash_table_lookup(args->values, option);
+}
+
+const GPtrArray *gw_args_all(const GwArgs *args, const char *option)
+{
+    return g_hash_table_lookup(args->all, option);
 }
 
 gint64 gw_args_int(const GwArgs *args, const char *option, gint64 fallback)

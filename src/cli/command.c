@@ -4,7 +4,8 @@
 #include <string.h>
 
 static const GwCommand *const lists[] = { gw_host_commands, gw_group_commands, gw_vm_commands,
-                                          gw_job_commands,  gw_share_commands, gw_other_commands };
+                                          gw_job_commands,  gw_kept_commands,  gw_share_commands,
+                                          gw_other_commands };
 
 const GwCommandGroup gw_command_groups[] = {
     { "host", "Manage hosts",
@@ -17,6 +18,9 @@ const GwCommandGroup gw_command_groups[] = {
       "Every long operation is a job. It goes on whether or not somebody watches. A job is named "
       "by "
       "its identifier." },
+    { "kept", "List and remove old copies of disks",
+      "After disks were moved their old copies are kept for a while, so that the move can be "
+      "undone (godwit job undo)." },
     { "share", "Declare and prove shared storage",
       "A directory that several hosts mount from the same place is declared as a share, and "
       "believed once a marker written through one host was read through the others." },

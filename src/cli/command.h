@@ -28,6 +28,7 @@ typedef struct {
     gint64 min, max;
     const char *const *words;
     const GwEnum *of_enum;
+    gboolean many; /* may be given several times, each adds one (text only) */
 } GwOption;
 
 typedef enum {
@@ -81,6 +82,7 @@ extern const GwCommand gw_host_commands[];
 extern const GwCommand gw_group_commands[];
 extern const GwCommand gw_vm_commands[];
 extern const GwCommand gw_job_commands[];
+extern const GwCommand gw_kept_commands[];
 extern const GwCommand gw_share_commands[];
 extern const GwCommand gw_other_commands[];
 

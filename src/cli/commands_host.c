@@ -3,164 +3,11 @@
 #include "cli/columns.h"
 #include "cli/format.h"
 #include "cli/host_check.h"
+#include "cli/host_show.h"
 #include "cli/install.h"
 #include "cli/session.h"
+#include "cli/storage_words.h"
 #include "model/host.h"
-
-/* "1/2": slots in use and the limit (R23). */
-static char *show_slots(json_t *row, const char *used, const char *limit)
-{
-    return g_strdup_printf("%" G_GINT64_FORMAT "/%" G_GINT64_FORMAT, gw_at_int(row, used, 0),
-                           gw_at_int(row, limit, 0));
-}
-
-static char *show_live(GwSession *session, json_t *row, const char *path)
-{
-    return show_slots(row, path, "live_limit");
-}
-
-static char *show_storage(GwSession *session, json_t *row, const char *path)
-{
-    return show_slots(row, path, "storage_limit");
-}
-
-const GwColumn gw_host_columns[] = {
-    { "NAME", "name", .cut = TRUE },
-    { "STATUS", "status", .state = TRUE },
-    { "CPUS", "facts.cpus", .right = TRUE },
-    { "MEMORY", "facts.memory_kib", gw_show_kib, .right = TRUE },
-    { "FREE", "facts.free_memory_kib", gw_show_kib, .right = TRUE },
-    { "LIVE", "live_in_use", show_live, .right = TRUE },
-    { "STORAGE", "storage_in_use", show_storage, .right = TRUE },
-    { "URI", "uri", .cut = TRUE },
-    { .header = NULL },
-};
-
-const GwColumn gw_host_sheet[] = {
-    { "Name", "name" },
-    { "Id", "id" },
-    { "Status", "status", .state = TRUE },
-    { "Reason", "status_reason" },
-    { "Remedy", "status_remedy" },
-    { "Last answer", "last_seen" },
-    { "Group", "group_id" },
-    { "URI", "uri" },
-    { "Peer URI", "peer_uri" },
-    { "Migration address", "migration_address" },
-    { "Live migration", "live_migration_enabled", gw_show_yes_no },
-    { "Live slots in use", "live_in_use", show_live },
-    { "Storage slots in use", "storage_in_use", show_storage },
-    { "Method", "method" },
-    { "Bandwidth, MiB/s", "bandwidth_mibps" },
-    { "Completion time-out, s/GiB", "completion_timeout_s_per_gib" },
-    { "Progress time-out, s", "progress_timeout_s" },
-    { "Host name", "facts.hostname" },
-    { "Architecture", "facts.arch" },
-    { "CPU", "facts.cpu_model" },
-    { "CPUs", "facts.cpus" },
-    { "Memory", "facts.memory_kib", gw_show_kib },
-    { "Free memory", "facts.free_memory_kib", gw_show_kib },
-    { "libvirt", "facts.libvirt_version", gw_show_version },
-    { "QEMU", "facts.qemu_version", gw_show_version },
-    { "Bridges", "facts.bridges", gw_show_list },
-    { "Agent", "facts.agent.version" },
-    { "Agent's protocol", "facts.agent.wire_version" },
-    { "Certificate", "agent_certificate_serial" },
-    { "Certificate ends", "agent_certificate_expires_at" },
-    { "Clock ahead, ms", "facts.agent.clock_offset_ms" },
-    { "Agent's memory", "facts.agent.resident_bytes", gw_show_bytes },
-    { "Agent's sessions", "facts.agent.sessions" },
-    { "Agent's streams", "facts.agent.streams" },
-    { "Agent's warnings", "facts.agent.warnings", gw_show_list },
-    { .header = NULL },
-};
-
-/* "10000 Mbit/s"; what the kernel does not tell is not shown as a number. */
-static char *show_speed(GwSession *session, json_t *row, const char *path)
-{
-    gint64 speed = gw_at_int(row, path, -1);
-    return speed < 0 ? g_strdup("") : g_strdup_printf("%" G_GINT64_FORMAT " Mbit/s", speed);
-}
-
-static char *show_us(GwSession *session, json_t *row, const char *path)
-{
-    return g_strdup_printf("%.2f ms", (double)gw_at_int(row, path, 0) / 1000);
-}
-
-const GwColumn gw_interface_columns[] = {
-    { "INTERFACE", "name" },
-    { "UP", "up", gw_show_yes_no },
-    { "SPEED", "speed_mbps", show_speed, .right = TRUE },
-    { "MTU", "mtu", .right = TRUE },
-    { "ADDRESSES", "addresses", gw_show_list, .cut = TRUE },
-    { .header = NULL },
-};
-
-const GwColumn gw_file_system_columns[] = {
-    { "MOUNTED AT", "path", .cut = TRUE },
-    { "TYPE", "type" },
-    { "SIZE", "capacity_bytes", gw_show_bytes, .right = TRUE },
-    { "FREE", "available_bytes", gw_show_bytes, .right = TRUE },
-    { "REFLINK", "reflink", gw_show_yes_no },
-    { "NETWORK", "network", gw_show_yes_no },
-    { "SOURCE", "source", .cut = TRUE },
-    { .header = NULL },
-};
-
-const GwColumn gw_link_columns[] = {
-    { "TO", "host_id", gw_show_host, .cut = TRUE },
-    { "AT LEAST", "bytes_per_s", gw_show_rate, .right = TRUE },
-    { "ROUND TRIP", "round_trip_us", show_us, .right = TRUE },
-    { "LONGEST", "round_trip_max_us", show_us, .right = TRUE },
-    { "MEASURED", "measured_at" },
-    { .header = NULL },
-};
-
-const GwColumn gw_pool_columns[] = {
-    { "POOL", "name", .cut = TRUE },
-    { "TYPE", "type" },
-    { "ACTIVE", "active", gw_show_yes_no },
-    { "SIZE", "capacity_bytes", gw_show_bytes, .right = TRUE },
-    { "FREE", "available_bytes", gw_show_bytes, .right = TRUE },
-    { "PATH", "target_path", .cut = TRUE },
-    { "SHARED AS", "share_id", .cut = TRUE },
-    { .header = NULL },
-};
-
-const GwColumn gw_network_columns[] = {
-    { "NETWORK", "name", .cut = TRUE },  { "KIND", "kind" }, { "ACTIVE", "active", gw_show_yes_no },
-    { "BRIDGE", "bridge", .cut = TRUE }, { .header = NULL },
-};
-
-static void print_part(GwSession *session, json_t *host, const char *path, const char *heading,
-                       const GwColumn *columns)
-{
-    json_t *rows = gw_at(host, path);
-
-    if (json_array_size(rows) == 0)
-        return;
-    gw_print_heading(session, heading);
-    gw_print_table(session, columns, rows);
-}
-
-static void print_host(GwSession *session, json_t *host)
-{
-    json_t *pools = gw_at(host, "facts.pools");
-    json_t *networks = gw_at(host, "facts.networks");
-
-    gw_print_sheet(session, gw_host_sheet, host);
-    if (json_array_size(pools) > 0) {
-        gw_print_heading(session, "Storage pools");
-        gw_print_table(session, gw_pool_columns, pools);
-    }
-    if (json_array_size(networks) > 0) {
-        gw_print_heading(session, "Networks");
-        gw_print_table(session, gw_network_columns, networks);
-    }
-    print_part(session, host, "facts.agent.interfaces", "Interfaces", gw_interface_columns);
-    print_part(session, host, "facts.agent.file_systems", "File systems", gw_file_system_columns);
-    print_part(session, host, "facts.agent.links", "Links to other agents", gw_link_columns);
-}
 
 /* --group takes a name; the API wants the id. */
 static gboolean resolve_group(GwSession *session, const GwArgs *args, json_t *body, GError **error)
@@ -231,22 +78,31 @@ static int list(GwSession *session, const GwArgs *args, GError **error)
     return GW_EXIT_OK;
 }
 
-static int show(GwSession *session, const GwArgs *args, GError **error)
+/* "POOL,POOL" as an array; an empty text: none. */
+static void put_default_storage(const GwArgs *args, json_t *body)
 {
-    g_autoptr(GwJson) host =
-        gw_session_find(session, "/hosts", "host", gw_args_word(args, 0), error);
+    const char *text = gw_args_text(args, "default-storage");
+    g_auto(GStrv) words = text != NULL ? g_strsplit(text, ",", -1) : NULL;
+    json_t *all = json_array();
 
-    if (host != NULL && !gw_print_document(session, host))
-        print_host(session, host);
-    return GW_EXIT_OK;
+    for (guint i = 0; words != NULL && words[i] != NULL; i++) {
+        if (*words[i] != '\0')
+            json_array_append_new(all, json_string(words[i]));
+    }
+    if (text != NULL)
+        json_object_set(body, "default_storage", all);
+    json_decref(all);
 }
 
 static int set(GwSession *session, const GwArgs *args, GError **error)
 {
     g_autoptr(GwJson) body = gw_args_body(args);
+
+    put_default_storage(args, body);
+    if (!gw_put_keep_source(args, 0, body, error))
+        return GW_EXIT_USAGE;
     g_autofree char *path =
         gw_session_find_path(session, "/hosts", "host", gw_args_word(args, 0), error);
-
     if (path == NULL || !resolve_group(session, args, body, error) ||
         !gw_require_change(body, error))
         return GW_EXIT_FAILED;
@@ -351,6 +207,13 @@ static const GwOption set_options[] = {
       .key = "completion_timeout_s_per_gib", .max = 1000000 },
     { "progress-timeout", GW_OPTION_INT, "S", "Progress time-out in seconds; 0: none (R60).",
       .key = "progress_timeout_s", .max = 1000000 },
+    { "default-storage", GW_OPTION_TEXT, "POOL[,POOL…]",
+      "Where VMs' disks go by default: storage pools of the host, or their paths; empty: none "
+      "(R16).",
+      .complete = "pools" },
+    { "keep-source", GW_OPTION_TEXT, "DURATION",
+      "How long old copies of disks that moved away are kept for Undo: 30min, 24h, 7d; none: not "
+      "at all." },
     { .name = NULL },
 };
 
@@ -385,7 +248,7 @@ const GwCommand gw_host_commands[] = {
     { "host show", NULL, "Show a host with its storage and networks", "", host_argument, NULL,
       (const GwExample[]){ { "godwit host show kvm1", "All that is known of kvm1." },
                            { NULL, NULL } },
-      "R23 R32", NULL, show },
+      "R23 R32", NULL, gw_show_host_record },
     { "host set", NULL, "Change a host's settings",
       "Only what is given changes. A new URI is tried before it is stored.", host_argument,
       set_options,
@@ -393,8 +256,17 @@ const GwCommand gw_host_commands[] = {
           { "godwit host set kvm1 --live-limit 4 --method multichannel",
             "More moves at a time, over several connections each." },
           { "godwit host set kvm1 --live-migration no", "Allow no live moves from and to kvm1." },
+          { "godwit host set kvm1 --default-storage fast,/srv/images --keep-source 7d",
+            "Where disks go by default, and how long old copies stay." },
           { NULL, NULL } },
-      "R1 R20 R21 R24 R59 R60", &gw_host_record, set },
+      "R1 R16 R20 R21 R24 R59 R60", &gw_host_record, set },
+    { "host storage", NULL, "List where disks can go on a host",
+      "The active storage pools that can hold disks, default locations first. PROMISED is what "
+      "of the free space moves that are not over still need.",
+      host_argument, NULL,
+      (const GwExample[]){ { "godwit host storage kvm2", "Before a move with disks to kvm2." },
+                           { NULL, NULL } },
+      "R16", NULL, gw_show_host_storage },
     { "host remove", NULL, "End the management of a host",
       "Its VMs go on running. Refused while a job uses the host.", host_argument, NULL,
       (const GwExample[]){ { "godwit host remove kvm1", "Forget kvm1." }, { NULL, NULL } }, "R32",

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
 #include "cli/columns.h"
 #include "cli/follow.h"
 #include "cli/format.h"
+#include "cli/plan.h"
 #include "model/request.h"
 
 /* Percent only where it says something: while it copies. */
@@ -12,6 +14,28 @@ static char *show_percent(GwSession *session, json_t *row, const char *path)
     if (percent < 0 || g_strcmp0(gw_at_text(row, "state"), "copying") != 0)
         return g_strdup("");
     return g_strdup_printf("%d %%", (int)CLAMP(percent, 0, 100));
+}
+
+/* Only of jobs that move disks is there anything. */
+static char *show_some(GwSession *session, json_t *row, const char *path)
+{
+    return gw_at_int(row, path, 0) > 0 ? gw_show_bytes(session, row, path) : g_strdup("");
+}
+
+static char *show_keep(GwSession *session, json_t *row, const char *path)
+{
+    gint64 seconds = gw_at_int(row, path, 0);
+    return seconds > 0 ? gw_format_seconds(seconds) : g_strdup("");
+}
+
+/* "1.2 GiB of 4 GiB" */
+static char *show_copied(GwSession *session, json_t *row, const char *path)
+{
+    gint64 total = gw_at_int(row, "total_bytes", 0);
+    g_autofree char *copied = gw_format_bytes(MAX(gw_at_int(row, path, 0), 0));
+    g_autofree char *all = gw_format_bytes(MAX(total, 0));
+
+    return total > 0 ? g_strdup_printf("%s of %s", copied, all) : g_strdup("");
 }
 
 const GwColumn gw_job_columns[] = {
@@ -27,6 +51,7 @@ const GwColumn gw_job_columns[] = {
 const GwColumn gw_job_sheet[] = {
     { "Id", "id" },
     { "Title", "title" },
+    { "Kind", "kind" },
     { "State", "state", .state = TRUE },
     { "Waits for", "waiting_for" },
     { "Error", "error.message" },
@@ -36,6 +61,8 @@ const GwColumn gw_job_sheet[] = {
     { "From", "source_host_id", gw_show_host },
     { "To", "destination_host_id", gw_show_host },
     { "Transfer", "transfer" },
+    { "Undoes", "undoes" },
+    { "Undone by", "undone_by" },
     { "Asked by", "user" },
     { "Created", "created_at" },
     { "Started", "started_at" },
@@ -46,6 +73,8 @@ const GwColumn gw_job_sheet[] = {
     { "Pass", "progress.iteration" },
     { "Sent", "progress.processed_bytes", gw_show_bytes },
     { "Left", "progress.remaining_bytes", gw_show_bytes },
+    { "Disks, so far", "progress.disk_processed_bytes", show_some },
+    { "Disks, in all", "progress.disk_total_bytes", show_some },
     { "Rate", "progress.bandwidth_bps", gw_show_rate },
     { "Dirtied", "progress.dirty_rate_bps", gw_show_rate },
     { "Time left", "progress.eta_ms", gw_show_ms },
@@ -57,6 +86,10 @@ const GwColumn gw_job_sheet[] = {
     { "Queued", "result.queued_ms", gw_show_ms },
     { "Copying", "result.copy_ms", gw_show_ms },
     { "Copied", "result.transferred_bytes", gw_show_bytes },
+    { "Read of disks", "result.disk_bytes", show_some },
+    { "Sent of disks", "result.disk_sent_bytes", show_some },
+    { "There already of disks", "result.disk_same_bytes", show_some },
+    { "Old copies are kept", "keep_source_s", show_keep },
     { "Passes", "result.iterations" },
     { "Method", "result.method" },
     { "Driven by", "result.drive" },
@@ -66,6 +99,16 @@ const GwColumn gw_job_sheet[] = {
 const GwColumn gw_step_columns[] = {
     { "AT", "at" },       { "STATE", "state", .state = TRUE },
     { "EVENT", "event" }, { "WHY", "why", .cut = TRUE },
+    { .header = NULL },
+};
+
+const GwColumn gw_task_columns[] = {
+    { "TASK", "kind" },
+    { "STATE", "state", .state = TRUE },
+    { "DISK", "target" },
+    { "HOST", "host_id", gw_show_host, .cut = TRUE },
+    { "COPIED", "copied_bytes", show_copied, .right = TRUE },
+    { "WHY", "why", .cut = TRUE },
     { .header = NULL },
 };
 
@@ -100,6 +143,11 @@ static int show(GwSession *session, const GwArgs *args, GError **error)
     if (job == NULL || gw_print_document(session, job))
         return GW_EXIT_OK;
     gw_print_sheet(session, gw_job_sheet, job);
+    gw_print_disk_moves(session, "Disks", gw_at(job, "disks"));
+    if (json_array_size(gw_at(job, "tasks")) > 0) {
+        gw_print_heading(session, "Tasks");
+        gw_print_table(session, gw_task_columns, gw_at(job, "tasks"));
+    }
     if (json_array_size(gw_at(job, "steps")) > 0) {
         gw_print_heading(session, "Steps");
         gw_print_table(session, gw_step_columns, gw_at(job, "steps"));
@@ -164,6 +212,60 @@ static int settle(GwSession *session, const GwArgs *args, GError **error)
     return act(session, args, "POST", "/settle", body, "Settled", error);
 }
 
+/* What it will do is said before it is done; of a stream of records the job's own steps tell. */
+static void print_undo_plan(GwSession *session, json_t *plan, gboolean asked)
+{
+    if (!asked && (session->quiet || session->settings->output != GW_OUTPUT_TABLE))
+        return;
+    g_autofree char *id = gw_format_line(gw_at_text(plan, "job_id"));
+    g_autofree char *kind = gw_format_line(gw_at_text(plan, "kind"));
+    json_t *steps = gw_at(plan, "steps");
+
+    g_print("To undo job %s, a job of the kind %s will:\n", id, kind);
+    for (gsize i = 0; i < json_array_size(steps); i++) {
+        g_autofree char *step = gw_format_line(json_string_value(json_array_get(steps, i)));
+        g_print("%2" G_GSIZE_FORMAT ". %s\n", i + 1, step);
+    }
+}
+
+static int not_possible(json_t *plan, GError **error)
+{
+    const char *why = gw_at_text(plan, "why_not");
+
+    gw_error_set(error, GW_ERR_REFUSED, gw_at_text(plan, "remedy"), "the job cannot be undone: %s",
+                 why != NULL ? why : "the controller does not say why");
+    return GW_EXIT_REFUSED;
+}
+
+static int undo(GwSession *session, const GwArgs *args, GError **error)
+{
+    g_autofree char *dry_path = job_path(gw_args_word(args, 0), "/undo?dry_run=true");
+    g_autofree char *path = job_path(gw_args_word(args, 0), "/undo");
+    gboolean dry_run = gw_args_has(args, "dry-run");
+    g_autoptr(GwJson) plan = gw_client_call(session->client, "POST", dry_path, NULL, NULL, error);
+
+    if (plan == NULL)
+        return GW_EXIT_FAILED;
+    gboolean printed = dry_run && gw_print_document(session, plan);
+    if (!gw_at_true(plan, "possible"))
+        return printed ? GW_EXIT_REFUSED : not_possible(plan, error);
+    if (!printed)
+        print_undo_plan(session, plan, dry_run);
+    if (dry_run)
+        return GW_EXIT_OK;
+    g_autoptr(GwJson) job = gw_client_call(session->client, "POST", path, NULL, NULL, error);
+    return job != NULL ? gw_wait_for_job(session, args, job, error) : GW_EXIT_FAILED;
+}
+
+static const GwArgument past_job_argument[] = {
+    { "JOB", "past-jobs", "The job's id.", GW_ARGUMENT_ONE },
+    { .name = NULL },
+};
+static const GwOption undo_options[] = {
+    { "dry-run", GW_OPTION_FLAG, NULL, "Only say what it would do." },
+    GW_NO_WAIT_OPTION,
+    { .name = NULL },
+};
 static const GwArgument job_argument[] = {
     { "JOB", "jobs", "The job's id.", GW_ARGUMENT_ONE },
     { .name = NULL },
@@ -196,7 +298,7 @@ const GwCommand gw_job_commands[] = {
                            { "godwit job list --vm web1", "The moves of one VM." },
                            { NULL, NULL } },
       "R6 R23 R44", NULL, list },
-    { "job show", NULL, "Show a job with its history", "", job_argument, NULL,
+    { "job show", NULL, "Show a job with its disks, tasks and history", "", job_argument, NULL,
       (const GwExample[]){ { "godwit job show 01JD4ZQ6T5J8S0M3E9V7B2K1XC", "Figures and steps." },
                            { NULL, NULL } },
       "R6 R48", NULL, show },
@@ -238,5 +340,16 @@ const GwCommand gw_job_commands[] = {
                              "Keep the copy on the destination." },
                            { NULL, NULL } },
       "R7", &gw_settle_request_record, settle },
+    { "job undo", NULL, "Undo a job that has ended",
+      "A move that is done is moved back; of a VM that is off only what changed since is sent, "
+      "where the old copies are still kept. Of a job that failed, what it left is cleaned up. What "
+      "will be done is printed first; "
+      "where it cannot be done, the reason and the remedy are, and the exit status is 3.",
+      past_job_argument, undo_options,
+      (const GwExample[]){
+          { "godwit job undo 01JD4ZQ6T5J8S0M3E9V7B2K1XC --dry-run", "Only say what it would do." },
+          { "godwit job undo 01JD4ZQ6T5J8S0M3E9V7B2K1XC", "Do it, and watch." },
+          { NULL, NULL } },
+      "R14", NULL, undo },
     { .name = NULL },
 };

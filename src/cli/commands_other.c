@@ -215,15 +215,38 @@ static gboolean is_completable(const char *name)
     return name != NULL && *name != '\0' && *name != '-' && gw_text_check_name("name", name, NULL);
 }
 
+/* Those of all hosts: which one is meant is not known yet. */
+static int pool_names(GwSession *session, GError **error)
+{
+    g_autoptr(GwJson) hosts = gw_client_list(session->client, "/hosts", error);
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (gsize i = 0; i < json_array_size(hosts); i++) {
+        json_t *pools = gw_at(json_array_get(hosts, i), "facts.pools");
+        for (gsize k = 0; k < json_array_size(pools); k++) {
+            const char *name = gw_at_text(json_array_get(pools, k), "name");
+            if (is_completable(name) && g_hash_table_add(seen, (gpointer)name))
+                g_print("%s\n", name);
+        }
+    }
+    return GW_EXIT_OK;
+}
+
 static int names(GwSession *session, const GwArgs *args, GError **error)
 {
     static const char *const rows[][3] = {
-        { "hosts", "/hosts", "name" },       { "groups", "/host-groups", "name" },
-        { "vms", "/vms?limit=500", "name" }, { "jobs", "/jobs?active=true", "id" },
+        { "hosts", "/hosts", "name" },
+        { "groups", "/host-groups", "name" },
+        { "vms", "/vms?limit=500", "name" },
+        { "jobs", "/jobs?active=true", "id" },
         { "shares", "/shares", "name" },
+        { "kept", "/kept-volumes?limit=500", "id" },
+        { "past-jobs", "/jobs?limit=500", "id" },
     };
 
     gw_client_set_timeout(session->client, NAMES_TIMEOUT_MS);
+    if (strcmp(gw_args_word(args, 0), "pools") == 0)
+        return pool_names(session, error);
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         if (strcmp(rows[i][0], gw_args_word(args, 0)) != 0)
             continue;
@@ -251,7 +274,7 @@ static int man_source(GwSession *session, const GwArgs *args, GError **error)
     return GW_EXIT_OK;
 }
 
-static const char *const type_words[] = { "host", "group", "vm", "share", "job", NULL };
+static const char *const type_words[] = { "host", "group", "vm", "share", "job", "kept", NULL };
 
 static const GwOption event_options[] = {
     { "type", GW_OPTION_CHOICE, NULL, "Only events of this type.", .words = type_words },
@@ -263,7 +286,8 @@ static const GwArgument shell_argument[] = {
     { .name = NULL },
 };
 static const GwArgument kind_argument[] = {
-    { "KIND", NULL, "hosts, groups, vms, jobs or shares.", GW_ARGUMENT_ONE },
+    { "KIND", NULL, "hosts, groups, vms, pools, jobs, past-jobs, kept or shares.",
+      GW_ARGUMENT_ONE },
     { .name = NULL },
 };
 static const GwArgument help_arguments[] = {

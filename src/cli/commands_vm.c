@@ -3,7 +3,8 @@
 #include "cli/columns.h"
 #include "cli/format.h"
 #include "cli/migrate.h"
-#include "model/job.h"
+#include "cli/plan.h"
+#include "model/request.h"
 #include "model/vm.h"
 
 const GwColumn gw_vm_columns[] = {
@@ -37,6 +38,8 @@ const GwColumn gw_vm_sheet[] = {
     { "CPU mode", "cpu_mode" },
     { "CPU model", "cpu_model" },
     { "Snapshots", "snapshots" },
+    { "UEFI variables", "nvram" },
+    { "TPM", "tpm" },
     { .header = NULL },
 };
 
@@ -46,6 +49,7 @@ const GwColumn gw_disk_columns[] = {
     { "DEVICE", "device" },
     { "FORMAT", "format" },
     { "SIZE", "capacity_bytes", gw_show_bytes, .right = TRUE },
+    { "BELOW", "backing_depth", .right = TRUE },
     { "CACHE", "cache" },
     { "SHARED", "shareable", gw_show_yes_no },
     { "SOURCE", "source", .cut = TRUE },
@@ -153,19 +157,32 @@ static int show(GwSession *session, const GwArgs *args, GError **error)
 
 static void print_details(GwSession *session, json_t *rows)
 {
+    static const char *const parts[] = { "findings", "disks", "transfers" };
+
     for (gsize i = 0; i < json_array_size(rows); i++) {
         json_t *row = json_array_get(rows, i);
         g_autofree char *name = gw_format_line(gw_at_text(row, "host_name"));
-        if (json_array_size(gw_at(row, "findings")) == 0)
+        gsize lines = 0;
+        for (guint k = 0; k < G_N_ELEMENTS(parts); k++)
+            lines += json_array_size(gw_at(row, parts[k]));
+        if (lines == 0)
             continue;
+        g_autofree char *disks = g_strdup_printf("%s: disks", name);
         gw_print_heading(session, name);
         gw_print_findings(session, gw_at(row, "findings"), FALSE);
+        gw_print_disk_moves(session, disks, gw_at(row, "disks"));
+        gw_print_transfers(session, gw_at(row, "transfers"));
     }
 }
 
 static int candidates(GwSession *session, const GwArgs *args, GError **error)
 {
-    g_autofree char *path = vm_path(gw_args_word(args, 0), "/candidates");
+    const char *storage = gw_args_text(args, "storage");
+    g_autofree char *segment = storage != NULL ? gw_client_segment(storage) : NULL;
+    g_autofree char *query =
+        g_strconcat("/candidates?copy_all=", gw_args_has(args, "copy-all") ? "true" : "false",
+                    storage != NULL ? "&storage=" : "", segment, NULL);
+    g_autofree char *path = vm_path(gw_args_word(args, 0), query);
     g_autoptr(GwJson) rows = gw_client_list(session->client, path, error);
 
     if (rows == NULL || gw_print_document(session, rows))
@@ -197,6 +214,15 @@ static const GwArgument migrate_arguments[] = {
     { "HOST", "hosts", "The destination's name or id.", GW_ARGUMENT_ANY },
     { .name = NULL },
 };
+static const GwArgument migrate_storage_arguments[] = {
+    { "VM", "vms", "The VM's UUID, name, or HOST/NAME.", GW_ARGUMENT_ONE },
+    { "STORAGE", "pools",
+      "Where all of it goes: a pool of the VM's host, its path, or a share path whose server is an "
+      "FQDN; none: only the disks that --disk names move, or all to the host's first default "
+      "location where it names none.",
+      GW_ARGUMENT_OPTIONAL },
+    { .name = NULL },
+};
 static const GwOption list_options[] = {
     { "host", GW_OPTION_TEXT, "HOST", "Only VMs on this host.", .complete = "hosts" },
     { "state", GW_OPTION_CHOICE, "STATE", "Only VMs in this state: running, off, paused, …",
@@ -204,8 +230,13 @@ static const GwOption list_options[] = {
     { .name = NULL },
 };
 static const GwOption candidates_options[] = {
-    { "verbose", GW_OPTION_FLAG, NULL, "Every finding with what is required and the remedy.",
+    { "verbose", GW_OPTION_FLAG, NULL,
+      "Every finding with what is required and the remedy, and why each transfer type is or is not "
+      "there (R34).",
       .letter = 'v' },
+    { "storage", GW_OPTION_TEXT, "POOL|PATH", "As if disks that cannot stay went there.",
+      .complete = "pools" },
+    { "copy-all", GW_OPTION_FLAG, NULL, "As if disks that both hosts reach were copied too." },
     { .name = NULL },
 };
 
@@ -229,15 +260,25 @@ const GwCommand gw_vm_commands[] = {
       "R3", NULL, start },
     { "vm candidates", NULL, "Show where a VM can be moved, and why not elsewhere",
       "Every host is shown with its transfer type: Live (both hosts reach the VM's storage), "
-      "Live (VSM) (the disks are copied too) or Network (the VM is off).",
+      "Live (VSM) (the disks are copied too), or of a VM that is off Register (both hosts reach "
+      "its disks), SAN (its LUNs are handed over), Fast file copy or Network (its disks are "
+      "copied).",
       vm_argument, candidates_options,
       (const GwExample[]){ { "godwit vm candidates web1", "One line for each host." },
                            { "godwit vm candidates web1 -v", "With all findings and remedies." },
+                           { "godwit vm candidates web1 --copy-all --storage fast",
+                             "Were all its disks copied to the pool fast." },
                            { NULL, NULL } },
-      "R4 R13 R33 R57", NULL, candidates },
+      "R4 R13 R33 R34 R57", NULL, candidates },
     { "vm migrate", "VM HOST [options] | --to HOST VM… [options]", "Move VMs to another host",
       "The VM keeps running. Preflight is asked first; where it refuses, nothing is touched, and "
       "each finding says what was observed, what is required and the remedy.\n\n"
+      "Disks that the destination does not reach are copied while the VM runs, before its memory "
+      "moves; a VM that is off moves with them too. --storage says where they go, --disk where a "
+      "single one goes: TARGET:POOL, TARGET:POOL/NAME, or TARGET:/PATH with the path of a pool or "
+      "of an existing block device. After a path (and a share path, which holds a colon) the "
+      "volume's name is said by ,name=NAME. The old copies are kept for a while: see 'job undo' "
+      "and 'kept list'.\n\n"
       "The progress is shown until the job ends: a bar on a terminal, lines with a time stamp "
       "elsewhere, one JSON record for each change with -o json. Ctrl-C ends only the watching: "
       "the move goes on.\n\n"
@@ -252,7 +293,29 @@ const GwCommand gw_vm_commands[] = {
           { "godwit vm migrate db1 kvm2 --method multichannel --channels 4 --max-downtime 1000",
             "Four connections, and a pause of up to a second." },
           { "godwit vm migrate web1 kvm2 --no-wait", "Only begin; the job's id is printed." },
+          { "godwit vm migrate web1 kvm2 --storage fast --keep-source 7d",
+            "With its disks, to the pool fast; the old ones stay for a week." },
+          { "godwit vm migrate db1 kvm2 --disk vda:fast --disk "
+            "vdb:/srv/big,name=db1.raw,format=raw",
+            "Each disk somewhere else, one of them written anew." },
+          { "godwit vm migrate old1 kvm2 --network --start",
+            "A VM that is off: over the network, then started." },
           { NULL, NULL } },
-      "R1 R5 R6 R19 R24 R43 R45 R48 R59 R60", &gw_move_options_record, gw_migrate },
+      "R1 R5 R6 R13 R17 R18 R19 R24 R31 R34 R37 R38 R39 R42 R43 R45 R48 R59 R60",
+      &gw_move_options_record, gw_migrate },
+    { "vm migrate-storage", NULL, "Move a VM's disks within its host",
+      "Whether it runs or not. Of a running VM each disk is mirrored to its new place, and the VM "
+      "then goes on with that; of one that is off the disks are copied. Preflight, progress, "
+      "Ctrl-C and exit status are those of 'vm migrate', as is what --disk takes. The old copies "
+      "are kept for a while: see 'job undo' and 'kept list'.",
+      migrate_storage_arguments, gw_migrate_storage_options,
+      (const GwExample[]){
+          { "godwit vm migrate-storage web1 fast", "All its disks, to the pool fast." },
+          { "godwit vm migrate-storage web1", "To the host's first default location." },
+          { "godwit vm migrate-storage web1 --disk vdb:big/web1-data.qcow2", "Only one of them." },
+          { "godwit vm migrate-storage web1 /srv/images --format qcow2 --dry-run",
+            "What writing them anew as qcow2 would take." },
+          { NULL, NULL } },
+      "R14 R15 R16 R17 R18 R31", &gw_storage_request_record, gw_migrate_storage },
     { .name = NULL },
 };

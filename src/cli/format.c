@@ -40,6 +40,20 @@ char *gw_format_ms(gint64 ms)
                            s % 3600 / 60);
 }
 
+char *gw_format_seconds(gint64 seconds)
+{
+    static const struct {
+        gint64 seconds;
+        const char *word;
+    } units[] = { { 86400, "d" }, { 3600, "h" }, { 60, "min" }, { 1, "s" } };
+    guint unit = 0;
+
+    while (seconds % units[unit].seconds != 0)
+        unit++;
+    return g_strdup_printf("%" G_GINT64_FORMAT " %s", seconds / units[unit].seconds,
+                           units[unit].word);
+}
+
 char *gw_format_version(gint64 version)
 {
     return g_strdup_printf("%" G_GINT64_FORMAT ".%" G_GINT64_FORMAT ".%" G_GINT64_FORMAT,

@@ -5,9 +5,37 @@
 #include "cli/columns.h"
 #include "cli/follow.h"
 #include "cli/format.h"
+#include "cli/plan.h"
+#include "cli/storage_words.h"
 #include "model/job.h"
 
 static const char *const script_words[] = { "cli", "virsh", NULL };
+static const char *const format_words[] = { "raw", "qcow2", NULL };
+
+#define SCRIPT_OPTION                                                                              \
+    {                                                                                              \
+        "show-script", GW_OPTION_CHOICE, NULL,                                                     \
+            "Print the commands that do this move, and do nothing.", .words = script_words         \
+    }
+
+/* Of both: how disks are moved. */
+#define DISK_OPTIONS                                                                               \
+    { "disk", GW_OPTION_TEXT, "TARGET:STORAGE[/NAME][,name=NAME][,format=raw|qcow2]",              \
+      "Where a single disk goes; may be given for each (R38).", .many = TRUE },                    \
+        { "flatten", GW_OPTION_FLAG, NULL,                                                         \
+          "One image for each disk; else backing chains are kept as they are.",                    \
+          .key = "flatten" },                                                                      \
+        { "wait-for-merge", GW_OPTION_FLAG, NULL,                                                  \
+          "Wait for a running merge of a disk instead of refusing (R31).",                         \
+          .key = "wait_for_merge" },                                                               \
+        { "keep-source", GW_OPTION_TEXT, "DURATION",                                               \
+          "How long the old copies are kept for Undo: 30min, 24h, 7d; none: not at all; default: " \
+          "the host's policy." },                                                                  \
+    {                                                                                              \
+        "add-default-storage", GW_OPTION_FLAG, NULL,                                               \
+            "Add the path to the host's default storage locations (R18, R37).",                    \
+            .key = "add_default_storage"                                                           \
+    }
 
 const GwOption gw_migrate_options[] = {
     { "to", GW_OPTION_TEXT, "HOST", "The destination; every argument is then a VM.",
@@ -35,23 +63,38 @@ const GwOption gw_migrate_options[] = {
       "Give up after so many seconds without progress; 0: the host's.", .key = "progress_timeout_s",
       .max = 1000000 },
     GW_NO_WAIT_OPTION,
-    { "show-script", GW_OPTION_CHOICE, NULL,
-      "Print the commands that do this move, and do nothing.", .words = script_words },
+    SCRIPT_OPTION,
+    { "storage", GW_OPTION_TEXT, "POOL|PATH",
+      "Where disks go that cannot stay: a pool of the destination, its path, or a share path whose "
+      "server is an FQDN (R16, R17); default: the pool of the same name, or the first default "
+      "location.",
+      .key = "storage", .complete = "pools" },
+    { "transfer", GW_OPTION_CHOICE, NULL, "This transfer type and no other; default: the best.",
+      .words = gw_transfer_words },
+    { "copy-all", GW_OPTION_FLAG, NULL, "Copy also the disks that both hosts reach.",
+      .key = "copy_all" },
+    { "network", GW_OPTION_FLAG, NULL,
+      "Transfer over the network even if a SAN transfer is available (R39).", .key = "network" },
+    { "start", GW_OPTION_FLAG, NULL, "Start a VM that is off immediately after its move (R42).",
+      .key = "start" },
+    DISK_OPTIONS,
     { .name = NULL },
 };
 
-const GwColumn gw_plan_sheet[] = {
-    { "VM", "vm_name" },
-    { "From", "source_host_name" },
-    { "To", "candidate.host_name" },
-    { "Transfer", "candidate.transfer" },
-    { "Suitable", "candidate.suitable", gw_show_yes_no },
-    { "Method", "method" },
-    { "Resume only once the source is gone", "commit_by_resume", gw_show_yes_no },
-    { .header = NULL },
+const GwOption gw_migrate_storage_options[] = {
+    { "dry-run", GW_OPTION_FLAG, NULL, "Only check and plan." },
+    { "format", GW_OPTION_CHOICE, NULL, "Write all disks anew in this format.", .key = "format",
+      .words = format_words },
+    { "bandwidth", GW_OPTION_INT, "MIBPS", "Bandwidth limit in MiB/s; 0: none.",
+      .key = "bandwidth_mibps", .max = 1000000 },
+    GW_NO_WAIT_OPTION,
+    SCRIPT_OPTION,
+    DISK_OPTIONS,
+    { .name = NULL },
 };
 
 typedef struct {
+    const char *action; /* "migrate", "migrate-storage" */
     const char *destination;
     guint first; /* the VMs among the arguments: from first up to end */
     guint end;
@@ -63,11 +106,11 @@ static gboolean read_targets(const GwArgs *args, Targets *targets, GError **erro
     const char *to = gw_args_text(args, "to");
 
     if (to != NULL) {
-        *targets = (Targets){ to, 0, words };
+        *targets = (Targets){ "migrate", to, 0, words };
         return TRUE;
     }
     if (words == 2) {
-        *targets = (Targets){ gw_args_word(args, 1), 0, 1 };
+        *targets = (Targets){ "migrate", gw_args_word(args, 1), 0, 1 };
         return TRUE;
     }
     gw_error_set(error, GW_ERR_INVALID,
@@ -77,48 +120,34 @@ static gboolean read_targets(const GwArgs *args, Targets *targets, GError **erro
     return FALSE;
 }
 
-static json_t *post(GwSession *session, const char *vm, json_t *body, gboolean dry_run,
-                    GError **error)
+static json_t *post(GwSession *session, const char *action, const char *vm, json_t *body,
+                    gboolean dry_run, GError **error)
 {
     g_autofree char *segment = gw_client_segment(vm);
     g_autofree char *path =
-        g_strdup_printf("/vms/%s/migrate%s", segment, dry_run ? "?dry_run=true" : "");
+        g_strdup_printf("/vms/%s/%s%s", segment, action, dry_run ? "?dry_run=true" : "");
 
     return gw_client_call(session->client, "POST", path, body, NULL, error);
 }
 
 /* Plans ----------------------------------------------------------------------------------- */
 
-static void print_script(json_t *lines)
-{
-    for (gsize i = 0; i < json_array_size(lines); i++) {
-        g_autofree char *line = gw_format_line(json_string_value(json_array_get(lines, i)));
-        g_print("%s\n", line);
-    }
-}
-
 static void print_plan(GwSession *session, const GwArgs *args, json_t *plan)
 {
     const char *script = gw_args_text(args, "show-script");
-    json_t *findings = gw_at(plan, "candidate.findings");
 
     if (gw_print_record(session, plan))
         return;
-    if (script != NULL) {
-        print_script(gw_at(plan, g_str_equal(script, "cli") ? "script_cli" : "script_virsh"));
-        return;
-    }
-    gw_print_sheet(session, gw_plan_sheet, plan);
-    if (json_array_size(findings) > 0) {
-        gw_print_heading(session, "Findings");
-        gw_print_findings(session, findings, FALSE);
-    }
+    if (script != NULL)
+        gw_print_lines(gw_at(plan, g_str_equal(script, "cli") ? "script_cli" : "script_virsh"));
+    else
+        gw_print_plan(session, plan);
 }
 
-static int plan_one(GwSession *session, const GwArgs *args, const char *vm, json_t *body,
-                    GError **error)
+static int plan_one(GwSession *session, const GwArgs *args, const char *action, const char *vm,
+                    json_t *body, GError **error)
 {
-    g_autoptr(GwJson) plan = post(session, vm, body, TRUE, error);
+    g_autoptr(GwJson) plan = post(session, action, vm, body, TRUE, error);
 
     if (plan == NULL)
         return GW_EXIT_FAILED;
@@ -128,6 +157,16 @@ static int plan_one(GwSession *session, const GwArgs *args, const char *vm, json
     if (gw_args_has(args, "show-script")) /* the sheet above says it already */
         gw_print_findings(session, gw_at(plan, "candidate.findings"), TRUE);
     return GW_EXIT_REFUSED;
+}
+
+/* A refusal says what is in the way; which ways there are, and where each disk would go, says the
+ * plan. A comfort: where it cannot be had, the findings were said all the same. */
+static void explain_refusal(GwSession *session, const char *action, const char *vm, json_t *body)
+{
+    if (session->quiet || session->settings->output != GW_OUTPUT_TABLE)
+        return;
+    g_autoptr(GwJson) plan = post(session, action, vm, body, TRUE, NULL);
+    gw_print_refused_plan(session, plan);
 }
 
 /* Moves ----------------------------------------------------------------------------------- */
@@ -143,10 +182,10 @@ static int interrupted_early(const char *vm)
     return GW_EXIT_INTERRUPTED;
 }
 
-static int begin_one(GwSession *session, const GwArgs *args, const char *vm, json_t *body,
-                     json_t *jobs, GError **error)
+static int begin_one(GwSession *session, const GwArgs *args, const char *action, const char *vm,
+                     json_t *body, json_t *jobs, GError **error)
 {
-    json_t *job = post(session, vm, body, FALSE, error);
+    json_t *job = post(session, action, vm, body, FALSE, error);
 
     if (job == NULL)
         return GW_EXIT_FAILED;
@@ -172,8 +211,9 @@ static int begin_all(GwSession *session, const GwArgs *args, const Targets *targ
     for (guint i = targets->first; i < targets->end; i++) {
         const char *vm = gw_args_word(args, i);
         g_autoptr(GError) why = NULL;
-        int own = plans_only(args) ? plan_one(session, args, vm, body, &why)
-                                   : begin_one(session, args, vm, body, jobs, &why);
+        int own = plans_only(args)
+                      ? plan_one(session, args, targets->action, vm, body, &why)
+                      : begin_one(session, args, targets->action, vm, body, jobs, &why);
         if (why != NULL && gw_session_interrupted(session))
             return interrupted_early(vm);
         if (why != NULL) {
@@ -181,6 +221,8 @@ static int begin_all(GwSession *session, const GwArgs *args, const Targets *targ
             if (several)
                 g_prefix_error(&why, "%s: ", vm);
             gw_complain(session, why);
+            if (g_error_matches(why, GW_ERROR, GW_ERR_REFUSED))
+                explain_refusal(session, targets->action, vm, body);
         }
         status = gw_exit_worse(status, own);
         if (own == GW_EXIT_CONTROLLER)
@@ -189,20 +231,57 @@ static int begin_all(GwSession *session, const GwArgs *args, const Targets *targ
     return status;
 }
 
+static int move_all(GwSession *session, const GwArgs *args, const Targets *targets, json_t *body,
+                    GError **error)
+{
+    g_autoptr(GwJson) jobs = json_array();
+
+    gw_session_catch_interrupt(session);
+    int status = begin_all(session, args, targets, body, jobs);
+    if (json_array_size(jobs) == 0 || gw_args_has(args, "no-wait"))
+        return status;
+    return gw_exit_worse(status, gw_follow_jobs(session, jobs, error));
+}
+
+/* What both requests take beside the fields that options name. */
+static json_t *read_options(const GwArgs *args, GError **error)
+{
+    g_autoptr(GwJson) options = gw_args_body(args);
+    g_autoptr(GwJson) disks = gw_disk_choices(args, error);
+    const char *transfer = gw_args_text(args, "transfer");
+
+    if (disks == NULL || !gw_put_keep_source(args, -1, options, error))
+        return NULL;
+    if (json_array_size(disks) > 0)
+        json_object_set(options, "disks", disks);
+    if (transfer != NULL)
+        json_object_set_new(options, "transfer", json_string(gw_transfer_of_word(transfer)));
+    return g_steal_pointer(&options);
+}
+
 int gw_migrate(GwSession *session, const GwArgs *args, GError **error)
 {
     Targets targets;
 
     if (!read_targets(args, &targets, error))
         return GW_EXIT_USAGE;
-    g_autoptr(GwJson) options = gw_args_body(args);
+    g_autoptr(GwJson) options = read_options(args, error);
+    if (options == NULL)
+        return GW_EXIT_USAGE;
     g_autoptr(GwJson) body =
         json_pack("{s:s,s:O}", "destination", targets.destination, "options", options);
-    g_autoptr(GwJson) jobs = json_array();
+    return move_all(session, args, &targets, body, error);
+}
 
-    gw_session_catch_interrupt(session);
-    int status = begin_all(session, args, &targets, body, jobs);
-    if (json_array_size(jobs) == 0 || gw_args_has(args, "no-wait"))
-        return status;
-    return gw_exit_worse(status, gw_follow_jobs(session, jobs, error));
+int gw_migrate_storage(GwSession *session, const GwArgs *args, GError **error)
+{
+    Targets targets = { "migrate-storage", NULL, 0, 1 };
+    const char *storage = gw_args_word(args, 1);
+    g_autoptr(GwJson) body = read_options(args, error);
+
+    if (body == NULL)
+        return GW_EXIT_USAGE;
+    if (storage != NULL)
+        json_object_set_new(body, "storage", json_string(storage));
+    return move_all(session, args, &targets, body, error);
 }

@@ -6,3 +6,7 @@
 /* vm migrate, the command this program is for. */
 extern const GwOption gw_migrate_options[];
 int gw_migrate(GwSession *session, const GwArgs *args, GError **error);
+
+/* vm migrate-storage: within the VM's host. */
+extern const GwOption gw_migrate_storage_options[];
+int gw_migrate_storage(GwSession *session, const GwArgs *args, GError **error);

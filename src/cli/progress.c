@@ -19,14 +19,22 @@ char *gw_progress_label(json_t *job)
     return gw_format_line(label);
 }
 
+/* Images below the running disks are copied before libvirt's migration begins. */
+static gboolean is_copying(json_t *job)
+{
+    const char *state = gw_at_text(job, "state");
+
+    return g_strcmp0(state, "copying") == 0 || (g_strcmp0(state, "preparing") == 0 &&
+                                                gw_at_int(job, "progress.disk_total_bytes", 0) > 0);
+}
+
 char *gw_progress_phase(json_t *job)
 {
     g_autofree char *state = gw_format_line(gw_at_text(job, "state"));
     g_autofree char *phase = gw_format_line(gw_at_text(job, "progress.phase"));
-    gboolean copying = strcmp(state, "copying") == 0;
 
     /* Before and after the copy the phase is only what was last heard. */
-    if (copying && *phase != '\0')
+    if (is_copying(job) && *phase != '\0')
         return g_strdup_printf("%s (%s)", state, phase);
     return g_steal_pointer(&state);
 }
@@ -38,6 +46,17 @@ static void take(GPtrArray *facts, const char *format, char *value)
     g_ptr_array_add(facts, g_strconcat(halves[0], value, halves[1], NULL));
     g_strfreev(halves);
     g_free(value);
+}
+
+static void take_disk_facts(GPtrArray *facts, json_t *progress)
+{
+    gint64 total = gw_at_int(progress, "disk_total_bytes", 0);
+    g_autofree char *all = gw_format_bytes(total);
+    g_autofree char *done =
+        gw_format_bytes(CLAMP(gw_at_int(progress, "disk_processed_bytes", 0), 0, MAX(total, 0)));
+
+    if (total > 0)
+        g_ptr_array_add(facts, g_strdup_printf("disks %s of %s", done, all));
 }
 
 static void take_copy_facts(GPtrArray *facts, json_t *progress)
@@ -68,6 +87,8 @@ static void take_copy_facts(GPtrArray *facts, json_t *progress)
             take(facts, rows[i].format, rows[i].show(value));
         if (i == 0 && pass > 0)
             g_ptr_array_add(facts, g_strdup_printf("pass %" G_GINT64_FORMAT, pass));
+        if (i == 0)
+            take_disk_facts(facts, progress);
     }
     if (throttle > 0)
         g_ptr_array_add(facts, g_strdup_printf("guest slowed %" G_GINT64_FORMAT " %%", throttle));
@@ -77,14 +98,13 @@ static void take_copy_facts(GPtrArray *facts, json_t *progress)
 static GPtrArray *facts_of(json_t *job)
 {
     GPtrArray *facts = g_ptr_array_new_with_free_func(g_free);
-    const char *state = gw_at_text(job, "state");
     json_t *progress = gw_at(job, "progress");
 
     if (gw_at_text(job, "waiting_for") != NULL)
         g_ptr_array_add(facts, gw_format_line(gw_at_text(job, "waiting_for")));
     if (gw_at_true(job, "cancel_requested"))
         g_ptr_array_add(facts, g_strdup("cancel requested"));
-    if (g_strcmp0(state, "copying") == 0 && progress != NULL)
+    if (is_copying(job) && progress != NULL)
         take_copy_facts(facts, progress);
     if (gw_at_text(progress, "note") != NULL && *gw_at_text(progress, "note") != '\0')
         g_ptr_array_add(facts, gw_format_line(gw_at_text(progress, "note")));
@@ -104,7 +124,7 @@ char *gw_progress_line(json_t *job)
     GString *line = g_string_new(NULL);
 
     g_string_append_printf(line, "%s: %s", label, phase);
-    if (g_strcmp0(gw_at_text(job, "state"), "copying") == 0)
+    if (is_copying(job))
         g_string_append_printf(line, ", %d %%", (int)percent_of(job));
     for (guint i = 0; i < facts->len; i++)
         g_string_append_printf(line, ", %s", (char *)facts->pdata[i]);
@@ -153,13 +173,12 @@ char *gw_progress_bar(json_t *job, int columns, gboolean utf8, gboolean color)
     g_autofree char *label = gw_format_cut(name, LABEL_MAX, utf8);
     g_autofree char *phase = gw_progress_phase(job);
     g_autofree char *head = g_strdup_printf("%s  %s ", label, phase);
-    gboolean copying = g_strcmp0(gw_at_text(job, "state"), "copying") == 0;
     GString *line = g_string_new(NULL);
     int left = columns;
 
     put_cut(line, head, MIN(left, LABEL_MAX + PHASE_MAX), utf8);
     left -= gw_format_width(line->str);
-    if (copying) {
+    if (is_copying(job)) {
         g_autofree char *percent = g_strdup_printf(" %3d %%", (int)percent_of(job));
         int tail = gw_format_width(percent);
         int cells = CLAMP(left / 3, BAR_MIN, BAR_MAX);
@@ -201,6 +220,79 @@ static char *downtime_words(json_t *result)
     return g_strdup("not seen");
 }
 
+/* "3.1 GiB read, 2.0 GiB sent, 1.1 GiB there already" */
+static char *disk_words(json_t *result)
+{
+    g_autofree char *read = gw_format_bytes(gw_at_int(result, "disk_bytes", 0));
+    g_autofree char *sent = gw_format_bytes(gw_at_int(result, "disk_sent_bytes", 0));
+    gint64 same_bytes = gw_at_int(result, "disk_same_bytes", 0);
+    g_autofree char *same = gw_format_bytes(same_bytes);
+
+    if (gw_at_int(result, "disk_bytes", 0) <= 0)
+        return NULL;
+    return g_strdup_printf("%s read, %s sent%s%s%s", read, sent, same_bytes > 0 ? ", " : "",
+                           same_bytes > 0 ? same : "", same_bytes > 0 ? " there already" : "");
+}
+
+/* Where memory went over there is more to tell than where only disks did. */
+static void put_work_result(GString *out, json_t *result)
+{
+    g_autofree char *total = gw_format_ms(gw_at_int(result, "total_ms", 0));
+    g_autofree char *queued = gw_format_ms(gw_at_int(result, "queued_ms", 0));
+    g_autofree char *words = g_strdup_printf("%s (queued %s)", total, queued);
+    g_autofree char *disks = disk_words(result);
+    g_autofree char *method = gw_format_line(gw_at_text(result, "method"));
+
+    put_row(out, "Total", words);
+    put_row(out, "Disks", disks);
+    put_row(out, "Method", method);
+}
+
+static gboolean leaves_copies(json_t *job)
+{
+    json_t *disks = gw_at(job, "disks");
+    gboolean moved = FALSE;
+
+    for (gsize i = 0; i < json_array_size(disks); i++)
+        moved = moved || json_array_size(gw_at(json_array_get(disks, i), "images")) > 0;
+    return moved && gw_at_int(job, "keep_source_s", 0) > 0;
+}
+
+static void put_undo(GString *out, json_t *job)
+{
+    g_autofree char *id = gw_format_line(gw_at_text(job, "id"));
+    g_autofree char *time = gw_format_seconds(MAX(gw_at_int(job, "keep_source_s", 0), 0));
+    g_autofree char *words =
+        g_strdup_printf("godwit job undo %s; the old copies are kept for %s", id, time);
+
+    if (leaves_copies(job))
+        put_row(out, "Undo", words);
+}
+
+/* Of a job that came to nothing: whether it had begun to make something. */
+static gboolean leaves_work(json_t *job)
+{
+    const char *state = gw_at_text(job, "state");
+    json_t *tasks = gw_at(job, "tasks");
+    gboolean left = FALSE;
+
+    if (g_strcmp0(state, "failed") != 0 && g_strcmp0(state, "cancelled") != 0)
+        return FALSE;
+    for (gsize i = 0; i < json_array_size(tasks); i++) {
+        const char *task = gw_at_text(json_array_get(tasks, i), "state");
+        left = left || (g_strcmp0(task, "todo") != 0 && g_strcmp0(task, "undone") != 0);
+    }
+    return left;
+}
+
+/* R31: a failed job offers Undo, and what that is is asked for first. */
+static void put_repair(GString *out, const char *id)
+{
+    g_autofree char *words =
+        g_strdup_printf("godwit job undo %s --dry-run tells what is left to clean up", id);
+    put_row(out, "Undo", words);
+}
+
 static void put_result(GString *out, json_t *result)
 {
     gint64 passes = gw_at_int(result, "iterations", 0);
@@ -215,10 +307,12 @@ static void put_result(GString *out, json_t *result)
                                               passes == 1 ? "" : "es");
     g_autofree char *method = gw_format_line(gw_at_text(result, "method"));
     g_autofree char *drive = gw_format_line(gw_at_text(result, "drive"));
+    g_autofree char *disks = disk_words(result);
 
     put_row(out, "Downtime", downtime);
     put_row(out, "Total", total_words);
     put_row(out, "Copied", copied);
+    put_row(out, "Disks", disks);
     put_row(out, "Method", method);
     put_row(out, "Driven by", drive);
 }
@@ -248,6 +342,12 @@ char *gw_progress_summary(json_t *job)
     g_string_append_printf(out, "%s: %s\n", headline(state), *title != '\0' ? title : id);
     if (g_strcmp0(state, "done") == 0 && g_strcmp0(gw_at_text(job, "kind"), "vm-migrate") == 0)
         put_result(out, gw_at(job, "result"));
+    else if (g_strcmp0(state, "done") == 0 && gw_at(job, "result") != NULL)
+        put_work_result(out, gw_at(job, "result"));
+    if (g_strcmp0(state, "done") == 0)
+        put_undo(out, job);
+    else if (leaves_work(job))
+        put_repair(out, id);
     put_row(out, "Why", message);
     put_row(out, "Remedy", remedy);
     if (g_strcmp0(state, "held") == 0) {

@@ -17,7 +17,8 @@ struct GwSession {
     gboolean utf8;
     gboolean color;
     gboolean quiet;
-    int interrupt; /* signalfd of SIGINT, -1 where Ctrl-C ends the program */
+    gboolean to_stderr; /* where tables and headings go; else to standard output */
+    int interrupt;      /* signalfd of SIGINT, -1 where Ctrl-C ends the program */
 };
 
 GwSession *gw_session_new(const GwArgs *args, GError **error);
@@ -61,6 +62,7 @@ typedef struct {
     gboolean right;
     gboolean cut;   /* may be truncated to fit a terminal */
     gboolean state; /* coloured by what the word means */
+    gboolean wrap;  /* may take several lines of a terminal */
 } GwColumn;
 
 /* Up to a column without header. */

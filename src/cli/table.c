@@ -115,7 +115,8 @@ static struct libscols_table *new_table(const GwSession *session)
 static void add_columns(struct libscols_table *table, const GwColumn *columns, gboolean tree)
 {
     for (const GwColumn *c = columns; c->header != NULL; c++) {
-        int flags = (c->right ? SCOLS_FL_RIGHT : 0) | (c->cut ? SCOLS_FL_TRUNC : 0);
+        int flags = (c->right ? SCOLS_FL_RIGHT : 0) | (c->cut ? SCOLS_FL_TRUNC : 0) |
+                    (c->wrap ? SCOLS_FL_WRAP : 0);
         if (tree && c == columns)
             flags |= SCOLS_FL_TREE;
         scols_table_new_column(table, c->header, 0, flags);
@@ -143,7 +144,7 @@ static void finish(GwSession *session, struct libscols_table *table)
     char *text = NULL;
 
     if (scols_print_table_to_string(table, &text) == 0 && text != NULL)
-        g_print("%s\n", text);
+        (session->to_stderr ? g_printerr : g_print)("%s\n", text);
     free(text);
     scols_unref_table(table);
 }
@@ -222,5 +223,10 @@ void gw_print_sheet(GwSession *session, const GwColumn *columns, json_t *row)
 
 void gw_print_heading(const GwSession *session, const char *text)
 {
-    g_print(session->color ? "\n\033[1m%s\033[0m\n" : "\n%s\n", text);
+    void (*print)(const char *format, ...) = session->to_stderr ? g_printerr : g_print;
+
+    if (session->color)
+        print("\n\033[1m%s\033[0m\n", text);
+    else
+        print("\n%s\n", text);
 }

@@ -160,8 +160,9 @@ void gw_engine_ask(GwEngine *engine, GwRequest *request, ReplyFn done, const cha
     pending->number = number;
     pending->op = request->op;
     pending->host_id = g_strdup(request->host_id);
-    /* The migrate call ends by itself: keep-alive turns a dead host into an error. */
-    pending->deadline_us = request->op == GW_OP_MIGRATE ? 0 : gw_clock_now_us(engine->clock) + span;
+    /* These end by themselves: keep-alive turns a dead host into an error. */
+    gboolean endless = request->op == GW_OP_MIGRATE || request->op == GW_OP_VOLUME_COPY;
+    pending->deadline_us = endless ? 0 : gw_clock_now_us(engine->clock) + span;
     g_hash_table_insert(engine->pending, GSIZE_TO_POINTER(request->id), pending);
     if (g_atomic_int_get(&engine->stopping))
         gw_request_free(request); /* drain() answers it */
@@ -337,8 +338,10 @@ static gint64 earlier(gint64 a, gint64 b)
 static gint64 next_deadline(GwEngine *engine)
 {
     gint64 next = earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
+    next = earlier(next, gw_tasks_next_us(engine));
     next = earlier(next, gw_certificates_next_us(engine));
     next = earlier(next, gw_links_next_us(engine));
+    next = earlier(next, gw_kept_next_us(engine));
     GHashTableIter iter;
     gpointer value;
 
@@ -391,7 +394,9 @@ static gboolean turn(GwEngine *engine, gint64 wait_us)
     gw_inventory_timers(engine, now);
     gw_certificates_timers(engine, now);
     gw_links_timers(engine, now);
+    gw_tasks_timers(engine, now);
     gw_moves_timers(engine, now);
+    gw_kept_timers(engine, now);
     end_turn(engine);
     return did;
 }
@@ -448,8 +453,10 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->pending = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, pending_free);
     engine->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_host_run_free);
     engine->moves = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_move_run_free);
+    engine->task_runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_task_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     engine->links = gw_links_new();
+    engine->kept = gw_kept_new();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->joins =
@@ -460,7 +467,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->hyper = config->open_hyper(sink, config->user, error);
     if (engine->hyper == NULL || !gw_startup_load(engine, error) ||
         !gw_tokens_load(engine, config->admin_token_path, error) || !gw_joins_load(engine, error) ||
-        !gw_certificates_load(engine, error)) {
+        !gw_certificates_load(engine, error) || !gw_kept_load(engine, error)) {
         gw_engine_free(engine);
         return NULL;
     }
@@ -501,6 +508,7 @@ static gboolean cancel_request(GwEngine *engine)
 static void drain(GwEngine *engine)
 {
     gw_inventory_stop(engine);
+    g_hash_table_remove_all(engine->task_runs);
     g_hash_table_remove_all(engine->moves);
     do {
         Message *message;
@@ -528,9 +536,11 @@ void gw_engine_free(GwEngine *engine)
     g_async_queue_unref(engine->journal_inbox);
     g_hash_table_unref(engine->pending);
     g_hash_table_unref(engine->hosts);
+    g_hash_table_unref(engine->task_runs);
     g_hash_table_unref(engine->moves);
     g_hash_table_unref(engine->accepting);
     gw_links_free(engine->links);
+    g_hash_table_unref(engine->kept);
     g_hash_table_unref(engine->epochs);
     g_hash_table_unref(engine->tokens);
     g_hash_table_unref(engine->joins);

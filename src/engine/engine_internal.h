@@ -15,6 +15,7 @@
 typedef struct Call Call;
 typedef struct HostRun HostRun;
 typedef struct MoveRun MoveRun;
+typedef struct TaskRun TaskRun;
 typedef struct GwLinks GwLinks;
 
 struct GwEngine {
@@ -34,10 +35,14 @@ struct GwEngine {
     GPtrArray *answered; /* Call; to be told when the draft is published */
 
     guint64 last_request;
-    GHashTable *pending; /* request id -> Pending */
-    GHashTable *hosts;   /* host id -> HostRun */
-    GHashTable *moves;   /* job id -> MoveRun */
+    GHashTable *pending;   /* request id -> Pending */
+    GHashTable *hosts;     /* host id -> HostRun */
+    GHashTable *moves;     /* job id -> MoveRun */
+    GHashTable *task_runs; /* job id -> TaskRun */
+    guint64 last_task_question;
     GwLinks *links;
+    GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
+    gint64 kept_us;        /* when to look at kept copies again */
     GHashTable *accepting; /* VM UUIDs whose new job is being journaled */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
@@ -201,6 +206,10 @@ struct MoveRun {
     gboolean have_source, have_destination;
     GwSeen seen_source, seen_destination;
     gboolean progress_busy;
+    gboolean storing; /* a settling step of storage is under way: it takes long, and says when it is
+                         over; until then nothing else is decided */
+    gint64 merge_us;  /* queued, and a merge runs on a disk: when to look again; 0: none */
+    int merge_percent;                /* -1: not told */
     GwPaths *paths;                   /* through agents: what the source's libvirt is told */
     ReplyFn leave_done;               /* who asked the agents gets their answer */
     guint fence_round, fence_missing; /* of the two answers that a fence waits for */
@@ -216,6 +225,25 @@ void gw_moves_timers(GwEngine *engine, gint64 now_us);
 void gw_move_run_free(gpointer run);
 /* Feeds one event to a move and carries out what follows. FALSE where the state refuses it. */
 gboolean gw_moves_step(GwEngine *engine, MoveRun *run, GwMoveEvent event, GError **error);
+/* A move that somebody wants begun; borrowed. */
+typedef struct {
+    const char *vm;
+    const GwMoveRequest *request;
+    const char *user;
+    const char *undoes; /* the job that it undoes; NULL: none */
+} BeginMove;
+/* Any thread: what gw_engine_migrate does. */
+GwJob *gw_moves_begin(GwEngine *engine, const BeginMove *begin, GwMovePlan **plan, GError **error);
+/* The VM's next epoch, which @batch makes durable. */
+gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch);
+/* move_merge.c: whether a block job runs on a disk, which a move can wait for (R31). */
+gboolean gw_moves_is_merging(const GwVm *vm);
+/* Whether a queued move is to wait for one; @why says for which (owned). */
+gboolean gw_moves_wait_for_merge(GwEngine *engine, MoveRun *run, char **why);
+/* run->merge_us has come. */
+void gw_moves_look_at_merge(GwEngine *engine, MoveRun *run);
+/* Whether QEMU copies disks of it. */
+gboolean gw_moves_copies_disks(const GwJob *job);
 /* move_effects.c */
 void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);
 
@@ -227,6 +255,8 @@ void gw_moves_ask_leave(GwEngine *engine, MoveRun *run, ReplyFn done);
 void gw_moves_fence(GwEngine *engine, MoveRun *run, ReplyFn done);
 /* The same as best it can be, without waiting for it. */
 void gw_moves_close_leave(GwEngine *engine, const GwJob *job);
+/* Where other agents reach that host's: "ip:port", or NULL: as the controller does. */
+char *gw_agent_address(GwEngine *engine, const char *host_id);
 
 /* links.c: the paths between agents, measured from time to time */
 GwLinks *gw_links_new(void);
@@ -236,23 +266,29 @@ void gw_links_host_up(GwEngine *engine, const char *host_id);
 gint64 gw_links_next_us(GwEngine *engine);
 void gw_links_timers(GwEngine *engine, gint64 now_us);
 
-/* tasks.c: a job's tasks (job/tasks.h), carried out one after the other. The owner of the job
- * (moves, works) shows and journals it by gw_tasks_owner_changed, which is called before and after
- * each. */
-/* @error: the task that failed, with its host and what it was; CANCELLED after gw_tasks_stop. */
+/* tasks.c: a job's tasks (job/tasks.h), carried out one after the other, and shown and journaled
+ * before and after each. The owner of the job (moves, works) keeps it where it is meanwhile. */
+/* @error: the task that failed, with its host and what it was (of an undo: the first; the others
+ * were tried all the same); CANCELLED after gw_tasks_stop. Called from a turn of its own. */
 typedef void (*TasksDone)(GwEngine *engine, const char *job_id, const GError *error);
 /* Does (or, with @undo, undoes) the tasks of @turn that are left; a host that does not answer is
- * waited for, and that is said in the job's waiting_for. One run of a job at a time. */
+ * waited for, and that is said in the job's waiting_for. One run of a job at a time. Of AFTER tasks
+ * those that the VM does not need (its start, autostart, snapshots' records, deleting old copies)
+ * may fail: the rest is done, and gw_tasks_remarks says so. */
 void gw_tasks_run(GwEngine *engine, const char *job_id, GwTaskTurn turn, gboolean undo,
                   TasksDone done);
-/* Breaks off the copy or mirror that is under way, if there is one; TasksDone follows. */
+/* Breaks off BEFORE tasks: the copy or mirror that is under way, or at the next task; TasksDone
+ * follows. */
 void gw_tasks_stop(GwEngine *engine, const char *job_id);
+/* The limit in job->options changed: what copies takes it. */
+void gw_tasks_change(GwEngine *engine, const char *job_id);
 /* A host answers again: tasks that wait for it go on. */
 void gw_tasks_host_back(GwEngine *engine, const char *host_id);
 gint64 gw_tasks_next_us(GwEngine *engine);
 void gw_tasks_timers(GwEngine *engine, gint64 now_us);
 /* The job under way with that id, of moves.c or works.c, to be changed; NULL: none. */
 GwJob *gw_tasks_job(GwEngine *engine, const char *job_id);
+void gw_task_run_free(gpointer run);
 
 /* works.c: jobs of the kinds vm-transfer, vm-migrate-storage, job-repair and volume-remove. */
 void gw_works_restore(GwEngine *engine, GwJob *job);
@@ -264,12 +300,25 @@ void gw_works_timers(GwEngine *engine, gint64 now_us);
 /* Begins a job that was made, given its epoch and journaled; takes it. */
 void gw_works_add(GwEngine *engine, GwJob *job);
 
+/* undo.c: @job undoes the job @undoes. In @batch, and, once that is durable, for everybody. */
+void gw_undo_put_link(GwEngine *engine, GwBatch *batch, const GwJob *job);
+void gw_undo_show_link(GwEngine *engine, const GwJob *job);
+
+/* default_storage.c (R18): the pools that @job moved disks to become default locations of their
+ * host, in @batch, where that was asked for. */
+void gw_default_storage_add(GwEngine *engine, GwBatch *batch, const GwJob *job);
+
 /* kept.c: old copies of disks */
+GHashTable *gw_kept_new(void);
 gboolean gw_kept_load(GwEngine *engine, GError **error);
 /* The old copy that @task (VOLUME_KEEP) leaves, in @batch; its time is job->keep_source_s. */
 void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTask *task);
 /* The kept copy of that volume is gone, or is the live one again. */
 void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const char *path);
+/* @job is done: the images that its VM lives on now are no old copies any more. */
+void gw_kept_forget_live(GwEngine *engine, GwBatch *batch, const GwJob *job);
+/* All of a host that goes. */
+void gw_kept_forget_host(GwEngine *engine, GwBatch *batch, const char *host_id);
 gint64 gw_kept_next_us(GwEngine *engine);
 void gw_kept_timers(GwEngine *engine, gint64 now_us);
 

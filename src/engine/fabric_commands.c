@@ -110,8 +110,10 @@ static void commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, c
         gw_batch_remove(batch, kind, id);
     if (kind == GW_KIND_HOST && (record == NULL || !gw_host_has_agent(record)))
         gw_certificates_put_revoked(engine, batch, id, revoked_why);
-    if (kind == GW_KIND_HOST && record == NULL)
+    if (kind == GW_KIND_HOST && record == NULL) {
         gw_joins_forget_host(engine, batch, id);
+        gw_kept_forget_host(engine, batch, id);
+    }
     gw_engine_journal(engine, batch, changed, not_changed, change);
 }
 

@@ -33,12 +33,13 @@ static GwPermit *permit_of(const MoveRun *run)
     permit->channels = run->decision->channels;
     permit->commit_by_resume = run->decision->commit_by_resume;
     permit->post_copy = run->decision->post_copy;
+    permit->disks = gw_moves_copies_disks(job);
     return permit;
 }
 
 /* Where the source is told to reach the destination's agent: at its own address for migration data,
  * where that is an address. Else (NULL) as the controller does. */
-static char *agent_address(GwEngine *engine, const char *host_id)
+char *gw_agent_address(GwEngine *engine, const char *host_id)
 {
     const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
     const char *address = host != NULL ? host->migration_address : NULL;
@@ -57,7 +58,7 @@ static void ask_one(GwEngine *engine, MoveRun *run, gint64 end, ReplyFn then)
     GwRequest *request = gw_request_new(GW_OP_PERMIT, host, job->vm_uuid);
 
     request->permit = permit_of(run);
-    request->permit->destination_address = agent_address(engine, job->destination_host_id);
+    request->permit->destination_address = gw_agent_address(engine, job->destination_host_id);
     request->timeout_us = LEAVE_TIMEOUT_US;
     gw_engine_ask(engine, request, then, job->id, end);
 }

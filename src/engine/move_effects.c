@@ -42,6 +42,40 @@ static void tell(GwEngine *engine, const MoveRun *run, GwOp op, const char *host
 
 /* Check ------------------------------------------------------------------------------------ */
 
+static gint64 keep_source_s(GwEngine *engine, const GwJob *job)
+{
+    const GwHost *source = gw_fabric_host(gw_engine_now(engine), job->source_host_id);
+
+    if (job->options->keep_source_s != 0)
+        return MAX(job->options->keep_source_s, 0); /* -1: not at all */
+    return source != NULL ? source->keep_source_s : 0;
+}
+
+gboolean gw_moves_copies_disks(const GwJob *job)
+{
+    for (guint i = 0; job->disks != NULL && i < job->disks->len; i++) {
+        if (((const GwDiskMove *)job->disks->pdata[i])->how == (int)GW_DISK_MIRROR)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Where disks are copied no lock holds both ends together, and half of a memory at either end could
+ * not be told from the disks that belong to it: such a move always commits by resume. */
+static void take_disks(GwEngine *engine, MoveRun *run, CheckResult *result)
+{
+    GwJob *job = run->move->job;
+
+    g_clear_pointer(&job->disks, g_ptr_array_unref);
+    job->disks = g_steal_pointer(&result->disks);
+    job->transfer = result->plan->candidate->transfer;
+    job->keep_source_s = keep_source_s(engine, job);
+    if (!gw_moves_copies_disks(job))
+        return;
+    run->decision->commit_by_resume = TRUE;
+    run->decision->post_copy = FALSE;
+}
+
 static void checked(GwEngine *engine, CheckResult *result, gpointer user)
 {
     g_autofree char *job_id = user;
@@ -54,8 +88,13 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
         return;
     }
     GwMove *move = run->move;
+    if (gw_moves_is_merging(result->vm) && move->job->options->wait_for_merge) {
+        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_MERGING });
+        return;
+    }
     gw_move_decision_free(run->decision);
     run->decision = g_steal_pointer(&result->decision);
+    take_disks(engine, run, result);
     move->job->commit_by_resume = run->decision->commit_by_resume;
     move->job->through_agents = run->decision->through_agents;
     move->job->vm_persistent = result->vm->persistent;
@@ -70,6 +109,7 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
         gw_fabric_host(gw_engine_now(engine), move->job->destination_host_id);
     g_autofree char *peer = destination != NULL ? gw_host_peer_uri(destination) : NULL;
     move->job->peer_to_peer = peer != NULL || move->job->through_agents;
+    gw_tasks_make(move->job, result->vm);
     step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_CHECKED });
 }
 
@@ -105,24 +145,45 @@ static void autostart_off(GwEngine *engine, const GwReply *reply, const char *jo
         gw_moves_ask_leave(engine, run, prepared);
 }
 
-/* With autostart on, a source host that boots at the wrong moment would start a second copy. */
+/* The volumes are there. With autostart on, a source host that boots at the wrong moment would
+ * start a second copy. */
+static void tasks_done(GwEngine *engine, const char *job_id, const GError *error)
+{
+    MoveRun *run = find_run(engine, job_id);
+
+    if (run == NULL)
+        return;
+    if (error != NULL) {
+        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_NOT_PREPARED, .error = error });
+        return;
+    }
+    const GwJob *job = run->move->job;
+    if (job->vm_autostart) {
+        ask(engine, run, gw_request_new(GW_OP_AUTOSTART, job->source_host_id, job->vm_uuid),
+            autostart_off, 0);
+        return;
+    }
+    g_autoptr(GwReply) nothing = gw_reply_new(0);
+    autostart_off(engine, nothing, job_id, 0);
+}
+
 static void saved_xml(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
     MoveRun *run = find_run(engine, job_id);
 
     if (run == NULL)
         return;
-    GwJob *job = run->move->job;
-    if (reply->error == NULL) {
-        g_free(job->saved_xml);
-        job->saved_xml = g_strdup(reply->text);
-    }
-    if (reply->error != NULL || !job->vm_autostart) {
-        autostart_off(engine, reply, job_id, unused);
+    if (reply->error != NULL) {
+        prepared(engine, reply, job_id, unused);
         return;
     }
-    GwRequest *request = gw_request_new(GW_OP_AUTOSTART, job->source_host_id, job->vm_uuid);
-    ask(engine, run, request, autostart_off, 0);
+    GwJob *job = run->move->job;
+    g_free(job->saved_xml);
+    job->saved_xml = g_strdup(reply->text);
+    if (gw_tasks_next(job, GW_TASK_BEFORE) == NULL)
+        tasks_done(engine, job_id, NULL);
+    else
+        gw_tasks_run(engine, job_id, GW_TASK_BEFORE, FALSE, tasks_done);
 }
 
 static void do_prepare(GwEngine *engine, MoveRun *run)
@@ -154,6 +215,17 @@ static char *migration_uri(const GwHost *destination)
     return g_strdup_printf(v6 ? "tcp://[%s]" : "tcp://%s", address);
 }
 
+/* The driver's own, which nobody changes while it works. NULL: all stay. */
+static GPtrArray *disks_of(const GwJob *job)
+{
+    if (!gw_moves_copies_disks(job))
+        return NULL;
+    GPtrArray *disks = gw_record_array(&gw_disk_move_record);
+    for (guint i = 0; i < job->disks->len; i++)
+        g_ptr_array_add(disks, gw_disk_move_copy(job->disks->pdata[i]));
+    return disks;
+}
+
 static GwMigrate *how(GwEngine *engine, const MoveRun *run)
 {
     const GwJob *job = run->move->job;
@@ -181,6 +253,7 @@ static GwMigrate *how(GwEngine *engine, const MoveRun *run)
     migrate->max_downtime_ms = decision->max_downtime_ms;
     migrate->channels = decision->channels;
     migrate->compression = g_strdup(decision->compression);
+    migrate->disks = disks_of(job);
     return migrate;
 }
 
@@ -304,13 +377,32 @@ static void acted(GwEngine *engine, const GwReply *reply, const char *job_id, gi
 {
     MoveRun *run = find_run(engine, job_id);
 
-    if (run == NULL)
-        return;
+    if (run == NULL || run->storing)
+        return; /* an earlier step's, which was overtaken */
     /* The event of the resume may come later than its answer. */
     if (settle == GW_SETTLE_RESUME_DESTINATION && reply->error == NULL &&
         run->move->resumed_us < run->move->paused_us)
         run->move->resumed_us = reply->at_us;
     step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_ACTED, .error = reply->error });
+}
+
+/* Storage has come to rest, or a host refused. */
+static void stored(GwEngine *engine, const char *job_id, const GError *error)
+{
+    MoveRun *run = find_run(engine, job_id);
+
+    if (run == NULL || !run->storing)
+        return;
+    run->storing = FALSE;
+    step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_ACTED, .error = error });
+}
+
+static void do_store(GwEngine *engine, MoveRun *run)
+{
+    gboolean back = run->move->settle == GW_SETTLE_STORAGE_BACK;
+
+    run->storing = TRUE;
+    gw_tasks_run(engine, run->move->job->id, back ? GW_TASK_BEFORE : GW_TASK_AFTER, back, stored);
 }
 
 static void do_settle(GwEngine *engine, MoveRun *run)
@@ -336,6 +428,10 @@ static void do_settle(GwEngine *engine, MoveRun *run)
 
     if (settle == GW_SETTLE_FENCE) {
         gw_moves_fence(engine, run, acted);
+        return;
+    }
+    if (settle == GW_SETTLE_STORAGE_BACK || settle == GW_SETTLE_STORAGE_ON) {
+        do_store(engine, run);
         return;
     }
     const char *host = steps[settle].at_source ? job->source_host_id : job->destination_host_id;
@@ -416,6 +512,9 @@ void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect)
         break;
     case GW_DO_CLOSE:
         gw_moves_close_leave(engine, job);
+        break;
+    case GW_DO_STOP:
+        gw_tasks_stop(engine, job->id);
         break;
     case GW_DO_COUNT:
         break;

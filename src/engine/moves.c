@@ -76,11 +76,15 @@ static void journaled(GwEngine *engine, gpointer data)
     g_free(deferred);
 }
 
-static GwBatch *job_batch(const GwJob *job, gint64 wall_us)
+static GwBatch *job_batch(GwEngine *engine, const GwJob *job, gint64 wall_us)
 {
     GwBatch *batch = gw_batch_new();
     const GwJobStep *step = job->steps->pdata[job->steps->len - 1];
 
+    if (job->state == GW_JOB_DONE) {
+        gw_kept_forget_live(engine, batch, job);
+        gw_default_storage_add(engine, batch, job);
+    }
     gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
     gw_batch_journal(batch, job->id, wall_us, step->state, step->event, step->why);
     return batch;
@@ -91,6 +95,9 @@ gboolean gw_moves_step(GwEngine *engine, MoveRun *run, GwMoveEvent event, GError
     GwMove *move = run->move;
     GwMoveOutcome outcome;
 
+    if (run->storing && (event.kind == GW_MOVE_LOOKED || event.kind == GW_MOVE_TIMER ||
+                         event.kind == GW_MOVE_HOST_BACK))
+        return TRUE;
     event.now_us = gw_clock_now_us(engine->clock);
     event.wall_us = gw_clock_wall_us(engine->clock);
     if (!gw_move_step(move, &event, &outcome, error))
@@ -108,7 +115,8 @@ gboolean gw_moves_step(GwEngine *engine, MoveRun *run, GwMoveEvent event, GError
         engine->schedule = TRUE;
         if (gw_job_state_is_final(move->job->state))
             mark_vm(engine, move->job);
-        gw_engine_journal(engine, job_batch(move->job, event.wall_us), journaled, NULL, deferred);
+        gw_engine_journal(engine, job_batch(engine, move->job, event.wall_us), journaled, NULL,
+                          deferred);
         return TRUE;
     }
     for (guint i = 0; i < outcome.count; i++)
@@ -177,6 +185,7 @@ void gw_moves_schedule(GwEngine *engine)
         if (run->move->job->state != GW_JOB_QUEUED)
             continue;
         if (hosts_ready(engine, run->move->job, &why) &&
+            !gw_moves_wait_for_merge(engine, run, &why) &&
             gw_slots_fit(gw_engine_now(engine), run->move->job, &why))
             step_kind(engine, run, GW_MOVE_SLOTS);
         else
@@ -252,9 +261,12 @@ gint64 gw_moves_next_us(GwEngine *engine)
 
     g_hash_table_iter_init(&iter, engine->moves);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        gint64 due = gw_move_next_us(((MoveRun *)value)->move);
-        if (due != 0 && (next == 0 || due < next))
-            next = due;
+        const gint64 times[] = { gw_move_next_us(((MoveRun *)value)->move),
+                                 ((MoveRun *)value)->merge_us };
+        for (guint i = 0; i < G_N_ELEMENTS(times); i++) {
+            if (times[i] != 0 && (next == 0 || times[i] < next))
+                next = times[i];
+        }
     }
     return next;
 }
@@ -267,6 +279,8 @@ void gw_moves_timers(GwEngine *engine, gint64 now_us)
     for (guint i = 0; i < list->len; i++) {
         MoveRun *run = list->pdata[i];
         GwMoveEventKind kind;
+        if (run->merge_us != 0 && run->merge_us <= now_us)
+            gw_moves_look_at_merge(engine, run);
         if (gw_move_due(run->move, now_us, &kind)) {
             run->move->wake_us = kind == GW_MOVE_TIMER ? 0 : run->move->wake_us;
             step_kind(engine, run, kind);
@@ -280,6 +294,7 @@ static MoveRun *add_run(GwEngine *engine, GwJob *job)
 {
     MoveRun *run = g_new0(MoveRun, 1);
     run->move = gw_move_new(job, gw_clock_now_us(engine->clock));
+    run->merge_percent = -1;
     g_hash_table_replace(engine->moves, run->move->job->id, run);
     return run;
 }
@@ -348,7 +363,7 @@ GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRe
     return gw_engine_call(engine, call_plan, vm, request, NULL, NULL, error);
 }
 
-static gint64 next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch)
+gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch)
 {
     gint64 *known = g_hash_table_lookup(engine->epochs, uuid);
     gint64 epoch = known != NULL ? *known + 1 : 1;
@@ -360,15 +375,15 @@ static gint64 next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch)
     return epoch;
 }
 
-static GwJob *new_job(GwEngine *engine, const CheckResult *check, const GwMoveOptions *options,
-                      const char *user)
+static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMove *begin)
 {
+    const GwMoveOptions *options = begin->request->options;
     const GwMovePlan *plan = check->plan;
     const GwHost *source = gw_fabric_host(gw_engine_now(engine), plan->source_host_id);
     GwJob *job = gw_job_new();
 
     job->id = gw_engine_new_id(engine);
-    job->kind = g_strdup("vm-migrate");
+    job->kind = g_strdup(GW_JOB_KIND_MIGRATE);
     job->title = g_strdup_printf("Migrate %s from %s to %s", plan->vm_name, source->name,
                                  plan->candidate->host_name);
     job->state = GW_JOB_QUEUED;
@@ -378,7 +393,8 @@ static GwJob *new_job(GwEngine *engine, const CheckResult *check, const GwMoveOp
     job->destination_host_id = g_strdup(plan->candidate->host_id);
     job->transfer = plan->candidate->transfer;
     job->options = options != NULL ? gw_move_options_copy(options) : gw_move_options_new();
-    job->user = g_strdup(user);
+    job->user = g_strdup(begin->user);
+    job->undoes = g_strdup(begin->undoes);
     job->created_at = gw_engine_rfc3339(engine);
     job->wall_created_us = gw_clock_wall_us(engine->clock);
     job->vm_persistent = check->vm->persistent;
@@ -398,6 +414,7 @@ static void accepted(GwEngine *engine, gpointer data)
     GwJob *job = g_steal_pointer(&accepting->job);
 
     gw_engine_answer(accepting->call, gw_job_copy(job), NULL);
+    gw_undo_show_link(engine, job);
     show_job(engine, job);
     add_run(engine, job);
     g_hash_table_remove(engine->accepting, job->vm_uuid);
@@ -423,7 +440,6 @@ static void not_accepted(GwEngine *engine, gpointer data)
 static void checked(GwEngine *engine, CheckResult *result, gpointer user)
 {
     Call *call = user;
-    const GwMoveRequest *request = call->in[1];
 
     if (result->error != NULL) {
         call->extra = g_steal_pointer(&result->plan);
@@ -439,40 +455,48 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     }
     Accepting *accepting = g_new0(Accepting, 1);
     GwBatch *batch = gw_batch_new();
-    GwJob *job = new_job(engine, result, request->options, call->in[2]);
-    job->epoch = next_epoch(engine, job->vm_uuid, batch);
+    GwJob *job = new_job(engine, result, call->in[0]);
+    job->epoch = gw_moves_next_epoch(engine, job->vm_uuid, batch);
     accepting->call = call;
     accepting->job = job;
     gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
     gw_batch_journal(batch, job->id, job->wall_created_us, "queued", "accepted", job->title);
+    gw_undo_put_link(engine, batch, job);
     gw_engine_journal(engine, batch, accepted, not_accepted, accepting);
 }
 
 static void call_migrate(GwEngine *engine, Call *call)
 {
-    const GwMoveRequest *request = call->in[1];
+    const BeginMove *begin = call->in[0];
+    const GwMoveRequest *request = begin->request;
     const GwVm *vm;
     const GwHost *host;
     GError *error = NULL;
 
-    if (!resolve(engine, call->in[0], request->destination, &vm, &host, &error)) {
+    if (!resolve(engine, begin->vm, request->destination, &vm, &host, &error)) {
         gw_engine_answer(call, NULL, error);
         return;
     }
     gw_check_begin(engine, vm->uuid, vm->host_id, host->id, request->options, NULL, checked, call);
 }
 
-GwJob *gw_engine_migrate(GwEngine *engine, const char *vm, const GwMoveRequest *request,
-                         const char *user, GwMovePlan **plan, GError **error)
+GwJob *gw_moves_begin(GwEngine *engine, const BeginMove *begin, GwMovePlan **plan, GError **error)
 {
     gpointer refused = NULL;
-    GwJob *job = gw_engine_call(engine, call_migrate, vm, request, user, &refused, error);
+    GwJob *job = gw_engine_call(engine, call_migrate, begin, NULL, NULL, &refused, error);
 
     if (plan != NULL)
         *plan = refused;
     else
         gw_move_plan_free(refused);
     return job;
+}
+
+GwJob *gw_engine_migrate(GwEngine *engine, const char *vm, const GwMoveRequest *request,
+                         const char *user, GwMovePlan **plan, GError **error)
+{
+    BeginMove begin = { .vm = vm, .request = request, .user = user };
+    return gw_moves_begin(engine, &begin, plan, error);
 }
 
 static void call_candidates(GwEngine *engine, Call *call)

@@ -25,21 +25,6 @@ GPtrArray *gw_engine_locations(GwEngine *engine, const char *host, GError **erro
     return not_there(error);
 }
 
-GwUndoPlan *gw_engine_plan_undo(GwEngine *engine, const char *job, GError **error)
-{
-    return not_there(error);
-}
-
-GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GError **error)
-{
-    return not_there(error);
-}
-
-GwJob *gw_engine_remove_kept(GwEngine *engine, const char *id, const char *user, GError **error)
-{
-    return not_there(error);
-}
-
 /* Until the planner knows storage: nothing is moved. */
 #define STAND_IN __attribute__((weak))
 
@@ -56,4 +41,22 @@ STAND_IN void gw_storage_plan_free(GwStoragePlan *plan)
     if (plan != NULL)
         g_ptr_array_unref(plan->disks);
     g_free(plan);
+}
+
+STAND_IN GwUndoPlan *gw_plan_undo(const GwFabric *fabric, const GwJob *job, GwMoveRequest **move,
+                                  GwStorageRequest **storage)
+{
+    GwUndoPlan *plan = gw_undo_plan_new();
+    (void)fabric;
+    (void)job;
+    (void)move;
+    (void)storage;
+    plan->why_not = g_strdup("not in this version");
+    return plan;
+}
+
+STAND_IN void gw_works_add(GwEngine *engine, GwJob *job)
+{
+    (void)engine;
+    gw_job_free(job);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
-#include "hyper/libvirt_internal.h"
+#include "hyper/libvirt_storage.h"
 
 /* The libvirt driver: who calls what, when, and who is answered. Requests wait in their host's
  * queue, are handed to workers, a few at a time for each host, and are answered once: by the
@@ -45,6 +45,10 @@ static const GwLvOp ops[GW_OP_COUNT] = {
     [GW_OP_MARKER_REMOVE] = { gw_lv_op_marker_remove, GW_LV_SLOW },
     [GW_OP_LOCK_HOLD] = { gw_lv_op_lock_hold, GW_LV_SLOW },
     [GW_OP_LOCK_DROP] = { gw_lv_op_lock_drop, GW_LV_CONTROL },
+    [GW_OP_POOL_LOOK] = { gw_lv_op_pool_look, GW_LV_SLOW },
+    [GW_OP_VOLUME_LOOK] = { gw_lv_op_volume_look, GW_LV_SLOW },
+    [GW_OP_VOLUME_CREATE] = { gw_lv_op_volume_create, GW_LV_SLOW },
+    [GW_OP_VOLUME_DELETE] = { gw_lv_op_volume_delete, GW_LV_SLOW },
     [GW_OP_PERMIT] = { needs_agent, GW_LV_OWN },
     [GW_OP_CLOSE] = { needs_agent, GW_LV_OWN },
     [GW_OP_MEASURE] = { needs_agent, GW_LV_OWN },
@@ -71,6 +75,8 @@ static GwLvHost *make_host(GwLvDriver *driver, const char *id)
     host->id = g_strdup(id);
     g_queue_init(&host->waiting);
     host->running = g_ptr_array_new();
+    g_mutex_init(&host->folders_lock);
+    host->folders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_hash_table_insert(driver->hosts, host->id, host);
     return host;
 }
@@ -84,6 +90,8 @@ static void free_host(gpointer data)
     g_ptr_array_unref(host->running);
     g_clear_pointer(&host->sizes, g_hash_table_unref);
     g_clear_pointer(&host->pools, g_ptr_array_unref);
+    g_hash_table_unref(host->folders);
+    g_mutex_clear(&host->folders_lock);
     g_free(host);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "base/text.h"
-#include "hyper/libvirt_internal.h"
+#include "hyper/libvirt_storage.h"
 
 /* libvirt's event loop, and hosts' news. */
 
@@ -167,12 +167,14 @@ static void on_disk_change(virConnectPtr conn, virDomainPtr domain, const char *
 
 static void on_pool(virConnectPtr conn, virStoragePoolPtr pool, int event, int detail, void *user)
 {
-    tell(user, GW_EVENT_FACTS_CHANGED, NULL, NULL, NULL, 0);
+    if (!gw_lv_pool_is_passing(virStoragePoolGetName(pool)))
+        tell(user, GW_EVENT_FACTS_CHANGED, NULL, NULL, NULL, 0);
 }
 
 static void on_pool_refresh(virConnectPtr conn, virStoragePoolPtr pool, void *user)
 {
-    tell(user, GW_EVENT_FACTS_CHANGED, NULL, NULL, NULL, 0);
+    if (!gw_lv_pool_is_passing(virStoragePoolGetName(pool)))
+        tell(user, GW_EVENT_FACTS_CHANGED, NULL, NULL, NULL, 0);
 }
 
 static void on_network(virConnectPtr conn, virNetworkPtr network, int event, int detail, void *user)

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "hyper/libvirt_internal.h"
+#include "hyper/libvirt_storage.h"
 #include "hyper/libvirt_xml.h"
 
 /* What a host says of itself.
@@ -16,7 +16,7 @@
 
 /* Storage ------------------------------------------------------------------------------------- */
 
-static GwPool *read_pool(virStoragePoolPtr handle)
+GwPool *gw_lv_read_pool(virStoragePoolPtr handle)
 {
     virStoragePoolInfo info = { 0 };
     char *xml = virStoragePoolGetXMLDesc(handle, 0);
@@ -41,7 +41,8 @@ static GPtrArray *read_pools(virConnectPtr ptr)
 
     GPtrArray *pools = gw_record_array(&gw_pool_record);
     for (int i = 0; i < count; i++) {
-        GwPool *pool = read_pool(handles[i]);
+        gboolean passing = gw_lv_pool_is_passing(virStoragePoolGetName(handles[i]));
+        GwPool *pool = passing ? NULL : gw_lv_read_pool(handles[i]);
         if (pool != NULL)
             g_ptr_array_add(pools, pool);
         virStoragePoolFree(handles[i]);
@@ -349,6 +350,9 @@ GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error)
     read_networks(ptr, facts->networks);
     read_bridges(ptr, facts);
     facts->pools = storage_pools(host);
+    g_mutex_lock(&host->driver->lock);
+    host->libvirt_version = (guint64)facts->libvirt_version;
+    g_mutex_unlock(&host->driver->lock);
     return g_steal_pointer(&facts);
 }
 

@@ -75,11 +75,14 @@ struct GwLvHost {
     GQueue waiting;              /* (L) tasks not begun */
     GPtrArray *running;          /* (L) tasks handed to workers */
     guint dials;                 /* (L) attempts to connect under way */
+    guint64 libvirt_version;     /* (L) of the host, when it was last asked; 0: not known */
     guint64 generation;          /* (L) of the last CONNECT or DISCONNECT: earlier are overtaken */
     GHashTable *sizes;           /* (L) "uuid/target" -> gint64 *, see libvirt_facts.c */
     GPtrArray *pools;            /* (L) GwPool, the last that were read */
     gboolean storage_busy;       /* (L) they are being read */
     gboolean storage_late;       /* (L) and facts have gone out without them */
+    GMutex folders_lock; /* held while pools that pass are made and ended (libvirt_place.c) */
+    GHashTable *folders; /* such a pool -> its users; folders_lock guards it */
 };
 
 /* Closed, in a worker, when the last user is through. */
@@ -110,9 +113,20 @@ struct GwLvTask {
     gint64 deadline_us; /* (L) 0: none */
     guint64 generation; /* of the host when it was submitted */
     gboolean answered;  /* (L) */
-    gboolean began;     /* (L) GW_OP_MIGRATE: libvirt has been asked to */
-    gboolean cancelled; /* (L) GW_OP_MIGRATE: aborted before that */
+    gboolean began;     /* (L) GW_OP_MIGRATE, GW_OP_VOLUME_COPY: connected, its time begins */
+    gboolean cancelled; /* (L) the same: aborted, a migration before that */
+    GwProgress *copied; /* (L) GW_OP_VOLUME_COPY: how far it is; NULL: not begun */
 };
+
+typedef struct {
+    virTypedParameterPtr list;
+    int count;
+} GwLvParams;
+static inline void gw_lv_params_clear(GwLvParams *params)
+{
+    virTypedParamsFree(params->list, params->count);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GwLvParams, gw_lv_params_clear)
 
 /* libvirt.c */
 GwLvDriver *gw_lv_driver_ref(GwLvDriver *driver);
@@ -176,6 +190,7 @@ int gw_lv_state(int state);
 const char *gw_lv_reason(int state, int reason);
 const char *gw_lv_event_word(int event);
 const char *gw_lv_detail_word(int event, int detail);
+const char *gw_lv_block_job(int type);
 
 /* What kind of job runs on a domain. */
 typedef enum {
@@ -208,6 +223,7 @@ gboolean gw_lv_op_start(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_facts.c */
 gboolean gw_lv_op_facts(GwLvTask *task, GwReply *reply, GError **error);
+GwPool *gw_lv_read_pool(virStoragePoolPtr handle);
 /* The facts of the host behind @ptr, which is its control connection. */
 GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error);
 /* Fills in the sizes of @vm's disks that were read with the facts; needs no lock. */
@@ -217,6 +233,11 @@ void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm);
 gboolean gw_lv_op_cpu_compare(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_move.c */
+/* A connection of its own to a host, in the words of an error @which ("source"); close it. */
+virConnectPtr gw_lv_dial_host(GwLvTask *task, const char *host_id, const char *which,
+                              GError **error);
+void gw_lv_close_connection(virConnectPtr ptr);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virConnect, gw_lv_close_connection)
 gboolean gw_lv_op_migrate(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_abort(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_set_bandwidth(GwLvTask *task, GwReply *reply, GError **error);
@@ -234,6 +255,16 @@ gboolean gw_lv_op_marker_remove(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_lock_hold(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_lock_drop(GwLvTask *task, GwReply *reply, GError **error);
 
+/* libvirt_disks.c */
+/* Whether any of its disks is copied. */
+gboolean gw_lv_copies_disks(const GwMigrate *move);
+/* The flags (virDomainMigrateFlags) that its disks ask for. */
+gboolean gw_lv_disk_flags(const GwMigrate *move, guint *flags, GError **error);
+/* Adds to @params what its disks ask for. @destination: libvirt's version there, 0: not known.
+ * FALSE without @error: libvirt has no memory. */
+gboolean gw_lv_add_disks(virDomainPtr domain, const GwMigrate *move, guint64 destination,
+                         GwLvParams *params, GError **error);
+
 /* libvirt's handles, freed by scope. */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomain, virDomainFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virNetwork, virNetworkFree)
@@ -241,13 +272,3 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(virInterface, virInterfaceFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStoragePool, virStoragePoolFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStorageVol, virStorageVolFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStream, virStreamFree)
-
-typedef struct {
-    virTypedParameterPtr list;
-    int count;
-} GwLvParams;
-static inline void gw_lv_params_clear(GwLvParams *params)
-{
-    virTypedParamsFree(params->list, params->count);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GwLvParams, gw_lv_params_clear)

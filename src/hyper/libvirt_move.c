@@ -13,11 +13,10 @@
 #define DOWNTIME_DEFAULT_MS 300
 #define ABORT_PATIENCE_US (5 * G_TIME_SPAN_SECOND)
 
-static void close_connection(virConnectPtr ptr)
+void gw_lv_close_connection(virConnectPtr ptr)
 {
     virConnectClose(ptr);
 }
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(virConnect, close_connection)
 
 /* What to ask for ----------------------------------------------------------------------------- */
 
@@ -101,8 +100,8 @@ static char *uri_of(GwLvDriver *driver, const char *host_id)
     return host != NULL ? g_strdup(host->uri) : NULL;
 }
 
-static virConnectPtr dial_host(GwLvTask *task, const char *host_id, const char *which,
-                               GError **error)
+virConnectPtr gw_lv_dial_host(GwLvTask *task, const char *host_id, const char *which,
+                              GError **error)
 {
     g_autofree char *uri = uri_of(task->driver, host_id);
     virConnectPtr ptr = NULL;
@@ -130,20 +129,47 @@ static void migrate_error(virConnectPtr source, virConnectPtr destination, GErro
     gw_error_set(error, code, gw_error_remedy(why), "%s", why->message);
 }
 
-static gboolean perform(virDomainPtr domain, virConnectPtr source, virConnectPtr destination,
-                        const GwMigrate *move, GError **error)
+/* libvirt's version at the destination, or 0. */
+static guint64 version_of(GwLvDriver *driver, const char *host_id)
 {
-    g_auto(GwLvParams) params = { 0 };
-    g_autoptr(virDomain) arrived = NULL;
-    gboolean well = add_params(move, &params);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED = g_mutex_locker_new(&driver->lock);
+    GwLvHost *host = host_id != NULL ? gw_lv_host(driver, host_id) : NULL;
 
-    if (well && move->peer_to_peer) {
+    return host != NULL ? host->libvirt_version : 0;
+}
+
+/* All that libvirt is given: before it, nothing was done. */
+static gboolean prepare(GwLvTask *task, virDomainPtr domain, GwLvParams *params, guint *flags,
+                        GError **error)
+{
+    const GwMigrate *move = task->request->migrate;
+    guint64 there = version_of(task->driver, move->destination_host_id);
+    GError *why = NULL;
+
+    if (!gw_lv_disk_flags(move, flags, error))
+        return FALSE;
+    *flags |= flags_of(move);
+    if (add_params(move, params) && gw_lv_add_disks(domain, move, there, params, &why))
+        return TRUE;
+    if (why != NULL)
+        g_propagate_error(error, why);
+    else
+        gw_lv_error(error);
+    return FALSE;
+}
+
+static gboolean perform(virDomainPtr domain, virConnectPtr source, virConnectPtr destination,
+                        const GwMigrate *move, const GwLvParams *params, guint flags,
+                        GError **error)
+{
+    g_autoptr(virDomain) arrived = NULL;
+    gboolean well = FALSE;
+
+    if (move->peer_to_peer) {
         g_autofree char *peer = gw_lv_quiet_uri(move->peer_uri);
-        well = virDomainMigrateToURI3(domain, peer, params.list, (guint)params.count,
-                                      flags_of(move)) == 0;
-    } else if (well) {
-        arrived = virDomainMigrate3(domain, destination, params.list, (guint)params.count,
-                                    flags_of(move));
+        well = virDomainMigrateToURI3(domain, peer, params->list, (guint)params->count, flags) == 0;
+    } else {
+        arrived = virDomainMigrate3(domain, destination, params->list, (guint)params->count, flags);
         well = arrived != NULL;
     }
     if (!well)
@@ -175,11 +201,11 @@ gboolean gw_lv_op_migrate(GwLvTask *task, GwReply *reply, GError **error)
 
     if (!check_move(task->request, error))
         return FALSE;
-    g_autoptr(virConnect) source = dial_host(task, task->host->id, "source", error);
+    g_autoptr(virConnect) source = gw_lv_dial_host(task, task->host->id, "source", error);
     if (source == NULL)
         return FALSE;
     if (!move->peer_to_peer) {
-        destination = dial_host(task, move->destination_host_id, "destination", error);
+        destination = gw_lv_dial_host(task, move->destination_host_id, "destination", error);
         if (destination == NULL)
             return FALSE;
     }
@@ -188,8 +214,11 @@ gboolean gw_lv_op_migrate(GwLvTask *task, GwReply *reply, GError **error)
         gw_lv_error(error);
         return FALSE;
     }
-    return set_limits(domain, move, error) && gw_lv_begin(task, error) &&
-           perform(domain, source, destination, move, error);
+    g_auto(GwLvParams) params = { 0 };
+    guint flags = 0;
+    return prepare(task, domain, &params, &flags, error) && set_limits(domain, move, error) &&
+           gw_lv_begin(task, error) &&
+           perform(domain, source, destination, move, &params, flags, error);
 }
 
 /* While it runs ------------------------------------------------------------------------------- */

@@ -26,6 +26,13 @@ static gint64 number(const GwLvParams *params, const char *name, gint64 fallback
     }
 }
 
+/* Disks are whole at the destination, and are kept so, before QEMU begins with the memory. */
+static gboolean is_mirroring(const GwLvParams *params)
+{
+    return number(params, VIR_DOMAIN_JOB_DISK_TOTAL, 0) > 0 &&
+           number(params, VIR_DOMAIN_JOB_MEMORY_TOTAL, 0) == 0;
+}
+
 static const char *phase_of(virDomainPtr domain, int type, const GwLvParams *params)
 {
     int state = 0, reason = 0;
@@ -39,10 +46,7 @@ static const char *phase_of(virDomainPtr domain, int type, const GwLvParams *par
         return "switchover";
     if (number(params, VIR_DOMAIN_JOB_DATA_TOTAL, 0) == 0)
         return "setup";
-    if (number(params, VIR_DOMAIN_JOB_DISK_REMAINING, 0) > 0 &&
-        number(params, VIR_DOMAIN_JOB_MEMORY_PROCESSED, 0) == 0)
-        return "disks";
-    return "memory";
+    return is_mirroring(params) ? "disks" : "memory";
 }
 
 /* Guest memory sent per second. The wire's figure is smaller by as much as compression saves, and
@@ -75,6 +79,26 @@ static void estimate(GwProgress *progress, const GwLvParams *params)
         progress->note = g_strdup("the guest changes its memory as fast as it is copied");
 }
 
+/* While disks are copied libvirt tells no rate, and not yet of the memory that follows. */
+static void add_disks(virDomainPtr domain, GwProgress *progress, const GwLvParams *params)
+{
+    virDomainInfo info = { 0 };
+
+    progress->disk_total_bytes = number(params, VIR_DOMAIN_JOB_DISK_TOTAL, 0);
+    progress->disk_processed_bytes = number(params, VIR_DOMAIN_JOB_DISK_PROCESSED, 0);
+    progress->disk_remaining_bytes = number(params, VIR_DOMAIN_JOB_DISK_REMAINING, 0);
+    if (strcmp(progress->phase, "disks") != 0)
+        return;
+    if (progress->bandwidth_bps == 0 && progress->elapsed_ms > 0)
+        progress->bandwidth_bps = (gint64)((gdouble)progress->disk_processed_bytes * 1000.0 /
+                                           (gdouble)progress->elapsed_ms);
+    if (virDomainGetInfo(domain, &info) < 0)
+        return;
+    gint64 memory = (gint64)MIN(info.memory, (guint64)G_MAXINT64 / 4096) * 1024;
+    progress->total_bytes += memory;
+    progress->remaining_bytes += memory;
+}
+
 static GwProgress *make_progress(virDomainPtr domain, int type, const GwLvParams *params)
 {
     GwProgress *progress = gw_progress_new();
@@ -92,6 +116,7 @@ static GwProgress *make_progress(virDomainPtr domain, int type, const GwLvParams
     progress->elapsed_ms = number(params, VIR_DOMAIN_JOB_TIME_ELAPSED, 0);
     progress->expected_downtime_ms = number(params, VIR_DOMAIN_JOB_DOWNTIME, 0);
     progress->throttle_percent = number(params, VIR_DOMAIN_JOB_AUTO_CONVERGE_THROTTLE, 0);
+    add_disks(domain, progress, params);
     gdouble all = (gdouble)progress->processed_bytes + (gdouble)progress->remaining_bytes;
     progress->percent = all > 0 ? (gint64)((gdouble)progress->processed_bytes * 100.0 / all) : 0;
     estimate(progress, params);
@@ -149,7 +174,10 @@ gboolean gw_lv_op_stats(GwLvTask *task, GwReply *reply, GError **error)
     result->downtime_ms = -1; /* as the controller saw it: not ours to tell */
     result->copy_ms = number(&params, VIR_DOMAIN_JOB_TIME_ELAPSED, 0);
     result->downtime_libvirt_ms = number(&params, VIR_DOMAIN_JOB_DOWNTIME, -1);
-    result->transferred_bytes = number(&params, VIR_DOMAIN_JOB_DATA_PROCESSED, 0);
+    result->disk_bytes = number(&params, VIR_DOMAIN_JOB_DISK_TOTAL, 0);
+    result->disk_sent_bytes = number(&params, VIR_DOMAIN_JOB_DISK_PROCESSED, 0);
+    result->transferred_bytes =
+        MAX(number(&params, VIR_DOMAIN_JOB_DATA_PROCESSED, 0) - result->disk_sent_bytes, 0);
     result->iterations = number(&params, VIR_DOMAIN_JOB_MEMORY_ITERATION, 0);
     reply->result = result;
     return TRUE;

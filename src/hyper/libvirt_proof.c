@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "hyper/libvirt_internal.h"
+#include "hyper/libvirt_storage.h"
 
 /* What a share is proved with: a marker written through one host and read through another shows
  * that both see one storage; a lock on it, taken by a QEMU through one host and refused through
@@ -45,21 +45,6 @@ static virStoragePoolPtr find_pool(GwLvTask *task, GError **error)
         g_clear_pointer(&pool, virStoragePoolFree);
     }
     return pool;
-}
-
-/* A pool with a job running refuses to be refreshed; that passes. */
-static gboolean refresh(virStoragePoolPtr pool, GError **error)
-{
-    for (int i = 0; i < READ_TRIES; i++) {
-        if (virStoragePoolRefresh(pool, 0) == 0)
-            return TRUE;
-        if (gw_lv_last_code() != VIR_ERR_INTERNAL_ERROR &&
-            gw_lv_last_code() != VIR_ERR_OPERATION_INVALID)
-            break;
-        g_usleep(G_USEC_PER_SEC);
-    }
-    gw_lv_error(error);
-    return FALSE;
 }
 
 /* NULL with @error unset: no such volume. */
@@ -177,7 +162,7 @@ static gboolean see_marker(GwLvTask *task, virStoragePoolPtr pool, GError **erro
     gsize length = strlen(expected);
     g_autofree char *found = g_malloc0(length + 1);
 
-    if (!refresh(pool, error))
+    if (!gw_lv_refresh(pool, error))
         return FALSE;
     g_autoptr(virStorageVol) volume = find_volume(pool, task->request->text2, error);
     return volume != NULL && download(task->conn->ptr, volume, found, length, error) &&
@@ -208,7 +193,7 @@ gboolean gw_lv_op_marker_remove(GwLvTask *task, GwReply *reply, GError **error)
 {
     GError *why = NULL;
     g_autoptr(virStoragePool) pool = find_pool(task, error);
-    if (pool == NULL || !refresh(pool, error))
+    if (pool == NULL || !gw_lv_refresh(pool, error))
         return FALSE;
 
     g_autoptr(virStorageVol) volume = find_volume(pool, task->request->text2, &why);
@@ -262,7 +247,7 @@ static gboolean is_lock_refusal(void)
 static char *lock_definition(GwLvTask *task, GError **error)
 {
     g_autoptr(virStoragePool) pool = find_pool(task, error);
-    if (pool == NULL || !refresh(pool, error))
+    if (pool == NULL || !gw_lv_refresh(pool, error))
         return NULL;
     g_autoptr(virStorageVol) volume = virStorageVolLookupByName(pool, task->request->text2);
     virStorageVolInfo info = { 0 };

@@ -87,6 +87,7 @@ static void ask_block_jobs(virDomainPtr domain, GwVm *vm)
         if (result < 0 && gw_lv_last_code() == VIR_ERR_OPERATION_TIMEOUT)
             break; /* a job that lets no question through */
         disk->block_job = result > 0;
+        disk->block_job_kind = result > 0 ? g_strdup(gw_lv_block_job(info.type)) : NULL;
     }
 }
 

@@ -114,3 +114,16 @@ const char *gw_lv_detail_word(int event, int detail)
         return "unknown";
     return word(details[event], WORDS_MAX, detail);
 }
+
+static const char *const block_jobs[] = {
+    [VIR_DOMAIN_BLOCK_JOB_TYPE_PULL] = "pull",
+    [VIR_DOMAIN_BLOCK_JOB_TYPE_COPY] = "copy",
+    [VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT] = "commit",
+    [VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT] = "active-commit",
+    [VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP] = "backup",
+};
+
+const char *gw_lv_block_job(int type)
+{
+    return word(block_jobs, G_N_ELEMENTS(block_jobs), type);
+}

@@ -117,6 +117,40 @@ static gint64 backing_depth(Reader *reader, xmlNode *disk)
     return depth;
 }
 
+/* The image right below: named like a disk's. */
+static char *backing_path(Reader *reader, xmlNode *disk)
+{
+    g_autoptr(GPtrArray) next = gw_xml_nodes(reader->xml, disk, "backingStore[source]");
+
+    if (next->len == 0)
+        return NULL;
+    g_autoptr(GPtrArray) sources = gw_xml_nodes(reader->xml, next->pdata[0], "source");
+    g_autofree char *type = value(reader, next->pdata[0], "@type");
+    return disk_source(reader, type, sources->pdata[0]);
+}
+
+static void read_disk_details(Reader *reader, xmlNode *node, GwDisk *disk)
+{
+    disk->format = value(reader, node, "driver/@type");
+    disk->cache = value(reader, node, "driver/@cache");
+    disk->io = value(reader, node, "driver/@io");
+    disk->discard = value(reader, node, "driver/@discard");
+    disk->detect_zeroes = value(reader, node, "driver/@detect_zeroes");
+    disk->serial = value(reader, node, "serial");
+    disk->wwn = value(reader, node, "wwn");
+    disk->readonly = gw_xml_has(reader->xml, node, "readonly");
+    disk->shareable = gw_xml_has(reader->xml, node, "shareable");
+    disk->transient = gw_xml_has(reader->xml, node, "transient");
+    disk->block_job = gw_xml_has(reader->xml, node, "mirror");
+    if (disk->block_job) {
+        disk->block_job_kind = value(reader, node, "mirror/@job");
+        if (disk->block_job_kind == NULL) /* as older libvirt left it unsaid */
+            disk->block_job_kind = g_strdup("copy");
+    }
+    disk->backing_depth = backing_depth(reader, node);
+    disk->backing_path = backing_path(reader, node);
+}
+
 static GwDisk *read_disk(Reader *reader, xmlNode *node)
 {
     g_autoptr(GPtrArray) sources = gw_xml_nodes(reader->xml, node, "source");
@@ -136,13 +170,7 @@ static GwDisk *read_disk(Reader *reader, xmlNode *node)
             strcmp(disk->device, "floppy") != 0)
             disk->source = g_strdup_printf("(%s)", disk->type != NULL ? disk->type : "unknown");
     }
-    disk->format = value(reader, node, "driver/@type");
-    disk->cache = value(reader, node, "driver/@cache");
-    disk->readonly = gw_xml_has(reader->xml, node, "readonly");
-    disk->shareable = gw_xml_has(reader->xml, node, "shareable");
-    disk->transient = gw_xml_has(reader->xml, node, "transient");
-    disk->block_job = gw_xml_has(reader->xml, node, "mirror");
-    disk->backing_depth = backing_depth(reader, node);
+    read_disk_details(reader, node, disk);
     return disk;
 }
 
@@ -304,6 +332,32 @@ static void read_devices(Reader *reader, GwVm *vm)
         g_ptr_array_add(vm->hostdevs, read_hostdev(reader, hostdevs->pdata[i]));
 }
 
+/* What of the VM's state on its host is no disk. */
+static void read_state(Reader *reader, GwVm *vm)
+{
+    /* Something outside QEMU that writes to the VM's memory. Memory that could be shared, and is
+     * shared with nobody, is not meant. */
+    static const char outside[] =
+        "/domain/devices/interface[@type='vhostuser'] | /domain/devices/disk[@type='vhostuser'] | "
+        "/domain/devices/filesystem[driver/@type='virtiofs'] | "
+        "/domain/devices/video[driver/@name='vhostuser']";
+    g_autoptr(GPtrArray) nvram = gw_xml_nodes(reader->xml, NULL, "/domain/os/nvram");
+
+    vm->tpm = value(reader, NULL, "/domain/devices/tpm/backend/@type");
+    vm->shared_memory = gw_xml_has(reader->xml, NULL, outside);
+    if (nvram->len == 0)
+        return;
+    g_autoptr(GPtrArray) sources = gw_xml_nodes(reader->xml, nvram->pdata[0], "source");
+    g_autofree char *type = value(reader, nvram->pdata[0], "@type");
+    if (sources->len > 0)
+        vm->nvram = disk_source(reader, type != NULL ? type : "file", sources->pdata[0]);
+    else
+        vm->nvram = value(reader, nvram->pdata[0], ".");
+    vm->nvram_format = value(reader, nvram->pdata[0], "@format");
+    if (vm->nvram != NULL && vm->nvram_format == NULL)
+        vm->nvram_format = g_strdup("raw");
+}
+
 static void read_vm(Reader *reader, GwVm *vm)
 {
     g_autofree char *name = gw_xml_string(reader->xml, NULL, "/domain/name");
@@ -321,6 +375,7 @@ static void read_vm(Reader *reader, GwVm *vm)
     vm->machine = value(reader, NULL, "/domain/os/type/@machine");
     read_cpu(reader, vm);
     read_devices(reader, vm);
+    read_state(reader, vm);
 }
 
 GwVm *gw_libvirt_vm_from_xml(const char *text, GError **error)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "job/move_internal.h"
+#include "job/tasks.h"
 
-#define MS(n) ((gint64)(n)*1000)
-#define SECONDS(n) ((gint64)(n)*G_USEC_PER_SEC)
 #define POLL_US MS(500)           /* statistics: libvirt has no event for them */
 #define ABORT_AGAIN_US SECONDS(2) /* an abort that did not abort is asked for again */
 
@@ -17,6 +16,7 @@ typedef enum {
     ABORT,
     ABORT_TOO_LONG,
     ABORT_STALLED,
+    STOP_TOO_LONG, /* the same, before the copy began */
     APPLY_CHANGE,
     SWITCH_POST_COPY,
     LOOK,
@@ -26,6 +26,7 @@ typedef enum {
     KEEP_SOURCE, /* a person said so */
     KEEP_DESTINATION,
     NOTE_CANCEL, /* too late to abort, early enough to prefer the source */
+    STOP,        /* the same, and what is being prepared is broken off */
     FAIL,
     CANCEL,
 } Action;
@@ -42,13 +43,15 @@ static const GwMoveRow rows[] = {
 
     ROW(CHECKING, CHECKED, PREPARING, PREPARE, "nothing forbids the move on fresh facts"),
     ROW(CHECKING, REFUSED, FAILED, FAIL, "preflight refused it"),
+    ROW(CHECKING, MERGING, QUEUED, NOTHING, "a merge on a disk is to be over first"),
     ROW(CHECKING, CANCEL, CANCELLED, CANCEL, "nothing had begun"),
     ROW(CHECKING, RESTART, QUEUED, NOTHING, "nothing had begun"),
 
     ROW(PREPARING, PREPARED, COPYING, MIGRATE, "what recovery needs is saved"),
     ROW(PREPARING, NOT_PREPARED, SETTLING, LOOK_FAILED, "preparing failed"),
     /* What is being prepared comes to its end first: it would undo what settling restores. */
-    ROW(PREPARING, CANCEL, PREPARING, NOTE_CANCEL, "cancelled before the copy began"),
+    ROW(PREPARING, CANCEL, PREPARING, STOP, "cancelled before the copy began"),
+    ROW(PREPARING, TOO_LONG, PREPARING, STOP_TOO_LONG, "completion time-out"),
     ROW(PREPARING, RESTART, SETTLING, LOOK, "the controller restarted: ask the hosts"),
 
     ROW(COPYING, PROGRESS, COPYING, PROGRESS, "statistics"),
@@ -96,7 +99,7 @@ GwMove *gw_move_new(GwJob *job, gint64 now_us)
     GwMove *move = g_new0(GwMove, 1);
     move->job = job;
     move->created_us = now_us;
-    move->least_remaining_bytes = G_MAXINT64;
+    move->least_disk_bytes = move->least_memory_bytes = G_MAXINT64;
     return move;
 }
 
@@ -205,24 +208,59 @@ void gw_move_begin_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *o
     gint64 now = event->now_us;
 
     move->wake_us = now + POLL_US;
-    move->too_long_us = due_after(now, move->job->completion_timeout_s);
+    if (move->too_long_us == 0) /* the images below its disks were part of it */
+        move->too_long_us = due_after(now, move->job->completion_timeout_s);
     move->stalled_us = due_after(now, move->job->progress_timeout_s);
-    move->least_remaining_bytes = G_MAXINT64;
+    move->least_disk_bytes = move->least_memory_bytes = G_MAXINT64;
     move->started_us = now;
     move->abort_again_us = 0;
     gw_move_set_phase(move, "setup");
     (void)outcome;
 }
 
-/* Percent never goes back, though the guest dirties memory behind the copy. */
+static gint64 memory_left(const GwProgress *progress)
+{
+    return MAX(progress->remaining_bytes - progress->disk_remaining_bytes, 0);
+}
+
+/* The disks go first, and until they are there nothing is told of the memory. */
+static gboolean is_at_disks(const GwProgress *progress)
+{
+    return progress->disk_total_bytes > 0 && memory_left(progress) == 0 &&
+           progress->processed_bytes <= progress->disk_processed_bytes;
+}
+
+/* R60: less left than ever before, be it of the disks or of the memory. Between two passes QEMU
+ * says 0, below which nothing could ever count as progress. */
+static gboolean took_a_step(GwMove *move, const GwProgress *fresh)
+{
+    gint64 disks = fresh->disk_remaining_bytes, memory = memory_left(fresh);
+    gboolean less_disks = disks > 0 && disks < move->least_disk_bytes;
+    gboolean less_memory = memory > 0 && memory < move->least_memory_bytes;
+
+    if (less_disks)
+        move->least_disk_bytes = disks;
+    if (less_memory)
+        move->least_memory_bytes = memory;
+    return less_disks || less_memory;
+}
+
+/* Percent never goes back, though the guest dirties disks and memory behind the copy. */
 static void take_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
 {
     const GwProgress *old = move->job->progress;
     gint64 percent_before = old != NULL ? old->percent : 0;
     GwProgress *fresh = gw_progress_copy(event->progress);
 
-    gint64 whole = fresh->processed_bytes + fresh->remaining_bytes;
-    gint64 percent = whole > 0 ? fresh->processed_bytes * 100 / whole : 0;
+    gint64 below = 0;
+    gw_tasks_progress(move->job, &below, NULL); /* the images below its disks went before */
+    double done = (double)below + (double)fresh->processed_bytes;
+    double whole = done + (double)fresh->remaining_bytes;
+    if (is_at_disks(fresh)) {
+        whole += (double)move->job->vm_memory_kib * 1024.0;
+        gw_move_replace_string(&fresh->phase, "disks");
+    }
+    gint64 percent = whole > 0 ? (gint64)(done * 100.0 / whole) : 0;
     fresh->percent = CLAMP(MAX(percent, percent_before), 0, 99);
     if (!fresh->converging) {
         fresh->eta_ms = -1;
@@ -232,12 +270,8 @@ static void take_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome 
     move->job->progress = fresh;
 
     move->copied = move->copied || fresh->processed_bytes > 0;
-    /* Between two passes QEMU says 0, below which nothing could ever count as progress. */
-    if (fresh->remaining_bytes > 0 && fresh->remaining_bytes < move->least_remaining_bytes) {
-        move->least_remaining_bytes = fresh->remaining_bytes;
-        if (move->stalled_us != 0)
-            move->stalled_us = due_after(event->now_us, move->job->progress_timeout_s);
-    }
+    if (took_a_step(move, fresh) && move->stalled_us != 0)
+        move->stalled_us = due_after(event->now_us, move->job->progress_timeout_s);
     if (move->wake_us == 0)
         move->wake_us = event->now_us + POLL_US;
     outcome->changed = TRUE;
@@ -285,14 +319,36 @@ static void abort_too_long(GwMove *move, const GwMoveEvent *event, GwMoveOutcome
                outcome);
 }
 
+/* Nothing of the VM has gone over yet, and nobody needs to be asked for figures. */
+static void stop_too_long(GwMove *move, GwMoveOutcome *outcome)
+{
+    g_autofree char *message =
+        g_strdup_printf("not complete after %" G_GINT64_FORMAT
+                        " s (completion time-out): the images below its disks are being copied",
+                        move->job->completion_timeout_s);
+    if (!move->job->cancel_requested)
+        gw_move_set_error(move->job, "timeout", message,
+                          "Give it more bandwidth or a longer completion time-out.");
+    move->too_long_us = 0;
+    gw_move_add_effect(outcome, GW_DO_STOP);
+}
+
+/* What was never told counts as nothing. */
+static gint64 least_left(const GwMove *move)
+{
+    gint64 disks = move->least_disk_bytes, memory = move->least_memory_bytes;
+    return (disks < G_MAXINT64 ? disks : 0) + (memory < G_MAXINT64 ? memory : 0);
+}
+
 static void abort_stalled(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
 {
     g_autofree char *message =
         g_strdup_printf("no progress for %" G_GINT64_FORMAT
                         " s (progress time-out): never less than %" G_GINT64_FORMAT " MiB left",
-                        move->job->progress_timeout_s, move->least_remaining_bytes >> 20);
+                        move->job->progress_timeout_s, least_left(move) >> 20);
     abort_with(move, event, message,
-               "Check the network between the hosts; a busy guest needs more bandwidth, a longer "
+               "Check the network between the hosts and the storage of the destination; a busy "
+               "guest needs more bandwidth, a longer "
                "downtime or post-copy.",
                outcome);
 }
@@ -305,6 +361,11 @@ void gw_move_look(GwMove *move, GwMoveOutcome *outcome)
 }
 
 /* Dispatch ------------------------------------------------------------------------------- */
+
+static gboolean has_tasks(const GwJob *job)
+{
+    return job->tasks != NULL && job->tasks->len > 0;
+}
 
 static void run_action(GwMove *move, const GwMoveRow *row, const GwMoveEvent *event,
                        GwMoveOutcome *outcome)
@@ -326,6 +387,8 @@ static void run_action(GwMove *move, const GwMoveRow *row, const GwMoveEvent *ev
         break;
     case PREPARE:
         gw_move_set_phase(move, "preparing");
+        if (has_tasks(job))
+            move->too_long_us = due_after(event->now_us, job->completion_timeout_s);
         gw_move_add_effect(outcome, GW_DO_PREPARE);
         break;
     case MIGRATE:
@@ -349,6 +412,9 @@ static void run_action(GwMove *move, const GwMoveRow *row, const GwMoveEvent *ev
         break;
     case ABORT_STALLED:
         abort_stalled(move, event, outcome);
+        break;
+    case STOP_TOO_LONG:
+        stop_too_long(move, outcome);
         break;
     case APPLY_CHANGE:
         gw_move_add_effect(outcome, GW_DO_APPLY_CHANGE);
@@ -384,6 +450,11 @@ static void run_action(GwMove *move, const GwMoveRow *row, const GwMoveEvent *ev
         break;
     case NOTE_CANCEL:
         job->cancel_requested = TRUE;
+        break;
+    case STOP:
+        job->cancel_requested = TRUE;
+        if (has_tasks(job))
+            gw_move_add_effect(outcome, GW_DO_STOP);
         break;
     case FAIL:
         take_error(job, event->error);
@@ -421,7 +492,8 @@ gboolean gw_move_step(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *out
     if (event->kind == GW_MOVE_NO_JOB && move->calling)
         return TRUE;
 
-    gboolean called_off = event->kind == GW_MOVE_PREPARED && move->job->cancel_requested;
+    gboolean called_off = event->kind == GW_MOVE_PREPARED &&
+                          (move->job->cancel_requested || move->job->error != NULL);
     const GwMoveRow *row =
         find_row(move->job->state, called_off ? GW_MOVE_NOT_PREPARED : event->kind);
     if (row == NULL) {
@@ -454,8 +526,9 @@ gint64 gw_move_next_us(const GwMove *move)
 gboolean gw_move_due(const GwMove *move, gint64 now_us, GwMoveEventKind *kind)
 {
     gboolean copying = move->job->state == GW_JOB_COPYING;
+    gboolean preparing = move->job->state == GW_JOB_PREPARING;
 
-    if (copying && move->too_long_us != 0 && move->too_long_us <= now_us)
+    if ((copying || preparing) && move->too_long_us != 0 && move->too_long_us <= now_us)
         *kind = GW_MOVE_TOO_LONG;
     else if (copying && move->stalled_us != 0 && move->stalled_us <= now_us)
         *kind = GW_MOVE_STALLED;
@@ -472,6 +545,7 @@ const char *gw_move_event_word(GwMoveEventKind kind)
         "slots free",
         "checked",
         "refused",
+        "merge running",
         "prepared",
         "not prepared",
         "call returned",
@@ -496,8 +570,8 @@ const char *gw_move_event_word(GwMoveEventKind kind)
 const char *gw_move_do_word(GwMoveDo effect)
 {
     static const char *const words[GW_DO_COUNT] = {
-        "check",     "prepare", "migrate", "progress",          "abort", "apply change",
-        "post-copy", "look",    "settle",  "completed figures", "alarm", "close",
+        "check", "prepare", "migrate",           "progress", "abort", "apply change", "post-copy",
+        "look",  "settle",  "completed figures", "alarm",    "close", "stop",
     };
     return (guint)effect < GW_DO_COUNT ? words[effect] : "unknown";
 }

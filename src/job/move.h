@@ -12,6 +12,7 @@ typedef enum {
     GW_MOVE_SLOTS,    /* slots are free at both ends */
     GW_MOVE_CHECKED,  /* preflight on fresh facts passed */
     GW_MOVE_REFUSED,  /* preflight refused, or a host could not be asked */
+    GW_MOVE_MERGING,  /* preflight passed but for a merge that is to be waited for (R31) */
     GW_MOVE_PREPARED, /* what recovery needs is saved, autostart is off */
     GW_MOVE_NOT_PREPARED,
     GW_MOVE_RETURNED,    /* libvirt's call came back; whatever it says, the outcome is unknown */
@@ -51,10 +52,11 @@ typedef enum {
     GW_DO_APPLY_CHANGE, /* bandwidth and downtime of options; nothing comes back */
     GW_DO_POST_COPY,    /* nothing comes back */
     GW_DO_LOOK,         /* at both hosts -> LOOKED */
-    GW_DO_SETTLE,       /* a step of move->settle -> ACTED */
+    GW_DO_SETTLE,       /* a step of move->settle -> ACTED; those of storage take long */
     GW_DO_STATS,        /* completed figures; nothing comes back but numbers in the result */
     GW_DO_ALARM,        /* the VM ran twice: log at the highest level */
     GW_DO_CLOSE,        /* the agents do nothing more by themselves; nothing comes back */
+    GW_DO_STOP,         /* what is being prepared is broken off: NOT_PREPARED comes of it */
     GW_DO_COUNT
 } GwMoveDo;
 
@@ -71,11 +73,11 @@ typedef struct {
     GwJob *job; /* the durable part; owned */
     /* Volatile: rebuilt after a restart. Times are monotonic; 0: none. */
     gint64 created_us, started_us;
-    gint64 wake_us;               /* when TIMER is due */
-    gint64 too_long_us;           /* when TOO_LONG is due */
-    gint64 stalled_us;            /* when STALLED is due */
-    gint64 abort_again_us;        /* an abort was asked for: when to ask again */
-    gint64 least_remaining_bytes; /* low-water mark that progress is measured by */
+    gint64 wake_us;                              /* when TIMER is due */
+    gint64 too_long_us;                          /* when TOO_LONG is due */
+    gint64 stalled_us;                           /* when STALLED is due */
+    gint64 abort_again_us;                       /* an abort was asked for: when to ask again */
+    gint64 least_disk_bytes, least_memory_bytes; /* low-water marks that progress is measured by */
     gint64 paused_us, resumed_us; /* source's pause and destination's resume, as events said */
     gint64 waiting_since_us;      /* settling: since when nothing could be decided */
     guint waits;                  /* looks in a row that decided nothing */
@@ -85,6 +87,7 @@ typedef struct {
     GwSeen source, destination;
     gboolean fenced;  /* both agents ended the move's leave: neither acts by itself any more */
     guint fences;     /* how often they were asked to */
+    guint autostarts, storages; /* how often those were to be put right */
     gboolean figures; /* the completed figures were asked for */
     gboolean copied;  /* statistics were seen: bytes went over */
     gboolean calling; /* our own migrate call has not returned */

@@ -22,6 +22,22 @@ void gw_move_ask_figures(GwMove *move, GwMoveOutcome *outcome);
 void gw_move_begin_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome);
 void gw_move_look(GwMove *move, GwMoveOutcome *outcome);
 
+/* A settling step is taken, or, where it was taken too often, a person asked. */
+void gw_move_act(GwMove *move, GwSettle settle, GwJobState state, const GwMoveEvent *event,
+                 const char *why, GwMoveOutcome *outcome);
+
+/* move_over.c: the hosts say that it is over, but for what is still to be put right. */
+void gw_move_settle_kept(GwMove *move, const GwMoveEvent *event, const char *why,
+                         GwMoveOutcome *outcome);
+void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char *why,
+                              GwMoveOutcome *outcome);
+void gw_move_settle_stopped(GwMove *move, const GwMoveEvent *event, const char *why,
+                            GwMoveOutcome *outcome);
+#define GW_MOVE_BY_DESTINATIONS_AGENT                                                              \
+    "the destination was resumed by its agent, once the source was gone"
+/* Whether the VM may have run at the destination, by the job's history. */
+gboolean gw_move_was_committed(const GwJob *job);
+
 void gw_move_decide(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome);
 /* A person's answer to a held move, as the step it comes to. */
 void gw_move_answered(GwMove *move, GwSettle settle, const GwMoveEvent *event,

@@ -5,7 +5,6 @@
  * say that it is over. */
 
 #define WAIT_HOLD_US SECONDS(120) /* both answer, yet nothing can be decided: ask a person */
-#define AUTOSTART_TRIES 5
 #define FENCE_TRIES 5
 #define REPEATS_MAX 20 /* a step that changes nothing, so often: ask a person */
 
@@ -65,31 +64,8 @@ static void settle_watch(GwMove *move, const GwMoveEvent *event, const char *why
         move->abort_again_us = event->now_us;
 }
 
-/* A peer-to-peer move that broke before a byte was copied most likely means that the hosts cannot
- * reach each other; the controller can reach both, so it drives the second try itself. */
-static gboolean try_direct(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
-{
-    GwJob *job = move->job;
-
-    /* Between agents the controller would have to take the same way. */
-    if (!job->peer_to_peer || job->through_agents || !move->called || move->copied ||
-        job->cancel_requested || job->error == NULL || g_strcmp0(job->error->code, "timeout") == 0)
-        return FALSE;
-    job->peer_to_peer = FALSE;
-    job->source_old = job->destination_old = FALSE; /* what was copied is gone */
-    g_autofree char *why = g_strdup_printf(
-        "peer-to-peer broke before anything was copied (%s): driven by the controller now",
-        job->error->message);
-    g_clear_pointer(&job->error, gw_job_error_free);
-    gw_move_enter(move, GW_JOB_COPYING, event, why, outcome);
-    gw_move_begin_copy(move, event, outcome);
-    move->calling = TRUE;
-    gw_move_add_effect(outcome, GW_DO_MIGRATE);
-    return TRUE;
-}
-
-static void act(GwMove *move, GwSettle settle, GwJobState state, const GwMoveEvent *event,
-                const char *why, GwMoveOutcome *outcome)
+void gw_move_act(GwMove *move, GwSettle settle, GwJobState state, const GwMoveEvent *event,
+                 const char *why, GwMoveOutcome *outcome)
 {
     move->repeats = move->settle == settle ? move->repeats + 1 : 0;
     move->settle = settle;
@@ -101,91 +77,6 @@ static void act(GwMove *move, GwSettle settle, GwJobState state, const GwMoveEve
     }
     gw_move_enter(move, state, event, why, outcome);
     gw_move_add_effect(outcome, GW_DO_SETTLE);
-}
-
-/* Autostart was off while the VM might have been on either host. It is put back before the job is
- * over, so that no restart of the controller can come between. A host that refuses is asked a few
- * times: it is no reason to hold a move. */
-static gboolean restore_autostart(GwMove *move, GwSettle settle, GwSeen keeper,
-                                  const GwMoveEvent *event, GwMoveOutcome *outcome)
-{
-    gboolean tried = move->settle == settle && move->repeats + 1 >= AUTOSTART_TRIES;
-
-    if (!move->job->vm_autostart || !keeper.persistent || keeper.autostart || tried)
-        return FALSE;
-    act(move, settle, settle == GW_SETTLE_AUTOSTART_SOURCE ? GW_JOB_SETTLING : GW_JOB_CLEANING,
-        event, "the VM starts with its host, as before the move", outcome);
-    return TRUE;
-}
-
-static const char look_remedy[] =
-    "The VM runs on its source host. Look at the job's history and both hosts' libvirt logs, then "
-    "try again.";
-
-static void settle_kept(GwMove *move, const GwMoveEvent *event, const char *why,
-                        GwMoveOutcome *outcome)
-{
-    GwJob *job = move->job;
-
-    if (try_direct(move, event, outcome))
-        return;
-    if (restore_autostart(move, GW_SETTLE_AUTOSTART_SOURCE, move->source, event, outcome))
-        return;
-    if (job->cancel_requested) {
-        gw_move_set_error(job, "cancelled", "cancelled on request; the VM runs on its source host",
-                          NULL);
-        gw_move_finish(move, GW_JOB_CANCELLED, event, why, outcome);
-        return;
-    }
-    if (job->error == NULL)
-        gw_move_set_error(job, "operation-failed",
-                          "the move did not happen; the VM runs on its source host", look_remedy);
-    else if (job->error->remedy == NULL)
-        job->error->remedy = g_strdup(look_remedy);
-    gw_move_finish(move, GW_JOB_FAILED, event, why, outcome);
-}
-
-static void settle_committed(GwMove *move, const GwMoveEvent *event, const char *why,
-                             GwMoveOutcome *outcome)
-{
-    GwJob *job = move->job;
-
-    if (restore_autostart(move, GW_SETTLE_AUTOSTART_DESTINATION, move->destination, event, outcome))
-        return;
-    g_clear_pointer(&job->error, gw_job_error_free);
-    if (job->result == NULL)
-        job->result = gw_move_result_new();
-    gboolean seen = move->paused_us > 0 && move->resumed_us >= move->paused_us;
-    job->result->downtime_ms = seen ? (move->resumed_us - move->paused_us) / 1000 : -1;
-    if (move->started_us != 0 && job->result->copy_ms == 0)
-        job->result->copy_ms = (event->now_us - move->started_us) / 1000;
-    if (job->result->transferred_bytes == 0)
-        job->result->transferred_bytes = job->progress->processed_bytes;
-    if (job->result->iterations == 0)
-        job->result->iterations = job->progress->iteration;
-    gw_move_replace_string(&job->result->drive, job->peer_to_peer ? "peer-to-peer" : "controller");
-    gw_move_finish(move, GW_JOB_DONE, event, why, outcome);
-    job->progress->percent = 100;
-    job->progress->remaining_bytes = 0;
-    job->progress->eta_ms = 0;
-}
-
-static void settle_stopped(GwMove *move, const GwMoveEvent *event, const char *why,
-                           GwMoveOutcome *outcome)
-{
-    gboolean at_destination = move->source.side == GW_SIDE_ABSENT && move->destination.persistent;
-    if (restore_autostart(
-            move, at_destination ? GW_SETTLE_AUTOSTART_DESTINATION : GW_SETTLE_AUTOSTART_SOURCE,
-            at_destination ? move->destination : move->source, event, outcome))
-        return;
-    g_autofree char *message =
-        g_strdup_printf("the VM does not run any more: %s; it is defined on %s", why,
-                        at_destination            ? "the destination"
-                        : move->source.persistent ? "the source"
-                                                  : "no host");
-    gw_move_set_error(move->job, "operation-failed", message,
-                      "Start it where it is defined, after looking at why it stopped.");
-    gw_move_finish(move, GW_JOB_FAILED, event, why, outcome);
 }
 
 static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, const char *why,
@@ -203,26 +94,26 @@ static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, c
         settle_watch(move, event, why, outcome);
         break;
     case GW_SETTLE_KEEP_SOURCE:
-        settle_kept(move, event, why, outcome);
+        gw_move_settle_kept(move, event, why, outcome);
         break;
     case GW_SETTLE_COMMITTED:
-        settle_committed(move, event, why, outcome);
+        gw_move_settle_committed(move, event, why, outcome);
         break;
     case GW_SETTLE_STOPPED:
-        settle_stopped(move, event, why, outcome);
+        gw_move_settle_stopped(move, event, why, outcome);
         break;
     case GW_SETTLE_RESUME_DESTINATION:
-        act(move, settle, GW_JOB_COMMITTING, event, why, outcome);
+        gw_move_act(move, settle, GW_JOB_COMMITTING, event, why, outcome);
         break;
     case GW_SETTLE_UNDEFINE_SOURCE:
     case GW_SETTLE_DEFINE_DESTINATION:
-        act(move, settle, GW_JOB_CLEANING, event, why, outcome);
+        gw_move_act(move, settle, GW_JOB_CLEANING, event, why, outcome);
         break;
     case GW_SETTLE_PAUSE_SOURCE:
         gw_move_add_effect(outcome, GW_DO_ALARM);
         if (move->job->through_agents) /* from here on nobody but a person decides */
             gw_move_add_effect(outcome, GW_DO_CLOSE);
-        act(move, settle, GW_JOB_SETTLING, event, why, outcome);
+        gw_move_act(move, settle, GW_JOB_SETTLING, event, why, outcome);
         break;
     case GW_SETTLE_HOLD:
     case GW_SETTLE_COUNT:
@@ -231,12 +122,14 @@ static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, c
     case GW_SETTLE_FENCE:            /* only fence() says so */
     case GW_SETTLE_AUTOSTART_SOURCE: /* only restore_autostart() says so */
     case GW_SETTLE_AUTOSTART_DESTINATION:
+    case GW_SETTLE_STORAGE_BACK: /* only settle_storage() says so */
+    case GW_SETTLE_STORAGE_ON:
     case GW_SETTLE_RESUME_SOURCE:
     case GW_SETTLE_DESTROY_SOURCE:
     case GW_SETTLE_DESTROY_DESTINATION:
     case GW_SETTLE_UNDEFINE_DESTINATION:
     case GW_SETTLE_DEFINE_SOURCE:
-        act(move, settle, GW_JOB_SETTLING, event, why, outcome);
+        gw_move_act(move, settle, GW_JOB_SETTLING, event, why, outcome);
         break;
     }
 }
@@ -324,10 +217,11 @@ static void fence(GwMove *move, GwSettle before, const GwMoveEvent *event, GwMov
     move->fences++;
     move->waits = 0;
     g_clear_pointer(&move->job->waiting_for, g_free);
-    act(move, GW_SETTLE_FENCE, cleaning ? GW_JOB_CLEANING : GW_JOB_SETTLING, event,
-        is_over(before) ? "the agents' leave for this move ends with it"
-                        : "before anything is destroyed, the agents stop acting by themselves",
-        outcome);
+    gw_move_act(move, GW_SETTLE_FENCE, cleaning ? GW_JOB_CLEANING : GW_JOB_SETTLING, event,
+                is_over(before)
+                    ? "the agents' leave for this move ends with it"
+                    : "before anything is destroyed, the agents stop acting by themselves",
+                outcome);
 }
 
 /* A restarted controller has not been told that the call returned. */
@@ -335,23 +229,6 @@ static gboolean lacks_figures(const GwMove *move, GwSettle settle)
 {
     return settle == GW_SETTLE_UNDEFINE_SOURCE && !move->figures &&
            move->destination.side == GW_SIDE_RUNNING;
-}
-
-static const char by_destinations_agent[] =
-    "the destination was resumed by its agent, once the source was gone";
-
-/* Whether it is known already, or a controller, maybe an earlier one, began to commit this move:
- * that is written down before it is done. */
-static gboolean is_credited(const GwJob *job)
-{
-    const char *word = gw_enum_word(&gw_job_state_enum, GW_JOB_COMMITTING);
-
-    for (guint i = 0; job->steps != NULL && i < job->steps->len; i++) {
-        const GwJobStep *step = job->steps->pdata[i];
-        if (g_strcmp0(step->state, word) == 0 || g_strcmp0(step->why, by_destinations_agent) == 0)
-            return TRUE;
-    }
-    return FALSE;
 }
 
 /* Says in the job's history who committed, where it was not a controller. */
@@ -363,8 +240,8 @@ static void credit_agents(GwMove *move, const GwMoveEvent *event, GwMoveOutcome 
     if (!job->through_agents || !job->commit_by_resume)
         return;
     if (event->destination.side == GW_SIDE_RUNNING && event->source.side != GW_SIDE_RUNNING &&
-        !is_credited(job))
-        gw_move_enter(move, job->state, event, by_destinations_agent, outcome);
+        !gw_move_was_committed(job))
+        gw_move_enter(move, job->state, event, GW_MOVE_BY_DESTINATIONS_AGENT, outcome);
     if (event->source.side == GW_SIDE_RUNNING && was_left_paused &&
         move->settle != GW_SETTLE_RESUME_SOURCE)
         gw_move_enter(move, job->state, event,

@@ -255,6 +255,8 @@ const char *gw_settle_word(GwSettle settle)
         "autostart at destination",
         "pause source",
         "fence",
+        "storage back",
+        "storage on",
         "hold",
     };
     return (guint)settle < GW_SETTLE_COUNT ? words[settle] : "hold";

@@ -49,6 +49,8 @@ typedef enum {
     GW_SETTLE_PAUSE_SOURCE, /* the VM runs twice: stop one at once, then hold */
     GW_SETTLE_FENCE,        /* the agents do nothing more by themselves: the move's, not the table's
                              */
+    GW_SETTLE_STORAGE_BACK, /* the VM stayed: what was made of volumes is removed; the move's too */
+    GW_SETTLE_STORAGE_ON,   /* it is at the destination: its old copies are kept, or removed */
     GW_SETTLE_HOLD,         /* only a person can say */
     GW_SETTLE_COUNT
 } GwSettle;

@@ -242,7 +242,24 @@ char *gw_task_words(const GwTask *task, const char *host, const char *peer)
     return g_steal_pointer(&words);
 }
 
-int gw_tasks_progress(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes)
+char *gw_tasks_remarks(const GwJob *job)
+{
+    GString *text = g_string_new(NULL);
+
+    for (guint i = 0; i < count(job); i++) {
+        const GwTask *task = job->tasks->pdata[i];
+        if (task->state == GW_TASK_DONE && task->why != NULL)
+            g_string_append_printf(text, "%s%s", text->len > 0 ? "\n" : "", task->why);
+    }
+    gboolean any = text->len > 0;
+    char *remarks = g_string_free(text, !any);
+    return any ? remarks : NULL;
+}
+
+#define COPY_MAX ((gint64)1 << 56) /* bytes: what a host says is only added up below this */
+
+/* In bytes; either may be NULL. */
+static void copied(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes)
 {
     gint64 done = 0, total = 0;
 
@@ -250,7 +267,7 @@ int gw_tasks_progress(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes)
         const GwTask *task = job->tasks->pdata[i];
         if (task->kind != GW_TASK_VOLUME_COPY && task->kind != GW_TASK_BLOCK_COPY)
             continue;
-        gint64 all = MAX(task->total_bytes, 0);
+        gint64 all = CLAMP(task->total_bytes, 0, COPY_MAX);
         total += all;
         done += task->state == GW_TASK_DONE ? all : CLAMP(task->copied_bytes, 0, all);
     }
@@ -258,5 +275,32 @@ int gw_tasks_progress(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes)
         *done_bytes = done;
     if (total_bytes != NULL)
         *total_bytes = total;
+}
+
+/* What a live move sends beside these copies: the disks that QEMU fills, and the memory. */
+static gint64 rest_of_move(const GwJob *job)
+{
+    gint64 rest = 0, below = 0;
+
+    if (g_strcmp0(job->kind, GW_JOB_KIND_MIGRATE) != 0)
+        return 0;
+    for (guint i = 0; job->disks != NULL && i < job->disks->len; i++) {
+        const GwDiskMove *disk = job->disks->pdata[i];
+        rest += disk->how == (int)GW_DISK_MIRROR ? MAX(disk->copy_bytes, 0) : 0;
+    }
+    copied(job, NULL, &below); /* the images below are part of their disks */
+    return MAX(rest - below, 0) + (job->vm_memory_kib << 10);
+}
+
+int gw_tasks_progress(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes)
+{
+    gint64 done = 0, total = 0;
+
+    copied(job, &done, &total);
+    if (done_bytes != NULL)
+        *done_bytes = done;
+    if (total_bytes != NULL)
+        *total_bytes = total;
+    total += rest_of_move(job);
     return total > 0 ? (int)(((double)done / (double)total) * 100.0) : 100;
 }

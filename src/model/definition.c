@@ -279,17 +279,24 @@ static gboolean rename_chain(xmlNode *disk, const GPtrArray *images, GError **er
 
 /* Disks --------------------------------------------------------------------------------------- */
 
+static xmlNode *driver_of(xmlNode *disk)
+{
+    xmlNode *driver = gw_xml_child(disk, "driver");
+
+    if (driver != NULL)
+        return driver;
+    driver = gw_xml_add(disk, disk->children, "driver", NULL);
+    gw_xml_set_attribute(driver, "name", "qemu");
+    return driver;
+}
+
 static void set_format(xmlNode *disk, const char *format)
 {
     static const char *const of_qcow2[] = { "metadata_cache", NULL };
-    xmlNode *driver = gw_xml_child(disk, "driver");
 
     if (format == NULL)
         return;
-    if (driver == NULL) {
-        driver = gw_xml_add(disk, disk->children, "driver", NULL);
-        gw_xml_set_attribute(driver, "name", "qemu");
-    }
+    xmlNode *driver = driver_of(disk);
     gw_xml_set_attribute(driver, "type", format);
     if (strcmp(format, "qcow2") == 0)
         return;
@@ -422,7 +429,7 @@ static gboolean check_images(const GPtrArray *images, GError **error)
     return well;
 }
 
-/* @lenient: of a snapshot, which may be older than a disk. */
+/* @lenient: a disk that is not there is none of this definition's. */
 static gboolean move_one(GwXml *xml, xmlNode *domain, const GwDiskMove *move, gboolean lenient,
                          GError **error)
 {
@@ -480,6 +487,15 @@ char *gw_definition_with_disks(const char *text, const GPtrArray *disks, GError 
     return gw_xml_dump(xml, gw_xml_root(xml));
 }
 
+char *gw_definition_inactive(const char *text, const GPtrArray *disks, GError **error)
+{
+    g_autoptr(GwXml) xml = parse(text, "domain", error);
+
+    if (xml == NULL || !move_all(xml, gw_xml_root(xml), disks, TRUE, error))
+        return NULL;
+    return gw_xml_dump(xml, gw_xml_root(xml));
+}
+
 char *gw_definition_snapshot(const char *text, const GPtrArray *disks, GError **error)
 {
     static const char *const definitions[] = { "domain", "inactiveDomain" };
@@ -495,18 +511,14 @@ char *gw_definition_snapshot(const char *text, const GPtrArray *disks, GError **
     return gw_xml_dump(xml, gw_xml_root(xml));
 }
 
-char *gw_definition_sparse(const char *text, const GPtrArray *disks, GError **error)
+char *gw_definition_unmap(const char *text, const char *const *targets, GError **error)
 {
     g_autoptr(GwXml) xml = parse(text, "domain", error);
 
-    for (guint i = 0; xml != NULL && disks != NULL && i < disks->len; i++) {
-        const GwDiskMove *move = disks->pdata[i];
-        xmlNode *disk = stays(move) ? NULL : find_disk(gw_xml_root(xml), move->target);
-        xmlNode *driver = disk != NULL ? gw_xml_child(disk, "driver") : NULL;
-        if (driver == NULL)
-            continue;
-        gw_xml_set_attribute(driver, "discard", "unmap");
-        gw_xml_set_attribute(driver, "detect_zeroes", "unmap");
+    for (guint i = 0; xml != NULL && targets[i] != NULL; i++) {
+        xmlNode *disk = find_disk(gw_xml_root(xml), targets[i]);
+        if (disk != NULL)
+            gw_xml_set_attribute(driver_of(disk), "discard", "unmap");
     }
     return xml != NULL ? gw_xml_dump(xml, gw_xml_root(xml)) : NULL;
 }

@@ -198,6 +198,19 @@ void gw_fabric_set_vms(GwFabric *fabric, const char *host_id, const GPtrArray *v
     set_vm_table(fabric, host_id, table);
 }
 
+static gboolean is_kept_at(gpointer id, gpointer kept, gpointer host_id)
+{
+    (void)id;
+    return g_strcmp0(((const GwKeptVolume *)kept)->host_id, host_id) == 0;
+}
+
+static void remove_kept_of(GwFabric *fabric, const char *host_id)
+{
+    if (g_hash_table_find(fabric->kept, is_kept_at, (gpointer)host_id) != NULL)
+        g_hash_table_foreach_remove(own(fabric, &fabric->kept, &gw_kept_volume_record), is_kept_at,
+                                    (gpointer)host_id);
+}
+
 void gw_fabric_remove_host(GwFabric *fabric, const char *host_id)
 {
     GHashTable *tables = own(fabric, &fabric->vms, NULL);
@@ -205,6 +218,7 @@ void gw_fabric_remove_host(GwFabric *fabric, const char *host_id)
     g_hash_table_remove(fabric->own, g_hash_table_lookup(tables, host_id));
     g_hash_table_remove(tables, host_id);
     g_hash_table_remove(own(fabric, &fabric->hosts, &gw_host_record), host_id);
+    remove_kept_of(fabric, host_id);
 }
 
 void gw_fabric_remove_group(GwFabric *fabric, const char *id)

@@ -42,7 +42,7 @@ void gw_fabric_put_kept(GwFabric *fabric, GwKeptVolume *kept);
 void gw_fabric_remove_kept(GwFabric *fabric, const char *id);
 /* Newest first; borrowed records in a new array. */
 GPtrArray *gw_fabric_list_kept(const GwFabric *fabric);
-/* With its VMs. */
+/* With its VMs and the old copies that are kept there. */
 void gw_fabric_remove_host(GwFabric *fabric, const char *host_id);
 void gw_fabric_remove_group(GwFabric *fabric, const char *id);
 void gw_fabric_remove_share(GwFabric *fabric, const char *id);

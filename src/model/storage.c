@@ -144,7 +144,8 @@ GW_DEFINE_RECORD(
     GwStorageRequest, gw_storage_request, "StorageRequest",
     "Where to move a VM's storage within its host (R14).",
     GW_F(GwStorageRequest, storage, GW_STRING,
-         .doc = "Where all of it goes; absent: only the chosen disks move."),
+         .doc = "Where all of it goes; absent: only the chosen disks move, or, where none is "
+                "chosen, all to the host's first default location."),
     GW_F(GwStorageRequest, disks, GW_ARRAY, .of = &gw_disk_choice_record, .doc = "Chosen disks."),
     GW_F(GwStorageRequest, format, GW_STRING,
          .doc = "raw or qcow2, of all disks; default: as they are."),

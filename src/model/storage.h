@@ -183,7 +183,8 @@ GW_DECLARE_RECORD(GwKeptVolume, gw_kept_volume)
 
 /* A VM's storage is moved: "godwit vm migrate-storage". */
 typedef struct {
-    char *storage;    /* where all of it goes; NULL: only @disks move */
+    char *storage; /* where all of it goes; NULL: only @disks move, or where there are none all, to
+                      the first default location */
     GPtrArray *disks; /* GwDiskChoice: chosen disks */
     char *format;     /* of all; NULL: as they are */
     gboolean flatten;

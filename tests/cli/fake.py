@@ -118,6 +118,47 @@ RESULT = {"total_ms": 4200, "queued_ms": 100, "copy_ms": 3100, "downtime_ms": 35
           "downtime_libvirt_ms": 30, "transferred_bytes": 2100 * MIB, "iterations": 3,
           "drive": "peer-to-peer", "method": "Compression (multifd with zstd)"}
 
+GIB = 1024**3
+TRANSFERS = [
+    {"transfer": "Live", "available": False,
+     "explanation": "kvm2 does not reach /var/lib/libvirt/images/web1.qcow2."},
+    {"transfer": "Live (VSM)", "available": True,
+     "explanation": "The disks are copied while the VM runs, before its memory."},
+    {"transfer": "Network", "available": False, "explanation": "The VM runs."},
+    {"transfer": "SAN", "available": False, "explanation": "No disk of the VM is a LUN."},
+]
+
+
+def disk_moves(pool="fast", how="mirror"):
+    """vda with an image below it goes to @pool as raw; the UEFI variables go with memory."""
+    def volume(where, name, form):
+        return {"pool": where, "name": name, "format": form, "capacity_bytes": 20 * GIB}
+
+    return [{"target": "vda", "how": how, "why": "kvm2 does not reach it", "copy_bytes": GIB,
+             "need_bytes": 20 * GIB,
+             "images": [{"from": volume("default", "web1.qcow2", "qcow2"),
+                         "to": volume(pool, "web1.raw", "raw"), "create": True},
+                        {"from": volume("default", "base.qcow2", "qcow2"),
+                         "to": volume(pool, "base.qcow2", "qcow2"), "create": True}]},
+            {"target": "nvram", "how": "with memory", "images": []}]
+
+
+STORAGE_RESULT = {"total_ms": 9200, "queued_ms": 100, "disk_bytes": 3 * GIB,
+                  "disk_sent_bytes": 2 * GIB, "disk_same_bytes": GIB, "downtime_ms": -1,
+                  "downtime_libvirt_ms": -1, "method": "mirrored by QEMU"}
+
+
+def default_kept(number, **changes):
+    kept = {"id": f"01JD4ZQ6T5J8S0M3E9V7KEPT{number:02}", "job_id": JOB % 1, "vm_uuid": U1,
+            "vm_name": "web1", "target": "vda", "host_id": "host-1",
+            "volume": {"pool": "default", "name": "web1.qcow2", "format": "qcow2",
+                       "path": "/var/lib/libvirt/images/web1.qcow2",
+                       "capacity_bytes": 20 * GIB, "allocation_bytes": 3 * GIB},
+            "kept_at": "2024-11-21T10:00:05Z", "expires_at": "2024-11-22T10:00:05Z"}
+    kept.update(changes)
+    return check("gw_kept_volume", kept)
+
+
 # What a move goes through: (seconds to wait, changes of the job; None removes a field).
 SMOOTH = [
     (0.15, {"state": "preparing", "waiting_for": None}),
@@ -164,6 +205,17 @@ class Fake:
         self.vms = [default_vm(U1, "web1"), default_vm(U2, "db1", "host-2", state="off")]
         self.shares = []
         self.jobs = {}
+        self.kept = []
+        self.locations = [
+            {"pool": "fast", "path": "/srv/fast", "type": "dir", "is_default": True,
+             "capacity_bytes": 100 * GIB, "available_bytes": 60 * GIB, "promised_bytes": 20 * GIB},
+            {"pool": "default", "path": "/var/lib/libvirt/images", "type": "dir",
+             "is_default": False, "capacity_bytes": 10**12, "available_bytes": 5 * 10**11,
+             "promised_bytes": 0}]
+        self.moves = []            # disks of the next plan
+        self.transfers = []        # and its transfer types
+        self.undo = {"possible": True, "kind": "vm-migrate",
+                     "steps": ["send what changed of vda back to kvm1", "move web1 to kvm1"]}
         self.join_tokens = []
         self.joined_status = "OK"  # of a host whose agent has joined
         self.lines = []            # of the next check
@@ -451,6 +503,9 @@ class Fake:
                 self.pick(self.hosts, "host", body["peer"], "id", "name")
             return 200, {"items": [check("gw_check_line", {"host_id": host["id"], **line})
                                    for line in self.lines]}
+        if parts[1:] == ["storage-locations"]:
+            host = self.pick(self.hosts, "host", parts[0], "id")
+            return 200, {"items": [check("gw_storage_location", row) for row in self.locations]}
         if parts[1:] == ["refresh"]:
             self.pick(self.hosts, "host", parts[0], "id")
             return 204, None
@@ -485,8 +540,11 @@ class Fake:
         if parts[1:] == []:
             return 200, vm
         if parts[1:] == ["candidates"]:
+            if set(query) - {"storage", "copy_all"}:
+                self.wrong.append(f"candidates: {query}")
             rows = [{"host_id": "host-2", "host_name": "kvm2", "transfer": "Live",
-                     "suitable": True, "findings": FINDINGS[1:]},
+                     "suitable": True, "findings": FINDINGS[1:], "disks": self.moves,
+                     "transfers": self.transfers},
                     {"host_id": "host-1", "host_name": "kvm1", "transfer": "None",
                      "suitable": False, "findings": FINDINGS}]
             return 200, {"items": [check("gw_candidate", r) for r in rows]}
@@ -494,6 +552,8 @@ class Fake:
             return 200, {**vm, "state": "running"}
         if parts[1:] == ["migrate"] and method == "POST":
             return self.migrate(vm, query, body)
+        if parts[1:] == ["migrate-storage"] and method == "POST":
+            return self.migrate_storage(vm, query, body)
         raise Refuse(404, "not-found", "no such action")
 
     def migrate(self, vm, query, body):
@@ -505,7 +565,8 @@ class Fake:
                     "source_host_id": vm["host_id"], "source_host_name": "kvm1",
                     "candidate": {"host_id": target["id"], "host_name": target["name"],
                                   "transfer": "Live", "suitable": suitable,
-                                  "findings": self.findings},
+                                  "findings": self.findings, "disks": self.moves,
+                                  "transfers": self.transfers},
                     "commit_by_resume": True, "method": "Compression (multifd with zstd)",
                     "script_cli": [f"godwit vm migrate {vm['name']} {target['name']}"],
                     "script_virsh": ["virsh migrate --live --persistent web1 "
@@ -521,6 +582,43 @@ class Fake:
                            waiting_for="a free slot on kvm1")
         return 202, job
 
+    def migrate_storage(self, vm, query, body):
+        check("gw_storage_request", body, request=True)
+        suitable = not any(f["severity"] == "error" for f in self.findings)
+        if query.get("dry_run") == "true":
+            plan = {"vm_uuid": vm["uuid"], "vm_name": vm["name"],
+                    "source_host_id": vm["host_id"], "source_host_name": "kvm1",
+                    "candidate": {"host_id": "host-1", "host_name": "kvm1",
+                                  "transfer": "Storage", "suitable": suitable,
+                                  "findings": self.findings, "disks": self.moves,
+                                  "transfers": self.transfers},
+                    "commit_by_resume": False,
+                    "script_cli": [f"godwit vm migrate-storage {vm['name']} fast"],
+                    "script_virsh": ["virsh blockcopy web1 vda --pivot"]}
+            return 200, check("gw_move_plan", plan)
+        if not suitable:
+            raise Refuse(422, "refused", f"{vm['name']} cannot move there", None, self.findings)
+        steps = [(0.1, {"state": "copying", "progress": progress(
+            phase="disks", percent=40, disk_total_bytes=4 * GIB, disk_processed_bytes=GIB)}),
+                 (0.1, {"state": "done", "result": STORAGE_RESULT})]
+        return 202, self.new_job(kind="vm-migrate-storage", steps=steps, vm_uuid=vm["uuid"],
+                                 vm_name=vm["name"], title=f"Move the disks of {vm['name']}",
+                                 disks=disk_moves(how="block copy"), keep_source_s=86400)
+
+    def on_kept_volumes(self, method, parts, query, body):
+        if not parts:
+            host = self.pick(self.hosts, "host", query["host"], "id", "name")["id"] \
+                if "host" in query else None
+            kept = [k for k in self.kept if query.get("vm", k["vm_name"]) == k["vm_name"]
+                    and host in (None, k["host_id"])]
+            return self.paged(kept, query)
+        kept = self.pick(self.kept, "kept volume", parts[0], "id")
+        if method == "DELETE":
+            self.kept.remove(kept)
+            return 202, self.new_job(kind="volume-remove", title="Remove the old copy of vda",
+                                     steps=[(0.1, {"state": "done"})])
+        return 200, kept
+
     def on_jobs(self, method, parts, query, body):
         if not parts:
             jobs = sorted(self.jobs.values(), key=lambda j: j["id"], reverse=True)
@@ -532,6 +630,13 @@ class Fake:
         job = self.pick(list(self.jobs.values()), "job", parts[0], "id")
         if method == "PATCH":
             check("gw_job_change", body, request=True, partial=True)
+        elif parts[1:] == ["undo"]:
+            if query.get("dry_run") == "true":
+                return 200, check("gw_undo_plan", {"job_id": job["id"], **self.undo})
+            if not self.undo["possible"]:
+                raise Refuse(409, "conflict", "it cannot be undone")
+            return 202, self.new_job(kind=self.undo["kind"], steps=self.steps, vm_name="web1",
+                                     title="Undo: Migrate web1 to kvm1", undoes=job["id"])
         elif parts[1:] == ["cancel"]:
             self.change_job(job["id"], state="cancelled", cancel_requested=True)
         elif parts[1:] == ["settle"]:

@@ -16,12 +16,12 @@ from fake import FINDINGS, MIB, RESULT, SMOOTH, STUCK, progress
 from terminal import Terminal
 
 EVERYTHING = [
-    "host add", "host list", "host show", "host set", "host remove", "host refresh",
-    "host check", "group list",
+    "host add", "host list", "host show", "host set", "host storage", "host remove",
+    "host refresh", "host check", "group list",
     "group add", "group remove", "group set", "vm list", "vm show", "vm start", "vm candidates",
-    "vm migrate",
+    "vm migrate", "vm migrate-storage",
     "job list", "job show", "job watch", "job cancel", "job set", "job post-copy", "job settle",
-    "share list", "share add", "share show", "share prove", "share remove", "status", "events",
+    "job undo", "kept list", "kept show", "kept remove", "share list", "share add", "share show", "share prove", "share remove", "status", "events",
     "completion", "help", "version",
 ]
 
@@ -37,7 +37,12 @@ def bodies(fake, method, ending):
     ("vm-show", ["vm", "show", "web1"]),
     ("vm-candidates", ["vm", "candidates", "web1", "-v"]),
     ("vm-dry-run", ["vm", "migrate", "web1", "kvm2", "--dry-run"]),
+    ("vm-storage-dry-run", ["vm", "migrate-storage", "web1", "fast", "--dry-run"]),
     ("host-list", ["host", "list"]),
+    ("host-storage", ["host", "storage", "kvm1"]),
+    ("kept-list", ["kept", "list"]),
+    ("kept-show", ["kept", "show", "01JD4ZQ6T5J8S0M3E9V7KEPT01"]),
+    ("job-undo", ["job", "undo", fakes.JOB % 1, "--dry-run"]),
     ("host-show", ["host", "show", "kvm1"]),
     ("group-list", ["group", "list"]),
     ("job-list", ["job", "list"]),
@@ -59,7 +64,18 @@ def test_golden(fake, godwit, golden, name, args, form):
     fake.new_job(vm_name="web1", title="Migrate web1 from kvm1 to kvm2", state="copying",
                  source_host_id="host-1", destination_host_id="host-2", transfer="Live",
                  progress=progress(percent=42, iteration=2, bandwidth_bps=110 * MIB),
+                 disks=fakes.disk_moves(), keep_source_s=86400,
+                 tasks=[{"kind": "volume-create", "state": "done", "host_id": "host-2",
+                         "target": "vda", "copied_bytes": 0, "total_bytes": 0},
+                        {"kind": "volume-copy", "state": "failed", "host_id": "host-2",
+                         "target": "vda", "copied_bytes": MIB, "total_bytes": 4 * MIB,
+                         "why": "the disk is full"}],
                  steps=None)
+    fake.moves, fake.transfers = fakes.disk_moves(), fakes.TRANSFERS
+    fake.kept = [fakes.default_kept(2, trouble="kvm1 does not answer"), fakes.default_kept(1)]
+    fake.hosts[0].update(default_storage=["fast", "/srv/images"], keep_source_s=86400)
+    fake.vms[0]["disks"][0]["backing_depth"] = 1
+    fake.vms[0].update(nvram="/var/lib/libvirt/qemu/nvram/web1_VARS.fd", tpm="emulator")
     fake.findings = FINDINGS[1:]
     run = godwit(*args, "-o", form)
     assert (run.status, run.err) == (0, "")
@@ -324,6 +340,14 @@ def test_configuration_file(fake, godwit, tmp_path, folder):
     (["vm", "migrate", "a", "b", "--tls=yes"], "takes no value"),
     (["vm", "list", "-o", "xml"], "must be one of"),
     (["vm", "list", "-z"], "unknown option"),
+    (["vm", "migrate", "a", "b", "--transfer", "fast"], "must be one of live, live-vsm"),
+    (["vm", "migrate", "a", "b", "--disk", "vda"], "a disk's target and a colon"),
+    (["vm", "migrate", "a", "b", "--disk", "vda:p", "--disk", "vda:q"], "chosen twice"),
+    (["vm", "migrate", "a", "b", "--disk", "vda:p/../q"], "cannot be a volume's name"),
+    (["vm", "migrate", "a", "b", "--keep-source", "soon"], "no time"),
+    (["vm", "migrate-storage", "a", "p", "--format", "vmdk"], "must be one of raw, qcow2"),
+    (["vm", "migrate-storage", "a", "b", "c"], "too many arguments"),
+    (["host", "set", "kvm1", "--keep-source", "0"], "no time"),
     (["host", "set", "kvm1"], "nothing to change"),
     (["host", "add", "qemu:///system?command=x"], "not accepted"),
     (["host", "add", "esx://h"], "no libvirt URI"),
@@ -427,8 +451,13 @@ def complete(environment, fake, godwit, tmp_path, *words):
 
 @pytest.mark.parametrize("words, expected", [
     (["v"], ["vm", "version"]),
-    (["vm", ""], ["list", "show", "start", "candidates", "migrate"]),
-    (["vm", "mi"], ["migrate"]),
+    (["vm", ""], ["list", "show", "start", "candidates", "migrate", "migrate-storage"]),
+    (["vm", "mi"], ["migrate", "migrate-storage"]),
+    (["vm", "migrate-storage", "web1", ""], ["default"]),
+    (["vm", "migrate", "--storage", "d"], ["default"]),
+    (["vm", "migrate", "--transfer", "live"], ["live", "live-vsm"]),
+    (["kept", "show", ""], ["01JD4ZQ6T5J8S0M3E9V7KEPT01"]),
+    (["kept", "list", "--host", "kvm1"], ["kvm1"]),
     (["vm", "migrate", ""], ["web1", "db1"]),
     (["vm", "migrate", "web1", ""], ["kvm1", "kvm2"]),
     (["vm", "migrate", "web1", "--method", "m"], ["multichannel"]),
@@ -442,6 +471,7 @@ def complete(environment, fake, godwit, tmp_path, *words):
     (["group", "set", "All"], ["All\\ Hosts"]),
 ])
 def test_bash_completes(environment, fake, godwit, tmp_path, words, expected):
+    fake.kept = [fakes.default_kept(1)]
     assert complete(environment, fake, godwit, tmp_path, *words) == expected
 
 
@@ -533,6 +563,158 @@ def test_jobs(fake, godwit):
     assert godwit("job", "cancel", job).status == 0
     assert godwit("job", "watch", job).status == 5
     assert godwit("job", "show", "nonsense").status == 7
+
+
+# Storage ---------------------------------------------------------------------------------------
+
+def test_a_move_with_disks_says_all_that_was_chosen(fake, godwit):
+    run = godwit("vm", "migrate", "web1", "kvm2", "--storage", "nas.example.org:/export/vms",
+                 "--disk", "vda:fast/web1.raw,format=raw", "--disk", "vdb:/srv/big,name=b.raw",
+                 "--transfer", "live-vsm", "--copy-all", "--network", "--flatten", "--start",
+                 "--wait-for-merge", "--keep-source", "7d", "--add-default-storage", "--no-wait")
+    assert run.status == 0
+    assert bodies(fake, "POST", "/migrate") == [{"destination": "kvm2", "options": {
+        "storage": "nas.example.org:/export/vms",
+        "disks": [{"target": "vda", "storage": "fast", "name": "web1.raw", "format": "raw"},
+                  {"target": "vdb", "storage": "/srv/big", "name": "b.raw"}],
+        "transfer": "Live (VSM)", "copy_all": True, "network": True, "flatten": True,
+        "start": True, "wait_for_merge": True, "keep_source_s": 604800,
+        "add_default_storage": True}}]
+    godwit("vm", "migrate", "web1", "kvm2", "--keep-source", "none", "--no-wait")
+    assert bodies(fake, "POST", "/migrate")[1]["options"] == {"keep_source_s": -1}
+
+
+def test_a_refusal_says_which_ways_there_are(fake, godwit):
+    fake.findings, fake.moves, fake.transfers = FINDINGS, fakes.disk_moves(), fakes.TRANSFERS
+    run = godwit("vm", "migrate", "web1", "kvm2")
+    assert run.status == 3 and run.out == "" and fake.jobs == {}
+    for words in ("[R55]", "Deployment and Transfer Explanation", "The VM runs.",
+                  "SAN Explanation", "No disk of the VM is a LUN.", "web1.raw in fast"):
+        assert words in run.err
+    assert run.err.index("Remedy:") < run.err.index("Deployment and Transfer Explanation")
+    problem = json.loads(godwit("vm", "migrate", "web1", "kvm2", "-o", "json").err)
+    assert problem["errors"] == FINDINGS
+    assert "Explanation" not in godwit("-q", "vm", "migrate", "web1", "kvm2").err
+
+
+def test_a_refused_plan_is_no_script(fake, godwit):
+    fake.findings = FINDINGS
+    run = godwit("vm", "migrate-storage", "web1", "fast", "--dry-run")
+    assert run.status == 3 and "[R55]" in run.out and "virsh" not in run.out
+    run = godwit("vm", "migrate-storage", "web1", "fast")
+    assert run.status == 3 and "web1 cannot move there" in run.err and fake.jobs == {}
+
+
+def test_migrate_storage(fake, godwit):
+    run = godwit("vm", "migrate-storage", "web1", "fast", "--disk", "vdb:big", "--format", "qcow2",
+                 "--flatten", "--wait-for-merge", "--keep-source", "12h", "--bandwidth", "100",
+                 "--add-default-storage")
+    assert run.status == 0 and run.err == ""
+    assert bodies(fake, "POST", "/migrate-storage") == [{
+        "storage": "fast", "disks": [{"target": "vdb", "storage": "big"}], "format": "qcow2",
+        "flatten": True, "wait_for_merge": True, "keep_source_s": 43200, "bandwidth_mibps": 100,
+        "add_default_storage": True}]
+    assert "web1: copying (disks), 40 %" in run.out and "disks 1 GiB of 4 GiB" in run.out
+    assert run.out.endswith(
+        "Done: Move the disks of web1\n"
+        "  Total      9.2 s (queued 100 ms)\n"
+        "  Disks      3 GiB read, 2 GiB sent, 1 GiB there already\n"
+        "  Method     mirrored by QEMU\n"
+        f"  Undo       godwit job undo {fakes.JOB % 1}; the old copies are kept for 1 d\n")
+    assert godwit("vm", "migrate-storage", "web1", "--disk", "vda:fast", "--no-wait").out == \
+        (fakes.JOB % 2) + "\n"
+    assert bodies(fake, "POST", "/migrate-storage")[1] == {
+        "disks": [{"target": "vda", "storage": "fast"}]}
+    assert godwit("vm", "migrate-storage", "web1", "--no-wait").status == 0
+    assert bodies(fake, "POST", "/migrate-storage")[2] == {}
+    assert godwit("vm", "migrate-storage", "web1", "fast", "--show-script=virsh").out == \
+        "virsh blockcopy web1 vda --pivot\n"
+    assert godwit("vm", "migrate-storage", "nonsense", "fast").status == 7
+
+
+def test_candidates_as_if(fake, godwit):
+    assert godwit("vm", "candidates", "web1", "--storage", "a b&c", "--copy-all").status == 0
+    assert fake.requests[-1][1].endswith("/candidates?copy_all=true&storage=a%20b%26c")
+
+
+def test_storage_of_a_host(fake, godwit):
+    godwit("host", "set", "kvm1", "--default-storage", "fast,/srv/images", "--keep-source", "7d")
+    godwit("host", "set", "kvm1", "--default-storage", "", "--keep-source", "none")
+    assert bodies(fake, "PATCH", "/hosts/host-1") == [
+        {"default_storage": ["fast", "/srv/images"], "keep_source_s": 604800},
+        {"default_storage": [], "keep_source_s": 0}]
+    fake.locations = []
+    run = godwit("host", "storage", "kvm1")
+    assert run.status == 0 and "No active storage pool" in run.out
+    assert godwit("host", "storage", "kvm9").status == 7
+
+
+def test_undo(fake, godwit):
+    job = fake.new_job(vm_name="web1", state="done")["id"]
+    dry = godwit("job", "undo", job, "--dry-run")
+    steps = (f"To undo job {job}, a job of the kind vm-migrate will:\n"
+             " 1. send what changed of vda back to kvm1\n 2. move web1 to kvm1\n")
+    assert (dry.status, dry.out) == (0, steps) and len(fake.jobs) == 1
+    assert godwit("-q", "job", "undo", job, "--dry-run").out == steps
+    run = godwit("job", "undo", job)
+    assert run.status == 0 and run.out.startswith(steps)
+    assert "Done: Undo: Migrate web1 to kvm1" in run.out
+    assert fake.jobs[fakes.JOB % 2]["undoes"] == job
+    assert godwit("-q", "job", "undo", job, "--no-wait").out == (fakes.JOB % 3) + "\n"
+    # A stream of records is of one kind.
+    lines = godwit("job", "undo", job, "-o", "json").out.splitlines()
+    assert {json.loads(line)["undoes"] for line in lines} == {job}
+    assert godwit("job", "undo", "nonsense").status == 7
+
+
+def test_undo_that_is_not_possible(fake, godwit):
+    job = fake.new_job(vm_name="web1", state="done")["id"]
+    fake.undo = {"possible": False, "why_not": "the VM has moved on to kvm3",
+                 "remedy": "Undo that move first."}
+    for more in [], ["--dry-run"]:
+        run = godwit("job", "undo", job, *more)
+        assert run.status == 3 and run.out == "" and len(fake.jobs) == 1
+        assert run.err == ("godwit: the job cannot be undone: the VM has moved on to kvm3\n"
+                           "Remedy: Undo that move first.\n")
+    run = godwit("job", "undo", job, "--dry-run", "-o", "json")
+    assert run.status == 3 and json.loads(run.out)["possible"] is False
+    problem = json.loads(godwit("job", "undo", job, "-o", "json").err)
+    assert problem["code"] == "refused" and problem["remedy"] == "Undo that move first."
+
+
+def test_kept_copies(fake, godwit):
+    fake.kept = [fakes.default_kept(2, vm_name="db1", host_id="host-2"), fakes.default_kept(1)]
+    fake.page = 1
+    out = godwit("kept", "list").out
+    assert "KEPT02" in out and "KEPT01" in out
+    assert "KEPT02" not in godwit("kept", "list", "--vm", "web1").out
+    assert "KEPT01" not in godwit("kept", "list", "--host", "kvm2").out
+    run = godwit("kept", "remove", fake.kept[1]["id"])
+    assert run.status == 0 and "Done: Remove the old copy of vda" in run.out
+    assert len(fake.kept) == 1
+    assert godwit("kept", "remove", fake.kept[0]["id"], "--no-wait").out == (fakes.JOB % 2) + "\n"
+    assert godwit("kept", "list").out == "No old copies are kept.\n"
+    assert godwit("kept", "remove", "nonsense").status == 7
+
+
+def test_hostile_words_about_storage(fake, godwit):
+    evil = "\x1b[31mx\ny"
+    disks = fakes.disk_moves()
+    disks[0].update(why=evil, target=evil)
+    disks[0]["images"][0]["to"].update(pool=evil, name=evil)
+    fake.moves = disks
+    fake.transfers = [{"transfer": "Network", "available": True, "explanation": evil}]
+    fake.locations = [{"pool": evil, "path": evil, "type": evil}]
+    fake.kept = [fakes.default_kept(1, vm_name=evil, trouble=evil)]
+    fake.undo = {"possible": True, "kind": evil, "steps": [evil]}
+    job = fake.new_job(state="done", disks=disks,
+                       tasks=[{"kind": "define", "state": "todo", "target": evil, "why": evil}])
+    for args in (["vm", "migrate", "web1", "kvm2", "--dry-run"], ["host", "storage", "kvm1"],
+                 ["vm", "candidates", "web1", "-v"], ["kept", "list"], ["kept", "show",
+                 fake.kept[0]["id"]], ["job", "undo", job["id"], "--dry-run"],
+                 ["job", "show", job["id"]]):
+        run = godwit(*args)
+        assert run.status == 0 and "\x1b" not in run.out + run.err
 
 
 def test_a_lost_answer_begins_no_second_move(fake, godwit):

@@ -11,7 +11,8 @@
  * and events come as JSON lines on stdout. It ends with its input. Not installed.
  *
  *   {"id": 1, "op": "connect", "host": "a", "text": "qemu+tls://192.0.2.1/system"}
- *   {"id": 2, "op": "migrate", "host": "a", "vm": UUID, "migrate": {"peer_to_peer": true, …}} */
+ *   {"id": 2, "op": "volume-look", "host": "a", "volume": {"pool": "default", "name": "x"}}
+ *   {"id": 3, "op": "migrate", "host": "a", "vm": UUID, "migrate": {"peer_to_peer": true, …}} */
 
 #define LINE_MAX_BYTES (1024 * 1024)
 
@@ -66,6 +67,15 @@ static json_t *error_json(const GError *error)
     return json;
 }
 
+static json_t *texts_json(char **texts)
+{
+    json_t *list = json_array();
+
+    for (guint i = 0; texts[i] != NULL; i++)
+        json_array_append_new(list, json_string(texts[i]));
+    return list;
+}
+
 static void on_reply(GwReply *reply, gpointer user)
 {
     json_t *json = json_object();
@@ -85,9 +95,18 @@ static void on_reply(GwReply *reply, gpointer user)
     if (reply->progress != NULL)
         json_object_set_new(json, "progress",
                             gw_record_to_json(&gw_progress_record, reply->progress));
+    if (reply->pool != NULL)
+        json_object_set_new(json, "pool", gw_record_to_json(&gw_pool_record, reply->pool));
+    if (reply->volumes != NULL)
+        json_object_set_new(json, "volumes", records(&gw_volume_record, reply->volumes));
+    if (reply->copied != NULL)
+        json_object_set_new(json, "copied",
+                            gw_record_to_json(&gw_copy_result_record, reply->copied));
     if (reply->result != NULL)
         json_object_set_new(json, "result",
                             gw_record_to_json(&gw_move_result_record, reply->result));
+    if (reply->definitions != NULL)
+        json_object_set_new(json, "definitions", texts_json(reply->definitions));
     print_line(json);
     gw_reply_free(reply);
 }
@@ -124,6 +143,42 @@ static gint64 number_of(json_t *json, const char *key)
     return json_integer_value(json_object_get(json, key));
 }
 
+/* GwDiskMove, as they are stored. */
+static GPtrArray *disks_of(json_t *list)
+{
+    if (!json_is_array(list))
+        return NULL;
+    GPtrArray *disks = gw_record_array(&gw_disk_move_record);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        GError *error = NULL;
+        gpointer disk = gw_record_from_json(&gw_disk_move_record, json_array_get(list, i), &error);
+        if (disk == NULL)
+            g_error("disks: %s", error->message);
+        g_ptr_array_add(disks, disk);
+    }
+    return disks;
+}
+
+static GwVolume *volume_of(json_t *json)
+{
+    GError *error = NULL;
+    GwVolume *volume =
+        json_is_object(json) ? gw_record_from_json(&gw_volume_record, json, &error) : NULL;
+
+    if (error != NULL)
+        g_error("volume: %s", error->message);
+    return volume;
+}
+
+static char **texts_of(json_t *list)
+{
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    for (size_t i = 0; i < json_array_size(list); i++)
+        g_strv_builder_add(builder, json_string_value(json_array_get(list, i)));
+    return json_is_array(list) ? g_strv_builder_end(builder) : NULL;
+}
+
 static GwMigrate *migrate_of(json_t *json)
 {
     if (!json_is_object(json))
@@ -143,7 +198,37 @@ static GwMigrate *migrate_of(json_t *json)
     move->max_downtime_ms = number_of(json, "max_downtime_ms");
     move->channels = number_of(json, "channels");
     move->compression = text_of(json, "compression");
+    move->disks_uri = text_of(json, "disks_uri");
+    move->disks = disks_of(json_object_get(json, "disks"));
     return move;
+}
+
+static GwCopy *copy_of(json_t *json)
+{
+    if (!json_is_object(json))
+        return NULL;
+    GwCopy *copy = g_new0(GwCopy, 1);
+    copy->id = text_of(json, "id");
+    copy->from_host_id = text_of(json, "from_host");
+    copy->to_host_id = text_of(json, "to_host");
+    copy->from = volume_of(json_object_get(json, "from"));
+    copy->to = volume_of(json_object_get(json, "to"));
+    g_autofree char *how = text_of(json, "how");
+    copy->how = gw_enum_value(&gw_disk_how_enum, how != NULL ? how : "network");
+    copy->delta = flag_of(json, "delta");
+    copy->resume_bytes = number_of(json, "resume_bytes");
+    copy->bandwidth_mibps = number_of(json, "bandwidth_mibps");
+    return copy;
+}
+
+static GwDisk *disk_of(json_t *json)
+{
+    GError *error = NULL;
+    GwDisk *disk = json_is_object(json) ? gw_record_from_json(&gw_disk_record, json, &error) : NULL;
+
+    if (error != NULL)
+        g_error("disk: %s", error->message);
+    return disk;
 }
 
 static GwOp op_of(const char *word)
@@ -174,6 +259,12 @@ static gboolean submit_line(GwHyper *hyper, const char *line, GError **error)
     request->number = number_of(json, "number");
     request->timeout_us = number_of(json, "timeout_us");
     request->migrate = migrate_of(json_object_get(json, "migrate"));
+    request->volume = volume_of(json_object_get(json, "volume"));
+    request->copy = copy_of(json_object_get(json, "copy"));
+    request->disk = disk_of(json_object_get(json, "disk"));
+    request->disks = disks_of(json_object_get(json, "disks"));
+    request->peer_host_id = text_of(json, "peer");
+    request->definitions = texts_of(json_object_get(json, "definitions"));
     gw_hyper_submit(hyper, request);
     return TRUE;
 }

@@ -14,8 +14,9 @@
 #include "cli/format.h"
 #include "cli/help.h"
 #include "cli/progress.h"
+#include "cli/storage_words.h"
+#include "model/request.h"
 #include "model/verdict.h"
-#include "model/vm.h"
 
 /* The table ------------------------------------------------------------------------------- */
 
@@ -88,6 +89,7 @@ static void check_body(const GwCommand *c)
             gboolean flag = o->type == GW_OPTION_FLAG || o->type == GW_OPTION_SWITCH;
             assert_int_equal(f->type, flag ? GW_BOOL : GW_STRING);
         }
+        assert_true(!o->many || o->type == GW_OPTION_TEXT);
     }
 }
 
@@ -122,7 +124,7 @@ static void test_table(void **state)
         check_names(c);
         assert_true(c->hidden || strchr(c->name, ' ') == NULL || c->requirements != NULL);
     }
-    assert_true(count >= 33); /* the rows were seen; a new one changes nothing here */
+    assert_true(count >= 39); /* the rows were seen; a new one changes nothing here */
 }
 
 static void check_columns(const GwColumn *columns, const GwRecord *record)
@@ -152,6 +154,12 @@ static void test_columns(void **state)
     check_columns(gw_job_columns, &gw_job_record);
     check_columns(gw_job_sheet, &gw_job_record);
     check_columns(gw_step_columns, &gw_job_step_record);
+    check_columns(gw_task_columns, &gw_task_record);
+    check_columns(gw_disk_move_columns, &gw_disk_move_record);
+    check_columns(gw_transfer_columns, &gw_transfer_option_record);
+    check_columns(gw_location_columns, &gw_storage_location_record);
+    check_columns(gw_kept_columns, &gw_kept_volume_record);
+    check_columns(gw_kept_sheet, &gw_kept_volume_record);
     check_columns(gw_share_columns, &gw_share_record);
     check_columns(gw_share_sheet, &gw_share_record);
     check_columns(gw_member_columns, &gw_share_member_record);
@@ -261,6 +269,149 @@ static void test_parser_refuses(void **state)
     }
 }
 
+/* Storage --------------------------------------------------------------------------------- */
+
+static void test_disk_choices(void **state)
+{
+    static const struct {
+        const char *text, *target, *storage, *name, *format;
+    } rows[] = {
+        { "vda:fast", "vda", "fast", NULL, NULL },
+        { "vda:fast/web1.qcow2", "vda", "fast", "web1.qcow2", NULL },
+        { "vda:fast/web1.qcow2,format=raw", "vda", "fast", "web1.qcow2", "raw" },
+        { "vda:fast,format=qcow2,name=x", "vda", "fast", "x", "qcow2" },
+        { "vda:/srv/images", "vda", "/srv/images", NULL, NULL },
+        { "vda:/srv/a,b/c", "vda", "/srv/a,b/c", NULL, NULL },
+        { "vda:/srv/images,name=a,b", "vda", "/srv/images", "a,b", NULL },
+        { "vdb:/dev/vg/lv", "vdb", "/dev/vg/lv", NULL, NULL },
+        { "vda:nas.example.org:/export/vms", "vda", "nas.example.org:/export/vms", NULL, NULL },
+        { "vda:nas.example.org:/e,name=x.raw", "vda", "nas.example.org:/e", "x.raw", NULL },
+        { "vda://nas.example.org/share", "vda", "//nas.example.org/share", NULL, NULL },
+        { "vda:\\\\nas.example.org\\share", "vda", "\\\\nas.example.org\\share", NULL, NULL },
+        { "vda:,format=raw", "vda", NULL, NULL, "raw" },
+        { "vda:,name=new", "vda", NULL, "new", NULL },
+        { "vda:/name=x", "vda", "/name=x", NULL, NULL },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GwJson) disk = gw_disk_choice_read(rows[i].text, &error);
+        if (disk == NULL)
+            fail_msg("%s: %s", rows[i].text, error->message);
+        g_autoptr(GwJson) expected =
+            json_pack("{s:s,s:s*,s:s*,s:s*}", "target", rows[i].target, "storage", rows[i].storage,
+                      "name", rows[i].name, "format", rows[i].format);
+        if (!json_equal(disk, expected)) {
+            g_autofree char *text = gw_json_text(disk);
+            fail_msg("%s: %s", rows[i].text, text);
+        }
+    }
+}
+
+static void test_disk_choices_refused(void **state)
+{
+    static const char *const rows[] = {
+        "",
+        "vda",
+        ":fast",
+        "vda:",
+        "vda,format=raw",
+        "vda,format=raw:x",
+        "vda:fast/",
+        "vda:fast/a/b",
+        "vda:fast/..",
+        "vda:fast,name=../x",
+        "vda:fast,name=",
+        "vda:fast,format=vmdk",
+        "vda:fast,format=",
+        "vda:fast,fromat=raw",
+        "vda:fast,name=a,name=b",
+        "vda:fast/a,name=b",
+        "vda:fast,format=raw,format=raw",
+        "vda:/srv,name=a\tb",
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GwJson) disk = gw_disk_choice_read(rows[i], &error);
+        if (disk != NULL)
+            fail_msg("accepted: %s", rows[i]);
+        assert_true(g_error_matches(error, GW_ERROR, GW_ERR_INVALID));
+        assert_non_null(strstr(gw_error_remedy(error), "TARGET:POOL"));
+    }
+}
+
+static void test_disks_of_a_command(void **state)
+{
+    g_autoptr(GwArgs) two = parse("vm migrate a b --disk vda:x --disk=vdb:/y --disk vdc:z/n", NULL);
+    g_autoptr(GwJson) disks = gw_disk_choices(two, NULL);
+    assert_int_equal(json_array_size(disks), 3);
+    assert_string_equal(gw_at_text(json_array_get(disks, 1), "storage"), "/y");
+
+    g_autoptr(GwArgs) none = parse("vm migrate a b", NULL);
+    g_autoptr(GwJson) empty = gw_disk_choices(none, NULL);
+    assert_int_equal(json_array_size(empty), 0);
+
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GwArgs) twice = parse("vm migrate a b --disk vda:x --disk vda:y", NULL);
+    assert_null(gw_disk_choices(twice, &error));
+    assert_non_null(strstr(error->message, "chosen twice"));
+}
+
+static void test_durations(void **state)
+{
+    static const struct {
+        const char *text;
+        gint64 seconds; /* 0: refused */
+    } rows[] = {
+        { "90", 90 },
+        { "90s", 90 },
+        { "30min", 1800 },
+        { "5m", 300 },
+        { "24h", 86400 },
+        { "7d", 604800 },
+        { "2w", 1209600 },
+        { "365d", GW_KEEP_SOURCE_MAX_S },
+        { "none", -7 },
+        { "", 0 },
+        { "0", 0 },
+        { "-1", 0 },
+        { "366d", 0 },
+        { "1y", 0 },
+        { "1.5h", 0 },
+        { "h", 0 },
+        { "1 h", 0 },
+        { "None", 0 },
+        { "+1", 0 },
+        { "9223372036854775807w", 0 },
+        { "99999999999999999999", 0 },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        gint64 seconds = 0;
+        gboolean read = gw_duration_read("keep-source", rows[i].text, -7, &seconds, &error);
+        if (read != (rows[i].seconds != 0) || seconds != rows[i].seconds)
+            fail_msg("'%s': %" G_GINT64_FORMAT, rows[i].text, seconds);
+        assert_true(read || g_error_matches(error, GW_ERROR, GW_ERR_INVALID));
+    }
+}
+
+/* Every type that can be chosen has a word: all but None and what is no move between hosts. */
+static void test_transfer_words(void **state)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; gw_transfer_words[i] != NULL; i++) {
+        const char *word = gw_transfer_of_word(gw_transfer_words[i]);
+        assert_true(g_hash_table_add(seen, (gpointer)word));
+        assert_true(gw_enum_value(&gw_transfer_enum, word) > GW_TRANSFER_NONE);
+    }
+    for (int value = GW_TRANSFER_LIVE; value < GW_TRANSFER_STORAGE; value++)
+        assert_true(g_hash_table_contains(seen, gw_enum_word(&gw_transfer_enum, value)));
+    assert_null(gw_transfer_of_word("Live"));
+}
+
 /* Words for people ------------------------------------------------------------------------ */
 
 static void test_format(void **state)
@@ -287,6 +438,11 @@ static void test_format(void **state)
         { gw_format_ms, 3599999, "59 min 59 s" },
         { gw_format_ms, 3720000, "1 h 2 min" },
         { gw_format_ms, 100 * 3600000, "100 h 0 min" },
+        { gw_format_seconds, 0, "0 d" },
+        { gw_format_seconds, 45, "45 s" },
+        { gw_format_seconds, 5400, "90 min" },
+        { gw_format_seconds, 36 * 3600, "36 h" },
+        { gw_format_seconds, 86400, "1 d" },
         { gw_format_version, 9000000, "9.0.0" },
         { gw_format_version, 11003002, "11.3.2" },
     };
@@ -431,6 +587,67 @@ static void test_downtime_unseen(void **state)
     assert_non_null(strstr(summary, "Downtime   not seen\n"));
 }
 
+static void test_progress_of_disks(void **state)
+{
+    g_autoptr(GwJson) job = a_move();
+    json_t *progress = gw_at(job, "progress");
+
+    json_object_set_new(progress, "disk_total_bytes", json_integer((json_int_t)4 << 30));
+    json_object_set_new(progress, "disk_processed_bytes", json_integer((json_int_t)3 << 29));
+    json_object_set_new(progress, "phase", json_string("disks"));
+    g_autofree char *line = gw_progress_line(job);
+    assert_non_null(strstr(line, "copying (disks), 55 %, "));
+    assert_non_null(strstr(line, ", disks 1.5 GiB of 4 GiB, "));
+
+    /* Images below the running disk go first, before libvirt's migration begins. */
+    json_object_set_new(job, "state", json_string("preparing"));
+    g_autofree char *before = gw_progress_line(job);
+    assert_non_null(strstr(before, "preparing (disks), 55 %, "));
+    json_object_del(progress, "disk_total_bytes");
+    g_autofree char *without = gw_progress_line(job);
+    assert_null(strstr(without, "disks"));
+}
+
+static void test_summary_of_storage(void **state)
+{
+    g_autoptr(GwJson) job =
+        json_pack("{s:s,s:s,s:s,s:s,s:i,s:[{s:s,s:[{}]}],s:{s:i,s:i,s:I,s:I,s:I}}", "id", "J",
+                  "title", "T", "state", "done", "kind", "vm-migrate-storage", "keep_source_s",
+                  86400, "disks", "target", "vda", "images", "result", "total_ms", 4200,
+                  "queued_ms", 100, "disk_bytes", (json_int_t)3 << 30, "disk_sent_bytes",
+                  (json_int_t)2 << 30, "disk_same_bytes", (json_int_t)1 << 30);
+    g_autofree char *summary = gw_progress_summary(job);
+
+    assert_string_equal(summary,
+                        "Done: T\n"
+                        "  Total      4.2 s (queued 100 ms)\n"
+                        "  Disks      3 GiB read, 2 GiB sent, 1 GiB there already\n"
+                        "  Undo       godwit job undo J; the old copies are kept for 1 d\n");
+    /* What is not kept, or did not move, is not promised. */
+    json_object_set_new(job, "keep_source_s", json_integer(0));
+    g_autofree char *gone = gw_progress_summary(job);
+    assert_null(strstr(gone, "Undo"));
+    json_object_set_new(job, "keep_source_s", json_integer(60));
+    json_object_set_new(job, "disks", json_array());
+    g_autofree char *stayed = gw_progress_summary(job);
+    assert_null(strstr(stayed, "Undo"));
+}
+
+/* R31: of what failed half-way it is said how it is cleaned up; what left nothing needs nothing. */
+static void test_summary_offers_undo(void **state)
+{
+    g_autoptr(GwJson) job = json_pack("{s:s,s:s,s:s,s:[{s:s},{s:s}]}", "id", "J", "title", "T",
+                                      "state", "failed", "tasks", "state", "done", "state", "todo");
+    g_autofree char *left = gw_progress_summary(job);
+    assert_non_null(strstr(left, "  Undo       godwit job undo J --dry-run tells what is left"));
+    json_object_set_new(job, "state", json_string("cancelled"));
+    g_autofree char *cancelled = gw_progress_summary(job);
+    assert_non_null(strstr(cancelled, "job undo J"));
+    json_object_set_new(json_array_get(gw_at(job, "tasks"), 0), "state", json_string("undone"));
+    g_autofree char *clean = gw_progress_summary(job);
+    assert_string_equal(clean, "Cancelled: T\n");
+}
+
 /* Exit statuses --------------------------------------------------------------------------- */
 
 static void test_exits(void **state)
@@ -464,6 +681,11 @@ int main(void)
         cmocka_unit_test(test_nearest),
         cmocka_unit_test(test_parser),
         cmocka_unit_test(test_parser_refuses),
+        cmocka_unit_test(test_disk_choices),
+        cmocka_unit_test(test_disk_choices_refused),
+        cmocka_unit_test(test_disks_of_a_command),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_transfer_words),
         cmocka_unit_test(test_format),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_at),
@@ -471,6 +693,9 @@ int main(void)
         cmocka_unit_test(test_bar_width),
         cmocka_unit_test(test_no_false_eta),
         cmocka_unit_test(test_downtime_unseen),
+        cmocka_unit_test(test_progress_of_disks),
+        cmocka_unit_test(test_summary_of_storage),
+        cmocka_unit_test(test_summary_offers_undo),
         cmocka_unit_test(test_exits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -402,16 +402,15 @@ static void test_one_disk(void **state)
     unit_assert_error(error, GW_ERR_NOT_FOUND, "disk vdz: ");
 }
 
-static void test_sparse(void **state)
+static void test_unmap(void **state)
 {
-    g_autoptr(GPtrArray) disks = moves();
-    add(disks, "vdb", file("/pool2/a", "raw"));
-    g_autofree char *text = gw_definition_sparse(running, disks, NULL);
-    const char *first = strstr(text, "detect_zeroes");
+    static const char *const targets[] = { "vdb", "vdz", NULL };
+    g_autofree char *text = gw_definition_unmap(running, targets, NULL);
+    const char *first = strstr(text, "discard=\"unmap\"");
 
     assert_non_null(first);
-    assert_null(strstr(first + 1, "detect_zeroes"));
-    assert_has(text, "type=\"raw\" discard=\"unmap\" detect_zeroes=\"unmap\"");
+    assert_null(strstr(first + 1, "discard=\"unmap\""));
+    assert_has(text, "type=\"raw\" discard=\"unmap\"");
 }
 
 static void test_snapshot(void **state)
@@ -441,7 +440,7 @@ int main(void)
         cmocka_unit_test(test_server),       cmocka_unit_test(test_raw_and_block),
         cmocka_unit_test(test_lun),          cmocka_unit_test(test_nvram_and_tpm),
         cmocka_unit_test(test_bad),          cmocka_unit_test(test_one_disk),
-        cmocka_unit_test(test_sparse),       cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_unmap),        cmocka_unit_test(test_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,8 +190,79 @@ static void test_backing_chain_and_mirror(void **state)
 
     assert_int_equal(disk(vm, 0)->backing_depth, 2);
     assert_true(disk(vm, 0)->block_job);
+    assert_string_equal(disk(vm, 0)->block_job_kind, "copy");
+    assert_string_equal(disk(vm, 0)->backing_path, "/a/mid.qcow2");
     assert_string_equal(disk(vm, 0)->source, "/a/top.qcow2");
     assert_string_equal(disk(vm, 0)->format, "qcow2");
+}
+
+static void test_disk_details(void **state)
+{
+    g_autoptr(GwVm) vm =
+        parse("", "<disk type='file'><driver name='qemu' type='raw' io='native' discard='unmap' "
+                  "detect_zeroes='on'/><source file='/a'/><backingStore/><target dev='vda'/>"
+                  "<serial>S1</serial><wwn>5000c50015ea71ad</wwn></disk>"
+                  "<disk type='file'><source file='/b'/><mirror><source file='/c'/></mirror>"
+                  "<target dev='vdb'/></disk>"
+                  "<disk type='file'><source file='/b'/><mirror job='active-commit'/>"
+                  "<backingStore type='network'><source protocol='rbd' name='p/i'/></backingStore>"
+                  "<target dev='vdc'/></disk>");
+
+    assert_string_equal(disk(vm, 0)->io, "native");
+    assert_string_equal(disk(vm, 0)->discard, "unmap");
+    assert_string_equal(disk(vm, 0)->detect_zeroes, "on");
+    assert_string_equal(disk(vm, 0)->serial, "S1");
+    assert_string_equal(disk(vm, 0)->wwn, "5000c50015ea71ad");
+    assert_null(disk(vm, 0)->backing_path);
+    assert_null(disk(vm, 0)->block_job_kind);
+    assert_string_equal(disk(vm, 1)->block_job_kind, "copy");
+    assert_null(disk(vm, 1)->serial);
+    assert_string_equal(disk(vm, 2)->block_job_kind, "active-commit");
+    assert_string_equal(disk(vm, 2)->backing_path, "rbd:p/i");
+}
+
+static void test_nvram_and_tpm(void **state)
+{
+    g_autoptr(GwVm) none = parse("<os><type>hvm</type></os>", "");
+    g_autoptr(GwVm) path =
+        parse("<os><nvram template='/t.fd'>/nv/web1.fd</nvram></os>",
+              "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>");
+    g_autoptr(GwVm) source = parse("<os><nvram type='network' format='qcow2'>"
+                                   "<source protocol='rbd' name='p/nv'/></nvram></os>",
+                                   "");
+    g_autoptr(GwVm) file = parse("<os><nvram type='file'><source file='/nv/b'/></nvram></os>", "");
+
+    assert_null(none->nvram);
+    assert_null(none->nvram_format);
+    assert_null(none->tpm);
+    assert_string_equal(path->nvram, "/nv/web1.fd");
+    assert_string_equal(path->nvram_format, "raw");
+    assert_string_equal(path->tpm, "emulator");
+    assert_string_equal(source->nvram, "rbd:p/nv");
+    assert_string_equal(source->nvram_format, "qcow2");
+    assert_string_equal(file->nvram, "/nv/b");
+}
+
+/* Memory that somebody outside QEMU writes to; that it could be shared is not enough. */
+static void test_shared_memory(void **state)
+{
+    static const struct {
+        const char *elements, *devices;
+        gboolean shared;
+    } rows[] = {
+        { "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>", "",
+          FALSE },
+        { "", "<interface type='vhostuser'><source type='unix' path='/s'/></interface>", TRUE },
+        { "", "<disk type='vhostuser'><source type='unix' path='/s'/><target dev='vda'/></disk>",
+          TRUE },
+        { "", "<filesystem type='mount'><driver type='virtiofs'/></filesystem>", TRUE },
+        { "", "<filesystem type='mount'><driver type='path'/></filesystem>", FALSE },
+        { "", "<video><driver name='vhostuser'/></video>", TRUE },
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GwVm) vm = parse(rows[i].elements, rows[i].devices);
+        assert_int_equal(vm->shared_memory, rows[i].shared);
+    }
 }
 
 static void test_nics_and_hostdevs(void **state)
@@ -435,6 +506,9 @@ int main(void)
         cmocka_unit_test(test_cpu_modes),
         cmocka_unit_test(test_disk_kinds),
         cmocka_unit_test(test_backing_chain_and_mirror),
+        cmocka_unit_test(test_disk_details),
+        cmocka_unit_test(test_nvram_and_tpm),
+        cmocka_unit_test(test_shared_memory),
         cmocka_unit_test(test_nics_and_hostdevs),
         cmocka_unit_test(test_hostile_names),
         cmocka_unit_test(test_long_path_is_left_out),

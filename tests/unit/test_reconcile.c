@@ -104,6 +104,8 @@ static void check_safety(GwSeen source, GwSeen destination, GwIntent intent)
     case GW_SETTLE_AUTOSTART_SOURCE: /* the move's own, not the table's */
     case GW_SETTLE_AUTOSTART_DESTINATION:
     case GW_SETTLE_FENCE:
+    case GW_SETTLE_STORAGE_BACK:
+    case GW_SETTLE_STORAGE_ON:
         ok = FALSE;
         break;
     case GW_SETTLE_WAIT:

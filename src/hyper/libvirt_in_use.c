@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
+#include "hyper/libvirt_storage.h"
+#include "hyper/libvirt_volume_xml.h"
+
+/* Who on its host uses an image: any VM's definition, live or stored, that names it, and any other
+ * volume that has it as its backing file. What cannot be read counts as using it. */
+
+static gboolean used_by(const char *what, const char *who, GError **error)
+{
+    gw_error_set(error, GW_ERR_CONFLICT, "Take it out of that VM first, or keep it.",
+                 "%s is used by %s", what, who);
+    return FALSE;
+}
+
+/* The definition that @flags select, or NULL with @error unset where the VM has gone, or has none
+ * of that kind. */
+static gboolean check_definition(const GwLvPlace *place, const char *what, virDomainPtr domain,
+                                 guint flags, GError **error)
+{
+    g_autofree char *vm = NULL;
+    char *xml = virDomainGetXMLDesc(domain, flags);
+
+    if (xml == NULL && gw_lv_last_code() == VIR_ERR_NO_DOMAIN)
+        return TRUE;
+    gboolean unread = xml == NULL;
+    gboolean named =
+        !unread && gw_libvirt_domain_names(xml, place->path, place->pool_name, place->name, &vm);
+    free(xml);
+    if (unread) {
+        gw_error_set(error, GW_ERR_CONFLICT, "Try again when the VM can be asked.",
+                     "whether VM '%s' uses %s cannot be told: %s", virDomainGetName(domain), what,
+                     virGetLastErrorMessage());
+        return FALSE;
+    }
+    if (!named)
+        return TRUE;
+    g_autofree char *who = g_strdup_printf("VM '%s'", virDomainGetName(domain));
+    return used_by(what, who, error);
+}
+
+static gboolean check_domain(const GwLvPlace *place, const char *what, virDomainPtr domain,
+                             GError **error)
+{
+    if (virDomainIsActive(domain) == 1 && gw_lv_job(domain) == GW_LV_JOB_IN) {
+        /* Its definition can be read only once it is there. */
+        gw_error_set(error, GW_ERR_CONFLICT, "Try again when it has arrived.",
+                     "VM '%s' is arriving; whether it uses %s cannot be told yet",
+                     virDomainGetName(domain), what);
+        return FALSE;
+    }
+    return check_definition(place, what, domain, 0, error) &&
+           check_definition(place, what, domain, VIR_DOMAIN_XML_INACTIVE, error);
+}
+
+static gboolean check_domains(const GwLvPlace *place, const char *what, GError **error)
+{
+    virDomainPtr *domains = NULL;
+    int count = virConnectListAllDomains(place->ptr, &domains, 0);
+    gboolean well = count >= 0;
+
+    if (count < 0)
+        gw_lv_error(error);
+    for (int i = 0; i < count; i++) {
+        well = well && check_domain(place, what, domains[i], error);
+        virDomainFree(domains[i]);
+    }
+    if (count >= 0)
+        free(domains);
+    return well;
+}
+
+/* Other images on it ------------------------------------------------------------------------- */
+
+static gboolean check_volume(const GwLvPlace *place, const char *what, virStorageVolPtr other,
+                             GError **error)
+{
+    char *xml = virStorageVolGetXMLDesc(other, 0);
+    g_autoptr(GwVolume) volume = xml != NULL ? gw_libvirt_volume_from_xml(xml, NULL) : NULL;
+
+    free(xml);
+    if (volume == NULL || volume->backing_path == NULL)
+        return TRUE; /* one that has gone, or is no image */
+    g_autofree char *backing = gw_libvirt_backing_path(volume->path, volume->backing_path, NULL);
+    if (g_strcmp0(backing, place->path) != 0)
+        return TRUE;
+    g_autofree char *who = g_strdup_printf("the image '%s', which stands on it", volume->path);
+    return used_by(what, who, error);
+}
+
+static gboolean check_pool(const GwLvPlace *place, const char *what, virStoragePoolPtr pool,
+                           GError **error)
+{
+    virStorageVolPtr *volumes = NULL;
+    int count = virStoragePoolListAllVolumes(pool, &volumes, 0);
+    gboolean well = TRUE;
+
+    for (int i = 0; i < count; i++) {
+        well = well && check_volume(place, what, volumes[i], error);
+        virStorageVolFree(volumes[i]);
+    }
+    if (count >= 0)
+        free(volumes);
+    return well;
+}
+
+static gboolean check_pools(const GwLvPlace *place, const char *what, GError **error)
+{
+    virStoragePoolPtr *pools = NULL;
+    int count =
+        virConnectListAllStoragePools(place->ptr, &pools, VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE);
+    gboolean well = count >= 0;
+
+    if (count < 0)
+        gw_lv_error(error);
+    for (int i = 0; i < count; i++) {
+        well = well && check_pool(place, what, pools[i], error);
+        virStoragePoolFree(pools[i]);
+    }
+    if (count >= 0)
+        free(pools);
+    return well;
+}
+
+gboolean gw_lv_unused(const GwLvPlace *place, GError **error)
+{
+    g_autofree char *what = place->path != NULL ? g_strdup_printf("'%s'", place->path)
+                                                : g_strdup_printf("'%s'", place->name);
+
+    return check_domains(place, what, error) && check_pools(place, what, error);
+}
