@@ -91,6 +91,7 @@ NETWORK = """<network>
 
 class Host:
     """One host, by name: kvmN runs libvirt and QEMU of backports, stockN those of Debian 12."""
+    serves = False  # others, so that its ports stay open
 
     def __init__(self, name):
         kind, number = re.fullmatch(r"(kvm|stock)(\d+)", name).groups()
@@ -231,7 +232,7 @@ def start_keeper(host):
     wait_for("namespaces of " + host.name, is_ready, 10)
     write_json(host.base + "/keeper.json", record)
     net.connect_host(host.name, pid, host.address)
-    if agents.wanted():
+    if agents.wanted() and not host.serves:
         net.close_ports(pid)
 
 

@@ -41,6 +41,7 @@ NETFS = """<pool type='netfs'>
 
 class Server(Host):
     """Where gluster's and tgt's daemons run: a host without libvirt."""
+    serves = True
 
     def __init__(self):  # pylint: disable=super-init-not-called
         self.name = "store"

@@ -13,7 +13,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, ROOT + "/lab")
 
 from godwit_lab import agents  # noqa: E402
-from godwit_lab import guests as lab_guests, hosts, net, qmp, settings, witness  # noqa: E402
+from godwit_lab import guests as lab_guests, hosts, net, qmp, settings  # noqa: E402
+from godwit_lab import storage as lab_storage, witness  # noqa: E402,F401
 from godwit_lab.run import (LabError, lock as hosts_lock, read_json,  # noqa: E402,F401
                             write_json)
 
