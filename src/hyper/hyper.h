@@ -69,12 +69,13 @@ typedef enum {
                           text: why not. UNSUPPORTED: it cannot be tried */
     GW_OP_SNAPSHOTS,   /* vm_uuid. Answers definitions (XML, parents first), text: the current */
     GW_OP_SNAPSHOTS_FORGET,   /* vm_uuid. Their metadata only */
-    GW_OP_SNAPSHOTS_REMEMBER, /* vm_uuid, definitions, text: the current one. Those that are there
-                                 stay */
+    GW_OP_SNAPSHOTS_REMEMBER, /* vm_uuid, definitions, text: the current one, disks (GwDiskMove):
+                                 as they are named now. Those that are there stay */
     GW_OP_OVERLAY, /* vm_uuid, text: target, volume: what is written to from now on, above the
                       image that is there; made by this. Succeeds where it is so already */
-    GW_OP_MERGE,   /* vm_uuid, text: target. Begins to merge the top image into the one below;
-                      BLOCK_PROGRESS and BLOCK_PIVOT end it */
+    GW_OP_MERGE,   /* vm_uuid, text: target, volume: what was laid above. Begins to merge it into
+                      the one below; BLOCK_PROGRESS and BLOCK_PIVOT end it. Succeeds where it is the
+                      disk's top no more */
     /* Only hosts with an agent; others answer UNSUPPORTED. */
     GW_OP_PERMIT,  /* permit. Gives the agent leave for one move's streams; of the source,
                       paths is answered. Again for the same job: renews it */
