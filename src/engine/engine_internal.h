@@ -6,6 +6,7 @@
 #include "hyper/hyper.h"
 #include "job/move.h"
 #include "job/tasks.h"
+#include "job/work.h"
 #include "plan/plan.h"
 #include "store/store.h"
 #include "wire/identity.h"
@@ -16,6 +17,7 @@ typedef struct Call Call;
 typedef struct HostRun HostRun;
 typedef struct MoveRun MoveRun;
 typedef struct TaskRun TaskRun;
+typedef struct WorkRun WorkRun;
 typedef struct GwLinks GwLinks;
 
 struct GwEngine {
@@ -38,6 +40,7 @@ struct GwEngine {
     GHashTable *pending;   /* request id -> Pending */
     GHashTable *hosts;     /* host id -> HostRun */
     GHashTable *moves;     /* job id -> MoveRun */
+    GHashTable *works;     /* job id -> WorkRun */
     GHashTable *task_runs; /* job id -> TaskRun */
     guint64 last_task_question;
     GwLinks *links;
@@ -291,14 +294,36 @@ GwJob *gw_tasks_job(GwEngine *engine, const char *job_id);
 void gw_task_run_free(gpointer run);
 
 /* works.c: jobs of the kinds vm-transfer, vm-migrate-storage, job-repair and volume-remove. */
+struct WorkRun {
+    GwWork *work;
+    guint looks;           /* generation of the look under way */
+    guint look_missing;    /* answers that it still waits for */
+    GError *disturbed;     /* what it saw that must not be */
+    gboolean look_open;    /* a host did not answer: look again */
+    gboolean look_commits; /* it is asked by the commit itself */
+    gint64 look_us;        /* when to look again; 0: no need */
+    gint64 unchanged_us;   /* when all was seen to be as it was */
+    gint64 merge_us;       /* queued behind a merge: when to look again; 0: not */
+};
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_start_restored(GwEngine *engine);
 void gw_works_schedule(GwEngine *engine);
 void gw_works_host_back(GwEngine *engine, const char *host_id);
+void gw_works_lifecycle(GwEngine *engine, const GwHyperEvent *event);
 gint64 gw_works_next_us(GwEngine *engine);
 void gw_works_timers(GwEngine *engine, gint64 now_us);
-/* Begins a job that was made, given its epoch and journaled; takes it. */
+void gw_work_run_free(gpointer run);
+/* Begins a job that was made, given its epoch and journaled; takes it, and shows it. */
 void gw_works_add(GwEngine *engine, GwJob *job);
+/* A person's event (CANCEL, CHANGE) for the job with that id; a copy of it, or an error. */
+GwJob *gw_works_event(GwEngine *engine, const char *job_id, GwWorkEventKind kind,
+                      const GwJobChange *change, GError **error);
+/* Feeds one event and carries out what follows. */
+gboolean gw_works_step(GwEngine *engine, WorkRun *run, GwWorkEvent event, GError **error);
+/* work_effects.c */
+void gw_works_carry_out(GwEngine *engine, WorkRun *run, GwWorkDo effect);
+/* Whether the VM and what was copied are as they were; again, where a host did not answer. */
+void gw_works_look(GwEngine *engine, WorkRun *run);
 
 /* undo.c: @job undoes the job @undoes. In @batch, and, once that is durable, for everybody. */
 void gw_undo_put_link(GwEngine *engine, GwBatch *batch, const GwJob *job);

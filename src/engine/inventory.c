@@ -347,6 +347,8 @@ static void list_came(GwEngine *engine, const GwReply *reply, const char *host_i
     gw_certificates_host_up(engine, run);
     answer_waiter(engine, run);
     gw_moves_host_back(engine, host_id);
+    gw_works_host_back(engine, host_id);
+    gw_tasks_host_back(engine, host_id);
     gw_tasks_host_back(engine, host_id);
     gw_links_host_up(engine, host_id);
 }
@@ -516,6 +518,7 @@ void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event)
         break;
     case GW_EVENT_VM_LIFECYCLE:
         gw_moves_lifecycle(engine, event);
+        gw_works_lifecycle(engine, event);
         if (changes_memory(event->text))
             gw_inventory_ask_facts(engine, run->id);
         gw_inventory_ask_vm(engine, run->id, event->vm_uuid);

@@ -375,6 +375,16 @@ gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch)
     return epoch;
 }
 
+/* One that is off is moved by tasks alone, and so is storage within its host (works.c). */
+static const char *kind_of(int transfer)
+{
+    gboolean live = transfer == (int)GW_TRANSFER_LIVE || transfer == (int)GW_TRANSFER_LIVE_VSM;
+
+    if (transfer == (int)GW_TRANSFER_STORAGE)
+        return GW_JOB_KIND_STORAGE;
+    return live ? GW_JOB_KIND_MIGRATE : GW_JOB_KIND_TRANSFER;
+}
+
 static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMove *begin)
 {
     const GwMoveOptions *options = begin->request->options;
@@ -383,9 +393,11 @@ static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMov
     GwJob *job = gw_job_new();
 
     job->id = gw_engine_new_id(engine);
-    job->kind = g_strdup(GW_JOB_KIND_MIGRATE);
-    job->title = g_strdup_printf("Migrate %s from %s to %s", plan->vm_name, source->name,
-                                 plan->candidate->host_name);
+    job->kind = g_strdup(kind_of(plan->candidate->transfer));
+    job->title = plan->candidate->transfer == (int)GW_TRANSFER_STORAGE
+                     ? g_strdup_printf("Move storage of %s on %s", plan->vm_name, source->name)
+                     : g_strdup_printf("Migrate %s from %s to %s", plan->vm_name, source->name,
+                                       plan->candidate->host_name);
     job->state = GW_JOB_QUEUED;
     job->vm_uuid = g_strdup(plan->vm_uuid);
     job->vm_name = g_strdup(plan->vm_name);
@@ -415,12 +427,16 @@ static void accepted(GwEngine *engine, gpointer data)
 
     gw_engine_answer(accepting->call, gw_job_copy(job), NULL);
     gw_undo_show_link(engine, job);
+    g_hash_table_remove(engine->accepting, job->vm_uuid);
+    g_free(accepting);
+    if (strcmp(job->kind, GW_JOB_KIND_MIGRATE) != 0) {
+        gw_works_add(engine, job);
+        return;
+    }
     show_job(engine, job);
     add_run(engine, job);
-    g_hash_table_remove(engine->accepting, job->vm_uuid);
     mark_vm(engine, job);
     engine->schedule = TRUE;
-    g_free(accepting);
 }
 
 static void not_accepted(GwEngine *engine, gpointer data)
@@ -539,11 +555,33 @@ static void take_change(GwMoveOptions *options, const GwJobChange *change)
         options->max_downtime_ms = change->max_downtime_ms;
 }
 
+/* A job of tasks knows fewer of them. */
+static void work_event(GwEngine *engine, Call *call, const char *job_id)
+{
+    GwMoveEventKind kind = (GwMoveEventKind)GPOINTER_TO_INT(call->in[1]);
+    GError *error = NULL;
+    GwJob *job = NULL;
+
+    if (kind == GW_MOVE_CANCEL || kind == GW_MOVE_CHANGE)
+        job =
+            gw_works_event(engine, job_id, kind == GW_MOVE_CANCEL ? GW_WORK_CANCEL : GW_WORK_CHANGE,
+                           call->in[2], &error);
+    else
+        gw_error_set(&error, GW_ERR_CONFLICT, "Look at it: godwit job show.",
+                     "'%s' is for live moves; this job's VM is not one", gw_move_event_word(kind));
+    gw_engine_answer(call, job, error);
+}
+
 static void call_event(GwEngine *engine, Call *call)
 {
     GwMoveEventKind kind = (GwMoveEventKind)GPOINTER_TO_INT(call->in[1]);
     const GwJobChange *change = call->in[2];
     GError *error = NULL;
+    const GwJob *named = gw_fabric_find_job(gw_engine_now(engine), call->in[0], NULL);
+    if (named != NULL && g_hash_table_contains(engine->works, named->id)) {
+        work_event(engine, call, named->id);
+        return;
+    }
     MoveRun *run = find_move(engine, call->in[0], &error);
 
     if (run != NULL && kind == GW_MOVE_POST_COPY && !run->move->job->options->post_copy) {

@@ -22,7 +22,11 @@ void gw_task_run_free(gpointer data)
 GwJob *gw_tasks_job(GwEngine *engine, const char *job_id)
 {
     const MoveRun *move = g_hash_table_lookup(engine->moves, job_id);
-    return move != NULL ? move->move->job : NULL;
+    const WorkRun *work = g_hash_table_lookup(engine->works, job_id);
+
+    if (move != NULL)
+        return move->move->job;
+    return work != NULL ? work->work->job : NULL;
 }
 
 /* The journal ------------------------------------------------------------------------------ */

@@ -148,7 +148,9 @@ typedef struct {
     char *to_host_id; /* the request's host */
     GwVolume *to;     /* there already, at least as long as @from; taken as unknown content unless
                          @resume_bytes or @delta */
-    int how;          /* GwDiskHow: NETWORK, FAST_COPY (both on one host), CONVERT (the same) */
+    int how;          /* GwDiskHow: NETWORK, FAST_COPY (both on one host), CONVERT (the same). By
+                         libvirt the last two make @to anew, as it is told here, in the place of what
+                         is there; where they fail it is empty */
     gboolean delta;   /* @to holds an old copy: compare, and send only what differs */
     gint64 resume_bytes;    /* this much of @to is known to be right */
     gint64 bandwidth_mibps; /* 0: none */

@@ -115,6 +115,7 @@ struct GwLvTask {
     gboolean answered;  /* (L) */
     gboolean began;     /* (L) GW_OP_MIGRATE, GW_OP_VOLUME_COPY: connected, its time begins */
     gboolean cancelled; /* (L) the same: aborted, a migration before that */
+    gboolean writes;    /* (L) GW_OP_VOLUME_COPY: nobody else writes what it writes */
     gboolean limited;   /* (L) GW_OP_MIGRATE: it has the limit of its memory, not of its disks */
     GwProgress *copied; /* (L) GW_OP_VOLUME_COPY: how far it is; NULL: not begun */
 };

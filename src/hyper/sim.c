@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "hyper/sim_internal.h"
+#include "hyper/sim_storage.h"
 
 typedef struct {
     gint64 at_us;
@@ -93,6 +93,10 @@ static void sim_vm_free(gpointer data)
     SimVm *vm = data;
     gw_vm_free(vm->vm);
     g_free(vm->reason);
+    g_clear_pointer(&vm->defined, g_ptr_array_unref);
+    gw_sim_close_images(vm);
+    g_clear_pointer(&vm->snapshots, g_ptr_array_unref);
+    g_free(vm->snapshot);
     g_free(vm);
 }
 
@@ -105,6 +109,9 @@ static void sim_host_free(gpointer data)
     g_hash_table_unref(host->vms);
     g_hash_table_unref(host->markers);
     g_hash_table_unref(host->lingering);
+    g_hash_table_unref(host->files);
+    g_hash_table_unref(host->storages);
+    g_strfreev(host->reaches);
     g_clear_pointer(&host->leaves, g_hash_table_unref);
     g_free(host->name);
     g_free(host);
@@ -118,18 +125,12 @@ SimHost *gw_sim_add_host(GwSim *sim, const char *uri)
     host->vms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, sim_vm_free);
     host->markers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     host->lingering = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    host->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    host->storages = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     if (uri != NULL && gw_host_agent_uri(uri, NULL, NULL, NULL))
         host->leaves = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_ptr_array_add(sim->hosts, host);
     return host;
-}
-
-static void sim_fault_free(gpointer data)
-{
-    SimFault *fault = data;
-    g_free(fault->at);
-    g_free(fault->what);
-    g_free(fault);
 }
 
 SimVm *gw_sim_find(const SimHost *host, const char *uuid)
@@ -175,8 +176,12 @@ void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState stat
         [GW_VM_PAUSED] = "suspended",
         [GW_VM_OFF] = "stopped",
     };
-    if (state == GW_VM_RUNNING && vm->vm->state != GW_VM_RUNNING)
+    if (state == GW_VM_RUNNING && vm->vm->state != GW_VM_RUNNING) {
         gw_sim_note_running(sim, vm, g_strcmp0(reason, "booted") == 0);
+        gw_sim_runs(sim, host, vm);
+    } else if (state != GW_VM_RUNNING) {
+        gw_sim_stops(sim, host, vm);
+    }
     vm->vm->state = state;
     g_free(vm->reason);
     vm->reason = g_strdup(reason);
@@ -193,9 +198,12 @@ void gw_sim_end_process(GwSim *sim, SimHost *host, const char *uuid, const char 
     if (vm == NULL)
         return;
     vm->job = FALSE;
+    gw_sim_block_ended(sim, host, uuid);
     if (vm->vm->persistent) {
         gw_sim_set_state(sim, host, vm, GW_VM_OFF, reason);
+        gw_sim_forget_live(vm);
     } else {
+        gw_sim_stops(sim, host, vm);
         g_hash_table_remove(host->vms, uuid);
         gw_sim_lifecycle(sim, host, uuid, "stopped", reason);
     }
@@ -223,29 +231,49 @@ GwSim *gw_sim_new(GwClock *clock, json_t *fabric, GError **error)
     g_queue_init(&sim->due);
     sim->clock = clock;
     sim->hosts = g_ptr_array_new_with_free_func(sim_host_free);
-    sim->faults = g_ptr_array_new_with_free_func(sim_fault_free);
+    sim->faults = g_ptr_array_new_with_free_func(gw_sim_fault_free);
     sim->moves = g_ptr_array_new_with_free_func(gw_sim_move_unref);
     sim->leaves = g_ptr_array_new_with_free_func(gw_sim_leave_free);
     sim->most_running = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     sim->disks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    sim->stores = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_sim_store_free);
+    sim->copies = g_ptr_array_new_with_free_func(gw_sim_copy_unref);
+    sim->block_jobs = g_ptr_array_new_with_free_func(gw_sim_block_unref);
+    sim->contents = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    sim->violations = g_ptr_array_new_with_free_func(g_free);
     if (!gw_sim_load(sim, fabric, error))
         return NULL;
     return g_steal_pointer(&sim);
+}
+
+/* What is due holds what it is about. */
+static void drop_due(GwSim *sim)
+{
+    g_queue_clear_full(&sim->due, g_free);
+    for (guint i = 0; sim->moves != NULL && i < sim->moves->len; i++)
+        ((SimMove *)sim->moves->pdata[i])->refs = 1;
+    for (guint i = 0; sim->copies != NULL && i < sim->copies->len; i++)
+        gw_sim_copy_alone(sim->copies->pdata[i]);
+    for (guint i = 0; sim->block_jobs != NULL && i < sim->block_jobs->len; i++)
+        gw_sim_block_alone(sim->block_jobs->pdata[i]);
 }
 
 void gw_sim_free(GwSim *sim)
 {
     if (sim == NULL)
         return;
-    g_queue_clear_full(&sim->due, g_free);
-    for (guint i = 0; sim->moves != NULL && i < sim->moves->len; i++)
-        ((SimMove *)sim->moves->pdata[i])->refs = 1; /* what was due next held the others */
+    drop_due(sim);
     g_clear_pointer(&sim->moves, g_ptr_array_unref);
+    g_clear_pointer(&sim->copies, g_ptr_array_unref);
+    g_clear_pointer(&sim->block_jobs, g_ptr_array_unref);
     g_clear_pointer(&sim->leaves, g_ptr_array_unref);
     g_clear_pointer(&sim->faults, g_ptr_array_unref);
     g_clear_pointer(&sim->hosts, g_ptr_array_unref);
     g_clear_pointer(&sim->most_running, g_hash_table_unref);
     g_clear_pointer(&sim->disks, g_hash_table_unref);
+    g_clear_pointer(&sim->stores, g_hash_table_unref);
+    g_clear_pointer(&sim->contents, g_hash_table_unref);
+    g_clear_pointer(&sim->violations, g_ptr_array_unref);
     g_mutex_clear(&sim->lock);
     g_cond_clear(&sim->cond);
     g_free(sim);

@@ -45,6 +45,24 @@ void gw_sim_shut_down(GwSim *sim, const char *vm_uuid);
 /* Adds a fault, as an element of "faults" of the fabric's JSON. */
 gboolean gw_sim_fault(GwSim *sim, json_t *fault, GError **error);
 
+/* Storage. What must never have happened and did, in words: a VM ran on an image that is missing or
+ * holds stale data, two wrote to one, a VM's image was deleted or overwritten. NULL-terminated. */
+char **gw_sim_violations(GwSim *sim);
+/* What is wrong just now, once all has settled: a VM is not where its definition says, or would
+ * boot from a missing or stale image. */
+char **gw_sim_check_disks(GwSim *sim);
+/* Images that are neither a VM's, nor one of @kept (GwKeptVolume, may be NULL), nor there from the
+ * start. */
+char **gw_sim_leaks(GwSim *sim, const GPtrArray *kept);
+/* Which data an image holds: equal numbers are equal data. 0: there is none. */
+guint gw_sim_content(GwSim *sim, const char *uri, const char *path);
+/* The disk as the VM's process has it, or its definition where it is off. Owned; NULL: none. */
+GwDisk *gw_sim_disk(GwSim *sim, const char *uri, const char *vm_uuid, const char *target);
+/* All processes of the host end, and it is away. */
+void gw_sim_cut_power(GwSim *sim, const char *uri, gint64 ms);
+/* Nothing more fits into the pool for a while. */
+void gw_sim_fill_pool(GwSim *sim, const char *uri, const char *pool, gint64 ms);
+
 /* Agents. Its streams break, and nobody reaches the host until it is back; guests go on. */
 void gw_sim_kill_agent(GwSim *sim, const char *uri, gint64 ms);
 /* Two agents do not reach each other; the controller reaches both. */

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "hyper/sim_internal.h"
+#include "hyper/sim_storage.h"
 #include "job/reconcile.h"
 
 /* The hosts' agents: leave for moves, and the commit that they make by themselves, whether or not
@@ -220,6 +220,8 @@ const char *gw_sim_agent_refuses(const GwSim *sim, const SimHost *source, const 
         strstr(how->peer_uri, ours->permit->job_id) == NULL ||
         ours->permit->epoch != theirs->permit->epoch)
         return "there is no socket of that name";
+    if (gw_sim_copies_disks(how) && (!ours->permit->disks || !theirs->permit->disks))
+        return "the leave for this move is not for disks";
     if (ours->closed || theirs->closed || now >= ours->expires_us || now >= theirs->expires_us)
         return "the leave for this move has ended";
     return is_linked(sim, source, to) ? NULL : "the agents do not reach each other";
@@ -241,6 +243,25 @@ static gboolean may_begin(const SimLeave *old, const GwPermit *permit, GError **
                  ", which this host has seen%s",
                  permit->epoch, old->permit->epoch, old->closed ? " and closed" : "");
     return FALSE;
+}
+
+gboolean gw_sim_agents_may_copy(GwSim *sim, const SimHost *from, const SimHost *to,
+                                const GwPermit *permit, GError **error)
+{
+    if (!gw_sim_has_agent(from) || !gw_sim_has_agent(to)) {
+        gw_error_set(error, GW_ERR_UNSUPPORTED, NULL, "a host of the two has no agent");
+        return FALSE;
+    }
+    if (!is_linked(sim, from, to)) {
+        gw_error_set(error, GW_ERR_UNREACHABLE, NULL, "the agents do not reach each other");
+        return FALSE;
+    }
+    if (!permit->files) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "this leave is not for files");
+        return FALSE;
+    }
+    return permit->vm_uuid == NULL || (may_begin(leave_of(from, permit->vm_uuid), permit, error) &&
+                                       may_begin(leave_of(to, permit->vm_uuid), permit, error));
 }
 
 static GwPaths *paths_of(const GwPermit *permit)
@@ -336,8 +357,10 @@ static gboolean close_epoch(GwSim *sim, SimHost *host, const char *vm_uuid, gint
 
 static void do_close(GwSim *sim, SimHost *host, const GwRequest *request)
 {
-    if (close_epoch(sim, host, request->vm_uuid, request->number))
+    if (close_epoch(sim, host, request->vm_uuid, request->number)) {
         gw_sim_break_moves(sim, host, NULL, request->vm_uuid);
+        gw_sim_break_copies(sim, host, NULL, request->vm_uuid);
+    }
 }
 
 /* An agent keeps what it measured last, and tells it with its facts. */
@@ -442,6 +465,7 @@ void gw_sim_agent_dies(GwSim *sim, SimHost *host, gint64 ms)
     gw_sim_tell_lost(sim, host);
     host->agent_down_until_us = MAX(host->agent_down_until_us, until);
     gw_sim_break_moves(sim, host, NULL, NULL);
+    gw_sim_break_copies(sim, host, NULL, NULL);
 }
 
 void gw_sim_link_cut(GwSim *sim, SimHost *a, SimHost *b, gint64 ms)
@@ -450,6 +474,7 @@ void gw_sim_link_cut(GwSim *sim, SimHost *a, SimHost *b, gint64 ms)
     sim->cut[1] = b;
     sim->cut_until_us = gw_clock_now_us(sim->clock) + ms * 1000;
     gw_sim_break_moves(sim, a, b, NULL);
+    gw_sim_break_copies(sim, a, b, NULL);
 }
 
 void gw_sim_kill_agent(GwSim *sim, const char *uri, gint64 ms)

@@ -4,11 +4,17 @@
 #include "hyper/sim.h"
 
 /* sim.c: the world, its hosts and simple requests. sim_load.c: the file it is made from.
- * sim_move.c: moves and faults. sim_agent.c: the hosts' agents. All under sim->lock. sim_witness.c:
- * what happened, seen from outside. */
+ * sim_move.c: moves and their faults. sim_agent.c: the hosts' agents. sim_storage.h: what hosts
+ * keep. All under sim->lock. sim_witness.c: what happened, seen from outside. */
+
+typedef struct SimStore SimStore;
 
 typedef struct {
-    GwVm *vm;
+    GwVm *vm;           /* its disks: as the process has them, where there is one */
+    GPtrArray *defined; /* GwDisk: those of the definition, where they differ; NULL: they do not */
+    GPtrArray *writing; /* SimImage: what it writes to, while it runs */
+    GPtrArray *snapshots; /* char *: their XML, parents first; NULL: none */
+    char *snapshot;       /* the current one's name */
     char *reason;
     gboolean job;
     guint memory; /* which of the disk's states this memory belongs to; 0: it is incomplete */
@@ -19,8 +25,12 @@ typedef struct SimLeave SimLeave;
 typedef struct {
     char *uri;
     GwHostFacts *facts;
-    GHashTable *vms;     /* uuid -> SimVm */
-    GHashTable *markers; /* pool/name -> number, as text */
+    GHashTable *vms;      /* uuid -> SimVm */
+    GHashTable *markers;  /* pool/name -> number, as text */
+    SimStore *own;        /* its files outside of pools */
+    GHashTable *files;    /* path -> SimStore: those outside of pools that are not its own */
+    GHashTable *storages; /* pool -> key of the storage it is, where the file says so */
+    char **reaches;       /* servers; NULL: all */
     gboolean down;
     gint64 latency_us;
     gint64 stalled_until_us; /* requests are served no earlier */
@@ -37,6 +47,7 @@ typedef struct {
 
 typedef enum {
     SIM_SETUP,
+    SIM_DISKS, /* the disks that are copied are read once; from then on they are kept alike */
     SIM_COPY,
     SIM_SWITCHOVER, /* the source pauses, the rest is sent */
     SIM_FINISH,     /* the destination has it all */
@@ -60,13 +71,16 @@ typedef struct {
     gboolean counted; /* in its hosts' moves */
     gboolean through_agents;
     gint64 linger_ms;
+    GPtrArray *mirrors; /* SimDiskCopy (sim_disks.c); NULL: no disk is copied */
+    gint64 disk_bytes, disk_done_bytes;
     guint refs;
 } SimMove;
 
 typedef struct {
-    char *at;   /* phase word */
-    char *what; /* what strikes */
-    gint64 ms;  /* for how long, where that has a meaning */
+    char *at;       /* phase word, or a request's */
+    char *what;     /* what strikes */
+    gint64 ms;      /* for how long, where that has a meaning */
+    gint64 percent; /* of a copy: once it has come that far */
 } SimFault;
 
 typedef void (*SimFn)(GwSim *sim, gpointer data);
@@ -79,6 +93,7 @@ struct GwSim {
     GQueue due;       /* SimDue, by time, then by order of scheduling */
     guint64 order;
     gint64 link_bps;
+    gint64 disk_bps;
     gint64 dirty_bps;
     gint64 confirm_us;
     GPtrArray *faults;        /* SimFault */
@@ -87,7 +102,13 @@ struct GwSim {
     GHashTable *most_running; /* uuid -> guint */
     GHashTable *disks;        /* uuid -> guint: the state that who runs has brought it to */
     guint stale_runs;
-    SimHost *cut[2]; /* whose agents do not reach each other, until: */
+    GHashTable *stores;    /* key -> SimStore */
+    GPtrArray *copies;     /* SimCopy */
+    GPtrArray *block_jobs; /* SimBlockJob */
+    GHashTable *contents;  /* uuid/target -> guint: what the disk has to hold */
+    guint last_content;    /* no two different contents bear one number */
+    GPtrArray *violations; /* char * */
+    SimHost *cut[2];       /* whose agents do not reach each other, until: */
     gint64 cut_until_us;
     guint lost_notices;  /* of the next ones between agents */
     guint agent_resumes; /* what agents did by themselves */
@@ -136,6 +157,10 @@ void gw_sim_libvirtd_down(GwSim *sim, SimHost *host, gint64 ms);
 /* The end of moves' streams through agents: of @host, to or from @other (NULL: any), of @vm_uuid
  * (NULL: any). Before the handover the move fails, and the VM stays. */
 void gw_sim_break_moves(GwSim *sim, const SimHost *host, const SimHost *other, const char *vm_uuid);
+
+/* Whether the agents of the two may carry a copy with this leave. */
+gboolean gw_sim_agents_may_copy(GwSim *sim, const SimHost *from, const SimHost *to,
+                                const GwPermit *permit, GError **error);
 
 void gw_sim_leave_free(gpointer leave);
 /* A process of the VM is there, whatever libvirt says. */

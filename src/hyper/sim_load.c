@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
-#include "hyper/sim_internal.h"
+#include "hyper/sim_storage.h"
 
 /* The world as its file describes it (docs/simulator.md). */
 
@@ -60,7 +60,7 @@ static GwAgentFacts *simulated_agent(void)
 static gboolean load_host(GwSim *sim, json_t *json, GError **error)
 {
     const char *uri = json_string_value(json_object_get(json, "uri"));
-    json_t *facts = json_object_get(json, "facts");
+    g_autoptr(GwJson) facts = json_deep_copy(json_object_get(json, "facts"));
     SimHost *host = gw_sim_add_host(sim, uri);
 
     if (uri == NULL || facts == NULL) {
@@ -79,6 +79,8 @@ static gboolean load_host(GwSim *sim, json_t *json, GError **error)
                      "a host has an agent where its URI is godwit://ADDRESS/ID, and only there");
         return FALSE;
     }
+    if (!gw_sim_load_files(sim, host, json, error) || !gw_sim_load_pools(sim, host, facts, error))
+        return FALSE;
     host->facts = gw_record_from_json(&gw_host_facts_record, facts, error);
     if (host->facts != NULL && gw_sim_has_agent(host) && host->facts->agent == NULL)
         host->facts->agent = simulated_agent();
@@ -89,32 +91,36 @@ gboolean gw_sim_fault(GwSim *sim, json_t *json, GError **error)
 {
     const char *at = json_string_value(json_object_get(json, "at"));
     const char *what = json_string_value(json_object_get(json, "do"));
-    gint64 ms = 1000;
+    gint64 ms = 1000, percent = 0;
 
     if (!gw_sim_fault_known(at, what)) {
         gw_error_set(error, GW_ERR_INVALID, "See docs/simulator.md.",
                      "a fault needs 'at' and 'do', each one of the words there are");
         return FALSE;
     }
-    if (!read_number(json, "ms", 0, &ms, error))
+    if (!read_number(json, "ms", 0, &ms, error) ||
+        !read_number(json, "percent", 0, &percent, error))
         return FALSE;
     SimFault *fault = g_new0(SimFault, 1);
     fault->at = g_strdup(at);
     fault->what = g_strdup(what);
     fault->ms = ms;
+    fault->percent = MIN(percent, 100);
     g_ptr_array_add(sim->faults, fault);
     return TRUE;
 }
 
 static gboolean load_rates(GwSim *sim, json_t *fabric, GError **error)
 {
-    gint64 link = 1000, dirty = 0, confirm = 200;
+    gint64 link = 1000, disk = 1000, dirty = 0, confirm = 200;
 
     if (!read_number(fabric, "link_mibps", 1, &link, error) ||
+        !read_number(fabric, "disk_mibps", 1, &disk, error) ||
         !read_number(fabric, "dirty_mibps", 0, &dirty, error) ||
         !read_number(fabric, "confirm_ms", 0, &confirm, error))
         return FALSE;
     sim->link_bps = link * MIB;
+    sim->disk_bps = disk * MIB;
     sim->dirty_bps = dirty * MIB;
     sim->confirm_us = confirm * 1000;
     return TRUE;
@@ -134,6 +140,7 @@ gboolean gw_sim_load(GwSim *sim, json_t *fabric, GError **error)
         if (!load_host(sim, json_array_get(hosts, i), error))
             return FALSE;
     }
+    gw_sim_load_disks(sim);
     for (gsize i = 0; i < json_array_size(faults); i++) {
         if (!gw_sim_fault(sim, json_array_get(faults, i), error))
             return FALSE;

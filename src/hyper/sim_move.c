@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "hyper/sim_internal.h"
+#include "hyper/sim_storage.h"
 
 /* A move as libvirt does it, in five phases, and what is left when something dies in one of them:
  * the failure catalogue of RECOVERY.md, row by row. */
@@ -12,8 +12,8 @@
 #define FINISH_US 5000
 
 static const char *const phase_words[] = {
-    [SIM_SETUP] = "setup",   [SIM_COPY] = "copy",       [SIM_SWITCHOVER] = "switchover",
-    [SIM_FINISH] = "finish", [SIM_CONFIRM] = "confirm",
+    [SIM_SETUP] = "setup",           [SIM_DISKS] = "disks",   [SIM_COPY] = "copy",
+    [SIM_SWITCHOVER] = "switchover", [SIM_FINISH] = "finish", [SIM_CONFIRM] = "confirm",
 };
 
 void gw_sim_move_unref(gpointer data)
@@ -23,6 +23,7 @@ void gw_sim_move_unref(gpointer data)
         return;
     g_free(move->vm_uuid);
     gw_migrate_free(move->how);
+    g_clear_pointer(&move->mirrors, g_ptr_array_unref);
     g_free(move);
 }
 
@@ -40,6 +41,7 @@ SimMove *gw_sim_move_of(GwSim *sim, const SimHost *source, const char *uuid)
 
 static void count_end(SimMove *move)
 {
+    gw_sim_disks_over(move);
     if (!move->counted)
         return;
     move->counted = FALSE;
@@ -107,6 +109,7 @@ void gw_sim_host_down(GwSim *sim, SimHost *host, gint64 ms)
 {
     gw_sim_tell_lost(sim, host);
     host->down = TRUE;
+    gw_sim_copies_host_lost(sim, host);
     gw_sim_later(sim, ms * 1000, host_back, host);
 }
 
@@ -192,6 +195,7 @@ static void arrive(GwSim *sim, SimMove *move)
     if (vm == NULL || !vm->job)
         return;
     vm->job = FALSE;
+    gw_sim_disks_arrive(sim, move, vm);
     vm->memory = source != NULL ? source->memory : 0;
     vm->vm->persistent = move->how->persist;
     gw_sim_set_state(sim, move->destination, vm, move->how->paused ? GW_VM_PAUSED : GW_VM_RUNNING,
@@ -232,6 +236,24 @@ static void break_off(GwSim *sim, SimMove *move, const char *failure)
         source_goes_on(sim, move);
     }
     answer(sim, move, failure);
+}
+
+/* All of that host dies, and is away for a while. */
+static void fault_source_power(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    fault_kill_source(sim, move, fault);
+    gw_sim_lose_power(sim, move->source, fault->ms);
+}
+
+static void fault_destination_power(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    if (move->phase == SIM_CONFIRM) { /* the source was told that it arrived */
+        gw_sim_end_process(sim, move->source, move->vm_uuid, "migrated");
+        answer(sim, move, NULL);
+    } else {
+        roll_back(sim, move, "connection to the destination lost");
+    }
+    gw_sim_lose_power(sim, move->destination, fault->ms);
 }
 
 static void fault_source_agent_dies(GwSim *sim, SimMove *move, const SimFault *fault)
@@ -275,6 +297,13 @@ static void fault_linger(GwSim *sim, SimMove *move, const SimFault *fault)
     again(sim, move);
 }
 
+/* The storage at the destination is full from here on: the next part does not fit. */
+static void fault_full(GwSim *sim, SimMove *move, const SimFault *fault)
+{
+    gw_sim_disks_fill(sim, move, fault->ms);
+    again(sim, move);
+}
+
 static const struct {
     const char *what;
     void (*strike)(GwSim *sim, SimMove *move, const SimFault *fault);
@@ -291,11 +320,17 @@ static const struct {
     { "link-cut", fault_link_cut },
     { "lose-notice", fault_lose_notice },
     { "linger", fault_linger },
+    { "full", fault_full },
+    { "source-power-loss", fault_source_power },
+    { "destination-power-loss", fault_destination_power },
 };
 
 gboolean gw_sim_fault_known(const char *at, const char *what)
 {
     gboolean phase = FALSE, strike = FALSE;
+
+    if (gw_sim_op_fault_known(at, what))
+        return TRUE;
 
     for (guint i = 0; i < G_N_ELEMENTS(phase_words); i++)
         phase = phase || g_strcmp0(phase_words[i], at) == 0;
@@ -309,7 +344,8 @@ static gboolean struck(GwSim *sim, SimMove *move)
 {
     for (guint i = 0; i < sim->faults->len; i++) {
         SimFault *fault = sim->faults->pdata[i];
-        if (strcmp(fault->at, phase_words[move->phase]) != 0)
+        if (strcmp(fault->at, phase_words[move->phase]) != 0 ||
+            gw_sim_disks_percent(move) < fault->percent)
             continue;
         for (guint k = 0; k < G_N_ELEMENTS(strikes); k++) {
             if (strcmp(strikes[k].what, fault->what) == 0) {
@@ -372,10 +408,25 @@ static void copy_round(GwSim *sim, SimMove *move)
     next_phase(sim, move, SIM_COPY, MAX(span, 1000));
 }
 
+/* Until the destination has the disks; then memory follows. */
+static void disk_round(GwSim *sim, SimMove *move)
+{
+    const char *why = NULL;
+    gint64 span = gw_sim_disks_round(sim, move, &why);
+
+    if (span < 0)
+        roll_back(sim, move, why);
+    else if (span > 0)
+        next_phase(sim, move, SIM_DISKS, span);
+    else
+        copy_round(sim, move);
+}
+
 static void switch_over(GwSim *sim, SimMove *move)
 {
     SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
     gw_sim_set_state(sim, move->source, vm, GW_VM_PAUSED, "migration");
+    gw_sim_disks_final(sim, move);
     next_phase(sim, move, SIM_FINISH, send_us(sim, move) + FINISH_US);
 }
 
@@ -404,6 +455,8 @@ static void advance(GwSim *sim, gpointer data)
             fault_kill_destination(sim, move, NULL);
         else if (move->aborted && move->phase <= SIM_SWITCHOVER)
             roll_back(sim, move, "operation aborted: migration job: canceled by client");
+        else if (move->phase <= SIM_DISKS && move->mirrors != NULL)
+            disk_round(sim, move);
         else if (move->phase <= SIM_COPY)
             copy_round(sim, move);
         else if (move->phase == SIM_SWITCHOVER)
@@ -435,9 +488,12 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
 {
     SimVm *vm = gw_sim_find(source, request->vm_uuid);
     SimHost *destination = gw_sim_host_by_id(sim, request->migrate->destination_host_id);
-    gboolean possible = vm != NULL && gw_vm_is_running(vm->vm) && !vm->job && destination != NULL &&
+    const SimVm *there = destination != NULL ? gw_sim_find(destination, request->vm_uuid) : NULL;
+    gboolean possible = vm != NULL && (there == NULL || !gw_vm_is_active(there->vm)) &&
+                        gw_vm_is_running(vm->vm) && !vm->job && destination != NULL &&
                         !destination->down && destination != source &&
-                        gw_clock_now_us(sim->clock) >= destination->libvirtd_down_until_us;
+                        gw_clock_now_us(sim->clock) >= destination->libvirtd_down_until_us &&
+                        !gw_sim_has_block_job(sim, source, request->vm_uuid);
 
     SimMove *move = g_new0(SimMove, 1);
     move->refs = 1;
@@ -459,6 +515,11 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
         answer(sim, move, "the VM cannot be moved: not running here, or the destination is away");
         return;
     }
+    g_autoptr(GError) error = NULL;
+    if (!gw_sim_disks_begin(sim, move, vm, &error)) {
+        answer(sim, move, error->message);
+        return;
+    }
     count_begin(move);
     vm->job = TRUE;
     move->remaining_bytes = vm->vm->memory_kib * 1024;
@@ -468,6 +529,7 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
     incoming->vm->state = GW_VM_PAUSED;
     incoming->job = TRUE;
     incoming->memory = 0;
+    gw_sim_apply_moves(destination, incoming->vm, incoming->vm->disks, move->how->disks, NULL);
     g_free(incoming->reason);
     incoming->reason = g_strdup("migration");
     next_phase(sim, move, SIM_SETUP, SETUP_US);
@@ -489,6 +551,7 @@ static void orphan(GwSim *sim, SimMove *move)
         return;
     switch (move->phase) {
     case SIM_SETUP:
+    case SIM_DISKS:
     case SIM_COPY:
         roll_back(sim, move, NULL);
         break;
@@ -515,6 +578,7 @@ void gw_sim_client_lost(GwSim *sim)
         if (!move->over)
             orphan(sim, move);
     }
+    gw_sim_copies_client_lost(sim);
     for (guint i = 0; i < sim->hosts->len; i++)
         g_clear_pointer(&((SimHost *)sim->hosts->pdata[i])->id, g_free);
 }
@@ -523,11 +587,16 @@ GwProgress *gw_sim_progress(GwSim *sim, const SimMove *move)
 {
     GwProgress *progress = gw_progress_new();
 
-    progress->phase = g_strdup(move->phase >= SIM_SWITCHOVER ? "switchover" : "memory");
+    progress->phase = g_strdup(move->phase >= SIM_SWITCHOVER ? "switchover"
+                               : move->phase == SIM_DISKS    ? "disks"
+                                                             : "memory");
     progress->iteration = move->iteration;
-    progress->processed_bytes = move->sent_bytes;
-    progress->remaining_bytes = move->remaining_bytes;
-    progress->total_bytes = move->sent_bytes + move->remaining_bytes;
+    progress->disk_total_bytes = move->disk_bytes;
+    progress->disk_processed_bytes = move->disk_done_bytes;
+    progress->disk_remaining_bytes = move->disk_bytes - move->disk_done_bytes;
+    progress->processed_bytes = move->sent_bytes + move->disk_done_bytes;
+    progress->remaining_bytes = move->remaining_bytes + progress->disk_remaining_bytes;
+    progress->total_bytes = progress->processed_bytes + progress->remaining_bytes;
     progress->bandwidth_bps = sim->link_bps;
     progress->dirty_rate_bps = sim->dirty_bps;
     progress->elapsed_ms = (gw_clock_now_us(sim->clock) - move->began_us) / 1000;

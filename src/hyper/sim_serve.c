@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "hyper/sim_internal.h"
+#include "hyper/sim_storage.h"
 
 /* What a simulated host answers to each request. */
 
@@ -34,19 +34,15 @@ static void answer_vms(const SimHost *host, const char *uuid, GwReply *reply)
     }
 }
 
-static void do_define(SimHost *host, const GwRequest *request, GwReply *reply)
+static void answer_facts(GwSim *sim, const SimHost *host, GwReply *reply)
 {
-    SimVm *vm = gw_sim_find(host, request->vm_uuid);
+    GwHostFacts *facts = reply->facts = gw_host_facts_copy(host->facts);
 
-    if (vm == NULL) {
-        g_autoptr(GwVm) blank = gw_vm_new();
-        blank->uuid = g_strdup(request->vm_uuid);
-        blank->name = g_strdup(request->vm_uuid);
-        blank->state = GW_VM_OFF;
-        vm = gw_sim_add_vm(host, blank);
+    for (guint i = 0; facts->pools != NULL && i < facts->pools->len; i++) {
+        GwPool *pool = facts->pools->pdata[i];
+        facts->pools->pdata[i] = gw_sim_pool_answer(sim, host, pool);
+        gw_pool_free(pool);
     }
-    vm->vm->persistent = TRUE;
-    (void)reply;
 }
 
 static void do_undefine(SimHost *host, const GwRequest *request, GwReply *reply)
@@ -55,6 +51,8 @@ static void do_undefine(SimHost *host, const GwRequest *request, GwReply *reply)
 
     if (vm != NULL && gw_vm_is_active(vm->vm))
         fail(reply, GW_ERR_CONFLICT, "the VM is active");
+    else if (vm != NULL && vm->vm->snapshots > 0)
+        fail(reply, GW_ERR_OPERATION, "cannot delete an inactive VM with snapshots");
     else if (vm != NULL)
         g_hash_table_remove(host->vms, request->vm_uuid);
 }
@@ -129,6 +127,19 @@ static void do_stats(SimHost *host, const GwRequest *request, GwReply *reply)
     reply->result->downtime_libvirt_ms = -1;
 }
 
+static void boot(GwSim *sim, const SimHost *host, SimVm *vm, GwReply *reply)
+{
+    for (guint i = 0; vm->vm->disks != NULL && i < vm->vm->disks->len; i++) {
+        g_autofree char *missing = gw_sim_missing(sim, host, vm->vm->disks->pdata[i]);
+        if (missing != NULL) {
+            gw_error_set(&reply->error, GW_ERR_OPERATION, NULL, "cannot access storage file '%s'",
+                         missing);
+            return;
+        }
+    }
+    gw_sim_set_state(sim, host, vm, GW_VM_RUNNING, "booted");
+}
+
 static void do_start(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply)
 {
     SimVm *vm = gw_sim_find(host, request->vm_uuid);
@@ -136,7 +147,7 @@ static void do_start(GwSim *sim, SimHost *host, const GwRequest *request, GwRepl
     if (vm == NULL)
         fail(reply, GW_ERR_NOT_FOUND, "no such VM");
     else if (!gw_vm_is_active(vm->vm))
-        gw_sim_set_state(sim, host, vm, GW_VM_RUNNING, "booted");
+        boot(sim, host, vm, reply);
 }
 
 static void do_autostart(SimHost *host, const GwRequest *request)
@@ -161,18 +172,13 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
     switch (request->op) {
     case GW_OP_CONNECT:
     case GW_OP_FACTS:
-        reply->facts = gw_host_facts_copy(host->facts);
+        answer_facts(sim, host, reply);
         break;
     case GW_OP_LIST_VMS:
         answer_vms(host, NULL, reply);
         break;
     case GW_OP_GET_VM:
         answer_vms(host, request->vm_uuid, reply);
-        break;
-    case GW_OP_GET_XML:
-        if (gw_sim_find(host, request->vm_uuid) == NULL)
-            fail(reply, GW_ERR_NOT_FOUND, "no such VM");
-        reply->text = g_strdup("<domain/>");
         break;
     case GW_OP_LOOK:
         reply->look = gw_sim_look_of(sim, host, request->vm_uuid);
@@ -201,8 +207,13 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
     case GW_OP_UNDEFINE:
         do_undefine(host, request, reply);
         break;
+    case GW_OP_GET_XML:
     case GW_OP_DEFINE:
-        do_define(host, request, reply);
+    case GW_OP_DEFINE_FROM:
+    case GW_OP_SNAPSHOTS:
+    case GW_OP_SNAPSHOTS_FORGET:
+    case GW_OP_SNAPSHOTS_REMEMBER:
+        gw_sim_define_serve(sim, host, request, reply);
         break;
     case GW_OP_AUTOSTART:
         do_autostart(host, request);
@@ -231,22 +242,22 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
     case GW_OP_VOLUME_LOOK:
     case GW_OP_VOLUME_CREATE:
     case GW_OP_VOLUME_DELETE:
-    case GW_OP_VOLUME_COPY:
+    case GW_OP_REACH:
+        gw_sim_volume_serve(sim, host, request, reply);
+        break;
     case GW_OP_COPY_PROGRESS:
     case GW_OP_COPY_ABORT:
+        gw_sim_copy_serve(sim, host, request, reply);
+        break;
     case GW_OP_BLOCK_COPY:
     case GW_OP_BLOCK_PROGRESS:
     case GW_OP_BLOCK_PIVOT:
     case GW_OP_BLOCK_ABORT:
-    case GW_OP_DEFINE_FROM:
-    case GW_OP_REACH:
-    case GW_OP_SNAPSHOTS:
-    case GW_OP_SNAPSHOTS_FORGET:
-    case GW_OP_SNAPSHOTS_REMEMBER:
     case GW_OP_OVERLAY:
     case GW_OP_MERGE:
-        fail(reply, GW_ERR_UNSUPPORTED, "the simulator has no storage");
+        gw_sim_block_serve(sim, host, request, reply);
         break;
+    case GW_OP_VOLUME_COPY:
     case GW_OP_DISCONNECT:
     case GW_OP_MIGRATE:
     case GW_OP_SET_BANDWIDTH:
@@ -273,8 +284,14 @@ void gw_sim_serve(GwSim *sim, gpointer data)
     } else if (host == NULL || host->down ||
                gw_clock_now_us(sim->clock) < host->agent_down_until_us) {
         fail(reply, GW_ERR_UNREACHABLE, host == NULL ? "no such simulated host" : "host is down");
-    } else if (request->op == GW_OP_MIGRATE) {
-        gw_sim_begin_move(sim, host, request);
+    } else if (gw_sim_op_struck(sim, host, request)) {
+        g_steal_pointer(&request);
+        return;
+    } else if (request->op == GW_OP_MIGRATE || request->op == GW_OP_VOLUME_COPY) {
+        if (request->op == GW_OP_MIGRATE)
+            gw_sim_begin_move(sim, host, request);
+        else
+            gw_sim_begin_copy(sim, host, request);
         return; /* it answers when it is over */
     } else {
         if (connecting) {

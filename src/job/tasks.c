@@ -130,9 +130,16 @@ static gboolean is_to_undo(const GwTask *task)
            (task->made && (task->state == GW_TASK_DONE || task->state == GW_TASK_FAILED));
 }
 
+/* What removes what is left has nothing to take back. */
+static gboolean is_removal(const GwJob *job)
+{
+    return g_strcmp0(job->kind, GW_JOB_KIND_REPAIR) == 0 ||
+           g_strcmp0(job->kind, GW_JOB_KIND_VOLUME_REMOVE) == 0;
+}
+
 GwTask *gw_tasks_next_undo(const GwJob *job)
 {
-    if (gw_tasks_committed(job))
+    if (is_removal(job) || gw_tasks_committed(job))
         return NULL;
     for (guint i = count(job); i > 0; i--) {
         GwTask *task = job->tasks->pdata[i - 1];

@@ -16,6 +16,7 @@ GW_DEFINE_RECORD(
     GW_F(GwVolume, capacity_bytes, GW_INT, .doc = "What the guest sees, bytes."),
     GW_F(GwVolume, allocation_bytes, GW_INT, .doc = "What it takes of its storage, bytes."),
     GW_F(GwVolume, length_bytes, GW_INT, .doc = "Length of the file or device, bytes."),
+    GW_F(GwVolume, modified, GW_STRING, .doc = "When its content changed last, as its host says."),
     GW_F(GwVolume, cluster_bytes, GW_INT, .doc = "Cluster size of a qcow2, bytes; 0: its default."),
     GW_F(GwVolume, compat, GW_STRING, .doc = "Version of a qcow2: 0.10 or 1.1."),
     GW_F(GwVolume, lazy_refcounts, GW_BOOL, .doc = "Lazy reference counts (qcow2)."),

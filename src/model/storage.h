@@ -19,8 +19,10 @@ typedef struct {
     gint64 capacity_bytes;   /* what the guest sees */
     gint64 allocation_bytes; /* what it takes of its storage */
     gint64 length_bytes;     /* of the file or device */
-    gint64 cluster_bytes;    /* of qcow2; 0: default */
-    char *compat;            /* of qcow2: 0.10, 1.1 */
+    char *modified; /* when its content changed last, in its host's words: only to be compared with
+                       what the same host says later; NULL: not told */
+    gint64 cluster_bytes; /* of qcow2; 0: default */
+    char *compat;         /* of qcow2: 0.10, 1.1 */
     gboolean lazy_refcounts;
     gboolean extended_l2;
     gboolean encrypted;

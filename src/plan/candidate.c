@@ -4,21 +4,10 @@
 #include "plan/reach.h"
 #include "plan/rule.h"
 
-static gboolean is_same_host(const GwPlanInput *input)
+/* A move to the host that it is on, not one within it. */
+static gboolean goes_nowhere(const GwPlanInput *input)
 {
-    return g_strcmp0(input->source->id, input->destination->id) == 0;
-}
-
-/* R4, R13: by where the storage is, whatever else stands in the way. */
-static GwTransfer transfer_of(const GwPlanInput *input)
-{
-    if (is_same_host(input) || !gw_reach_is_known(input))
-        return GW_TRANSFER_NONE;
-    for (guint i = 0; i < input->reaches->len; i++) {
-        if (((const GwReach *)input->reaches->pdata[i])->how == GW_REACH_NOT)
-            return GW_TRANSFER_LIVE_VSM;
-    }
-    return GW_TRANSFER_LIVE;
+    return gw_plan_is_within(input) && gw_plan_options(input)->transfer != (int)GW_TRANSFER_STORAGE;
 }
 
 /* Errors first, each kind in the rules' order. Takes the findings over. */
@@ -38,28 +27,80 @@ static GPtrArray *errors_first(GPtrArray *found, gboolean *suitable)
     return sorted;
 }
 
+static guint kind_of(const GwPlanInput *input)
+{
+    gboolean live = gw_plan_is_live(input->vm);
+
+    if (gw_plan_is_within(input))
+        return live ? GW_RULE_WITHIN_LIVE : GW_RULE_WITHIN_OFF;
+    return live ? GW_RULE_LIVE : GW_RULE_OFF;
+}
+
 static void run_rules(const GwPlanInput *input, GPtrArray *findings)
 {
-    for (guint i = 0; gw_rules[i] != NULL; i++)
-        gw_rules[i]->check(gw_rules[i], input, findings);
+    guint kind = kind_of(input);
+
+    for (guint i = 0; gw_rules[i] != NULL; i++) {
+        const GwRule *rule = gw_rules[i];
+        guint before = findings->len;
+        if ((rule->when & kind) == 0)
+            continue;
+        rule->check(rule, input, findings);
+        for (guint f = before;
+             kind == GW_RULE_OFF && (rule->when & GW_RULE_MILD_OFF) != 0 && f < findings->len; f++)
+            ((GwFinding *)findings->pdata[f])->severity = (int)GW_SEVERITY_WARNING;
+    }
+}
+
+/* What there is to say of the host that it is on: its storage can move there. */
+static GPtrArray *transfers_nowhere(const GwPlanInput *input)
+{
+    GPtrArray *transfers = gw_record_array(&gw_transfer_option_record);
+
+    for (int t = GW_TRANSFER_LIVE; t <= (int)GW_TRANSFER_STORAGE; t++) {
+        GwTransferOption *option = gw_transfer_option_new();
+        option->transfer = t;
+        option->available = t == (int)GW_TRANSFER_STORAGE;
+        option->explanation =
+            g_strdup_printf(option->available ? "Its storage can move within %s: godwit vm "
+                                                "migrate-storage."
+                                              : "It is on %s already.",
+                            gw_plan_host_name(input->destination));
+        g_ptr_array_add(transfers, option);
+    }
+    return transfers;
+}
+
+static void judge(GwCandidate *candidate, GwPlanInput *own, GPtrArray *found)
+{
+    g_autoptr(GPtrArray) reaches = gw_reach_all(own);
+    own->reaches = reaches;
+    g_autoptr(GwStoragePlan) storage = gw_plan_storage(own);
+    own->storage = storage;
+
+    candidate->transfer = (int)storage->transfer;
+    g_clear_pointer(&candidate->transfers, g_ptr_array_unref);
+    g_clear_pointer(&candidate->disks, g_ptr_array_unref);
+    candidate->transfers = g_ptr_array_ref(storage->transfers);
+    candidate->disks = g_ptr_array_ref(storage->disks);
+    run_rules(own, found);
 }
 
 GwCandidate *gw_plan_candidate(const GwPlanInput *input)
 {
     GwPlanInput own = *input;
-    g_autoptr(GPtrArray) reaches = gw_reach_all(input);
     g_autoptr(GPtrArray) found = g_ptr_array_new();
     GwCandidate *candidate = gw_candidate_new();
 
-    own.reaches = reaches;
     candidate->host_id = g_strdup(input->destination->id);
     candidate->host_name = g_strdup(gw_plan_host_name(input->destination));
-    candidate->transfer = (int)transfer_of(&own);
     /* To the host it is on there is no move, and nothing else worth saying of it. */
-    if (is_same_host(input))
+    if (goes_nowhere(input)) {
         gw_rule_same_host.check(&gw_rule_same_host, &own, found);
-    else
-        run_rules(&own, found);
+        candidate->transfers = transfers_nowhere(input);
+    } else {
+        judge(candidate, &own, found);
+    }
     candidate->findings = errors_first(found, &candidate->suitable);
     return candidate;
 }

@@ -27,6 +27,8 @@ gboolean gw_plan_locks_cover(const GwPlanInput *input)
 {
     guint writable = 0;
 
+    if (input->storage->transfer != GW_TRANSFER_LIVE)
+        return FALSE; /* a copy has a lock of its own */
     for (guint i = 0; i < input->reaches->len; i++) {
         const GwReach *reach = input->reaches->pdata[i];
         if (!gw_disk_is_writable(reach->disk))
@@ -44,7 +46,8 @@ static gboolean needs_unsafe(const GwPlanInput *input)
 {
     for (guint i = 0; i < input->reaches->len; i++) {
         const GwReach *reach = input->reaches->pdata[i];
-        if (reach->how == GW_REACH_PROVED && g_strcmp0(reach->source->type, "netfs") != 0)
+        if (reach->how == GW_REACH_PROVED && g_strcmp0(reach->source->type, "netfs") != 0 &&
+            !gw_plan_is_copied(gw_plan_disk_move(input, reach->disk->target)))
             return TRUE;
     }
     return FALSE;
@@ -76,6 +79,22 @@ static gint64 scale_us(gint64 s_per_gib, gint64 kib)
            (rest % KIB_PER_GIB * G_USEC_PER_SEC + KIB_PER_GIB - 1) / KIB_PER_GIB;
 }
 
+/* R59: memory and disks to copy. Both are bounded, so that the sum does not overflow. */
+static gint64 copied_kib(const GwPlanInput *input)
+{
+    gint64 bytes = 0;
+
+    for (guint i = 0; i < input->storage->disks->len; i++) {
+        const GwDiskMove *move = input->storage->disks->pdata[i];
+        if (gw_plan_is_copied(move))
+            bytes += MIN(move->copy_bytes, G_MAXINT64 / 4 - bytes);
+    }
+    gint64 memory = gw_plan_is_live(input->vm) && !gw_plan_is_within(input)
+                        ? CLAMP(gw_plan_memory_kib(input->vm), 0, G_MAXINT64 / 4)
+                        : 0;
+    return memory + bytes / 1024 + (bytes % 1024 > 0);
+}
+
 static gboolean has_agent(const GwHost *host)
 {
     return gw_host_has_agent(host) && gw_plan_facts(host)->agent != NULL;
@@ -91,6 +110,8 @@ GwMoveDecision *gw_plan_decide(const GwPlanInput *input)
     GwPlanInput own = *input;
     g_autoptr(GPtrArray) reaches = gw_reach_all(input);
     own.reaches = reaches;
+    g_autoptr(GwStoragePlan) storage = gw_plan_storage(&own);
+    own.storage = storage;
     const GwMoveOptions *options = gw_plan_options(&own);
     GwMethodChoice choice = gw_method_choose(&own);
     GwMoveDecision *decision = g_new0(GwMoveDecision, 1);
@@ -115,7 +136,7 @@ GwMoveDecision *gw_plan_decide(const GwPlanInput *input)
     decision->max_downtime_ms = options->max_downtime_ms;
     decision->completion_timeout_us = scale_us(
         first_set(options->completion_timeout_s_per_gib, own.source->completion_timeout_s_per_gib),
-        gw_plan_memory_kib(own.vm));
+        copied_kib(&own));
     decision->progress_timeout_us =
         MIN(first_set(options->progress_timeout_s, own.source->progress_timeout_s), 1000000) *
         G_USEC_PER_SEC;

@@ -120,9 +120,14 @@ static gboolean asks_channels(const GwPlanInput *input)
     return gw_plan_options(input)->channels > 0;
 }
 
+static gboolean copies_disks(const GwPlanInput *input)
+{
+    return input->storage->transfer == GW_TRANSFER_LIVE_VSM;
+}
+
 static gboolean lacks_locks(const GwPlanInput *input)
 {
-    return !gw_plan_locks_cover(input);
+    return !copies_disks(input) && !gw_plan_locks_cover(input);
 }
 
 static gboolean is_multichannel_without_post_copy(const GwPlanInput *input)
@@ -148,6 +153,11 @@ static gboolean is_through_agents(const GwPlanInput *input)
 }
 
 static const Conflict conflicts[] = {
+    { asks_post_copy, copies_disks, GW_SEVERITY_ERROR,
+      "Post-copy is asked for, but disks are copied with the VM (Live (VSM)): it would run at the "
+      "destination on disks whose last writes are still at the source",
+      "A move without disks to copy, on shares whose locks are proved.",
+      "Move without post-copy." },
     { asks_post_copy, lacks_locks, GW_SEVERITY_ERROR,
       "Post-copy is asked for, but no proved lock covers every writable disk: such a move leaves "
       "the destination paused until the source is seen gone, and libvirt refuses to combine that "
@@ -178,9 +188,11 @@ static void check_conflicts(const GwRule *self, const GwPlanInput *input, GPtrAr
     }
 }
 
-const GwRule gw_rule_option_conflict = { "option-conflict", "R24", GW_SEVERITY_ERROR,
-                                         "The options must be possible together, here.",
-                                         check_conflicts };
+const GwRule gw_rule_option_conflict = {
+    "option-conflict", "R24",
+    GW_SEVERITY_ERROR, "The options must be possible together, here.",
+    GW_RULE_LIVE,      check_conflicts
+};
 
 static void check_tls(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
@@ -199,6 +211,8 @@ static void check_tls(const GwRule *self, const GwPlanInput *input, GPtrArray *f
                                 gw_plan_vm_name(input->vm), gw_plan_host_name(input->source)));
 }
 
-const GwRule gw_rule_tls_certificates = { "tls-certificates", "R24", GW_SEVERITY_WARNING,
-                                          "QEMU's TLS needs certificates on both hosts.",
-                                          check_tls };
+const GwRule gw_rule_tls_certificates = {
+    "tls-certificates",  "R24",
+    GW_SEVERITY_WARNING, "QEMU's TLS needs certificates on both hosts.",
+    GW_RULE_LIVE,        check_tls
+};

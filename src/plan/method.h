@@ -14,5 +14,5 @@ GwMethodChoice gw_method_choose(const GwPlanInput *input);
 
 /* decide.c: whether a proved cross-host lock covers every writable disk, so that the two ends
  * cannot both run the VM. A VM without writable disks has nothing to lock: FALSE. Needs
- * input->reaches. */
+ * input->reaches and input->storage. */
 gboolean gw_plan_locks_cover(const GwPlanInput *input);

@@ -59,6 +59,13 @@ const GwPool *gw_plan_find_storage(const GwHost *host, const char *storage, GErr
 gint64 gw_plan_promised_bytes(const GwFabric *fabric, const char *host_id, const char *pool,
                               const char *job_id);
 
+/* @request as the options of a move of @vm within its host, with transfer type Storage: what
+ * gw_plan_candidate and the scripts are given, source and destination being the same host. */
+GwMoveOptions *gw_plan_storage_options(const GwVm *vm, const GwStorageRequest *request);
+/* Whether a merge (commit or pull) runs on a disk of @vm, which a job with wait_for_merge waits for
+ * instead of being refused (R31). @why gets which, in words (owned); may be NULL. */
+gboolean gw_plan_merge_running(const GwVm *vm, char **why);
+
 /* undo.c. What undoing @job would do now, and the request for it: @move for a job that moved a VM
  * between hosts, @storage for one that moved it within its host (both owned by the caller, NULL
  * where it is not that). */
@@ -127,12 +134,25 @@ GwSlots gw_slots_of_transfer(GwTransfer transfer);
 gboolean gw_slots_fit(const GwFabric *fabric, const GwJob *job, char **why);
 
 /* rules: each is a row of gw_rules, in the order they are shown. */
+typedef enum {
+    GW_RULE_LIVE = 1 << 0,        /* the VM runs, and goes to another host */
+    GW_RULE_OFF = 1 << 1,         /* it is off, and goes to another host */
+    GW_RULE_WITHIN_LIVE = 1 << 2, /* it runs, and its storage moves on its host (R14) */
+    GW_RULE_WITHIN_OFF = 1 << 3,
+    GW_RULE_MILD_OFF = 1 << 4, /* of a VM that is off, what it finds is a warning: it may be put
+                                  right before the VM starts */
+    GW_RULE_MOVES = GW_RULE_LIVE | GW_RULE_OFF,
+    GW_RULE_STARTS = GW_RULE_MOVES | GW_RULE_MILD_OFF, /* about what the VM needs to run there */
+    GW_RULE_ALWAYS = GW_RULE_MOVES | GW_RULE_WITHIN_LIVE | GW_RULE_WITHIN_OFF,
+} GwRuleWhen;
+
 typedef struct GwRule GwRule;
 struct GwRule {
     const char *name;        /* "pci-passthrough" */
     const char *requirement; /* "R55" */
     GwSeverity severity;
     const char *summary; /* for docs and --help */
+    guint when;          /* GwRuleWhen: the moves it is about */
     /* Appends a finding for each thing that does not meet the rule; a finding may be milder than
      * the rule's severity. Called by gw_plan_candidate only, which prepares @input. */
     void (*check)(const GwRule *self, const GwPlanInput *input, GPtrArray *findings);

@@ -188,7 +188,7 @@ static void reach_volume(GwReach *reach, const Ends *ends)
 
 /* Whether a device's path names the same LUN on every host: by world-wide name, or by the portal
  * and target of iSCSI. /dev/sdb and the like may be any other disk there. */
-static gboolean is_world_wide(const char *path)
+gboolean gw_reach_is_world_wide(const char *path)
 {
     static const char *const prefixes[] = { "/dev/disk/by-id/wwn-",
                                             "/dev/disk/by-id/scsi-3",
@@ -220,7 +220,7 @@ static void reach_block(GwReach *reach, const Ends *ends)
     g_clear_pointer(&reach->why, g_free);
     g_clear_pointer(&reach->remedy, g_free);
     g_autofree char *clean = gw_share_clean_path(path);
-    if (is_world_wide(clean)) {
+    if (gw_reach_is_world_wide(clean)) {
         not_shown(
             reach, g_strdup_printf("nothing that %s tells shows that it sees the LUN %s", to, path),
             g_strdup_printf("Look on %s for %s; map the LUN to it if it is missing.", to, path));
@@ -303,6 +303,24 @@ void gw_reach_disk(GwReach *reach, const GwFabric *fabric, const GwHost *source,
                                     gw_plan_host_name(source)),
                     g_strdup("Move its content to a disk on shared storage, and detach it."));
     }
+}
+
+gboolean gw_reach_same_path(const GwPlanInput *input, const char *type, const char *path,
+                            const char *server, char **why)
+{
+    const GwDisk disk = { .device = (char *)"disk",
+                          .type = (char *)(type != NULL ? type : "file"),
+                          .source = (char *)path,
+                          .source_host = (char *)server };
+    GwReach *reach = g_new0(GwReach, 1);
+
+    gw_reach_disk(reach, input->fabric, input->source, input->destination, &disk);
+    gboolean same = reach->how != GW_REACH_NOT && !reach->other_path;
+    if (!same && why != NULL)
+        *why = reach->why != NULL ? g_steal_pointer(&reach->why)
+                                  : g_strdup("it is seen at another path there");
+    gw_reach_free(reach);
+    return same;
 }
 
 void gw_reach_free(gpointer data)

@@ -33,17 +33,31 @@ gint64 gw_plan_memory_kib(const GwVm *vm);
 /* Whether @job, not final, is another than the one planned. */
 gboolean gw_plan_is_other_job(const GwPlanInput *input, const GwJob *job);
 
+/* The VM moves as one that runs: by QEMU, not by copies of files. */
+gboolean gw_plan_is_live(const GwVm *vm);
+/* Where @target goes; NULL: not known. */
+const GwDiskMove *gw_plan_disk_move(const GwPlanInput *input, const char *target);
+/* Whether anything of it is copied to another place. */
+gboolean gw_plan_is_copied(const GwDiskMove *move);
+/* Whether source and destination are one host. */
+gboolean gw_plan_is_within(const GwPlanInput *input);
+
 /* The rules, by subject. */
 extern const GwRule gw_rule_vm_readable, gw_rule_vm_running, gw_rule_vm_libvirt_job,
     gw_rule_vm_godwit_job, gw_rule_vm_twin, gw_rule_snapshots, gw_rule_pci_passthrough,
-    gw_rule_device_passthrough, gw_rule_transient_vm, gw_rule_autostart;
+    gw_rule_device_passthrough, gw_rule_tpm_kind, gw_rule_transient_vm, gw_rule_autostart;
 extern const GwRule gw_rule_same_host, gw_rule_host_status, gw_rule_live_enabled,
-    gw_rule_live_limit, gw_rule_architecture, gw_rule_virt_type, gw_rule_memory,
-    gw_rule_older_version;
+    gw_rule_live_limit, gw_rule_storage_limit, gw_rule_architecture, gw_rule_virt_type,
+    gw_rule_memory, gw_rule_older_version;
 extern const GwRule gw_rule_cpu_compatible, gw_rule_cpu_passthrough, gw_rule_machine_type;
 extern const GwRule gw_rule_network, gw_rule_bridge, gw_rule_management_network,
     gw_rule_nic_passthrough, gw_rule_nic_kind;
 extern const GwRule gw_rule_storage_reach, gw_rule_storage_path, gw_rule_san_reach,
-    gw_rule_share_server, gw_rule_cdrom, gw_rule_floppy, gw_rule_transient_disk,
-    gw_rule_shareable_disk, gw_rule_disk_cache, gw_rule_block_job, gw_rule_backing_chain;
+    gw_rule_share_server, gw_rule_backing_chain, gw_rule_transfer_type, gw_rule_san_override;
+extern const GwRule gw_rule_storage_place, gw_rule_share_path, gw_rule_volume_name,
+    gw_rule_volume_there, gw_rule_disk_choice, gw_rule_disk_format, gw_rule_storage_moves,
+    gw_rule_storage_space, gw_rule_file_size, gw_rule_direct_io, gw_rule_permissions;
+extern const GwRule gw_rule_cdrom, gw_rule_floppy, gw_rule_transient_disk, gw_rule_shareable_disk,
+    gw_rule_disk_cache, gw_rule_block_job, gw_rule_internal_snapshots, gw_rule_encrypted_image,
+    gw_rule_image_chain, gw_rule_disk_serial;
 extern const GwRule gw_rule_option_conflict, gw_rule_tls_certificates;

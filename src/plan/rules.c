@@ -9,25 +9,44 @@ const GwRule *const gw_rules[] = {
     &gw_rule_host_status,
     &gw_rule_live_enabled,
     &gw_rule_live_limit,
+    &gw_rule_storage_limit,
     &gw_rule_vm_readable,
     &gw_rule_vm_running,
     &gw_rule_vm_godwit_job,
     &gw_rule_vm_libvirt_job,
     &gw_rule_vm_twin,
+    &gw_rule_transfer_type,
+    &gw_rule_disk_choice,
     &gw_rule_storage_reach,
     &gw_rule_storage_path,
+    &gw_rule_storage_place,
+    &gw_rule_share_path,
+    &gw_rule_volume_name,
+    &gw_rule_volume_there,
+    &gw_rule_disk_format,
+    &gw_rule_storage_moves,
+    &gw_rule_image_chain,
     &gw_rule_block_job,
+    &gw_rule_internal_snapshots,
     &gw_rule_cdrom,
     &gw_rule_floppy,
     &gw_rule_transient_disk,
     &gw_rule_shareable_disk,
     &gw_rule_disk_cache,
+    &gw_rule_direct_io,
+    &gw_rule_storage_space,
+    &gw_rule_file_size,
+    &gw_rule_permissions,
+    &gw_rule_encrypted_image,
+    &gw_rule_disk_serial,
     &gw_rule_san_reach,
+    &gw_rule_san_override,
     &gw_rule_share_server,
     &gw_rule_backing_chain,
     &gw_rule_pci_passthrough,
     &gw_rule_device_passthrough,
     &gw_rule_nic_passthrough,
+    &gw_rule_tpm_kind,
     &gw_rule_management_network,
     &gw_rule_network,
     &gw_rule_bridge,
@@ -136,4 +155,28 @@ gint64 gw_plan_memory_kib(const GwVm *vm)
 gboolean gw_plan_is_other_job(const GwPlanInput *input, const GwJob *job)
 {
     return !gw_job_state_is_final((GwJobState)job->state) && g_strcmp0(job->id, input->job_id) != 0;
+}
+
+gboolean gw_plan_is_live(const GwVm *vm)
+{
+    return vm->state != (int)GW_VM_OFF;
+}
+
+gboolean gw_plan_is_within(const GwPlanInput *input)
+{
+    return g_strcmp0(input->source->id, input->destination->id) == 0;
+}
+
+const GwDiskMove *gw_plan_disk_move(const GwPlanInput *input, const char *target)
+{
+    return gw_record_find(&gw_disk_move_record, input->storage->disks, "target", target);
+}
+
+gboolean gw_plan_is_copied(const GwDiskMove *move)
+{
+    static const gboolean copied[] = {
+        [GW_DISK_MIRROR] = TRUE,    [GW_DISK_BLOCK_COPY] = TRUE, [GW_DISK_NETWORK] = TRUE,
+        [GW_DISK_FAST_COPY] = TRUE, [GW_DISK_CONVERT] = TRUE,    [GW_DISK_LEFT] = FALSE,
+    };
+    return move != NULL && (guint)move->how < G_N_ELEMENTS(copied) && copied[move->how];
 }

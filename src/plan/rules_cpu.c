@@ -30,9 +30,11 @@ static void check_compatible(const GwRule *self, const GwPlanInput *input, GPtrA
                                        name, gw_plan_host_name(input->source)));
 }
 
-const GwRule gw_rule_cpu_compatible = { "cpu-compatible", "R11", GW_SEVERITY_ERROR,
-                                        "The destination must provide the VM's CPU.",
-                                        check_compatible };
+const GwRule gw_rule_cpu_compatible = {
+    "cpu-compatible",  "R11",
+    GW_SEVERITY_ERROR, "The destination must provide the VM's CPU.",
+    GW_RULE_STARTS,    check_compatible
+};
 
 static void check_passthrough(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
@@ -55,8 +57,9 @@ static void check_passthrough(const GwRule *self, const GwPlanInput *input, GPtr
                          "host-model, or to a model that both hosts have, and restart it."));
 }
 
-const GwRule gw_rule_cpu_passthrough = { "cpu-passthrough", "R11", GW_SEVERITY_WARNING,
-                                         "host-passthrough wants equal CPUs.", check_passthrough };
+const GwRule gw_rule_cpu_passthrough = { "cpu-passthrough",   "R11",
+                                         GW_SEVERITY_WARNING, "host-passthrough wants equal CPUs.",
+                                         GW_RULE_LIVE,        check_passthrough };
 
 /* The numbers in a machine type's version, for comparing: "7.2" < "10.0". */
 static gboolean is_newer(const char *version, const char *than)
@@ -112,6 +115,8 @@ static void check_machine(const GwRule *self, const GwPlanInput *input, GPtrArra
                                 to, hint, quoted));
 }
 
-const GwRule gw_rule_machine_type = { "machine-type", "R11", GW_SEVERITY_ERROR,
-                                      "The destination must know the VM's machine type.",
-                                      check_machine };
+const GwRule gw_rule_machine_type = {
+    "machine-type",    "R11",
+    GW_SEVERITY_ERROR, "The destination must know the VM's machine type.",
+    GW_RULE_MOVES,     check_machine
+};

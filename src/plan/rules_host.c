@@ -25,8 +25,9 @@ static void check_same_host(const GwRule *self, const GwPlanInput *input, GPtrAr
                              "/etc/libvirt/libvirtd.conf; else remove one of the two entries."));
 }
 
-const GwRule gw_rule_same_host = { "same-host", "R4", GW_SEVERITY_ERROR,
-                                   "The destination must be another host.", check_same_host };
+const GwRule gw_rule_same_host = { "same-host",       "R4",
+                                   GW_SEVERITY_ERROR, "The destination must be another host.",
+                                   GW_RULE_MOVES,     check_same_host };
 
 static void check_one_status(const GwRule *self, const GwHost *host, GPtrArray *findings)
 {
@@ -53,11 +54,13 @@ static void check_one_status(const GwRule *self, const GwHost *host, GPtrArray *
 static void check_status(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     check_one_status(self, input->source, findings);
-    check_one_status(self, input->destination, findings);
+    if (!gw_plan_is_within(input))
+        check_one_status(self, input->destination, findings);
 }
 
-const GwRule gw_rule_host_status = { "host-status", "R32", GW_SEVERITY_ERROR,
-                                     "Both hosts must answer.", check_status };
+const GwRule gw_rule_host_status = { "host-status",     "R32",
+                                     GW_SEVERITY_ERROR, "Both hosts must answer.",
+                                     GW_RULE_ALWAYS,    check_status };
 
 static void check_one_enabled(const GwRule *self, const GwHost *host, GPtrArray *findings)
 {
@@ -75,9 +78,11 @@ static void check_live_enabled(const GwRule *self, const GwPlanInput *input, GPt
     check_one_enabled(self, input->destination, findings);
 }
 
-const GwRule gw_rule_live_enabled = { "live-enabled", "R1", GW_SEVERITY_ERROR,
-                                      "Live migration must be enabled at both ends.",
-                                      check_live_enabled };
+const GwRule gw_rule_live_enabled = {
+    "live-enabled",    "R1",
+    GW_SEVERITY_ERROR, "Live migration must be enabled at both ends.",
+    GW_RULE_LIVE,      check_live_enabled
+};
 
 static void check_one_limit(const GwRule *self, const GwHost *host, GPtrArray *findings)
 {
@@ -97,9 +102,43 @@ static void check_live_limit(const GwRule *self, const GwPlanInput *input, GPtrA
     check_one_limit(self, input->destination, findings);
 }
 
-const GwRule gw_rule_live_limit = { "live-limit", "R20", GW_SEVERITY_ERROR,
-                                    "Both hosts must allow at least one live migration.",
-                                    check_live_limit };
+const GwRule gw_rule_live_limit = {
+    "live-limit",      "R20",
+    GW_SEVERITY_ERROR, "Both hosts must allow at least one live migration.",
+    GW_RULE_LIVE,      check_live_limit
+};
+
+static void check_one_storage_limit(const GwRule *self, const GwPlanInput *input,
+                                    const GwHost *host, GPtrArray *findings)
+{
+    if (host->storage_limit > 0)
+        return;
+    gw_rule_add(self, findings,
+                g_strdup_printf("%s allows 0 simultaneous storage migrations, and this move (%s) "
+                                "is one",
+                                gw_plan_host_name(host),
+                                gw_enum_word(&gw_transfer_enum, (int)input->storage->transfer)),
+                g_strdup("A limit of 1 or more at both ends: the move would wait for ever."),
+                g_strdup_printf("Raise the limit in the settings of %s (the default is %d).",
+                                gw_plan_host_name(host), GW_LIMIT_DEFAULT));
+}
+
+static void check_storage_limit(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
+{
+    if (gw_slots_of_transfer(input->storage->transfer).storage == 0)
+        return;
+    check_one_storage_limit(self, input, input->source, findings);
+    if (!gw_plan_is_within(input))
+        check_one_storage_limit(self, input, input->destination, findings);
+}
+
+const GwRule gw_rule_storage_limit = { "storage-limit",
+                                       "R21",
+                                       GW_SEVERITY_ERROR,
+                                       "A move that copies disks needs room for a storage "
+                                       "migration at both ends.",
+                                       GW_RULE_ALWAYS,
+                                       check_storage_limit };
 
 static void check_architecture(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
@@ -122,9 +161,11 @@ static void check_architecture(const GwRule *self, const GwPlanInput *input, GPt
                             : g_strdup_printf("Choose a host that is %s.", ours));
 }
 
-const GwRule gw_rule_architecture = { "architecture", "R45", GW_SEVERITY_ERROR,
-                                      "The destination must have the VM's architecture.",
-                                      check_architecture };
+const GwRule gw_rule_architecture = {
+    "architecture",    "R45",
+    GW_SEVERITY_ERROR, "The destination must have the VM's architecture.",
+    GW_RULE_MOVES,     check_architecture
+};
 
 static void check_virt_type(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
@@ -139,8 +180,9 @@ static void check_virt_type(const GwRule *self, const GwPlanInput *input, GPtrAr
         g_strdup_printf("Move %s by the means of its own hypervisor.", gw_plan_vm_name(input->vm)));
 }
 
-const GwRule gw_rule_virt_type = { "virt-type", "R45", GW_SEVERITY_ERROR,
-                                   "The VM must be QEMU's, with or without KVM.", check_virt_type };
+const GwRule gw_rule_virt_type = { "virt-type",       "R45",
+                                   GW_SEVERITY_ERROR, "The VM must be QEMU's, with or without KVM.",
+                                   GW_RULE_ALWAYS,    check_virt_type };
 
 /* Memory that other moves to the destination will still take: all of it while they wait, what is
  * left to copy while they copy. Of two that wait, only the earlier counts against the later, or
@@ -206,9 +248,11 @@ static void check_memory(const GwRule *self, const GwPlanInput *input, GPtrArray
                                    to));
 }
 
-const GwRule gw_rule_memory = { "memory", "R45", GW_SEVERITY_ERROR,
-                                "The VM must fit into the destination's free memory.",
-                                check_memory };
+const GwRule gw_rule_memory = {
+    "memory",          "R45",
+    GW_SEVERITY_ERROR, "The VM must fit into the destination's free memory.",
+    GW_RULE_STARTS,    check_memory
+};
 
 static void check_version(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
                           const char *what, gint64 from, gint64 to)
@@ -237,6 +281,8 @@ static void check_older_version(const GwRule *self, const GwPlanInput *input, GP
     check_version(self, input, findings, "libvirt", from->libvirt_version, to->libvirt_version);
 }
 
-const GwRule gw_rule_older_version = { "older-version", "R65", GW_SEVERITY_WARNING,
-                                       "Moves to older QEMU or libvirt are not guaranteed.",
-                                       check_older_version };
+const GwRule gw_rule_older_version = {
+    "older-version",     "R65",
+    GW_SEVERITY_WARNING, "Moves to older QEMU or libvirt are not guaranteed.",
+    GW_RULE_LIVE,        check_older_version
+};

@@ -62,9 +62,11 @@ static void check_network(const GwRule *self, const GwPlanInput *input, GPtrArra
     each_nic(self, input, findings, nic_network);
 }
 
-const GwRule gw_rule_network = { "network", "R40", GW_SEVERITY_ERROR,
-                                 "The destination must have the VM's libvirt networks, active.",
-                                 check_network };
+const GwRule gw_rule_network = {
+    "network",         "R40",
+    GW_SEVERITY_ERROR, "The destination must have the VM's libvirt networks, active.",
+    GW_RULE_STARTS,    check_network
+};
 
 static void nic_bridge(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
                        const GwNic *nic)
@@ -92,8 +94,9 @@ static void check_bridge(const GwRule *self, const GwPlanInput *input, GPtrArray
     each_nic(self, input, findings, nic_bridge);
 }
 
-const GwRule gw_rule_bridge = { "bridge", "R40", GW_SEVERITY_ERROR,
-                                "The destination must have the VM's bridges.", check_bridge };
+const GwRule gw_rule_bridge = { "bridge",          "R40",
+                                GW_SEVERITY_ERROR, "The destination must have the VM's bridges.",
+                                GW_RULE_STARTS,    check_bridge };
 
 /* The bridge of @host that @nic is on, directly or through a libvirt network; or NULL. */
 static const char *bridge_of(const GwHost *host, const GwNic *nic)
@@ -137,8 +140,12 @@ static void check_management(const GwRule *self, const GwPlanInput *input, GPtrA
 }
 
 const GwRule gw_rule_management_network = {
-    "management-network", "R52", GW_SEVERITY_ERROR,
-    "No adapter may be on the bridge that carries a host's management address.", check_management
+    "management-network",
+    "R52",
+    GW_SEVERITY_ERROR,
+    "No adapter may be on the bridge that carries a host's management address.",
+    GW_RULE_STARTS,
+    check_management
 };
 
 static void nic_passthrough(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
@@ -161,9 +168,11 @@ static void check_nic_passthrough(const GwRule *self, const GwPlanInput *input, 
     each_nic(self, input, findings, nic_passthrough);
 }
 
-const GwRule gw_rule_nic_passthrough = { "nic-passthrough", "R55", GW_SEVERITY_ERROR,
-                                         "No adapter may be a passed-through device.",
-                                         check_nic_passthrough };
+const GwRule gw_rule_nic_passthrough = {
+    "nic-passthrough", "R55",
+    GW_SEVERITY_ERROR, "No adapter may be a passed-through device.",
+    GW_RULE_STARTS,    check_nic_passthrough
+};
 
 /* Adapters that depend on what neither host tells. */
 typedef struct {
@@ -209,6 +218,8 @@ static void check_nic_kind(const GwRule *self, const GwPlanInput *input, GPtrArr
     each_nic(self, input, findings, nic_kind);
 }
 
-const GwRule gw_rule_nic_kind = { "nic-kind", "R48", GW_SEVERITY_WARNING,
-                                  "Macvtap, user and hand-made adapters are said.",
-                                  check_nic_kind };
+const GwRule gw_rule_nic_kind = {
+    "nic-kind",          "R48",
+    GW_SEVERITY_WARNING, "Macvtap, user and hand-made adapters are said.",
+    GW_RULE_STARTS,      check_nic_kind
+};

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
-#include "plan/reach.h"
-#include "plan/rule.h"
+#include "plan/storage.h"
 
 /* Rules on the VM's disks, and on whether the destination reaches what they live on. */
 
@@ -10,28 +9,25 @@
     for (guint i_ = 0;                                                                             \
          i_ < (input)->reaches->len && ((reach) = (input)->reaches->pdata[i_], TRUE); i_++)
 
-static void check_reach(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
-{
-    const GwReach *reach = NULL;
+const GwRule gw_rule_storage_reach = { "storage-reach",
+                                       "R2",
+                                       GW_SEVERITY_ERROR,
+                                       "Each disk must be reached by both hosts, or be of a kind "
+                                       "that can be copied.",
+                                       GW_RULE_ALWAYS,
+                                       gw_storage_show };
 
-    EACH_REACH(input, reach)
-    {
-        if (reach->how != GW_REACH_NOT)
-            continue;
-        gw_rule_add(self, findings,
-                    g_strdup_printf("Disk %s would have to be copied (Live (VSM)): %s",
-                                    gw_plan_text(reach->disk->target), reach->why),
-                    g_strdup_printf("Storage that %s and %s both reach; moving with the disks is "
-                                    "not in this version.",
-                                    gw_plan_host_name(input->source),
-                                    gw_plan_host_name(input->destination)),
-                    g_strdup(reach->remedy));
-    }
-}
+const GwRule gw_rule_transfer_type = {
+    "transfer-type",   "R34",
+    GW_SEVERITY_ERROR, "A transfer type that is asked for must be there.",
+    GW_RULE_ALWAYS,    gw_storage_show
+};
 
-const GwRule gw_rule_storage_reach = { "storage-reach", "R2", GW_SEVERITY_ERROR,
-                                       "Both hosts must reach the storage of every disk.",
-                                       check_reach };
+const GwRule gw_rule_san_override = {
+    "san-override",      "R39",
+    GW_SEVERITY_WARNING, "The network is chosen over a SAN only where there is one.",
+    GW_RULE_ALWAYS,      gw_storage_show
+};
 
 /* The storage is at the right place, but the destination has another pool over the disk's path. */
 static void add_hidden(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
@@ -52,13 +48,18 @@ static void add_hidden(const GwRule *self, const GwPlanInput *input, GPtrArray *
                                 to, quoted, quoted));
 }
 
+static gboolean is_copied(const GwPlanInput *input, const GwReach *reach)
+{
+    return gw_plan_is_copied(gw_plan_disk_move(input, reach->disk->target));
+}
+
 static void check_path(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     const GwReach *reach = NULL;
 
     EACH_REACH(input, reach)
     {
-        if (!reach->other_path)
+        if (!reach->other_path || is_copied(input, reach))
             continue;
         if (reach->hidden_by != NULL) {
             add_hidden(self, input, findings, reach);
@@ -77,9 +78,28 @@ static void check_path(const GwRule *self, const GwPlanInput *input, GPtrArray *
     }
 }
 
-const GwRule gw_rule_storage_path = { "storage-path", "R4", GW_SEVERITY_ERROR,
-                                      "Shared storage must be at the same path on both hosts.",
-                                      check_path };
+const GwRule gw_rule_storage_path = {
+    "storage-path",    "R4",
+    GW_SEVERITY_ERROR, "Shared storage must be at the same path on both hosts.",
+    GW_RULE_MOVES,     check_path
+};
+
+/* The destination was asked, and did not get there: it is copied instead, if at all. */
+static void add_tried(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
+                      const GwReach *reach, const GwDiskReached *tried)
+{
+    const char *to = gw_plan_host_name(input->destination);
+
+    gw_rule_add(self, findings,
+                g_strdup_printf("Disk %s: %s tried to reach %s in vain: %s",
+                                gw_plan_text(reach->disk->target), to, reach->disk->source,
+                                gw_plan_text(tried->why)),
+                g_strdup_printf("%s reaches the same target as %s, or the disk is copied, as here.",
+                                to, gw_plan_host_name(input->source)),
+                g_strdup_printf("Give %s access to it (initiator name, zone, LUN mapping) if it is "
+                                "not to be copied.",
+                                to));
+}
 
 static void check_san(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
@@ -87,7 +107,16 @@ static void check_san(const GwRule *self, const GwPlanInput *input, GPtrArray *f
 
     EACH_REACH(input, reach)
     {
-        if (reach->how != GW_REACH_UNSHOWN)
+        const GwDiskReached *tried =
+            gw_record_find(&gw_disk_reached_record, input->reached, "target", reach->disk->target);
+        if (reach->how == GW_REACH_NOT)
+            continue;
+        if (tried != NULL && tried->told) {
+            if (!tried->reached)
+                add_tried(self, input, findings, reach, tried);
+            continue;
+        }
+        if (reach->how != GW_REACH_UNSHOWN || is_copied(input, reach))
             continue;
         gw_rule_add(self, findings,
                     g_strdup_printf("Disk %s: %s", gw_plan_text(reach->disk->target), reach->why),
@@ -98,9 +127,11 @@ static void check_san(const GwRule *self, const GwPlanInput *input, GPtrArray *f
     }
 }
 
-const GwRule gw_rule_san_reach = { "san-reach", "R28", GW_SEVERITY_WARNING,
-                                   "The destination should be seen to reach the VM's SAN.",
-                                   check_san };
+const GwRule gw_rule_san_reach = {
+    "san-reach",         "R28",
+    GW_SEVERITY_WARNING, "The destination should be seen to reach the VM's SAN.",
+    GW_RULE_MOVES,       check_san
+};
 
 /* The server's part of an NFS pool's source: up to the export. */
 static char *server_of(const GwPool *pool)
@@ -121,8 +152,8 @@ static void check_server(const GwRule *self, const GwPlanInput *input, GPtrArray
     EACH_REACH(input, reach)
     {
         const GwPool *pool = reach->source;
-        if (reach->how != GW_REACH_SAME || pool == NULL || pool == said ||
-            g_strcmp0(pool->type, "netfs") != 0)
+        if (reach->how != GW_REACH_SAME || is_copied(input, reach) || pool == NULL ||
+            pool == said || g_strcmp0(pool->type, "netfs") != 0)
             continue;
         g_autofree char *server = server_of(pool);
         if (strpbrk(server, ".:") != NULL) /* a domain, or an address */
@@ -138,181 +169,37 @@ static void check_server(const GwRule *self, const GwPlanInput *input, GPtrArray
     }
 }
 
-const GwRule gw_rule_share_server = { "share-server", "R17", GW_SEVERITY_WARNING,
-                                      "A share should name its server by FQDN or address.",
-                                      check_server };
+const GwRule gw_rule_share_server = {
+    "share-server",      "R17",
+    GW_SEVERITY_WARNING, "A share should name its server by FQDN or address.",
+    GW_RULE_MOVES,       check_server
+};
 
-typedef void (*DiskCheck)(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                          const GwDisk *disk);
-
-static void each_disk(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                      DiskCheck check)
-{
-    const GPtrArray *disks = input->vm->disks;
-
-    for (guint i = 0; disks != NULL && i < disks->len; i++)
-        check(self, input, findings, disks->pdata[i]);
-}
-
-static void disk_medium(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                        const GwDisk *disk, const char *device, const char *words)
-{
-    if (g_strcmp0(disk->device, device) != 0 || disk->source == NULL)
-        return;
-    g_autofree char *vm = gw_plan_virsh_vm(input->vm);
-    g_autofree char *target = gw_plan_quote(disk->target);
-    gw_rule_add(self, findings,
-                g_strdup_printf("%s %s holds %s", words, gw_plan_text(disk->target), disk->source),
-                g_strdup("An empty drive."),
-                g_strdup_printf("Eject it: virsh change-media %s %s --eject.", vm, target));
-}
-
-static void disk_cdrom(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                       const GwDisk *disk)
-{
-    disk_medium(self, input, findings, disk, "cdrom", "CD-ROM");
-}
-
-static void check_cdrom(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
-{
-    each_disk(self, input, findings, disk_cdrom);
-}
-
-const GwRule gw_rule_cdrom = { "cdrom", "R53", GW_SEVERITY_ERROR, "No CD-ROM may be in the drive.",
-                               check_cdrom };
-
-static void disk_floppy(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
+/* The chain is known: is each image below the disk reached as well? */
+static void check_chain(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
                         const GwDisk *disk)
 {
-    disk_medium(self, input, findings, disk, "floppy", "Floppy");
-}
+    const GwDiskImages *told =
+        gw_record_find(&gw_disk_images_record, input->images, "target", disk->target);
 
-static void check_floppy(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
-{
-    each_disk(self, input, findings, disk_floppy);
-}
-
-const GwRule gw_rule_floppy = { "floppy", "R53", GW_SEVERITY_ERROR,
-                                "No floppy may be in the drive.", check_floppy };
-
-static void disk_transient(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                           const GwDisk *disk)
-{
-    if (!disk->transient)
-        return;
-    g_autofree char *vm = gw_plan_virsh_vm(input->vm);
-    g_autofree char *target = gw_plan_quote(disk->target);
-    gw_rule_add(self, findings,
-                g_strdup_printf("Disk %s is transient: what is written to it exists only on %s",
-                                gw_plan_text(disk->target), gw_plan_host_name(input->source)),
-                g_strdup("No ephemeral disk."),
-                g_strdup_printf("Remove it: virsh detach-disk %s %s --live; or take <transient/> "
-                                "out of the definition and restart the VM.",
-                                vm, target));
-}
-
-static void check_transient(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
-{
-    each_disk(self, input, findings, disk_transient);
-}
-
-const GwRule gw_rule_transient_disk = { "transient-disk", "R54", GW_SEVERITY_ERROR,
-                                        "No disk may be ephemeral.", check_transient };
-
-static void check_shareable(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
-{
-    const GwReach *reach = NULL;
-
-    EACH_REACH(input, reach)
-    {
-        if (!reach->disk->shareable || reach->disk->readonly)
+    for (guint i = 1; told->images != NULL && i < told->images->len; i++) {
+        const GwVolume *image = told->images->pdata[i];
+        g_autofree char *why = NULL;
+        if (image->path != NULL &&
+            gw_reach_same_path(input, image->kind, image->path, image->server, &why))
             continue;
-        gboolean copied = reach->how == GW_REACH_NOT;
-        gw_rule_add_as(self, copied ? GW_SEVERITY_ERROR : GW_SEVERITY_WARNING, findings,
-                       g_strdup_printf("Disk %s is shared with other VMs (<shareable/>)",
-                                       gw_plan_text(reach->disk->target)),
-                       copied
-                           ? g_strdup("A shared disk stays where it is: its storage cannot be "
-                                      "moved live.")
-                           : g_strdup("Storage that both hosts reach at the same time, as here."),
-                       copied ? g_strdup("Shut all VMs that share it down before moving it; the "
-                                         "VM's other disks can move live.")
-                              : g_strdup("Nothing to do. No lock protects such a disk, so the move "
-                                         "commits by resume."));
+        gw_rule_add_as(self, GW_SEVERITY_ERROR, findings,
+                       g_strdup_printf("Disk %s stays where both hosts reach it, but not %s below "
+                                       "it: %s",
+                                       gw_plan_text(disk->target), gw_plan_text(image->path),
+                                       gw_plan_text(why)),
+                       g_strdup_printf("The whole chain reached by %s.",
+                                       gw_plan_host_name(input->destination)),
+                       g_strdup_printf("Copy the disk as well (--disk %s:POOL), or bring that "
+                                       "image to the shared storage.",
+                                       gw_plan_text(disk->target)));
     }
 }
-
-const GwRule gw_rule_shareable_disk = { "shareable-disk", "R15", GW_SEVERITY_ERROR,
-                                        "A disk shared between VMs cannot be copied live.",
-                                        check_shareable };
-
-#define QEMU_DROPS_CACHE 4000000 /* drop-cache of its file driver, which libvirt relies on */
-
-/* Why the host's page cache could show the destination old blocks, or NULL (libvirt's own test of
- * safety, made here because a proved share switches it off as a whole). */
-static const char *cache_danger(const GwPlanInput *input, const GwDisk *disk)
-{
-    gint64 from = gw_plan_facts(input->source)->qemu_version;
-    gint64 to = gw_plan_facts(input->destination)->qemu_version;
-
-    if (!gw_disk_is_writable(disk))
-        return NULL;
-    if (g_strcmp0(disk->cache, "unsafe") == 0)
-        return "which ignores the guest's flushes, so the destination could read old blocks";
-    /* libvirt holds a shareable disk to be safe: it is written around the cache. */
-    if (disk->shareable || g_strcmp0(disk->type, "network") == 0 ||
-        g_strcmp0(disk->cache, "none") == 0 || g_strcmp0(disk->cache, "directsync") == 0)
-        return NULL;
-    if ((from != 0 && from < QEMU_DROPS_CACHE) || (to != 0 && to < QEMU_DROPS_CACHE))
-        return "and a QEMU older than 4.0 does not drop the host's cache when a VM moves";
-    return NULL;
-}
-
-static void disk_cache(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                       const GwDisk *disk)
-{
-    const char *danger = cache_danger(input, disk);
-
-    if (danger == NULL)
-        return;
-    gw_rule_add(self, findings,
-                g_strdup_printf("Disk %s has cache mode '%s', %s", gw_plan_text(disk->target),
-                                disk->cache != NULL ? disk->cache : "default", danger),
-                g_strdup("A cache mode that is safe to move with: none or directsync."),
-                g_strdup("Set cache='none' in the disk's <driver> and restart the VM."));
-}
-
-static void check_cache(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
-{
-    each_disk(self, input, findings, disk_cache);
-}
-
-const GwRule gw_rule_disk_cache = { "disk-cache", "I9", GW_SEVERITY_ERROR,
-                                    "No disk's cache mode may endanger its content.", check_cache };
-
-static void disk_block_job(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                           const GwDisk *disk)
-{
-    if (!disk->block_job)
-        return;
-    g_autofree char *vm = gw_plan_virsh_vm(input->vm);
-    g_autofree char *target = gw_plan_quote(disk->target);
-    gw_rule_add(self, findings,
-                g_strdup_printf("A block job (merge, copy or backup) runs on disk %s",
-                                gw_plan_text(disk->target)),
-                g_strdup("No block job: libvirt refuses to migrate while one runs."),
-                g_strdup_printf("Wait for it (virsh blockjob %s %s), or undo it: virsh blockjob %s "
-                                "%s --abort.",
-                                vm, target, vm, target));
-}
-
-static void check_block_job(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
-{
-    each_disk(self, input, findings, disk_block_job);
-}
-
-const GwRule gw_rule_block_job = { "block-job", "R31", GW_SEVERITY_ERROR,
-                                   "No block job may run on a disk.", check_block_job };
 
 static void check_backing(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
@@ -321,8 +208,12 @@ static void check_backing(const GwRule *self, const GwPlanInput *input, GPtrArra
     EACH_REACH(input, reach)
     {
         const GwDisk *disk = reach->disk;
-        if (disk->backing_depth == 0 || reach->how == GW_REACH_NOT)
+        if (disk->backing_depth == 0 || reach->how == GW_REACH_NOT || is_copied(input, reach))
             continue;
+        if (gw_record_find(&gw_disk_images_record, input->images, "target", disk->target) != NULL) {
+            check_chain(self, input, findings, disk);
+            continue;
+        }
         gw_rule_add(self, findings,
                     g_strdup_printf("Disk %s has %" G_GINT64_FORMAT " image%s below %s, which "
                                     "Godwit does not follow",
@@ -335,5 +226,7 @@ static void check_backing(const GwRule *self, const GwPlanInput *input, GPtrArra
     }
 }
 
-const GwRule gw_rule_backing_chain = { "backing-chain", "R2", GW_SEVERITY_WARNING,
-                                       "Backing images must be reached as well.", check_backing };
+const GwRule gw_rule_backing_chain = {
+    "backing-chain", "R2",         GW_SEVERITY_WARNING, "Backing images must be reached as well.",
+    GW_RULE_MOVES,   check_backing
+};

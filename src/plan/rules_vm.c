@@ -16,16 +16,15 @@ static void check_readable(const GwRule *self, const GwPlanInput *input, GPtrArr
                                 gw_plan_host_name(input->source), vm));
 }
 
-const GwRule gw_rule_vm_readable = { "vm-readable", "I8", GW_SEVERITY_ERROR,
-                                     "The VM's definition must be readable.", check_readable };
+const GwRule gw_rule_vm_readable = { "vm-readable",     "I8",
+                                     GW_SEVERITY_ERROR, "The VM's definition must be readable.",
+                                     GW_RULE_ALWAYS,    check_readable };
 
 /* What to do about a VM in a state that cannot be moved live; %s is the VM as virsh takes it. */
 static const char *const state_remedies[] = {
     [GW_VM_UNKNOWN] = "Refresh the host; see virsh domstate %s --reason.",
     [GW_VM_PAUSED] = "Resume it first: godwit vm start %s.",
     [GW_VM_SHUTDOWN] = "It is going off. Start it again afterwards: godwit vm start %s.",
-    [GW_VM_OFF] = "Start it first: godwit vm start %s. (Moving it while it is off is not in this "
-                  "version.)",
     [GW_VM_CRASHED] = "Find out why it crashed, then start it: godwit vm start %s.",
     [GW_VM_SUSPENDED] = "Wake it first: virsh dompmwakeup %s.",
 };
@@ -42,7 +41,7 @@ static void check_running(const GwRule *self, const GwPlanInput *input, GPtrArra
                     g_strdup("A running VM."), g_strdup("Wait until that move has ended."));
         return;
     }
-    if (gw_vm_is_running(vm))
+    if (gw_vm_is_running(vm) || !gw_plan_is_live(vm))
         return;
     guint state = (guint)vm->state < G_N_ELEMENTS(state_remedies) ? (guint)vm->state : 0;
     g_autofree char *quoted = gw_plan_virsh_vm(vm);
@@ -54,13 +53,15 @@ static void check_running(const GwRule *self, const GwPlanInput *input, GPtrArra
                                 vm->state_reason != NULL ? " (" : "",
                                 vm->state_reason != NULL ? vm->state_reason : "",
                                 vm->state_reason != NULL ? ")" : ""),
-                g_strdup("A running VM: a live move carries running memory."),
+                g_strdup("A VM that runs, or one that is off."),
                 g_strjoin(quoted, parts[0], parts[1], NULL));
 }
 
-const GwRule gw_rule_vm_running = { "vm-running", "R3", GW_SEVERITY_ERROR,
-                                    "The VM must run; paused and off ones are not moved live.",
-                                    check_running };
+const GwRule gw_rule_vm_running = {
+    "vm-running",      "R3",
+    GW_SEVERITY_ERROR, "The VM must run, or be off: one in between does not move.",
+    GW_RULE_ALWAYS,    check_running
+};
 
 static void check_libvirt_job(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
@@ -76,9 +77,11 @@ static void check_libvirt_job(const GwRule *self, const GwPlanInput *input, GPtr
                                 gw_plan_host_name(input->source), vm));
 }
 
-const GwRule gw_rule_vm_libvirt_job = { "vm-libvirt-job", "R31", GW_SEVERITY_ERROR,
-                                        "No other libvirt job may run on the VM.",
-                                        check_libvirt_job };
+const GwRule gw_rule_vm_libvirt_job = {
+    "vm-libvirt-job",  "R31",
+    GW_SEVERITY_ERROR, "No other libvirt job may run on the VM.",
+    GW_RULE_ALWAYS,    check_libvirt_job
+};
 
 static void check_godwit_job(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
@@ -104,8 +107,9 @@ static void check_godwit_job(const GwRule *self, const GwPlanInput *input, GPtrA
     }
 }
 
-const GwRule gw_rule_vm_godwit_job = { "vm-godwit-job", "I1", GW_SEVERITY_ERROR,
-                                       "Only one job may hold a VM.", check_godwit_job };
+const GwRule gw_rule_vm_godwit_job = { "vm-godwit-job",   "I1",
+                                       GW_SEVERITY_ERROR, "Only one job may hold a VM.",
+                                       GW_RULE_ALWAYS,    check_godwit_job };
 
 static void add_twin(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
                      const GwVm *twin)
@@ -161,29 +165,64 @@ static void check_twin(const GwRule *self, const GwPlanInput *input, GPtrArray *
     }
 }
 
-const GwRule gw_rule_vm_twin = { "vm-twin", "R7", GW_SEVERITY_ERROR,
-                                 "The destination must not hold the VM, or its name, already.",
-                                 check_twin };
+const GwRule gw_rule_vm_twin = {
+    "vm-twin",         "R7",
+    GW_SEVERITY_ERROR, "The destination must not hold the VM, or its name, already.",
+    GW_RULE_MOVES,     check_twin
+};
+
+/* Whether an image below a disk would be merged into it. */
+static gboolean flattens(const GwPlanInput *input)
+{
+    for (guint i = 0; i < input->storage->disks->len; i++) {
+        const GwDiskMove *move = input->storage->disks->pdata[i];
+        if (move->images != NULL && move->images->len > 0 &&
+            ((const GwImageMove *)move->images->pdata[0])->flatten)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean moves_images(const GwPlanInput *input)
+{
+    for (guint i = 0; i < input->storage->disks->len; i++) {
+        if (gw_plan_is_copied(input->storage->disks->pdata[i]))
+            return TRUE;
+    }
+    return FALSE;
+}
 
 static void check_snapshots(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
-    if (input->vm->snapshots == 0)
+    const char *name = gw_plan_vm_name(input->vm);
+    gint64 count = input->vm->snapshots;
+    const char *plural = count == 1 ? "" : "s";
+
+    if (count == 0)
         return;
-    g_autofree char *vm = gw_plan_virsh_vm(input->vm);
-    gw_rule_add(self, findings,
-                g_strdup_printf("%s has %" G_GINT64_FORMAT " snapshot%s",
-                                gw_plan_vm_name(input->vm), input->vm->snapshots,
-                                input->vm->snapshots == 1 ? "" : "s"),
-                g_strdup("No snapshots: libvirt does not move a VM that has any."),
-                g_strdup_printf("List them (virsh snapshot-list %s) and delete those no longer "
-                                "needed (virsh snapshot-delete %s NAME); --metadata only forgets "
-                                "them.",
-                                vm, vm));
+    if (flattens(input))
+        gw_rule_add_as(self, GW_SEVERITY_ERROR, findings,
+                       g_strdup_printf("%s has %" G_GINT64_FORMAT " snapshot%s, and its images are "
+                                       "to become one for each disk",
+                                       name, count, plural),
+                       g_strdup("The images that its snapshots speak of."),
+                       g_strdup("Move without --flatten, or delete the snapshots first."));
+    else
+        gw_rule_add(self, findings,
+                    g_strdup_printf("%s has %" G_GINT64_FORMAT " snapshot%s", name, count, plural),
+                    g_strdup("libvirt moves no VM with snapshots: what it knows of them is taken "
+                             "along by Godwit."),
+                    g_strdup(moves_images(input)
+                                 ? "Nothing to do. External snapshots go on naming the images "
+                                   "where they were: see virsh snapshot-dumpxml before reverting."
+                                 : "Nothing to do."));
 }
 
-const GwRule gw_rule_snapshots = { "snapshots", "R31", GW_SEVERITY_ERROR,
-                                   "libvirt refuses to migrate a VM with snapshots.",
-                                   check_snapshots };
+const GwRule gw_rule_snapshots = {
+    "snapshots",         "R31",
+    GW_SEVERITY_WARNING, "Snapshots move with the VM, with the images that they need.",
+    GW_RULE_ALWAYS,      check_snapshots
+};
 
 static void add_device(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
                        const GwHostdev *device)
@@ -220,8 +259,9 @@ static void check_pci(const GwRule *self, const GwPlanInput *input, GPtrArray *f
     check_devices(self, input, findings, TRUE);
 }
 
-const GwRule gw_rule_pci_passthrough = { "pci-passthrough", "R55", GW_SEVERITY_ERROR,
-                                         "No PCI device may be passed through.", check_pci };
+const GwRule gw_rule_pci_passthrough = { "pci-passthrough", "R55",
+                                         GW_SEVERITY_ERROR, "No PCI device may be passed through.",
+                                         GW_RULE_STARTS,    check_pci };
 
 static void check_other_devices(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
@@ -229,15 +269,43 @@ static void check_other_devices(const GwRule *self, const GwPlanInput *input, GP
 }
 
 const GwRule gw_rule_device_passthrough = {
-    "device-passthrough", "R55", GW_SEVERITY_ERROR,
-    "No USB, mediated, SCSI or other device may be passed through.", check_other_devices
+    "device-passthrough", "R55",
+    GW_SEVERITY_ERROR,    "No USB, mediated, SCSI or other device may be passed through.",
+    GW_RULE_STARTS,       check_other_devices
 };
+
+static void check_tpm(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
+{
+    const char *tpm = input->vm->tpm;
+
+    if (tpm == NULL || g_strcmp0(tpm, "emulator") == 0)
+        return;
+    gw_rule_add(self, findings,
+                g_strdup_printf("The TPM of %s is of kind '%s', whose state is not the VM's own",
+                                gw_plan_vm_name(input->vm), tpm),
+                g_strdup("An emulated TPM: its state moves with the VM."),
+                g_strdup("Give it an emulated TPM while it is off; what is sealed in the present "
+                         "one is lost with it."));
+}
+
+const GwRule gw_rule_tpm_kind = { "tpm-kind",        "R55",
+                                  GW_SEVERITY_ERROR, "A TPM must be emulated.",
+                                  GW_RULE_STARTS,    check_tpm };
 
 static void check_transient_vm(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     if (input->vm->persistent || input->vm->error != NULL)
         return;
     g_autofree char *vm = gw_plan_virsh_vm(input->vm);
+    if (!gw_plan_is_live(input->vm)) {
+        gw_rule_add_as(self, GW_SEVERITY_ERROR, findings,
+                       g_strdup_printf("%s is off, and %s keeps no definition of it",
+                                       gw_plan_vm_name(input->vm),
+                                       gw_plan_host_name(input->source)),
+                       g_strdup("A persistent definition: it is what moves."),
+                       g_strdup("Define it first: virsh define FILE."));
+        return;
+    }
     gw_rule_add(self, findings,
                 g_strdup_printf("%s is transient: no host keeps its definition",
                                 gw_plan_vm_name(input->vm)),
@@ -247,8 +315,9 @@ static void check_transient_vm(const GwRule *self, const GwPlanInput *input, GPt
                                 vm));
 }
 
-const GwRule gw_rule_transient_vm = { "transient-vm", "I2", GW_SEVERITY_WARNING,
-                                      "A transient VM stays transient.", check_transient_vm };
+const GwRule gw_rule_transient_vm = { "transient-vm",      "I2",
+                                      GW_SEVERITY_WARNING, "A transient VM stays transient.",
+                                      GW_RULE_MOVES,       check_transient_vm };
 
 static void check_autostart(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
@@ -262,5 +331,6 @@ static void check_autostart(const GwRule *self, const GwPlanInput *input, GPtrAr
                                 gw_plan_host_name(input->destination)));
 }
 
-const GwRule gw_rule_autostart = { "autostart", "R7", GW_SEVERITY_WARNING,
-                                   "Autostart moves with the VM.", check_autostart };
+const GwRule gw_rule_autostart = { "autostart",         "R7",
+                                   GW_SEVERITY_WARNING, "Autostart moves with the VM.",
+                                   GW_RULE_MOVES,       check_autostart };

@@ -11,10 +11,11 @@ static gboolean holds_slots(const GwJob *job)
 GwSlots gw_slots_of_transfer(GwTransfer transfer)
 {
     static const GwSlots slots[] = {
-        [GW_TRANSFER_NONE] = { 0, 0 },
-        [GW_TRANSFER_LIVE] = { 1, 0 },
+        [GW_TRANSFER_NONE] = { 0, 0 },     [GW_TRANSFER_LIVE] = { 1, 0 },
         [GW_TRANSFER_LIVE_VSM] = { 1, 1 }, /* R22 */
-        [GW_TRANSFER_NETWORK] = { 0, 1 },
+        [GW_TRANSFER_NETWORK] = { 0, 1 },  [GW_TRANSFER_FAST_COPY] = { 0, 1 },
+        [GW_TRANSFER_SAN] = { 0, 0 }, /* nothing is copied */
+        [GW_TRANSFER_REGISTER] = { 0, 0 }, [GW_TRANSFER_STORAGE] = { 0, 1 },
     };
     return (guint)transfer < G_N_ELEMENTS(slots) ? slots[transfer] : slots[GW_TRANSFER_NONE];
 }

@@ -98,6 +98,11 @@ static void put_share(GwFabric *fabric, gpointer item)
     gw_fabric_put_share(fabric, item);
 }
 
+static void put_kept(GwFabric *fabric, gpointer item)
+{
+    gw_fabric_put_kept(fabric, item);
+}
+
 static void put_job(GwFabric *fabric, gpointer item)
 {
     gw_fabric_put_job(fabric, item);
@@ -117,7 +122,9 @@ static gboolean load_all(Scenario *s, json_t *base, json_t *in, GError **error)
            load(base, json_object_get(in, "shares"), complete_share, &gw_share_record, s->fabric,
                 put_share, error) &&
            load(base, json_object_get(in, "jobs"), complete_job, &gw_job_record, s->fabric, put_job,
-                error);
+                error) &&
+           load(base, json_object_get(in, "kept"), complete_share, &gw_kept_volume_record,
+                s->fabric, put_kept, error);
 }
 
 static gboolean read_question(Scenario *s, json_t *base, json_t *in, GError **error)
@@ -146,12 +153,38 @@ static gboolean read_question(Scenario *s, json_t *base, json_t *in, GError **er
     return options == NULL || s->options != NULL;
 }
 
+/* A list that the hosts were asked for; absent: they were not. */
+static gboolean read_list(json_t *in, const char *key, const GwRecord *record, GPtrArray **out,
+                          GError **error)
+{
+    json_t *list = json_object_get(in, key);
+
+    if (list == NULL)
+        return TRUE;
+    *out = gw_record_array(record);
+    for (gsize i = 0; i < json_array_size(list); i++) {
+        gpointer item = gw_record_from_json(record, json_array_get(list, i), error);
+        if (item == NULL)
+            return FALSE;
+        g_ptr_array_add(*out, item);
+    }
+    return TRUE;
+}
+
+static gboolean read_answers(Scenario *s, json_t *in, GError **error)
+{
+    return read_list(in, "images", &gw_disk_images_record, &s->images, error) &&
+           read_list(in, "there", &gw_volume_record, &s->there, error) &&
+           read_list(in, "reached", &gw_disk_reached_record, &s->reached, error);
+}
+
 Scenario *scenario_new(json_t *base, json_t *in, GError **error)
 {
     Scenario *s = g_new0(Scenario, 1);
 
     s->fabric = gw_fabric_new();
-    if (load_all(s, base, in, error) && read_question(s, base, in, error))
+    if (load_all(s, base, in, error) && read_question(s, base, in, error) &&
+        read_answers(s, in, error))
         return s;
     scenario_free(s);
     return NULL;
@@ -161,6 +194,9 @@ void scenario_free(Scenario *s)
 {
     gw_fabric_unref(s->fabric);
     gw_move_options_free(s->options);
+    g_clear_pointer(&s->images, g_ptr_array_unref);
+    g_clear_pointer(&s->there, g_ptr_array_unref);
+    g_clear_pointer(&s->reached, g_ptr_array_unref);
     g_free(s->cpu_why);
     g_free(s->job_id);
     g_free(s);
@@ -177,5 +213,8 @@ GwPlanInput scenario_input(const Scenario *s)
         .cpu = s->cpu,
         .cpu_why = s->cpu_why,
         .job_id = s->job_id,
+        .images = s->images,
+        .there = s->there,
+        .reached = s->reached,
     };
 }

@@ -14,6 +14,7 @@ typedef struct {
     char *cpu_why;
     char *job_id;
     gboolean peer_to_peer;
+    GPtrArray *images, *there, *reached; /* as GwPlanInput's; NULL: not asked */
 } Scenario;
 
 Scenario *scenario_new(json_t *base, json_t *in, GError **error);

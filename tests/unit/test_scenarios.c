@@ -48,7 +48,62 @@ static void note_rules(const GwCandidate *candidate)
     }
 }
 
-static json_t *candidate_json(const GwCandidate *candidate)
+/* Where anything of the VM goes elsewhere, or a type was asked for: the rest says nothing. */
+static gboolean shows_storage(const Scenario *s, const GwCandidate *candidate)
+{
+    if (s->options != NULL && s->options->transfer != (int)GW_TRANSFER_NONE)
+        return TRUE;
+    for (guint i = 0; candidate->disks != NULL && i < candidate->disks->len; i++) {
+        const GwDiskMove *move = candidate->disks->pdata[i];
+        if (move->how != (int)GW_DISK_STAYS && move->how != (int)GW_DISK_LEFT)
+            return TRUE;
+    }
+    return candidate->transfer > (int)GW_TRANSFER_LIVE_VSM;
+}
+
+/* "images/web1.qcow2 qcow2, backed by /x; made" */
+static char *image_words(const GwImageMove *image)
+{
+    const GwVolume *to = image->to;
+    GString *out = g_string_new(NULL);
+
+    if (to->pool != NULL)
+        g_string_append_printf(out, "%s/%s at ", to->pool, to->name);
+    g_string_append_printf(out, "%s%s%s (%s, %s)", to->server != NULL ? to->server : "",
+                           to->server != NULL ? " " : "", to->path, to->kind,
+                           to->format != NULL ? to->format : "?");
+    if (to->backing_path != NULL)
+        g_string_append_printf(out, " on %s", to->backing_path);
+    if (to->owner != NULL)
+        g_string_append_printf(out, " %s:%s %s", to->owner, to->group, to->mode);
+    if (to->cluster_bytes > 0)
+        g_string_append_printf(out, " clusters of %" G_GINT64_FORMAT, to->cluster_bytes);
+    g_string_append_printf(out, "%s%s%s%s", image->create ? "; made" : "; there",
+                           image->replace ? "; replaced" : "", image->delta ? "; delta" : "",
+                           image->flatten ? "; flattened" : "");
+    return g_string_free(out, FALSE);
+}
+
+static json_t *disks_json(const GwCandidate *candidate)
+{
+    json_t *disks = json_array();
+
+    for (guint i = 0; i < candidate->disks->len; i++) {
+        const GwDiskMove *move = candidate->disks->pdata[i];
+        json_t *images = json_array();
+        for (guint k = 0; k < move->images->len; k++) {
+            g_autofree char *words = image_words(move->images->pdata[k]);
+            json_array_append_new(images, json_string(words));
+        }
+        json_array_append_new(disks, json_pack("{s:s, s:s, s:I, s:I, s:o}", "target", move->target,
+                                               "how", gw_enum_word(&gw_disk_how_enum, move->how),
+                                               "need", (json_int_t)move->need_bytes, "copy",
+                                               (json_int_t)move->copy_bytes, "images", images));
+    }
+    return disks;
+}
+
+static json_t *candidate_json(const Scenario *s, const GwCandidate *candidate)
 {
     json_t *findings = json_array();
 
@@ -58,9 +113,12 @@ static json_t *candidate_json(const GwCandidate *candidate)
             "%s %s %s", gw_enum_word(&gw_severity_enum, f->severity), f->rule, f->requirement);
         json_array_append_new(findings, json_string(line));
     }
-    return json_pack("{s:s, s:s, s:b, s:o}", "host", candidate->host_name, "transfer",
-                     gw_enum_word(&gw_transfer_enum, candidate->transfer), "suitable",
-                     candidate->suitable, "findings", findings);
+    json_t *json = json_pack("{s:s, s:s, s:b, s:o}", "host", candidate->host_name, "transfer",
+                             gw_enum_word(&gw_transfer_enum, candidate->transfer), "suitable",
+                             candidate->suitable, "findings", findings);
+    if (shows_storage(s, candidate))
+        json_object_set_new(json, "disks", disks_json(candidate));
+    return json;
 }
 
 static json_t *decision_json(const GwMoveDecision *d)
@@ -85,13 +143,26 @@ static json_t *lines_json(char **lines)
     return list;
 }
 
+/* Each type is explained, in order, whatever is asked. */
+static void check_transfers(const GwCandidate *candidate)
+{
+    assert_int_equal(candidate->transfers->len, GW_TRANSFER_STORAGE);
+    for (guint i = 0; i < candidate->transfers->len; i++) {
+        const GwTransferOption *option = candidate->transfers->pdata[i];
+        assert_int_equal(option->transfer, i + 1);
+        assert_non_null(option->explanation);
+        if (candidate->suitable && option->transfer == candidate->transfer)
+            assert_true(option->available);
+    }
+}
+
 static json_t *plan_json(const Scenario *s, const GPtrArray *candidates)
 {
     json_t *plan = json_object();
     json_t *list = json_array();
 
     for (guint i = 0; i < candidates->len; i++)
-        json_array_append_new(list, candidate_json(candidates->pdata[i]));
+        json_array_append_new(list, candidate_json(s, candidates->pdata[i]));
     json_object_set_new(plan, "candidates", list);
     if (s->destination == NULL)
         return plan;
@@ -103,6 +174,21 @@ static json_t *plan_json(const Scenario *s, const GPtrArray *candidates)
     json_object_set_new(plan, "script_virsh",
                         lines_json(gw_plan_script_virsh(&input, decision, s->peer_to_peer)));
     return plan;
+}
+
+static void why_storage(GString *out, const GwCandidate *candidate)
+{
+    for (guint i = 0; i < candidate->disks->len; i++) {
+        const GwDiskMove *move = candidate->disks->pdata[i];
+        g_string_append_printf(out, "  disk %s: %s, %s\n", move->target,
+                               gw_enum_word(&gw_disk_how_enum, move->how), move->why);
+    }
+    for (guint i = 0; i < candidate->transfers->len; i++) {
+        const GwTransferOption *option = candidate->transfers->pdata[i];
+        g_string_append_printf(
+            out, "  type %s: %s. %s\n", gw_enum_word(&gw_transfer_enum, option->transfer),
+            option->available ? "available" : "not available", option->explanation);
+    }
 }
 
 static void why_candidate(GString *out, const Scenario *s, const GwCandidate *candidate)
@@ -119,6 +205,8 @@ static void why_candidate(GString *out, const Scenario *s, const GwCandidate *ca
                                gw_enum_word(&gw_severity_enum, f->severity), f->rule,
                                f->requirement, f->observed, f->required, f->remedy);
     }
+    if (shows_storage(s, candidate))
+        why_storage(out, candidate);
 }
 
 static void compare(const char *folder, const char *name, const char *got)
@@ -146,6 +234,7 @@ static void run_scenario(void **state)
 
     for (guint i = 0; i < candidates->len; i++) {
         note_rules(candidates->pdata[i]);
+        check_transfers(candidates->pdata[i]);
         why_candidate(why, s, candidates->pdata[i]);
     }
     g_autoptr(GwJson) plan = plan_json(s, candidates);
@@ -178,7 +267,7 @@ static void rules_are_well_formed(void **state)
         assert_true(g_regex_match_simple("^[RI][1-9][0-9]?$", rule->requirement, 0, 0));
         assert_true(g_str_has_suffix(rule->summary, "."));
     }
-    assert_int_equal(g_hash_table_size(names), 39);
+    assert_int_equal(g_hash_table_size(names), 58);
 }
 
 static int compare_words(gconstpointer a, gconstpointer b)
