@@ -601,6 +601,178 @@ static void test_a_removed_host_takes_its_records_along(void **unused)
     world_free(&world);
 }
 
+/* Undo ------------------------------------------------------------------------------------- */
+
+static void undo_a_move(void)
+{
+    World world;
+    GError *error = NULL;
+
+    open_world(&world, (Shape){ .chain = TRUE });
+    g_autofree char *id = begin(&world);
+    world_run(&world, SECONDS(60));
+    check_final(&world, id, GW_JOB_DONE, "the move before");
+
+    g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(world.engine, id, &error);
+    assert_null(error);
+    assert_true(plan->possible);
+    assert_string_equal(plan->kind, GW_JOB_KIND_MIGRATE);
+    assert_non_null(plan->steps);
+    g_autoptr(GwJob) undo = gw_engine_undo(world.engine, id, "tester", &error);
+    assert_null(error);
+    assert_string_equal(undo->undoes, id);
+    assert_null(gw_engine_undo(world.engine, id, "tester", &error));
+    unit_assert_error(error, GW_ERR_CONFLICT, "undone");
+    g_clear_error(&error);
+    world_run(&world, SECONDS(60));
+
+    g_autoptr(GwJob) done = world_job(&world, undo->id);
+    g_autoptr(GwJob) undone = world_job(&world, id);
+    if (done->state != GW_JOB_DONE)
+        fail_msg("the undo failed: %s", done->error->message);
+    assert_string_equal(undone->undone_by, undo->id);
+    assert_true(runs_at(&world, 0));
+    check_storage(&world, "undone");
+    /* What was kept at a is the live disk again; b's is what is kept now. */
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    g_autoptr(GPtrArray) all = gw_fabric_list_kept(fabric);
+    assert_int_equal(all->len, 2);
+    for (guint i = 0; i < all->len; i++)
+        assert_string_equal(((GwKeptVolume *)all->pdata[i])->host_id, done->source_host_id);
+
+    world_kill(&world); /* the link is durable */
+    world_start(&world);
+    g_autoptr(GwJob) again = world_job(&world, id);
+    assert_string_equal(again->undone_by, undo->id);
+    world_free(&world);
+}
+
+static void test_a_move_is_undone(void **unused)
+{
+    (void)unused;
+    for_both_ways(undo_a_move);
+}
+
+/* Its volume could not be removed: the job is over, and says so. */
+static char *leave_something(World *world)
+{
+    open_world(world, (Shape){ 0 });
+    for (guint i = 0; i < 5; i++)
+        plant(world, "volume-delete", "fail", 0, 1000);
+    g_autofree char *id = begin(world);
+    world_run(world, SECONDS(1));
+    g_autoptr(GwJob) answer = gw_engine_cancel_job(world->engine, id, NULL);
+    world_run(world, SECONDS(60));
+    g_autoptr(GwJob) job = world_job(world, id);
+    assert_int_equal(job->state, GW_JOB_CANCELLED);
+    assert_non_null(strstr(job->error->message, "simulated failure"));
+    assert_non_null(strstr(job->error->remedy, "godwit job undo"));
+    char **leaks = gw_sim_leaks(world->sim, NULL);
+    assert_non_null(leaks[0]);
+    g_strfreev(leaks);
+    return g_steal_pointer(&id);
+}
+
+static void test_what_a_job_left_is_removed(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    g_autofree char *id = leave_something(&world);
+    g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(world.engine, id, &error);
+    assert_null(error);
+    assert_true(plan->possible);
+    assert_string_equal(plan->kind, GW_JOB_KIND_REPAIR);
+    g_autoptr(GwJob) repair = gw_engine_undo(world.engine, id, "tester", &error);
+    assert_null(error);
+    assert_string_equal(repair->kind, GW_JOB_KIND_REPAIR);
+    world_run(&world, SECONDS(30));
+    g_autoptr(GwJob) done = world_job(&world, repair->id);
+    assert_int_equal(done->state, GW_JOB_DONE);
+    assert_true(runs_at(&world, 0));
+    check_storage(&world, "repaired");
+    assert_null(gw_engine_undo(world.engine, id, "tester", &error));
+    assert_non_null(error);
+    g_clear_error(&error);
+    world_free(&world);
+}
+
+/* What nobody saw yet is asked for: a VM that is there may use what was left. */
+static void test_nothing_is_removed_under_a_vm(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    g_autofree char *id = leave_something(&world);
+    g_autofree char *uri = world_uri(1);
+    gw_sim_plant(world.sim, uri, VM, GW_VM_OFF);
+    assert_null(gw_engine_undo(world.engine, id, "tester", &error));
+    assert_non_null(error);
+    assert_non_null(gw_error_remedy(error));
+    g_clear_error(&error);
+    world_run(&world, SECONDS(30));
+    assert_int_not_equal(gw_sim_content(world.sim, uri, "/vms/db1.qcow2"), 0);
+    world_free(&world);
+}
+
+static void test_a_repair_outlives_the_controller(void **unused)
+{
+    (void)unused;
+    for (guint i = 0; i < 10; i++) {
+        World world;
+        GError *error = NULL;
+        g_autofree char *id = leave_something(&world);
+        g_autoptr(GwJob) repair = gw_engine_undo(world.engine, id, "tester", &error);
+        assert_null(error);
+        world_run(&world, (gint64)i * 1000);
+        world_kill(&world);
+        world_start(&world);
+        world_run(&world, SECONDS(60));
+        g_autoptr(GwJob) done = world_job(&world, repair->id);
+        assert_int_equal(done->state, GW_JOB_DONE);
+        check_storage(&world, "repaired by the next controller");
+        world_free(&world);
+    }
+}
+
+static void test_what_is_under_way_is_not_undone(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    open_world(&world, (Shape){ 0 });
+    g_autofree char *id = begin(&world);
+    world_run(&world, SECONDS(1));
+    assert_null(gw_engine_undo(world.engine, id, "tester", &error));
+    unit_assert_error(error, GW_ERR_CONFLICT, "not over");
+    g_clear_error(&error);
+    assert_null(gw_engine_plan_undo(world.engine, "01J00000NONE", &error));
+    unit_assert_error(error, GW_ERR_NOT_FOUND, "01J00000NONE");
+    g_clear_error(&error);
+    world_free(&world);
+}
+
+static void move_a_chain(void)
+{
+    World world;
+
+    open_world(&world, (Shape){ .chain = TRUE });
+    g_autofree char *id = begin(&world);
+    world_run(&world, SECONDS(60));
+    check_final(&world, id, GW_JOB_DONE, "a chain");
+    assert_int_equal(count_kept(&world), 2);
+    world_free(&world);
+}
+
+static void test_a_chain_is_moved_image_by_image(void **unused)
+{
+    (void)unused;
+    for_both_ways(move_a_chain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -617,6 +789,12 @@ int main(void)
         cmocka_unit_test(test_a_host_that_is_away_keeps_its_copies),
         cmocka_unit_test(test_a_person_removes_a_copy),
         cmocka_unit_test(test_a_removed_host_takes_its_records_along),
+        cmocka_unit_test(test_a_move_is_undone),
+        cmocka_unit_test(test_what_a_job_left_is_removed),
+        cmocka_unit_test(test_nothing_is_removed_under_a_vm),
+        cmocka_unit_test(test_a_repair_outlives_the_controller),
+        cmocka_unit_test(test_what_is_under_way_is_not_undone),
+        cmocka_unit_test(test_a_chain_is_moved_image_by_image),
         cmocka_unit_test(test_a_cancel_at_every_moment),
         cmocka_unit_test(test_a_controller_that_dies_at_every_moment),
         cmocka_unit_test(test_a_host_that_is_cut_off_at_every_moment),
