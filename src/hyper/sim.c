@@ -94,7 +94,7 @@ static void sim_vm_free(gpointer data)
     gw_vm_free(vm->vm);
     g_free(vm->reason);
     g_clear_pointer(&vm->defined, g_ptr_array_unref);
-    g_clear_pointer(&vm->writing, g_ptr_array_unref);
+    gw_sim_close_images(vm);
     g_clear_pointer(&vm->snapshots, g_ptr_array_unref);
     g_free(vm->snapshot);
     g_free(vm);
@@ -213,12 +213,8 @@ void gw_sim_end_process(GwSim *sim, SimHost *host, const char *uuid, const char 
 
 SimVm *gw_sim_add_vm(SimHost *host, const GwVm *like)
 {
-    SimVm *old = gw_sim_find(host, like->uuid);
     SimVm *vm = g_new0(SimVm, 1);
-
     vm->vm = gw_vm_copy(like);
-    if (old != NULL && old->writing != NULL) /* it never was: no two are one */
-        vm->writing = g_steal_pointer(&old->writing);
     vm->reason = g_strdup(like->state_reason);
     g_hash_table_replace(host->vms, g_strdup(like->uuid), vm);
     return vm;

@@ -220,6 +220,8 @@ const char *gw_sim_agent_refuses(const GwSim *sim, const SimHost *source, const 
         strstr(how->peer_uri, ours->permit->job_id) == NULL ||
         ours->permit->epoch != theirs->permit->epoch)
         return "there is no socket of that name";
+    if (gw_sim_copies_disks(how) && (!ours->permit->disks || !theirs->permit->disks))
+        return "the leave for this move is not for disks";
     if (ours->closed || theirs->closed || now >= ours->expires_us || now >= theirs->expires_us)
         return "the leave for this move has ended";
     return is_linked(sim, source, to) ? NULL : "the agents do not reach each other";
@@ -252,6 +254,10 @@ gboolean gw_sim_agents_may_copy(GwSim *sim, const SimHost *from, const SimHost *
     }
     if (!is_linked(sim, from, to)) {
         gw_error_set(error, GW_ERR_UNREACHABLE, NULL, "the agents do not reach each other");
+        return FALSE;
+    }
+    if (!permit->files) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "this leave is not for files");
         return FALSE;
     }
     return permit->vm_uuid == NULL || (may_begin(leave_of(from, permit->vm_uuid), permit, error) &&

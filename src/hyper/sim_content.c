@@ -23,20 +23,16 @@ guint gw_sim_new_content(GwSim *sim)
     return ++sim->last_content;
 }
 
-static char *key_of(const SimVm *vm, const GwDisk *disk)
+static guint expected(const GwSim *sim, const SimVm *vm, const char *target)
 {
-    return g_strdup_printf("%s/%s", vm->vm->uuid, disk->target);
-}
-
-static guint expected(const GwSim *sim, const SimVm *vm, const GwDisk *disk)
-{
-    g_autofree char *key = key_of(vm, disk);
+    g_autofree char *key = g_strdup_printf("%s/%s", vm->vm->uuid, target);
     return GPOINTER_TO_UINT(g_hash_table_lookup(sim->contents, key));
 }
 
-static void expect(GwSim *sim, const SimVm *vm, const GwDisk *disk, guint content)
+static void expect(GwSim *sim, const SimVm *vm, const char *target, guint content)
 {
-    g_hash_table_replace(sim->contents, key_of(vm, disk), GUINT_TO_POINTER(content));
+    g_hash_table_replace(sim->contents, g_strdup_printf("%s/%s", vm->vm->uuid, target),
+                         GUINT_TO_POINTER(content));
 }
 
 static gboolean is_own(const GwDisk *disk)
@@ -49,7 +45,7 @@ static char *wrong_with(GwSim *sim, const SimHost *host, const SimVm *vm, const 
 {
     g_autofree char *missing = gw_sim_missing(sim, host, disk);
     const SimImage *image = gw_sim_image_of_disk(sim, host, disk);
-    guint wanted = is_own(disk) ? expected(sim, vm, disk) : 0;
+    guint wanted = is_own(disk) ? expected(sim, vm, disk->target) : 0;
 
     if (missing != NULL)
         return g_strdup_printf("image %s is not there", missing);
@@ -65,8 +61,38 @@ static char *wrong_with(GwSim *sim, const SimHost *host, const SimVm *vm, const 
     return NULL;
 }
 
+/* The same of its NVRAM or TPM state. libvirt makes an empty one where there is none: all the more
+ * it must not be missed. */
+static char *wrong_with_state(GwSim *sim, const SimHost *host, const SimVm *vm, const char *target)
+{
+    g_autofree char *path = gw_sim_state_path(vm->vm, target);
+    const SimImage *image = gw_sim_image_at(sim, host, path, NULL);
+    guint wanted = expected(sim, vm, target);
+
+    if (path == NULL)
+        return NULL;
+    if (image == NULL)
+        return g_strdup_printf("its %s, %s, is not there", target, path);
+    return wanted != 0 && image->content != wanted
+               ? g_strdup_printf("its %s, %s, holds stale data", target, path)
+               : NULL;
+}
+
+static void write_states(GwSim *sim, const SimHost *host, const SimVm *vm)
+{
+    for (guint i = 0; gw_sim_states[i] != NULL; i++) {
+        g_autofree char *path = gw_sim_state_path(vm->vm, gw_sim_states[i]);
+        SimImage *image = gw_sim_image_at(sim, host, path, NULL);
+        if (image == NULL)
+            continue;
+        image->content = gw_sim_new_content(sim);
+        expect(sim, vm, gw_sim_states[i], image->content);
+    }
+}
+
 void gw_sim_writes(GwSim *sim, const SimHost *host, const SimVm *vm)
 {
+    write_states(sim, host, vm);
     for (guint i = 0; vm->vm->disks != NULL && i < vm->vm->disks->len; i++) {
         const GwDisk *disk = vm->vm->disks->pdata[i];
         SimImage *image = is_own(disk) ? gw_sim_image_of_disk(sim, host, disk) : NULL;
@@ -74,7 +100,7 @@ void gw_sim_writes(GwSim *sim, const SimHost *host, const SimVm *vm)
             continue;
         image->content = gw_sim_new_content(sim);
         image->written = TRUE;
-        expect(sim, vm, disk, image->content);
+        expect(sim, vm, disk->target, image->content);
     }
 }
 
@@ -94,7 +120,7 @@ static void open_images(GwSim *sim, const SimHost *host, SimVm *vm)
     }
 }
 
-static void close_images(SimVm *vm)
+void gw_sim_close_images(SimVm *vm)
 {
     for (guint i = 0; vm->writing != NULL && i < vm->writing->len; i++)
         ((SimImage *)vm->writing->pdata[i])->writers--;
@@ -105,7 +131,7 @@ void gw_sim_runs_elsewhere(GwSim *sim, const SimHost *host, SimVm *vm)
 {
     if (vm->writing == NULL)
         return;
-    close_images(vm);
+    gw_sim_close_images(vm);
     open_images(sim, host, vm);
     gw_sim_writes(sim, host, vm);
 }
@@ -117,7 +143,12 @@ void gw_sim_runs(GwSim *sim, const SimHost *host, SimVm *vm)
         if (wrong != NULL)
             gw_sim_violation(sim, "%s runs on %s, and %s", vm->vm->name, host->uri, wrong);
     }
-    close_images(vm);
+    for (guint i = 0; gw_sim_states[i] != NULL; i++) {
+        g_autofree char *wrong = wrong_with_state(sim, host, vm, gw_sim_states[i]);
+        if (wrong != NULL)
+            gw_sim_violation(sim, "%s runs on %s, and %s", vm->vm->name, host->uri, wrong);
+    }
+    gw_sim_close_images(vm);
     open_images(sim, host, vm);
     gw_sim_writes(sim, host, vm);
 }
@@ -127,7 +158,7 @@ void gw_sim_stops(GwSim *sim, const SimHost *host, SimVm *vm)
     if (vm->writing == NULL)
         return;
     gw_sim_writes(sim, host, vm);
-    close_images(vm);
+    gw_sim_close_images(vm);
 }
 
 void gw_sim_settle_content(GwSim *sim, const SimImage *image)
@@ -152,7 +183,13 @@ void gw_sim_know_contents(GwSim *sim, const SimHost *host, const SimVm *vm)
         const GwDisk *disk = vm->vm->disks->pdata[i];
         const SimImage *image = is_own(disk) ? gw_sim_image_of_disk(sim, host, disk) : NULL;
         if (image != NULL)
-            expect(sim, vm, disk, image->content);
+            expect(sim, vm, disk->target, image->content);
+    }
+    for (guint i = 0; gw_sim_states[i] != NULL; i++) {
+        g_autofree char *path = gw_sim_state_path(vm->vm, gw_sim_states[i]);
+        const SimImage *image = gw_sim_image_at(sim, host, path, NULL);
+        if (image != NULL)
+            expect(sim, vm, gw_sim_states[i], image->content);
     }
 }
 
@@ -182,7 +219,6 @@ static void check_vm(GwSim *sim, const SimHost *host, const SimVm *vm, GPtrArray
         const GwDisk *disk = vm->vm->disks->pdata[i];
         const GwDisk *said = gw_record_find(&gw_disk_record, defined, "target", disk->target);
         g_autofree char *wrong = wrong_with(sim, host, vm, disk);
-        /* What runs wrote on since: only where it lies matters. */
         if (wrong != NULL)
             g_ptr_array_add(list, g_strdup_printf("%s on %s: %s", vm->vm->name, host->uri, wrong));
         if (vm->vm->persistent && (said == NULL || g_strcmp0(said->source, disk->source) != 0))
@@ -190,6 +226,11 @@ static void check_vm(GwSim *sim, const SimHost *host, const SimVm *vm, GPtrArray
                             g_strdup_printf("%s on %s is on %s, and its definition says %s",
                                             vm->vm->name, host->uri, disk->source,
                                             said != NULL ? said->source : "that there is none"));
+    }
+    for (guint i = 0; gw_sim_states[i] != NULL; i++) {
+        g_autofree char *wrong = wrong_with_state(sim, host, vm, gw_sim_states[i]);
+        if (wrong != NULL)
+            g_ptr_array_add(list, g_strdup_printf("%s on %s: %s", vm->vm->name, host->uri, wrong));
     }
 }
 

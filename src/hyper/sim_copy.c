@@ -80,6 +80,13 @@ static void answer(GwSim *sim, guint64 id, const GError *error, const GwCopyResu
     gw_sim_reply(sim, reply);
 }
 
+static void answer_all(GwSim *sim, SimCopy *copy, const GError *error)
+{
+    for (guint i = 0; i < copy->asked->len; i++)
+        answer(sim, g_array_index(copy->asked, guint64, i), error, copy->result);
+    g_array_set_size(copy->asked, 0);
+}
+
 static void end(GwSim *sim, SimCopy *copy, GwErrorCode code, const char *failure)
 {
     g_autoptr(GError) error = NULL;
@@ -92,9 +99,7 @@ static void end(GwSim *sim, SimCopy *copy, GwErrorCode code, const char *failure
         gw_error_set(&error, code, NULL, "%s", failure);
     else if (copy->lose_reply)
         gw_error_set(&error, GW_ERR_UNREACHABLE, NULL, "connection lost");
-    for (guint i = 0; i < copy->asked->len; i++)
-        answer(sim, g_array_index(copy->asked, guint64, i), error, copy->result);
-    g_array_set_size(copy->asked, 0);
+    answer_all(sim, copy, error);
 }
 
 static const char *way_of(const SimCopy *copy)
@@ -240,9 +245,6 @@ static void tick(GwSim *sim, gpointer data)
     if (!copy->over && !struck(sim, copy, &extra_us)) {
         if (copy->aborted)
             end(sim, copy, GW_ERR_CANCELLED, "the copy was stopped");
-        else if (copy->by_agents ? FALSE
-                                 : is_away(sim, copy->from_host) || is_away(sim, copy->to_host))
-            end(sim, copy, GW_ERR_UNREACHABLE, "connection lost");
         else if (copy->from->gone || copy->to->gone)
             end(sim, copy, GW_ERR_NOT_FOUND, "the volume is gone");
         else
@@ -263,16 +265,30 @@ static SimCopy *find(const GwSim *sim, const char *id, const SimHost *host)
     return NULL;
 }
 
+/* A file that is in no pool is made by its copy. */
+static SimImage *destination(GwSim *sim, const SimHost *host, const GwVolume *volume,
+                             const SimImage *from)
+{
+    g_autofree char *name = NULL;
+    SimImage *to = gw_sim_image_of(sim, host, volume);
+
+    if (to != NULL || from == NULL || volume->pool != NULL || volume->path == NULL ||
+        g_strcmp0(volume->kind, "block") == 0)
+        return to;
+    SimStore *store = gw_sim_resolve(sim, host, volume->path, volume->server, &name);
+    return gw_sim_add_image(sim, store, name, from->volume);
+}
+
 static gboolean may_copy(GwSim *sim, const SimHost *host, const GwCopy *how, GError **error)
 {
     SimHost *from_host = gw_sim_host_by_name(sim, how->from_host_id);
-    const SimImage *from = from_host != NULL ? gw_sim_image_of(sim, from_host, how->from) : NULL;
-    const SimImage *to = gw_sim_image_of(sim, host, how->to);
 
     if (from_host == NULL || is_away(sim, from_host)) {
         gw_error_set(error, GW_ERR_UNREACHABLE, NULL, "the other host does not answer");
         return FALSE;
     }
+    const SimImage *from = gw_sim_image_of(sim, from_host, how->from);
+    const SimImage *to = destination(sim, host, how->to, from);
     if (from == NULL || to == NULL || from == to) {
         gw_error_set(error, GW_ERR_NOT_FOUND, NULL, "no such volume: %s",
                      from == NULL ? how->from->path : how->to->name);
@@ -372,6 +388,23 @@ void gw_sim_copies_client_lost(GwSim *sim)
         g_array_set_size(copy->asked, 0);
         if (!copy->over && !copy->by_agents && copy->from_host != copy->to_host)
             end(sim, copy, GW_ERR_UNREACHABLE, "the controller is gone");
+    }
+}
+
+/* Agents go on with theirs: who asks again for the same copy hears of its end. */
+void gw_sim_copies_host_lost(GwSim *sim, const SimHost *host)
+{
+    g_autoptr(GError) lost = NULL;
+
+    gw_error_set(&lost, GW_ERR_UNREACHABLE, NULL, "connection lost");
+    for (guint i = 0; i < sim->copies->len; i++) {
+        SimCopy *copy = sim->copies->pdata[i];
+        if (copy->over || (copy->to_host != host && (copy->by_agents || copy->from_host != host)))
+            continue;
+        if (copy->by_agents)
+            answer_all(sim, copy, lost);
+        else
+            end(sim, copy, GW_ERR_UNREACHABLE, "connection lost");
     }
 }
 

@@ -20,6 +20,15 @@ static void disk_copy_free(gpointer data)
     g_free(disk);
 }
 
+gboolean gw_sim_copies_disks(const GwMigrate *how)
+{
+    for (guint i = 0; how->disks != NULL && i < how->disks->len; i++) {
+        if (((GwDiskMove *)how->disks->pdata[i])->how == GW_DISK_MIRROR)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static gboolean add_disk(GwSim *sim, SimMove *move, const SimVm *vm, const GwDiskMove *how,
                          GError **error)
 {
@@ -137,22 +146,30 @@ void gw_sim_disks_final(GwSim *sim, SimMove *move)
     }
 }
 
-void gw_sim_disks_arrive(GwSim *sim, SimMove *move, const SimVm *vm)
+static void bring_state(GwSim *sim, const SimMove *move, const SimVm *source, const SimVm *vm,
+                        const char *target)
 {
     g_autofree char *name = NULL;
+    g_autofree char *old = gw_sim_state_path(source->vm, target);
+    g_autofree char *path = gw_sim_state_path(vm->vm, target);
+    const SimImage *from = gw_sim_image_at(sim, move->source, old, NULL);
+    SimImage *image = gw_sim_image_at(sim, move->destination, path, NULL);
 
-    if (vm->vm->nvram == NULL ||
-        gw_sim_image_at(sim, move->destination, vm->vm->nvram, NULL) != NULL)
+    if (path == NULL || from == NULL || image == from)
         return;
-    const SimVm *source = gw_sim_find(move->source, move->vm_uuid);
-    const SimImage *from =
-        source != NULL ? gw_sim_image_at(sim, move->source, source->vm->nvram, NULL) : NULL;
-    GwVolume blank = { .format = (char *)"raw", .kind = (char *)"file" };
-    SimStore *store = gw_sim_resolve(sim, move->destination, vm->vm->nvram, NULL, &name);
-    SimImage *image = gw_sim_add_image(sim, store, name, from != NULL ? from->volume : &blank);
-    image->libvirts = image->written = TRUE;
-    if (from != NULL) {
-        image->content = from->content;
+    if (image == NULL) {
+        SimStore *store = gw_sim_resolve(sim, move->destination, path, NULL, &name);
+        image = gw_sim_add_image(sim, store, name, from->volume);
+        image->libvirts = image->written = TRUE;
         gw_sim_allocate(sim, image, from->volume->allocation_bytes);
     }
+    image->content = from->content;
+}
+
+void gw_sim_disks_arrive(GwSim *sim, SimMove *move, const SimVm *vm)
+{
+    const SimVm *source = gw_sim_find(move->source, move->vm_uuid);
+
+    for (guint i = 0; source != NULL && gw_sim_states[i] != NULL; i++)
+        bring_state(sim, move, source, vm, gw_sim_states[i]);
 }

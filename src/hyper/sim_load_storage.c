@@ -9,7 +9,7 @@
 #define GIB ((gint64)1024 * 1024 * 1024)
 #define CAPACITY_DEFAULT (10 * GIB)
 #define ALLOCATION_DEFAULT (1 * GIB)
-#define NVRAM_BYTES ((gint64)540672)
+#define STATE_BYTES ((gint64)540672)
 #define POOL_DEFAULT (1024 * GIB)
 
 static gboolean wrong(GError **error, const char *words)
@@ -174,13 +174,17 @@ static void imply_disk(GwSim *sim, const SimHost *host, const GwDisk *disk)
 
 static void imply_of_vm(GwSim *sim, const SimHost *host, const GwVm *vm)
 {
-    GwVolume nvram = { .format = vm->nvram_format,
-                       .capacity_bytes = NVRAM_BYTES,
-                       .allocation_bytes = NVRAM_BYTES };
+    GwVolume state = { .format = vm->nvram_format,
+                       .capacity_bytes = STATE_BYTES,
+                       .allocation_bytes = STATE_BYTES };
 
     for (guint i = 0; vm->disks != NULL && i < vm->disks->len; i++)
         imply_disk(sim, host, vm->disks->pdata[i]);
-    imply(sim, host, vm->nvram, NULL, &nvram);
+    for (guint i = 0; gw_sim_states[i] != NULL; i++) {
+        g_autofree char *path = gw_sim_state_path(vm, gw_sim_states[i]);
+        state.kind = i == 0 ? (char *)"file" : (char *)"directory";
+        imply(sim, host, path, NULL, &state);
+    }
 }
 
 static void for_each_vm(GwSim *sim, void (*fn)(GwSim *sim, const SimHost *host, SimVm *vm))

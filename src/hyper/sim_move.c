@@ -109,6 +109,7 @@ void gw_sim_host_down(GwSim *sim, SimHost *host, gint64 ms)
 {
     gw_sim_tell_lost(sim, host);
     host->down = TRUE;
+    gw_sim_copies_host_lost(sim, host);
     gw_sim_later(sim, ms * 1000, host_back, host);
 }
 
@@ -487,7 +488,9 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
 {
     SimVm *vm = gw_sim_find(source, request->vm_uuid);
     SimHost *destination = gw_sim_host_by_id(sim, request->migrate->destination_host_id);
-    gboolean possible = vm != NULL && gw_vm_is_running(vm->vm) && !vm->job && destination != NULL &&
+    const SimVm *there = destination != NULL ? gw_sim_find(destination, request->vm_uuid) : NULL;
+    gboolean possible = vm != NULL && (there == NULL || !gw_vm_is_active(there->vm)) &&
+                        gw_vm_is_running(vm->vm) && !vm->job && destination != NULL &&
                         !destination->down && destination != source &&
                         gw_clock_now_us(sim->clock) >= destination->libvirtd_down_until_us &&
                         !gw_sim_has_block_job(sim, source, request->vm_uuid);

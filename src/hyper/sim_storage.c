@@ -218,6 +218,17 @@ SimImage *gw_sim_image_below(GwSim *sim, const SimHost *host, const SimImage *im
     return gw_sim_image_at(sim, host, image->volume->backing_path, image->volume->server);
 }
 
+const char *const gw_sim_states[] = { "nvram", "tpm", NULL };
+
+char *gw_sim_state_path(const GwVm *vm, const char *target)
+{
+    if (strcmp(target, "nvram") == 0)
+        return g_strdup(vm->nvram);
+    if (g_strcmp0(vm->tpm, "emulator") == 0)
+        return g_strconcat("/var/lib/libvirt/swtpm/", vm->uuid, NULL);
+    return NULL;
+}
+
 gint64 gw_sim_chain_bytes(GwSim *sim, const SimHost *host, const SimImage *image)
 {
     gint64 bytes = 0;

@@ -60,6 +60,10 @@ void gw_sim_remove_image(SimImage *image);
 gboolean gw_sim_allocate(const GwSim *sim, SimImage *image, gint64 bytes);
 const GwPool *gw_sim_pool(const SimHost *host, const char *name);
 GwPool *gw_sim_pool_answer(GwSim *sim, const SimHost *host, const GwPool *pool);
+/* Where @vm's state beside its disks is: target "nvram" or "tpm"; NULL: it has none. Owned. */
+char *gw_sim_state_path(const GwVm *vm, const char *target);
+/* The words for both; NULL-terminated. */
+extern const char *const gw_sim_states[];
 /* What it takes with all that is below it. */
 gint64 gw_sim_chain_bytes(GwSim *sim, const SimHost *host, const SimImage *image);
 /* NULL: every image that @disk needs is there; else the path of the one that is not. Owned. */
@@ -79,6 +83,8 @@ gboolean gw_sim_is_used(GwSim *sim, const SimHost *host, const SimImage *image);
 void gw_sim_begin_copy(GwSim *sim, SimHost *host, const GwRequest *request);
 void gw_sim_copy_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);
 void gw_sim_copies_client_lost(GwSim *sim);
+/* The controller does not reach @host. */
+void gw_sim_copies_host_lost(GwSim *sim, const SimHost *host);
 /* Ends copies between agents: of @host, to or from @other (NULL: any), of @vm_uuid (NULL: any). */
 void gw_sim_break_copies(GwSim *sim, const SimHost *host, const SimHost *other,
                          const char *vm_uuid);
@@ -97,6 +103,7 @@ void gw_sim_block_alone(gpointer job);
 
 /* sim_disks.c. FALSE: the move cannot begin. */
 gboolean gw_sim_disks_begin(GwSim *sim, SimMove *move, SimVm *vm, GError **error);
+gboolean gw_sim_copies_disks(const GwMigrate *how);
 /* Another part of them; answers how long it takes, 0: they are done, -1: @why it failed. */
 gint64 gw_sim_disks_round(GwSim *sim, SimMove *move, const char **why);
 /* The source is paused: both ends are alike. */
@@ -138,6 +145,8 @@ guint gw_sim_new_content(GwSim *sim);
 void gw_sim_runs(GwSim *sim, const SimHost *host, SimVm *vm);
 void gw_sim_writes(GwSim *sim, const SimHost *host, const SimVm *vm);
 void gw_sim_stops(GwSim *sim, const SimHost *host, SimVm *vm);
+/* Its files are closed. */
+void gw_sim_close_images(SimVm *vm);
 /* It goes on with other images. */
 void gw_sim_runs_elsewhere(GwSim *sim, const SimHost *host, SimVm *vm);
 /* What was written until now is in it: it can be read. */

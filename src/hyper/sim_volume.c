@@ -155,6 +155,16 @@ static gboolean has_in_chain(GwSim *sim, const SimHost *host, const GPtrArray *d
     return FALSE;
 }
 
+static gboolean has_as_state(GwSim *sim, const SimHost *host, const GwVm *vm, const SimImage *image)
+{
+    for (guint i = 0; gw_sim_states[i] != NULL; i++) {
+        g_autofree char *path = gw_sim_state_path(vm, gw_sim_states[i]);
+        if (gw_sim_image_at(sim, host, path, NULL) == image)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 gboolean gw_sim_is_used(GwSim *sim, const SimHost *host, const SimImage *image)
 {
     GHashTableIter iter;
@@ -164,8 +174,7 @@ gboolean gw_sim_is_used(GwSim *sim, const SimHost *host, const SimImage *image)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const SimVm *vm = value;
         if (has_in_chain(sim, host, vm->vm->disks, image) ||
-            has_in_chain(sim, host, vm->defined, image) ||
-            gw_sim_image_at(sim, host, vm->vm->nvram, NULL) == image)
+            has_in_chain(sim, host, vm->defined, image) || has_as_state(sim, host, vm->vm, image))
             return TRUE;
     }
     return FALSE;

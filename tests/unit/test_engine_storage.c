@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine_world.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+/* Live moves between hosts that share nothing (R13), over the simulated fabric: what of storage is
+ * there afterwards, whatever dies at whatever moment. */
+
+#define VM "6d0b6b0e-0000-4000-8000-000000000001"
+#define GIB ((gint64)1 << 30)
+
+typedef struct {
+    gboolean chain; /* the disk lies above another image */
+    gint64 room;    /* of the destination's pool, bytes; 0: plenty */
+} Shape;
+
+static json_t *host_json(guint index, const Shape *shape)
+{
+    json_t *host = world_host_json(index);
+    json_t *pools = json_pack("[{s:s,s:s,s:s,s:b}]", "name", "local", "type", "dir", "target_path",
+                              "/vms", "active", 1);
+
+    if (index == 1 && shape->room > 0)
+        json_object_set_new(json_array_get(pools, 0), "capacity_bytes",
+                            json_integer((json_int_t)shape->room));
+    json_object_set_new(json_object_get(host, "facts"), "pools", pools);
+    return host;
+}
+
+static json_t *vm_json(const Shape *shape)
+{
+    json_t *vm = world_vm_json(VM, "db1");
+    json_t *disk = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I}", "target", "vda", "device", "disk",
+                             "type", "file", "source", "/vms/db1.qcow2", "format", "qcow2", "cache",
+                             "none", "capacity_bytes", (json_int_t)(4 * GIB));
+
+    if (shape->chain) {
+        json_object_set_new(disk, "backing_depth", json_integer(1));
+        json_object_set_new(disk, "backing_path", json_string("/vms/base.qcow2"));
+    }
+    json_object_set_new(vm, "disks", json_pack("[o]", disk));
+    return vm;
+}
+
+static void open_world(World *world, Shape shape)
+{
+    json_t *hosts = json_array();
+
+    for (guint i = 0; i < 2; i++)
+        json_array_append_new(hosts, host_json(i, &shape));
+    json_object_set_new(json_array_get(hosts, 0), "vms", json_pack("[o]", vm_json(&shape)));
+    world_make(world, gw_clock_new_virtual(SECONDS(1700000000)),
+               json_pack("{s:o,s:i,s:i}", "hosts", hosts, "link_mibps", 500, "dirty_mibps", 10));
+    world_start(world);
+    for (guint i = 0; i < 2; i++)
+        world_add_host(world, i);
+}
+
+static GwMoveRequest *request_to(const char *host)
+{
+    GwMoveRequest *request = gw_move_request_new();
+
+    request->destination = g_strdup(host);
+    request->options = gw_move_options_new();
+    return request;
+}
+
+static char *begin_with(World *world, const GwMoveRequest *request)
+{
+    GError *error = NULL;
+    g_autoptr(GwJob) job = gw_engine_migrate(world->engine, VM, request, "tester", NULL, &error);
+
+    if (job == NULL)
+        fail_msg("not begun: %s", error->message);
+    return g_strdup(job->id);
+}
+
+static char *begin(World *world)
+{
+    g_autoptr(GwMoveRequest) request = request_to("b");
+    return begin_with(world, request);
+}
+
+static void plant(World *world, const char *at, const char *what, int percent, int ms)
+{
+    g_autoptr(GwJson) fault =
+        json_pack("{s:s,s:s,s:i,s:i}", "at", at, "do", what, "percent", percent, "ms", ms);
+    UNIT_OK(gw_sim_fault(world->sim, fault, error));
+}
+
+/* Checks ----------------------------------------------------------------------------------- */
+
+static void none_of(char **words, const char *what, const char *when)
+{
+    if (words[0] != NULL)
+        fail_msg("%s: %s: %s", when, what, words[0]);
+    g_strfreev(words);
+}
+
+static gboolean runs_at(World *world, guint index)
+{
+    g_autofree char *uri = world_uri(index);
+    g_autoptr(GwLook) look = gw_sim_look(world->sim, uri, VM);
+    return look != NULL && look->state == (int)GW_VM_RUNNING;
+}
+
+/* I1, I2, I4, I9, and that nothing is left which nobody knows of. */
+static void check_storage(World *world, const char *when)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
+
+    none_of(gw_sim_violations(world->sim), "violated", when);
+    none_of(gw_sim_check_disks(world->sim), "wrong", when);
+    none_of(gw_sim_leaks(world->sim, kept), "left behind", when);
+    if (gw_sim_running(world->sim, VM) != 1 || gw_sim_most_running(world->sim, VM) != 1)
+        fail_msg("%s: it runs %u times", when, gw_sim_running(world->sim, VM));
+    assert_int_equal(gw_sim_definitions(world->sim, VM), 1);
+    for (guint i = 0; i < 2; i++) {
+        g_autofree char *uri = world_uri(i);
+        assert_false(gw_sim_has_leave(world->sim, uri, VM));
+    }
+}
+
+static void check_final(World *world, const char *id, GwJobState state, const char *when)
+{
+    g_autoptr(GwJob) job = world_job(world, id);
+
+    if (job->state != (int)state)
+        fail_msg("%s: the job is %s (%s; %s)", when, gw_enum_word(&gw_job_state_enum, job->state),
+                 job->error != NULL ? job->error->message : "no error",
+                 job->waiting_for != NULL ? job->waiting_for : "waits for nothing");
+    assert_int_equal(runs_at(world, state == GW_JOB_DONE ? 1 : 0), TRUE);
+    check_storage(world, when);
+}
+
+static void for_both_ways(void (*test)(void))
+{
+    for (guint mask = 0; mask <= 3; mask += 3) {
+        world_set_agents(mask);
+        test();
+    }
+    world_set_agents(0);
+}
+
+/* Success ---------------------------------------------------------------------------------- */
+
+static void move_and_keep(void)
+{
+    World world;
+    gint64 percent = 0;
+    gboolean disks = FALSE, memory = FALSE;
+
+    open_world(&world, (Shape){ 0 });
+    g_autoptr(GwMoveRequest) request = request_to("b");
+    request->options->add_default_storage = TRUE;
+    g_autofree char *id = begin_with(&world, request);
+    for (int i = 0; i < 600; i++) {
+        world_run(&world, 100000);
+        g_autoptr(GwJob) now = world_job(&world, id);
+        assert_true(now->progress == NULL || now->progress->percent >= percent);
+        percent = now->progress != NULL ? now->progress->percent : 0;
+        disks |= now->progress != NULL && g_strcmp0(now->progress->phase, "disks") == 0;
+        memory |= now->progress != NULL && g_strcmp0(now->progress->phase, "memory") == 0;
+    }
+    check_final(&world, id, GW_JOB_DONE, "an ordinary move");
+    assert_true(disks);
+    assert_true(memory);
+    assert_int_equal(percent, 100);
+
+    g_autoptr(GwJob) job = world_job(&world, id);
+    assert_int_equal(job->transfer, GW_TRANSFER_LIVE_VSM);
+    assert_true(job->commit_by_resume);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
+    assert_int_equal(kept->len, 1);
+    const GwKeptVolume *copy = kept->pdata[0];
+    assert_string_equal(copy->job_id, id);
+    assert_string_equal(copy->host_id, job->source_host_id);
+    assert_string_equal(copy->volume->path, "/vms/db1.qcow2");
+    const GwHost *host = gw_fabric_find_host(fabric, "b"); /* R18 */
+    assert_non_null(host->default_storage);
+    assert_string_equal(host->default_storage[0], "local");
+    world_free(&world);
+}
+
+static void test_a_move_takes_its_disks_along(void **unused)
+{
+    (void)unused;
+    for_both_ways(move_and_keep);
+}
+
+static void test_not_keeping_is_asked_for(void **unused)
+{
+    World world;
+    (void)unused;
+
+    open_world(&world, (Shape){ .chain = TRUE });
+    g_autoptr(GwMoveRequest) request = request_to("b");
+    request->options->keep_source_s = -1;
+    g_autofree char *id = begin_with(&world, request);
+    world_run(&world, SECONDS(120));
+    check_final(&world, id, GW_JOB_DONE, "a move that keeps nothing");
+    g_autofree char *uri = world_uri(0);
+    assert_int_equal(gw_sim_content(world.sim, uri, "/vms/db1.qcow2"), 0);
+    world_free(&world);
+}
+
+/* Failures --------------------------------------------------------------------------------- */
+
+static void fill_in_mid_copy(void)
+{
+    World world;
+
+    open_world(&world, (Shape){ 0 });
+    g_autofree char *id = begin(&world);
+    world_run(&world, SECONDS(1));
+    g_autofree char *uri = world_uri(1);
+    gw_sim_fill_pool(world.sim, uri, "local", 60000);
+    world_run(&world, SECONDS(120));
+    check_final(&world, id, GW_JOB_FAILED, "the destination was full in mid-copy");
+    g_autoptr(GwJob) job = world_job(&world, id);
+    assert_non_null(strstr(job->error->message, "no space left"));
+    world_free(&world);
+}
+
+static void test_a_destination_that_fills_up_leaves_nothing(void **unused)
+{
+    (void)unused;
+    for_both_ways(fill_in_mid_copy);
+}
+
+/* The host is away when its volumes are to go: the job waits for it, and says so. */
+static void destination_dies(void)
+{
+    World world;
+
+    open_world(&world, (Shape){ .chain = TRUE });
+    g_autofree char *id = begin(&world);
+    world_run(&world, SECONDS(3));
+    g_autofree char *uri = world_uri(1);
+    gw_sim_cut_power(world.sim, uri, 90000);
+    world_run(&world, SECONDS(60));
+    g_autoptr(GwJob) waiting = world_job(&world, id);
+    assert_false(gw_job_state_is_final((GwJobState)waiting->state));
+    assert_non_null(waiting->waiting_for);
+    assert_true(runs_at(&world, 0));
+    world_run(&world, SECONDS(120));
+    check_final(&world, id, GW_JOB_FAILED, "the destination lost power");
+    world_free(&world);
+}
+
+static void test_a_destination_that_dies_is_waited_for(void **unused)
+{
+    (void)unused;
+    for_both_ways(destination_dies);
+}
+
+/* A name that is taken is never written to, nor removed. */
+static void test_what_is_there_already_stays(void **unused)
+{
+    World world;
+    json_t *hosts = json_array();
+    Shape shape = { 0 };
+    g_autofree char *uri = NULL;
+    g_autoptr(GwMoveRequest) request = request_to("b");
+    GwMovePlan *plan = NULL;
+    GError *error = NULL;
+    (void)unused;
+
+    for (guint i = 0; i < 2; i++)
+        json_array_append_new(hosts, host_json(i, &shape));
+    json_object_set_new(json_array_get(hosts, 0), "vms", json_pack("[o]", vm_json(&shape)));
+    json_t *facts = json_object_get(json_array_get(hosts, 1), "facts");
+    json_object_set_new(json_array_get(json_object_get(facts, "pools"), 0), "volumes",
+                        json_pack("[{s:s,s:s}]", "name", "db1.qcow2", "format", "qcow2"));
+    world_make(&world, gw_clock_new_virtual(SECONDS(1700000000)),
+               json_pack("{s:o}", "hosts", hosts));
+    world_start(&world);
+    for (guint i = 0; i < 2; i++)
+        world_add_host(&world, i);
+    uri = world_uri(1);
+    guint content = gw_sim_content(world.sim, uri, "/vms/db1.qcow2");
+    assert_int_not_equal(content, 0);
+    assert_null(gw_engine_migrate(world.engine, VM, request, "tester", &plan, &error));
+    unit_assert_error(error, GW_ERR_REFUSED, "db1.qcow2");
+    gw_move_plan_free(plan);
+    g_clear_error(&error);
+    assert_int_equal(gw_sim_content(world.sim, uri, "/vms/db1.qcow2"), content);
+    world_free(&world);
+}
+
+/* At every moment -------------------------------------------------------------------------- */
+
+#define MOMENT_US 250000
+#define MOMENTS 60
+
+static void cancel_at(guint moment)
+{
+    World world;
+    g_autofree char *when = g_strdup_printf("cancelled after %u ms", moment * MOMENT_US / 1000);
+
+    open_world(&world, (Shape){ .chain = TRUE });
+    g_autofree char *id = begin(&world);
+    world_run(&world, (gint64)moment * MOMENT_US);
+    g_autoptr(GwJob) answer = gw_engine_cancel_job(world.engine, id, NULL);
+    world_run(&world, SECONDS(120));
+    g_autoptr(GwJob) job = world_job(&world, id);
+    /* Too late is not too late for the VM. */
+    check_final(&world, id, job->state == GW_JOB_DONE ? GW_JOB_DONE : GW_JOB_CANCELLED, when);
+    if (job->state == GW_JOB_DONE)
+        assert_int_equal(runs_at(&world, 1), TRUE);
+    world_free(&world);
+}
+
+static void cancel_at_every_moment(void)
+{
+    for (guint moment = 0; moment < MOMENTS; moment++)
+        cancel_at(moment);
+}
+
+static void test_a_cancel_at_every_moment(void **unused)
+{
+    (void)unused;
+    for_both_ways(cancel_at_every_moment);
+}
+
+static void kill_at(guint moment)
+{
+    World world;
+    g_autofree char *when =
+        g_strdup_printf("the controller died after %u ms", moment * MOMENT_US / 1000);
+
+    open_world(&world, (Shape){ .chain = TRUE });
+    g_autofree char *id = begin(&world);
+    world_run(&world, (gint64)moment * MOMENT_US);
+    world_kill(&world);
+    world_pass(&world, SECONDS(moment % 7));
+    world_start(&world);
+    world_run(&world, SECONDS(180));
+    g_autoptr(GwJob) job = world_job(&world, id);
+    check_final(&world, id, job->state == GW_JOB_DONE ? GW_JOB_DONE : GW_JOB_FAILED, when);
+    world_free(&world);
+}
+
+static void kill_at_every_moment(void)
+{
+    for (guint moment = 0; moment < MOMENTS; moment++)
+        kill_at(moment);
+}
+
+static void test_a_controller_that_dies_at_every_moment(void **unused)
+{
+    (void)unused;
+    for_both_ways(kill_at_every_moment);
+}
+
+/* Its connection is cut whenever; what it does then, nobody sees. */
+static void cut_at(guint moment, guint host)
+{
+    World world;
+    g_autofree char *when =
+        g_strdup_printf("host %u was cut off after %u ms", host, moment * MOMENT_US / 1000);
+
+    open_world(&world, (Shape){ .chain = TRUE });
+    g_autofree char *id = begin(&world);
+    g_autofree char *uri = world_uri(host);
+    world_run(&world, (gint64)moment * MOMENT_US);
+    gw_sim_cut_off(world.sim, uri, 20000);
+    world_run(&world, SECONDS(240));
+    g_autoptr(GwJob) job = world_job(&world, id);
+    check_final(&world, id, job->state == GW_JOB_DONE ? GW_JOB_DONE : GW_JOB_FAILED, when);
+    world_free(&world);
+}
+
+static void cut_at_every_moment(void)
+{
+    for (guint moment = 0; moment < MOMENTS; moment += 3) {
+        cut_at(moment, 0);
+        cut_at(moment, 1);
+    }
+}
+
+static void test_a_host_that_is_cut_off_at_every_moment(void **unused)
+{
+    (void)unused;
+    for_both_ways(cut_at_every_moment);
+}
+
+/* A request fails, or its answer is lost. */
+static void test_every_request_about_volumes_may_fail(void **unused)
+{
+    static const struct {
+        const char *at, *what;
+        gboolean moves; /* all the same */
+    } faults[] = {
+        { "volume-create", "fail", FALSE },     { "volume-create", "lose-reply", TRUE },
+        { "volume-create", "host-down", TRUE }, { "volume-create", "full", FALSE },
+        { "volume-copy", "fail", FALSE },       { "volume-copy", "break", TRUE },
+        { "volume-copy", "full", FALSE },
+    };
+    (void)unused;
+
+    for (guint i = 0; i < G_N_ELEMENTS(faults); i++) {
+        World world;
+        g_autofree char *when = g_strdup_printf("%s: %s", faults[i].at, faults[i].what);
+        open_world(&world, (Shape){ .chain = TRUE });
+        plant(&world, faults[i].at, faults[i].what, 50, 5000);
+        g_autofree char *id = begin(&world);
+        world_run(&world, SECONDS(240));
+        check_final(&world, id, faults[i].moves ? GW_JOB_DONE : GW_JOB_FAILED, when);
+        world_free(&world);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_move_takes_its_disks_along),
+        cmocka_unit_test(test_not_keeping_is_asked_for),
+        cmocka_unit_test(test_a_destination_that_fills_up_leaves_nothing),
+        cmocka_unit_test(test_a_destination_that_dies_is_waited_for),
+        cmocka_unit_test(test_what_is_there_already_stays),
+        cmocka_unit_test(test_every_request_about_volumes_may_fail),
+        cmocka_unit_test(test_a_cancel_at_every_moment),
+        cmocka_unit_test(test_a_controller_that_dies_at_every_moment),
+        cmocka_unit_test(test_a_host_that_is_cut_off_at_every_moment),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
