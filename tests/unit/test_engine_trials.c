@@ -30,12 +30,23 @@ static char *uuid_of(guint vm)
     return g_strdup_printf("6d0b6b0e-0000-4000-8000-%012u", vm + 1);
 }
 
-static json_t *fabric_json(GRand *random)
+/* Hosts that share nothing: every move copies its VM's disk (R13). */
+static json_t *lone_host_json(guint index)
+{
+    json_t *host = world_host_json(index);
+
+    json_object_set_new(json_object_get(host, "facts"), "pools",
+                        json_pack("[{s:s,s:s,s:s,s:b}]", "name", "images", "type", "dir",
+                                  "target_path", "/images", "active", 1));
+    return host;
+}
+
+static json_t *fabric_json(GRand *random, gboolean shares)
 {
     json_t *hosts = json_array();
 
     for (guint i = 0; i < HOSTS; i++)
-        json_array_append_new(hosts, world_host_json(i));
+        json_array_append_new(hosts, shares ? world_host_json(i) : lone_host_json(i));
     for (guint i = 0; i < VMS; i++) {
         json_t *host = json_array_get(hosts, (gsize)g_rand_int_range(random, 0, HOSTS));
         g_autofree char *uuid = uuid_of(i);
@@ -217,6 +228,23 @@ static void check_vm(Trial *trial, const GwFabric *fabric, guint vm)
     assert_int_equal(listed, 1);
 }
 
+static void none_of(const Trial *trial, char **words, const char *what)
+{
+    if (words[0] != NULL)
+        fail_msg("seed %u: %s: %s", trial->seed, what, words[0]);
+    g_strfreev(words);
+}
+
+/* Nothing stale was run, nothing in use removed, nothing left that nobody knows of. */
+static void check_disks(Trial *trial, const GwFabric *fabric)
+{
+    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
+
+    none_of(trial, gw_sim_violations(trial->world.sim), "violated");
+    none_of(trial, gw_sim_check_disks(trial->world.sim), "wrong");
+    none_of(trial, gw_sim_leaks(trial->world.sim, kept), "left behind");
+}
+
 /* Returns how often an agent resumed a VM. */
 static guint run_trial(guint32 seed)
 {
@@ -224,7 +252,8 @@ static guint run_trial(guint32 seed)
     World *world = &trial.world;
 
     world_set_agents(seed % (1 << HOSTS));
-    world_make(world, gw_clock_new_virtual(SECONDS(1700000000)), fabric_json(trial.random));
+    world_make(world, gw_clock_new_virtual(SECONDS(1700000000)),
+               fabric_json(trial.random, seed / (1 << HOSTS) % 2 == 0));
     world_start(world);
     for (guint i = 0; i < HOSTS; i++)
         world_add_host(world, i);
@@ -238,6 +267,7 @@ static guint run_trial(guint32 seed)
     check_jobs(&trial, fabric);
     for (guint i = 0; i < VMS; i++)
         check_vm(&trial, fabric, i);
+    check_disks(&trial, fabric);
     if (gw_sim_stale_runs(world->sim) > 0) /* I9 */
         fail_msg("seed %u: a VM ran with memory older than its disk", seed);
     for (guint i = 0; i < HOSTS; i++) { /* I7 */
