@@ -8,7 +8,8 @@ from .run import run, write
 from .settings import CACHE, HERE, LabError, TREE
 
 BACKPORTED = """libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu
-    libvirt-daemon-driver-interface libvirt-daemon-lock libvirt-daemon-plugin-lockd
+    libvirt-daemon-driver-interface libvirt-daemon-driver-storage-iscsi-direct
+    libvirt-daemon-lock libvirt-daemon-plugin-lockd
     qemu-system-x86 qemu-utils qemu-block-extra seabios""".split()
 WARNINGS = """-Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes
     -Wimplicit-fallthrough -Wundef""".split()

@@ -100,18 +100,3 @@ GPtrArray *gw_engine_locations(GwEngine *engine, const char *host, GError **erro
 {
     return gw_engine_call(engine, call_locations, host, NULL, NULL, NULL, error);
 }
-
-/* Until the planner knows Undo, and other jobs than live moves are run. */
-#define STAND_IN __attribute__((weak))
-
-STAND_IN GwUndoPlan *gw_plan_undo(const GwFabric *fabric, const GwJob *job, GwMoveRequest **move,
-                                  GwStorageRequest **storage)
-{
-    GwUndoPlan *plan = gw_undo_plan_new();
-    (void)fabric;
-    (void)job;
-    (void)move;
-    (void)storage;
-    plan->why_not = g_strdup("not in this version");
-    return plan;
-}

@@ -12,7 +12,7 @@
 #define LIFETIME_S 3600
 #define LIFETIME_MAX_S (30 * 24 * 3600)
 #define RPC_STREAMS 4
-#define DISK_STREAMS 64 /* one for each disk that is copied, which the permit does not say */
+#define DISK_STREAMS 64 /* one for each disk that is copied: how many the permit does not say */
 #define TRIAL_STREAMS 16
 #define TRIAL_MIN_S 60
 #define TRIAL_MAX_S 3600
@@ -52,9 +52,19 @@ static char *name_of(GwFleet *fleet, const char *host_id)
 static guint streams_of(const GwPermit *permit)
 {
     gint64 channels = CLAMP(permit->channels, 0, CHANNELS_MAX);
+    gint64 disks = permit->disks ? DISK_STREAMS : 0;
 
     /* Besides multifd's: the main channel and post-copy's. */
-    return permit->trial ? TRIAL_STREAMS : (guint)(RPC_STREAMS + 2 + channels + DISK_STREAMS);
+    return permit->trial ? TRIAL_STREAMS : (guint)(RPC_STREAMS + 2 + channels + disks);
+}
+
+/* No more than the move needs: without a migration's streams the filter lets an RPC prepare
+ * nothing, and without those of disks none that copies them. */
+static guint kinds_of(const GwPermit *permit)
+{
+    if (permit->trial)
+        return GW_STREAM_ECHO | GW_STREAM_DISCARD | GW_STREAM_RPC;
+    return GW_STREAM_RPC | GW_STREAM_MIGRATION | (permit->disks ? (guint)GW_STREAM_DISK : 0);
 }
 
 static GBytes *sign(GwFleet *fleet, const GwPermit *permit, gint64 now, gint64 expires,
@@ -72,14 +82,17 @@ static GBytes *sign(GwFleet *fleet, const GwPermit *permit, gint64 now, gint64 e
         .destination_id = destination,
         .not_before_s = now - BACK_S,
         .expires_s = expires,
-        /* Without a migration's streams the filter lets an RPC prepare nothing. */
-        .kinds = permit->trial ? GW_STREAM_ECHO | GW_STREAM_DISCARD | GW_STREAM_RPC
-                               : GW_STREAM_RPC | GW_STREAM_MIGRATION | GW_STREAM_DISK,
+        .kinds = kinds_of(permit),
         .streams_max = streams_of(permit),
         .commit_by_resume = permit->commit_by_resume && !permit->trial,
         .post_copy = permit->post_copy && !permit->trial,
     };
 
+    if (ticket.post_copy && permit->disks) {
+        gw_error_set(error, GW_ERR_INVALID, "Move it without post-copy.",
+                     "post-copy and a copy of disks exclude each other");
+        return NULL;
+    }
     if (ticket.commit_by_resume && ticket.post_copy) {
         gw_error_set(error, GW_ERR_INVALID, NULL,
                      "post-copy and commit by resume exclude each other");
@@ -94,7 +107,7 @@ static gboolean is_same(const GwPermit *a, const GwPermit *b)
            g_strcmp0(a->source_host_id, b->source_host_id) == 0 &&
            g_strcmp0(a->destination_host_id, b->destination_host_id) == 0 && a->epoch == b->epoch &&
            a->channels == b->channels && !a->commit_by_resume == !b->commit_by_resume &&
-           !a->post_copy == !b->post_copy && !a->trial == !b->trial;
+           !a->post_copy == !b->post_copy && !a->trial == !b->trial && !a->disks == !b->disks;
 }
 
 static void forget_expired(GwFleet *fleet, gint64 now)

@@ -69,12 +69,13 @@ typedef enum {
                           text: why not. UNSUPPORTED: it cannot be tried */
     GW_OP_SNAPSHOTS,   /* vm_uuid. Answers definitions (XML, parents first), text: the current */
     GW_OP_SNAPSHOTS_FORGET,   /* vm_uuid. Their metadata only */
-    GW_OP_SNAPSHOTS_REMEMBER, /* vm_uuid, definitions, text: the current one. Those that are there
-                                 stay */
+    GW_OP_SNAPSHOTS_REMEMBER, /* vm_uuid, definitions, text: the current one, disks (GwDiskMove):
+                                 as they are named now. Those that are there stay */
     GW_OP_OVERLAY, /* vm_uuid, text: target, volume: what is written to from now on, above the
                       image that is there; made by this. Succeeds where it is so already */
-    GW_OP_MERGE,   /* vm_uuid, text: target. Begins to merge the top image into the one below;
-                      BLOCK_PROGRESS and BLOCK_PIVOT end it */
+    GW_OP_MERGE,   /* vm_uuid, text: target, volume: what was laid above. Begins to merge it into
+                      the one below; BLOCK_PROGRESS and BLOCK_PIVOT end it. Succeeds where it is the
+                      disk's top no more */
     /* Only hosts with an agent; others answer UNSUPPORTED. */
     GW_OP_PERMIT,  /* permit. Gives the agent leave for one move's streams; of the source,
                       paths is answered. Again for the same job: renews it */
@@ -147,7 +148,9 @@ typedef struct {
     char *to_host_id; /* the request's host */
     GwVolume *to;     /* there already, at least as long as @from; taken as unknown content unless
                          @resume_bytes or @delta */
-    int how;          /* GwDiskHow: NETWORK, FAST_COPY (both on one host), CONVERT (the same) */
+    int how;          /* GwDiskHow: NETWORK, FAST_COPY (both on one host), CONVERT (the same). By
+                         libvirt the last two make @to anew, as it is told here, in the place of what
+                         is there; where they fail it is empty */
     gboolean delta;   /* @to holds an old copy: compare, and send only what differs */
     gint64 resume_bytes;    /* this much of @to is known to be right */
     gint64 bandwidth_mibps; /* 0: none */

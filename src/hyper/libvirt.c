@@ -49,6 +49,20 @@ static const GwLvOp ops[GW_OP_COUNT] = {
     [GW_OP_VOLUME_LOOK] = { gw_lv_op_volume_look, GW_LV_SLOW },
     [GW_OP_VOLUME_CREATE] = { gw_lv_op_volume_create, GW_LV_SLOW },
     [GW_OP_VOLUME_DELETE] = { gw_lv_op_volume_delete, GW_LV_SLOW },
+    [GW_OP_VOLUME_COPY] = { gw_lv_op_volume_copy, GW_LV_OWN },
+    [GW_OP_COPY_PROGRESS] = { gw_lv_op_copy_progress, GW_LV_OWN },
+    [GW_OP_COPY_ABORT] = { gw_lv_op_copy_abort, GW_LV_OWN },
+    [GW_OP_REACH] = { gw_lv_op_reach, GW_LV_SLOW },
+    [GW_OP_BLOCK_COPY] = { gw_lv_op_block_copy, GW_LV_CONTROL },
+    [GW_OP_BLOCK_PROGRESS] = { gw_lv_op_block_progress, GW_LV_CONTROL },
+    [GW_OP_BLOCK_PIVOT] = { gw_lv_op_block_pivot, GW_LV_CONTROL },
+    [GW_OP_BLOCK_ABORT] = { gw_lv_op_block_abort, GW_LV_CONTROL },
+    [GW_OP_DEFINE_FROM] = { gw_lv_op_define_from, GW_LV_OWN },
+    [GW_OP_SNAPSHOTS] = { gw_lv_op_snapshots, GW_LV_CONTROL },
+    [GW_OP_SNAPSHOTS_FORGET] = { gw_lv_op_snapshots_forget, GW_LV_CONTROL },
+    [GW_OP_SNAPSHOTS_REMEMBER] = { gw_lv_op_snapshots_remember, GW_LV_CONTROL },
+    [GW_OP_OVERLAY] = { gw_lv_op_overlay, GW_LV_CONTROL },
+    [GW_OP_MERGE] = { gw_lv_op_merge, GW_LV_CONTROL },
     [GW_OP_PERMIT] = { needs_agent, GW_LV_OWN },
     [GW_OP_CLOSE] = { needs_agent, GW_LV_OWN },
     [GW_OP_MEASURE] = { needs_agent, GW_LV_OWN },
@@ -145,8 +159,9 @@ static gint64 deadline_of(const GwRequest *request)
 {
     gint64 timeout = request->timeout_us > 0 ? request->timeout_us : GW_LV_CALL_US;
 
-    /* A migration has this long to connect; its own time begins after that (gw_lv_begin). */
-    if (request->op == GW_OP_CONNECT || request->op == GW_OP_MIGRATE)
+    /* These have this long to connect; their own time begins after that (gw_lv_begin). */
+    if (request->op == GW_OP_CONNECT || request->op == GW_OP_MIGRATE ||
+        request->op == GW_OP_VOLUME_COPY)
         timeout = request->timeout_us > 0 ? MIN(timeout, GW_LV_DIAL_US) : GW_LV_DIAL_US;
     return g_get_monotonic_time() + timeout;
 }

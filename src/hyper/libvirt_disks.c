@@ -131,14 +131,7 @@ static char **sparse_targets(virConnectPtr source, const GwMigrate *move, guint6
 
 static char *read_xml(virDomainPtr domain, guint flags, GError **error)
 {
-    char *xml =
-        virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE | flags);
-    char *copy = g_strdup(xml);
-
-    if (xml == NULL)
-        gw_lv_error(error);
-    free(xml);
-    return copy;
+    return gw_lv_xml(domain, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE | flags, error);
 }
 
 /* What runs at the destination. */

@@ -115,6 +115,7 @@ struct GwLvTask {
     gboolean answered;  /* (L) */
     gboolean began;     /* (L) GW_OP_MIGRATE, GW_OP_VOLUME_COPY: connected, its time begins */
     gboolean cancelled; /* (L) the same: aborted, a migration before that */
+    gboolean writes;    /* (L) GW_OP_VOLUME_COPY: nobody else writes what it writes */
     GwProgress *copied; /* (L) GW_OP_VOLUME_COPY: how far it is; NULL: not begun */
 };
 
@@ -207,6 +208,8 @@ virDomainPtr gw_lv_find(GwLvTask *task, GError **error);
 /* The same, but that is an error. */
 virDomainPtr gw_lv_need(GwLvTask *task, GError **error);
 GwLvJob gw_lv_job(virDomainPtr domain);
+/* Its definition by libvirt's flags (virDomainXMLFlags). Free with g_free. */
+char *gw_lv_xml(virDomainPtr domain, guint flags, GError **error);
 gboolean gw_lv_op_list(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_get(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_xml(GwLvTask *task, GwReply *reply, GError **error);
@@ -265,6 +268,20 @@ gboolean gw_lv_disk_flags(const GwMigrate *move, guint *flags, GError **error);
 gboolean gw_lv_add_disks(virDomainPtr domain, const GwMigrate *move, guint64 destination,
                          GwLvParams *params, GError **error);
 
+/* libvirt_block.c */
+gboolean gw_lv_op_block_copy(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_block_progress(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_block_pivot(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_block_abort(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_overlay(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_merge(GwLvTask *task, GwReply *reply, GError **error);
+
+/* libvirt_define.c */
+gboolean gw_lv_op_define_from(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_snapshots(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_snapshots_forget(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_snapshots_remember(GwLvTask *task, GwReply *reply, GError **error);
+
 /* libvirt's handles, freed by scope. */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomain, virDomainFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virNetwork, virNetworkFree)
@@ -272,3 +289,4 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(virInterface, virInterfaceFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStoragePool, virStoragePoolFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStorageVol, virStorageVolFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStream, virStreamFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomainSnapshot, virDomainSnapshotFree)

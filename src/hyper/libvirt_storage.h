@@ -64,6 +64,8 @@ typedef gboolean (*GwLvContent)(gpointer user, const guint8 *data, guint64 lengt
 gboolean gw_lv_read(virConnectPtr ptr, virStorageVolPtr volume, guint64 offset, guint64 length,
                     GwLvContent each, gpointer user, GError **error);
 
+#define GW_LV_WRITE_PIECE_BYTES (64 * 1024 * 1024) /* of data, written by one stream */
+
 /* Content being written, in order, from an offset on. */
 typedef struct {
     virConnectPtr ptr;

@@ -15,11 +15,11 @@
  * file held after that is gone, what it held in the hole's place stays. So whoever writes holes
  * cuts the file off first (gw_lv_cut). To block devices libvirtd writes zeros.
  *
- * libvirtd forgets an error of the last bytes before the end of a stream (a full disk, too): only
- * reading back shows what was written. */
+ * libvirtd forgets an error of the last bytes before the end of a stream: only reading back shows
+ * what was written. And libvirtd 11.3 dies of a full disk under a stream ("virsh vol-upload" shows
+ * it), so whoever writes sees to it that there is room for the next piece. */
 
 #define READ_PIECE_BYTES (32 * 1024 * 1024)
-#define WRITE_PIECE_BYTES (128 * 1024 * 1024)
 #define BUFFER_BYTES (1024 * 1024)
 #define IN_HOLE (-3) /* of virStreamRecvFlags */
 
@@ -180,7 +180,7 @@ gboolean gw_lv_write(GwLvWriter *writer, const guint8 *data, guint64 length, GEr
     if (!(data != NULL ? send_bytes(writer, data, length, error)
                        : send_hole(writer, length, error)))
         return FALSE;
-    return writer->unproved < WRITE_PIECE_BYTES || gw_lv_write_end(writer, error);
+    return writer->unproved < GW_LV_WRITE_PIECE_BYTES || gw_lv_write_end(writer, error);
 }
 
 gboolean gw_lv_cut(virConnectPtr ptr, virStorageVolPtr volume, guint64 length, GError **error)

@@ -66,6 +66,7 @@ void gw_lv_task_free(GwLvTask *task)
     gw_lv_conn_unref(task->conn);
     gw_request_free(task->request);
     g_clear_error(&task->refused);
+    gw_progress_free(task->copied);
     gw_lv_driver_unref(task->driver);
     g_free(task);
 }
@@ -323,7 +324,10 @@ gboolean gw_lv_begin(GwLvTask *task, GError **error)
 
 static void overdue(GPtrArray *replies, GwLvTask *task, gboolean begun)
 {
-    if (task->request->op == GW_OP_CONNECT || (task->request->op == GW_OP_MIGRATE && !task->began))
+    GwOp op = task->request->op;
+    gboolean dials = op == GW_OP_MIGRATE || op == GW_OP_VOLUME_COPY;
+
+    if (op == GW_OP_CONNECT || (dials && !task->began))
         add_failure(replies, task, GW_ERR_TIMEOUT,
                     "Check the address, that the host is up, and that no firewall drops the "
                     "connection (ssh: port 22, tls: port 16514).",

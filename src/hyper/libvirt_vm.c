@@ -380,6 +380,17 @@ gboolean gw_lv_op_list(GwLvTask *task, GwReply *reply, GError **error)
 
 /* Definition and state ------------------------------------------------------------------------ */
 
+char *gw_lv_xml(virDomainPtr domain, guint flags, GError **error)
+{
+    char *xml = virDomainGetXMLDesc(domain, flags);
+    char *copy = g_strdup(xml);
+
+    if (xml == NULL)
+        gw_lv_error(error);
+    free(xml);
+    return copy;
+}
+
 gboolean gw_lv_op_xml(GwLvTask *task, GwReply *reply, GError **error)
 {
     g_autoptr(virDomain) domain = gw_lv_need(task, error);
@@ -387,14 +398,8 @@ gboolean gw_lv_op_xml(GwLvTask *task, GwReply *reply, GError **error)
         return FALSE;
 
     /* Without VIR_DOMAIN_XML_SECURE: no password leaves its host this way. */
-    char *xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE);
-    if (xml == NULL) {
-        gw_lv_error(error);
-        return FALSE;
-    }
-    reply->text = g_strdup(xml);
-    free(xml);
-    return TRUE;
+    reply->text = gw_lv_xml(domain, VIR_DOMAIN_XML_INACTIVE, error);
+    return reply->text != NULL;
 }
 
 /* FALSE with @error unset: it has gone. */

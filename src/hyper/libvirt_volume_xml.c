@@ -8,6 +8,7 @@
 #include "hyper/libvirt_xml.h"
 
 #define SECTOR_BYTES 512
+#define TARGETS_MAX 10000
 
 /* Reading ------------------------------------------------------------------------------------- */
 
@@ -338,4 +339,18 @@ gboolean gw_libvirt_domain_names(const char *text, const char *path, const char 
     if (named && vm != NULL)
         *vm = xml != NULL ? gw_xml_string(xml, NULL, "/domain/name") : g_strdup("…");
     return named;
+}
+
+/* Sources ------------------------------------------------------------------------------------- */
+
+GPtrArray *gw_libvirt_sources_targets(const char *text)
+{
+    GPtrArray *targets = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GwXml) xml = gw_xml_parse(text, NULL);
+    g_autoptr(GPtrArray) nodes =
+        xml != NULL ? gw_xml_nodes(xml, NULL, "/sources/source/device[@path]") : NULL;
+
+    for (guint i = 0; nodes != NULL && i < MIN(nodes->len, TARGETS_MAX); i++)
+        g_ptr_array_add(targets, gw_xml_string(xml, nodes->pdata[i], "@path"));
+    return targets;
 }

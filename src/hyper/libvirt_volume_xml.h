@@ -33,3 +33,5 @@ gboolean gw_libvirt_volume_is_fresh(const GwVolume *found, const GwVolume *volum
  * read. */
 gboolean gw_libvirt_domain_names(const char *text, const char *path, const char *pool,
                                  const char *name, char **vm);
+/* The targets in what virConnectFindStoragePoolSources found: array of char *. */
+GPtrArray *gw_libvirt_sources_targets(const char *text);

@@ -394,3 +394,93 @@ GwVm *gw_libvirt_vm_from_xml(const char *text, GError **error)
     vm->error = reader.problem;
     return vm;
 }
+
+/* Block jobs ---------------------------------------------------------------------------------- */
+
+void gw_libvirt_disk_clear(GwLibvirtDisk *disk)
+{
+    g_clear_pointer(&disk->source, g_free);
+    g_clear_pointer(&disk->backing_path, g_free);
+    g_clear_pointer(&disk->mirror, g_free);
+    g_clear_pointer(&disk->job, g_free);
+}
+
+static void read_mirror(Reader *reader, xmlNode *node, GwLibvirtDisk *disk)
+{
+    g_autoptr(GPtrArray) mirrors = gw_xml_nodes(reader->xml, node, "mirror");
+
+    if (mirrors->len == 0)
+        return;
+    g_autoptr(GPtrArray) sources = gw_xml_nodes(reader->xml, mirrors->pdata[0], "source");
+    g_autofree char *type = value(reader, mirrors->pdata[0], "@type");
+    g_autofree char *ready = value(reader, mirrors->pdata[0], "@ready");
+    disk->job = value(reader, mirrors->pdata[0], "@job");
+    disk->ready = g_strcmp0(ready, "yes") == 0;
+    if (sources->len > 0)
+        disk->mirror = disk_source(reader, type, sources->pdata[0]);
+    if (disk->mirror == NULL)
+        disk->mirror = g_strdup("(unknown)");
+}
+
+static void read_block(Reader *reader, xmlNode *node, GwLibvirtDisk *disk)
+{
+    g_autoptr(GPtrArray) sources = gw_xml_nodes(reader->xml, node, "source");
+    g_autofree char *type = value(reader, node, "@type");
+
+    if (sources->len > 0)
+        disk->source = disk_source(reader, type, sources->pdata[0]);
+    disk->backing_path = backing_path(reader, node);
+    read_mirror(reader, node, disk);
+}
+
+gboolean gw_libvirt_disk_from_xml(const char *text, const char *target, GwLibvirtDisk *disk,
+                                  GError **error)
+{
+    g_autoptr(GwXml) xml = gw_xml_parse(text, error);
+    if (xml == NULL)
+        return FALSE;
+    Reader reader = { .xml = xml };
+    g_autoptr(GPtrArray) disks = devices(&reader, "/domain/devices/disk");
+    for (guint i = 0; i < disks->len; i++) {
+        g_autofree char *dev = value(&reader, disks->pdata[i], "target/@dev");
+        if (g_strcmp0(dev, target) != 0)
+            continue;
+        read_block(&reader, disks->pdata[i], disk);
+        g_free(reader.problem);
+        return TRUE;
+    }
+    g_free(reader.problem);
+    gw_error_set(error, GW_ERR_NOT_FOUND, "Plan anew: the VM's disks have changed.",
+                 "the VM has no disk %s", target);
+    return FALSE;
+}
+
+char **gw_libvirt_targets_from_xml(const char *text, GError **error)
+{
+    g_autoptr(GwXml) xml = gw_xml_parse(text, error);
+    if (xml == NULL)
+        return NULL;
+    Reader reader = { .xml = xml };
+    g_autoptr(GPtrArray) disks = devices(&reader, "/domain/devices/disk");
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    for (guint i = 0; i < disks->len; i++) {
+        g_autofree char *dev = value(&reader, disks->pdata[i], "target/@dev");
+        if (dev != NULL)
+            g_strv_builder_add(builder, dev);
+    }
+    g_free(reader.problem);
+    return g_strv_builder_end(builder);
+}
+
+char *gw_libvirt_snapshot_from_xml(const char *text, GError **error)
+{
+    g_autoptr(GwXml) xml = gw_xml_parse(text, error);
+    if (xml == NULL)
+        return NULL;
+    Reader reader = { .xml = xml };
+    char *name = value(&reader, NULL, "/domainsnapshot/name");
+    g_free(reader.problem);
+    if (name == NULL)
+        gw_error_set(error, GW_ERR_INVALID, NULL, "not the definition of a snapshot with a name");
+    return name;
+}

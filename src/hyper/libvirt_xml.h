@@ -26,3 +26,21 @@ char *gw_libvirt_bridge_from_xml(const char *text);
 gboolean gw_libvirt_capabilities_into(GwHostFacts *facts, const char *text, GError **error);
 /* The model a host-model CPU gets, of virConnectGetDomainCapabilities; NULL where unsupported. */
 char *gw_libvirt_host_model_from_xml(const char *text);
+
+/* One disk of a running VM, as a block job of libvirt leaves its traces in the definition. */
+typedef struct {
+    char *source;       /* as GwDisk says it: path, pool/volume, protocol:name; NULL: no medium */
+    char *backing_path; /* the image right below it; NULL: none, or not told */
+    char *mirror;       /* what it is copied or merged to; NULL: no such job */
+    char *job;          /* copy, active-commit */
+    gboolean ready;     /* that holds all that the disk does */
+} GwLibvirtDisk;
+void gw_libvirt_disk_clear(GwLibvirtDisk *disk);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GwLibvirtDisk, gw_libvirt_disk_clear)
+/* FALSE: there is no such disk, or no such XML. */
+gboolean gw_libvirt_disk_from_xml(const char *text, const char *target, GwLibvirtDisk *disk,
+                                  GError **error);
+/* The targets of a definition's disks. Free with g_strfreev; NULL where it cannot be read. */
+char **gw_libvirt_targets_from_xml(const char *text, GError **error);
+/* The name of a snapshot. Free with g_free. */
+char *gw_libvirt_snapshot_from_xml(const char *text, GError **error);

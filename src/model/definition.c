@@ -539,6 +539,8 @@ char *gw_definition_disk(const char *text, const char *target, const GwVolume *v
     g_autoptr(GPtrArray) images = gw_record_array(&gw_image_move_record);
     GwImageMove *image = gw_image_move_new();
     image->to = gw_volume_copy(volume);
+    if (volume->path != NULL) /* a block job takes no volume of a pool */
+        g_clear_pointer(&image->to->pool, g_free);
     g_ptr_array_add(images, image);
     if (!move_disk(disk, images, error)) {
         g_prefix_error(error, "disk %s: ", target);

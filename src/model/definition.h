@@ -20,7 +20,7 @@ char *gw_definition_snapshot(const char *xml, const GPtrArray *disks, GError **e
 /* @xml with discard "unmap" for the disks of @targets: without it QEMU writes zeroes where a mirror
  * asks for a hole. Of a running VM's definition alone: it is not what the VM's owner chose. */
 char *gw_definition_unmap(const char *xml, const char *const *targets, GError **error);
-/* The <disk> of @target as gw_definition_with_disks would make it, alone: what libvirt's block copy
- * is given. */
+/* The <disk> of @target as gw_definition_with_disks would make it, alone, and named by its path
+ * where there is one: what libvirt's block copy is given. */
 char *gw_definition_disk(const char *xml, const char *target, const GwVolume *volume,
                          GError **error);

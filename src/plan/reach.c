@@ -305,6 +305,24 @@ void gw_reach_disk(GwReach *reach, const GwFabric *fabric, const GwHost *source,
     }
 }
 
+gboolean gw_reach_same_path(const GwPlanInput *input, const char *type, const char *path,
+                            const char *server, char **why)
+{
+    const GwDisk disk = { .device = (char *)"disk",
+                          .type = (char *)(type != NULL ? type : "file"),
+                          .source = (char *)path,
+                          .source_host = (char *)server };
+    GwReach *reach = g_new0(GwReach, 1);
+
+    gw_reach_disk(reach, input->fabric, input->source, input->destination, &disk);
+    gboolean same = reach->how != GW_REACH_NOT && !reach->other_path;
+    if (!same && why != NULL)
+        *why = reach->why != NULL ? g_steal_pointer(&reach->why)
+                                  : g_strdup("it is seen at another path there");
+    gw_reach_free(reach);
+    return same;
+}
+
 void gw_reach_free(gpointer data)
 {
     GwReach *reach = data;

@@ -29,6 +29,11 @@ void gw_reach_disk(GwReach *reach, const GwFabric *fabric, const GwHost *source,
                    const GwHost *destination, const GwDisk *disk);
 void gw_reach_free(gpointer reach);
 
+/* Whether @destination reaches what is at @source_path of @source (a file, or what @type says; with
+ * @server, a network disk) by that same address; @why gets the reason where not (owned), and may be
+ * NULL. */
+gboolean gw_reach_same_path(const GwPlanInput *input, const char *type, const char *path,
+                            const char *server, char **why);
 /* Whether a device's path, cleaned, names the same LUN on every host. */
 gboolean gw_reach_is_world_wide(const char *path);
 

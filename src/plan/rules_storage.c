@@ -184,12 +184,9 @@ static void check_chain(const GwRule *self, const GwPlanInput *input, GPtrArray 
 
     for (guint i = 1; told->images != NULL && i < told->images->len; i++) {
         const GwVolume *image = told->images->pdata[i];
-        const GwDisk below = { .type = image->kind != NULL ? image->kind : (char *)"file",
-                               .source = image->path,
-                               .source_host = image->server };
         g_autofree char *why = NULL;
         if (image->path != NULL &&
-            gw_share_reaches_disk(input->fabric, input->source, input->destination, &below, &why))
+            gw_reach_same_path(input, image->kind, image->path, image->server, &why))
             continue;
         gw_rule_add_as(self, GW_SEVERITY_ERROR, findings,
                        g_strdup_printf("Disk %s stays where both hosts reach it, but not %s below "

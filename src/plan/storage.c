@@ -132,6 +132,8 @@ static char *why_copied(const GwStorage *st, const GwDiskWay *way, GwDiskHow how
 
     if (way->not_reached != NULL)
         return g_strdup_printf("%s: %s", what, way->not_reached);
+    if (way->lun && way->reached && st->options->network)
+        return g_strdup_printf("%s although its SAN could hand it over, as asked", what);
     if (how == GW_DISK_NETWORK && way->no_clone != NULL)
         return g_strdup_printf("%s: %s", what, way->no_clone);
     return g_strdup(what);
@@ -141,7 +143,8 @@ static char *why_copied(const GwStorage *st, const GwDiskWay *way, GwDiskHow how
 static gboolean check_form(GwStorage *st, const GwDiskWay *way, GwPlace *place, GwDiskHow how)
 {
     const char *target = gw_plan_text(way->disk->target);
-    gboolean whole = place->pool != NULL && strcmp(gw_storage_kind_of(place->pool), "file") != 0;
+    gboolean whole = place->pool != NULL && (g_strcmp0(place->pool->type, "logical") == 0 ||
+                                             g_strcmp0(place->pool->type, "rbd") == 0);
 
     /* A volume group's or Ceph's volumes are the bytes that the guest sees. */
     if (whole && g_strcmp0(place->format, "raw") != 0) {
@@ -171,10 +174,9 @@ static gboolean check_form(GwStorage *st, const GwDiskWay *way, GwPlace *place, 
     return how == copy_how(st, way, place);
 }
 
-static void check_cold_source(GwStorage *st, const GwDiskWay *way, GwDiskHow how)
+static void check_cold_source(GwStorage *st, const GwDiskWay *way)
 {
-    if (st->running || g_strcmp0(way->disk->type, "network") != 0 ||
-        (how != GW_DISK_NETWORK && how != GW_DISK_CONVERT) || gw_storage_pool_of(st, way) != NULL)
+    if (!gw_storage_is_unreadable(st, way))
         return;
     gw_storage_find(st, &gw_rule_storage_reach,
                     g_strdup_printf("Disk %s (%s) is opened by QEMU itself and is in no pool of "
@@ -237,7 +239,7 @@ static void copy_disk(GwStorage *st, GwDiskWay *way)
     if (!check_form(st, way, &place, how))
         how = copy_how(st, way, &place); /* its pool asks for another format */
     settle(way, how, why_copied(st, way, how));
-    check_cold_source(st, way, how);
+    check_cold_source(st, way);
     gw_storage_images(st, way, &place);
 }
 
@@ -328,10 +330,8 @@ static void plan_state(GwStorage *st, const char *target, const char *path, cons
         move->why = g_strdup("it travels with the memory");
         return;
     }
-    const GwDisk as_disk = { .type = (char *)"file", .source = (char *)path };
     if (!st->within && strcmp(kind, "file") == 0 &&
-        gw_share_reaches_disk(st->input->fabric, st->input->source, st->input->destination,
-                              &as_disk, NULL)) {
+        gw_reach_same_path(st->input, kind, path, NULL, NULL)) {
         move->how = GW_DISK_STAYS;
         move->why = g_strdup("both hosts reach it where it is");
         return;

@@ -72,6 +72,8 @@ gboolean gw_storage_converts(const GwStorage *st, const GwDiskWay *way, const Gw
 /* Which type it comes to, and every type with its explanation. */
 void gw_storage_transfers(GwStorage *st);
 
+/* Whether it would be copied as a file, but no host shows it as one. */
+gboolean gw_storage_is_unreadable(const GwStorage *st, const GwDiskWay *way);
 /* Whether the disk is a LUN of a SAN. */
 gboolean gw_storage_is_lun(const GwDisk *disk, const GwPool *pool);
 /* Whether its file system can clone it to @place; @why where not (owned). */

@@ -59,17 +59,7 @@ static gboolean stays_below(const GwStorage *st, const GwVolume *image)
 {
     if (st->within || st->options->copy_all || image->path == NULL)
         return FALSE;
-    const GwDisk as_disk = { .target = (char *)"below",
-                             .device = (char *)"disk",
-                             .type = image->kind != NULL ? image->kind : (char *)"file",
-                             .source = image->path,
-                             .source_host = image->server };
-    GwReach *reach = g_new0(GwReach, 1);
-    gw_reach_disk(reach, st->input->fabric, st->input->source, st->input->destination, &as_disk);
-    gboolean stays =
-        (reach->how == GW_REACH_SAME || reach->how == GW_REACH_PROVED) && !reach->other_path;
-    gw_reach_free(reach);
-    return stays;
+    return gw_reach_same_path(st->input, image->kind, image->path, image->server, NULL);
 }
 
 /* Created exactly like it (R30), but for where it is. */
@@ -122,7 +112,7 @@ static gboolean is_whole_device(const GwVolume *to)
     return g_strcmp0(to->kind, "block") == 0;
 }
 
-static void add_need(GwDiskMove *move, const GwImageMove *image, gint64 data)
+static void add_need(GwDiskMove *move, const GwImageMove *image, gint64 data, gint64 freed)
 {
     const GwVolume *to = image->to;
     gboolean same_form = g_strcmp0(image->from->format, to->format) == 0 && !image->flatten;
@@ -134,8 +124,16 @@ static void add_need(GwDiskMove *move, const GwImageMove *image, gint64 data)
         need = 0; /* not known */
     if (move->how == (int)GW_DISK_FAST_COPY || image->delta || !image->create)
         need = 0;
+    need = MAX(need - freed, 0);
     move->need_bytes = MIN(move->need_bytes + need, BYTES_MAX);
     move->copy_bytes = MIN(move->copy_bytes + data, BYTES_MAX);
+}
+
+static gboolean is_volume(const GwVolume *volume, const GwVolume *to)
+{
+    if (to->pool != NULL)
+        return g_strcmp0(volume->pool, to->pool) == 0 && g_strcmp0(volume->name, to->name) == 0;
+    return to->path != NULL && g_strcmp0(volume->path, to->path) == 0;
 }
 
 static const GwKeptVolume *kept_here(const GwStorage *st, const char *target, const GwVolume *to)
@@ -148,8 +146,7 @@ static const GwKeptVolume *kept_here(const GwStorage *st, const char *target, co
     g_hash_table_iter_init(&iter, st->input->fabric->kept);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwKeptVolume *kept = value;
-        if (kept->volume != NULL && to->name != NULL &&
-            g_strcmp0(kept->vm_uuid, st->input->vm->uuid) == 0 &&
+        if (kept->volume != NULL && g_strcmp0(kept->vm_uuid, st->input->vm->uuid) == 0 &&
             g_strcmp0(kept->host_id, st->input->destination->id) == 0 &&
             g_strcmp0(kept->target, target) == 0 && g_strcmp0(kept->volume->pool, to->pool) == 0 &&
             g_strcmp0(kept->volume->name, to->name) == 0)
@@ -164,10 +161,7 @@ static const GwVolume *volume_there(const GwStorage *st, const GwVolume *to)
 
     for (guint i = 0; there != NULL && i < there->len; i++) {
         const GwVolume *volume = there->pdata[i];
-        gboolean found = to->pool != NULL ? g_strcmp0(volume->pool, to->pool) == 0 &&
-                                                g_strcmp0(volume->name, to->name) == 0
-                                          : g_strcmp0(volume->path, to->path) == 0;
-        if (found)
+        if (is_volume(volume, to))
             return volume;
     }
     return NULL;
@@ -200,9 +194,9 @@ static const GwVm *user_of(const GwStorage *st, const char *path)
     return NULL;
 }
 
-static void add_there(GwStorage *st, const GwDiskWay *way, const GwVolume *to, const GwVm *user)
+static void add_there(GwStorage *st, const char *disk, const GwVolume *to, const GwVm *user)
 {
-    const char *target = gw_plan_text(way->disk->target);
+    const char *target = gw_plan_text(disk);
 
     gw_storage_find(
         st, &gw_rule_volume_there,
@@ -228,12 +222,12 @@ static void check_free(GwStorage *st, const GwDiskWay *way, GwImageMove *image, 
     gboolean same_vm = user != NULL && g_strcmp0(user->uuid, st->input->vm->uuid) == 0;
 
     if (user != NULL && (!same_vm || st->within)) {
-        add_there(st, way, to, user);
+        add_there(st, way->disk->target, to, user);
         return;
     }
     if (kept == NULL) {
         if (there != NULL)
-            add_there(st, way, to, NULL);
+            add_there(st, way->disk->target, to, NULL);
         return;
     }
     /* It may have been removed by hand since. */
@@ -255,7 +249,7 @@ static void check_device(GwStorage *st, const GwDiskWay *way, const GwVolume *to
     const char *on = gw_plan_host_name(st->input->destination);
 
     if (user != NULL) {
-        add_there(st, way, to, user);
+        add_there(st, way->disk->target, to, user);
         return;
     }
     if (st->input->there == NULL)
@@ -384,7 +378,10 @@ void gw_storage_images(GwStorage *st, const GwDiskWay *way, const GwPlace *place
         if (image == NULL)
             break; /* this one, and all below it, go with another disk */
         gint64 data = data_in(chain, i, flatten ? chain->len : 1);
-        add_need(way->move, image, data);
+        const GwKeptVolume *kept =
+            image->replace ? kept_here(st, way->disk->target, image->to) : NULL;
+        add_need(way->move, image, data,
+                 kept != NULL ? bounded(kept->volume->allocation_bytes) : 0);
         above = image;
         if (i + 1 == moving && !flatten) {
             image->to->backing_path = g_strdup(from->backing_path);
@@ -419,6 +416,9 @@ void gw_storage_state_file(GwStorage *st, GwDiskMove *move, const char *path, co
         image->to->path = g_strdup(path);
         image->to->kind = g_strdup(kind);
     }
+    image->replace = kept_here(st, move->target, image->to) != NULL;
+    if (!image->replace && volume_there(st, image->to) != NULL)
+        add_there(st, move->target, image->to, user_of(st, image->to->path));
     gint64 data = bounded(image->from->allocation_bytes);
     move->need_bytes = data;
     move->copy_bytes = data;

@@ -75,6 +75,12 @@ gboolean gw_storage_clones(const GwStorage *st, const GwDiskWay *way, const GwPl
     return to->reflink;
 }
 
+gboolean gw_storage_is_unreadable(const GwStorage *st, const GwDiskWay *way)
+{
+    return !st->running && gw_plan_is_copied(way->move) &&
+           g_strcmp0(way->disk->type, "network") == 0 && gw_storage_pool_of(st, way) == NULL;
+}
+
 /* The first disk that moves this way; NULL: none. */
 static const GwDiskWay *first_with(const GwStorage *st, GwDiskHow how)
 {
@@ -177,6 +183,8 @@ static char *explain_network(const GwStorage *st, gboolean *available)
     for (guint i = 0; i < st->ways->len; i++) {
         const GwDiskWay *way = st->ways->pdata[i];
         int how = way->move->how;
+        if (gw_storage_is_unreadable(st, way))
+            return about(way, "QEMU opens it itself, and nothing else reads it");
         if (how == (int)GW_DISK_NETWORK || how == (int)GW_DISK_FAST_COPY ||
             how == (int)GW_DISK_SAN) {
             *available = TRUE;
@@ -204,6 +212,13 @@ static char *explain_fast(const GwStorage *st, gboolean *available)
     return about(fast, "its file system clones it, as was tried on it");
 }
 
+static gboolean was_tried(const GwStorage *st, const GwDiskWay *way)
+{
+    const GwDiskReached *tried =
+        gw_record_find(&gw_disk_reached_record, st->input->reached, "target", way->disk->target);
+    return tried != NULL && tried->told;
+}
+
 static char *explain_san(const GwStorage *st, gboolean *available)
 {
     const char *to = gw_plan_host_name(st->input->destination);
@@ -224,6 +239,12 @@ static char *explain_san(const GwStorage *st, gboolean *available)
                                gw_plan_vm_name(st->input->vm));
     if (!lun->reached)
         return about(lun, gw_plan_text(lun->not_reached));
+    if (first_with(st, GW_DISK_SAN) == NULL && st->options->network && lun->choice == NULL &&
+        !st->options->copy_all) {
+        *available = TRUE;
+        return g_strdup_printf("%s reaches the LUN of disk %s; the network is chosen instead.", to,
+                               gw_plan_text(lun->disk->target));
+    }
     if (first_with(st, GW_DISK_SAN) == NULL)
         return g_strdup_printf("%s reaches the LUN of disk %s, but it is chosen to be copied.", to,
                                gw_plan_text(lun->disk->target));
@@ -234,7 +255,9 @@ static char *explain_san(const GwStorage *st, gboolean *available)
     *available = TRUE;
     return g_strdup_printf("%s reaches the LUN of disk %s%s: it is handed over, not copied.", to,
                            gw_plan_text(lun->disk->target),
-                           lun->reach->how == GW_REACH_UNSHOWN ? ", as far as can be seen" : "");
+                           lun->reach->how == GW_REACH_UNSHOWN && !was_tried(st, lun)
+                               ? ", as far as can be seen"
+                               : "");
 }
 
 static char *explain_register(const GwStorage *st, gboolean *available)

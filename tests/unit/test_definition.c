@@ -392,6 +392,8 @@ static void test_one_disk(void **state)
 {
     g_autoptr(GwVolume) to = file("/pool2/web1", "raw");
     g_autoptr(GError) error = NULL;
+    to->pool = g_strdup("pool2");
+    to->name = g_strdup("web1");
     g_autofree char *text = tight(gw_definition_disk(running, "vdb", to, NULL));
 
     assert_string_equal(text, "<disk type=\"file\" device=\"disk\">"

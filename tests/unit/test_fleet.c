@@ -377,19 +377,28 @@ static char *permitted(World *world, Agent *agent, const char *host_id)
     return g_strdup(json_string_value(json_object_get(params, "ticket")));
 }
 
-static void check_ticket(World *world, const char *text)
+static GwTicket *open_ticket(World *world, const char *text)
 {
     gsize length = 0;
-    gint64 now = g_get_real_time() / G_USEC_PER_SEC;
     g_autofree guint8 *bytes = g_base64_decode(text, &length);
-    g_autoptr(GwTicket) ticket = NULL;
-    const char *fabric = gw_authority_fabric_id(world->authority);
+    GwTicket *ticket = NULL;
 
     UNIT_OK((ticket = gw_ticket_open(bytes, length, gw_authority_ticket_public(world->authority),
                                      error)) != NULL);
+    return ticket;
+}
+
+static void check_ticket(World *world, const char *text, gboolean disks)
+{
+    gint64 now = g_get_real_time() / G_USEC_PER_SEC;
+    g_autoptr(GwTicket) ticket = open_ticket(world, text);
+    const char *fabric = gw_authority_fabric_id(world->authority);
+
     UNIT_OK(gw_ticket_check(ticket, fabric, HOST_1, HOST_2, GW_STREAM_RPC, now, error));
     UNIT_OK(gw_ticket_check(ticket, fabric, HOST_1, HOST_2, GW_STREAM_MIGRATION, now, error));
-    UNIT_OK(gw_ticket_check(ticket, fabric, HOST_1, HOST_2, GW_STREAM_DISK, now, error));
+    assert_int_equal(gw_ticket_check(ticket, fabric, HOST_1, HOST_2, GW_STREAM_DISK, now, NULL),
+                     disks);
+    assert_int_equal(ticket->streams_max >= 6 + 32, disks);
     assert_false(gw_ticket_check(ticket, fabric, HOST_1, HOST_2, GW_STREAM_ECHO, now, NULL));
     assert_false(gw_ticket_check(ticket, fabric, HOST_2, HOST_1, GW_STREAM_RPC, now, NULL));
     assert_false(gw_ticket_check(ticket, fabric, HOST_1, HOST_2, GW_STREAM_RPC, now + 700, NULL));
@@ -423,7 +432,7 @@ static void test_permit(void **state)
     g_autofree char *again = permitted(&world, one, "h1");
     assert_string_equal(first, other);
     assert_string_equal(first, again);
-    check_ticket(&world, first);
+    check_ticket(&world, first, FALSE);
     check_peer(one, HOST_2, two->port);
     check_peer(two, HOST_1, one->port);
 
@@ -439,6 +448,33 @@ static void test_permit(void **state)
     assert_int_equal(json_integer_value(json_object_get(params, "epoch")), 3);
     g_autofree char *anew = permitted(&world, one, "h1");
     assert_string_not_equal(first, anew);
+    world_close_fleet(&world);
+    agent_free(one);
+    agent_free(two);
+    world_free(&world);
+}
+
+/* Leave for a copy of disks is given where disks are copied, and never beside post-copy. */
+static void test_permit_for_disks(void **state)
+{
+    World world;
+    world_open(&world);
+    Agent *one = agent_new(&world, HOST_1, HOST_1), *two = agent_new(&world, HOST_2, HOST_2);
+    GwRequest *request = permit_request("h1"), *post_copy = permit_request("h1");
+
+    connect_well(&world, "h1", one);
+    connect_well(&world, "h2", two);
+    g_autofree char *without = permitted(&world, one, "h1");
+    request->permit->disks = TRUE;
+    gw_reply_free(ask(&world, request));
+    g_autoptr(GwJson) params = agent_called(one, "permit");
+    const char *with = json_string_value(json_object_get(params, "ticket"));
+    assert_string_not_equal(with, without);
+    check_ticket(&world, with, TRUE);
+
+    post_copy->permit->disks = post_copy->permit->post_copy = TRUE;
+    post_copy->permit->commit_by_resume = FALSE;
+    fails_with(&world, post_copy, GW_ERR_INVALID, "a copy of disks");
     world_close_fleet(&world);
     agent_free(one);
     agent_free(two);
@@ -567,7 +603,7 @@ static void test_trial(void **state)
     agent_answer(two, NULL);
     g_autofree char *first = permitted(&world, one, "h1");
     g_autofree char *other = permitted(&world, two, "h2");
-    check_ticket(&world, first);
+    check_ticket(&world, first, FALSE);
     assert_string_equal(first, other);
     world_close_fleet(&world);
     agent_free(one);
@@ -809,6 +845,7 @@ int main(void)
         cmocka_unit_test(test_look),
         cmocka_unit_test(test_late_answers),
         cmocka_unit_test(test_permit),
+        cmocka_unit_test(test_permit_for_disks),
         cmocka_unit_test(test_permit_lies),
         cmocka_unit_test(test_agent_ops),
         cmocka_unit_test(test_trial),

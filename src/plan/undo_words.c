@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "plan/undo.h"
+
+#include <string.h>
+
+#include "plan/rule.h"
+
+const char *gw_undo_host(const GwFabric *fabric, const char *host_id)
+{
+    const GwHost *host = gw_fabric_host(fabric, host_id);
+    return host != NULL ? gw_plan_host_name(host) : gw_plan_text(host_id);
+}
+
+const GwVolume *gw_undo_old_place(const GwDiskMove *move)
+{
+    if (!gw_plan_is_copied(move) || move->images == NULL || move->images->len == 0)
+        return NULL;
+    return ((const GwImageMove *)move->images->pdata[0])->from;
+}
+
+static char *place_words(const GwVolume *volume)
+{
+    if (volume->pool == NULL)
+        return g_strdup(gw_plan_text(volume->path));
+    return g_strdup_printf("%s/%s", volume->pool, gw_plan_text(volume->name));
+}
+
+static const GwKeptVolume *kept_of(const GwFabric *fabric, const GwJob *job, const char *target,
+                                   const GwVolume *old)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, fabric->kept);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwKeptVolume *kept = value;
+        if (kept->volume != NULL && g_strcmp0(kept->vm_uuid, job->vm_uuid) == 0 &&
+            g_strcmp0(kept->host_id, job->source_host_id) == 0 &&
+            g_strcmp0(kept->target, target) == 0 && g_strcmp0(kept->volume->pool, old->pool) == 0 &&
+            (old->pool != NULL ? g_strcmp0(kept->volume->name, old->name) == 0
+                               : g_strcmp0(kept->volume->path, old->path) == 0))
+            return kept;
+    }
+    return NULL;
+}
+
+char *gw_undo_copy_words(const GwFabric *fabric, const GwJob *job, const GwDiskMove *move,
+                         const GwVm *vm)
+{
+    const GwVolume *old = gw_undo_old_place(move);
+    const GwKeptVolume *kept = kept_of(fabric, job, move->target, old);
+    gboolean one_host = g_strcmp0(job->source_host_id, job->destination_host_id) == 0;
+    const GwVolume *now = ((const GwImageMove *)move->images->pdata[0])->to;
+    /* As the planner decides it: only a file's copy can be compared with an old one. */
+    gboolean delta = kept != NULL && !gw_plan_is_live(vm) && !one_host &&
+                     g_strcmp0(old->format, now->format) == 0 &&
+                     old->capacity_bytes == now->capacity_bytes;
+    g_autofree char *from = place_words(now);
+    g_autofree char *to = place_words(old);
+
+    return g_strdup_printf("Copy %s from %s of %s back to %s of %s, %s", move->target, from,
+                           gw_undo_host(fabric, job->destination_host_id), to,
+                           gw_undo_host(fabric, job->source_host_id),
+                           delta          ? "onto the copy that was kept there: only what changed "
+                                            "since"
+                           : kept != NULL ? "in place of the copy that was kept there"
+                                          : "made anew: no copy was kept there");
+}
+
+char *gw_undo_left_words(const GwFabric *fabric, const GwJob *job, const GwTask *task)
+{
+    const char *on = gw_undo_host(fabric, task->host_id);
+    gboolean begun = task->state == (int)GW_TASK_DOING || task->state == (int)GW_TASK_UNDOING;
+    gboolean made =
+        task->made && (task->state == (int)GW_TASK_DONE || task->state == (int)GW_TASK_FAILED);
+
+    if (task->turn != (int)GW_TASK_BEFORE || (!begun && !made))
+        return NULL;
+    if (task->kind == (int)GW_TASK_VOLUME_CREATE && task->volume != NULL) {
+        g_autofree char *what = place_words(task->volume);
+        return g_strdup_printf("Delete %s of %s, made for %s%s", what, on,
+                               gw_plan_text(task->target), begun ? ", if it is there" : "");
+    }
+    if (task->kind == (int)GW_TASK_DEFINE)
+        return g_strdup_printf("Remove the definition of %s from %s", gw_plan_text(job->vm_name),
+                               on);
+    if (task->kind == (int)GW_TASK_SNAPSHOTS_FORGET)
+        return g_strdup_printf("Give the records of its snapshots back to %s", on);
+    return NULL;
+}
