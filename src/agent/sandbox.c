@@ -202,10 +202,11 @@ gboolean gw_sandbox_copier(const char *user, const char *empty_folder, pid_t par
            gw_sandbox_filter_calls(GW_SANDBOX_COPIER, error);
 }
 
+/* KILL: its end is sent to its children as a signal of its own, of another user by then. */
 gboolean gw_sandbox_starter(pid_t parent, GError **error)
 {
-    const guint64 keep =
-        1ULL << CAP_SETUID | 1ULL << CAP_SETGID | 1ULL << CAP_SETPCAP | 1ULL << CAP_SYS_CHROOT;
+    const guint64 keep = 1ULL << CAP_SETUID | 1ULL << CAP_SETGID | 1ULL << CAP_SETPCAP |
+                         1ULL << CAP_SYS_CHROOT | 1ULL << CAP_KILL;
 
     return drop_bounding(keep, error) && set_capabilities(keep, error) &&
            check_capabilities(keep, error) && close_memory(error) && end_with(parent, error);

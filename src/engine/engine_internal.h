@@ -234,11 +234,7 @@ typedef struct {
     const GwMoveRequest *request;
     const char *user;
     const char *undoes; /* the job that it undoes; NULL: none */
-    gboolean within;    /* its storage, on the host where it is (R14) */
 } BeginMove;
-/* Any thread: a dry run; @within as above. */
-GwMovePlan *gw_moves_plan(GwEngine *engine, const char *vm, const GwMoveRequest *request,
-                          gboolean within, GError **error);
 /* Any thread: what gw_engine_migrate does. */
 GwJob *gw_moves_begin(GwEngine *engine, const BeginMove *begin, GwMovePlan **plan, GError **error);
 /* The VM's next epoch, which @batch makes durable. */

@@ -343,45 +343,24 @@ static void planned(GwEngine *engine, CheckResult *result, gpointer user)
         gw_engine_answer(user, NULL, g_steal_pointer(&result->error));
 }
 
-/* Its own host is no destination, but for its storage. */
-static gboolean check_within(const GwVm *vm, const GwHost *host, gboolean within, GError **error)
-{
-    if (within == (g_strcmp0(vm->host_id, host->id) == 0))
-        return TRUE;
-    gw_error_set(error, GW_ERR_REFUSED,
-                 "Choose another host; to move its disks on that host: "
-                 "godwit vm migrate-storage.",
-                 within ? "'%s' is no longer on host '%s'" : "'%s' is on host '%s' already",
-                 vm->name, host->name);
-    return FALSE;
-}
-
 static void call_plan(GwEngine *engine, Call *call)
 {
     const GwMoveRequest *request = call->in[1];
-    gboolean within = GPOINTER_TO_INT(call->in[2]);
     const GwVm *vm;
     const GwHost *host;
     GError *error = NULL;
 
-    if (!resolve(engine, call->in[0], request->destination, &vm, &host, &error) ||
-        !check_within(vm, host, within, &error)) {
+    if (!resolve(engine, call->in[0], request->destination, &vm, &host, &error)) {
         gw_engine_answer(call, NULL, error);
         return;
     }
     gw_check_begin(engine, vm->uuid, vm->host_id, host->id, request->options, NULL, planned, call);
 }
 
-GwMovePlan *gw_moves_plan(GwEngine *engine, const char *vm, const GwMoveRequest *request,
-                          gboolean within, GError **error)
-{
-    return gw_engine_call(engine, call_plan, vm, request, GINT_TO_POINTER(within), NULL, error);
-}
-
 GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRequest *request,
                                 GError **error)
 {
-    return gw_moves_plan(engine, vm, request, FALSE, error);
+    return gw_engine_call(engine, call_plan, vm, request, NULL, NULL, error);
 }
 
 gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch)
@@ -397,11 +376,11 @@ gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch)
 }
 
 /* One that is off is moved by tasks alone, and so is storage within its host (works.c). */
-static const char *kind_of(const BeginMove *begin, int transfer)
+static const char *kind_of(int transfer)
 {
     gboolean live = transfer == (int)GW_TRANSFER_LIVE || transfer == (int)GW_TRANSFER_LIVE_VSM;
 
-    if (begin->within)
+    if (transfer == (int)GW_TRANSFER_STORAGE)
         return GW_JOB_KIND_STORAGE;
     return live ? GW_JOB_KIND_MIGRATE : GW_JOB_KIND_TRANSFER;
 }
@@ -414,8 +393,8 @@ static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMov
     GwJob *job = gw_job_new();
 
     job->id = gw_engine_new_id(engine);
-    job->kind = g_strdup(kind_of(begin, plan->candidate->transfer));
-    job->title = begin->within
+    job->kind = g_strdup(kind_of(plan->candidate->transfer));
+    job->title = plan->candidate->transfer == (int)GW_TRANSFER_STORAGE
                      ? g_strdup_printf("Move storage of %s on %s", plan->vm_name, source->name)
                      : g_strdup_printf("Migrate %s from %s to %s", plan->vm_name, source->name,
                                        plan->candidate->host_name);
@@ -510,8 +489,7 @@ static void call_migrate(GwEngine *engine, Call *call)
     const GwHost *host;
     GError *error = NULL;
 
-    if (!resolve(engine, begin->vm, request->destination, &vm, &host, &error) ||
-        !check_within(vm, host, begin->within, &error)) {
+    if (!resolve(engine, begin->vm, request->destination, &vm, &host, &error)) {
         gw_engine_answer(call, NULL, error);
         return;
     }

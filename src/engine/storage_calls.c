@@ -34,6 +34,7 @@ static GwMoveOptions *options_of(const GwVm *vm, const GwStorageRequest *request
 {
     GwMoveOptions *options = gw_move_options_new();
 
+    options->transfer = GW_TRANSFER_STORAGE;
     options->storage = g_strdup(request->storage);
     options->disks = gw_record_array(&gw_disk_choice_record);
     for (guint i = 0; request->disks != NULL && i < request->disks->len; i++)
@@ -68,18 +69,17 @@ GwMovePlan *gw_engine_plan_storage(GwEngine *engine, const char *vm,
 {
     g_autoptr(GwMoveRequest) move = as_move(engine, vm, request, error);
 
-    return move != NULL ? gw_moves_plan(engine, vm, move, TRUE, error) : NULL;
+    return move != NULL ? gw_engine_plan_move(engine, vm, move, error) : NULL;
 }
 
 GwJob *gw_engine_migrate_storage(GwEngine *engine, const char *vm, const GwStorageRequest *request,
                                  const char *user, GwMovePlan **plan, GError **error)
 {
     g_autoptr(GwMoveRequest) move = as_move(engine, vm, request, error);
-    BeginMove begin = { .vm = vm, .request = move, .user = user, .within = TRUE };
 
     if (plan != NULL)
         *plan = NULL;
-    return move != NULL ? gw_moves_begin(engine, &begin, plan, error) : NULL;
+    return move != NULL ? gw_engine_migrate(engine, vm, move, user, plan, error) : NULL;
 }
 
 static void call_locations(GwEngine *engine, Call *call)
