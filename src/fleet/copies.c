@@ -301,7 +301,7 @@ static void cleared_from(GwFleetCopy *copy, GwFleetHost *host, const json_t *sai
 /* What an earlier start of ours, or of this controller, left under way is ended first. */
 static void begin(GwFleetCopy *copy)
 {
-    ask(copy, copy->from, "copy-stop", by_id(copy), cleared_from);
+    ask(copy, copy->from, "copy-stop", by_id(copy), is_local(copy) ? cleared_to : cleared_from);
 }
 
 /* Looking -------------------------------------------------------------------------------------- */
