@@ -46,6 +46,7 @@ LIBRARIES = [
     (r"yaml\.h", r"(api|cli|controller)/.*"),
     (r"sodium\.h", r"(base|wire|engine|api)/.*"),
     (r"seccomp\.h", r"agent/.*"),
+    (r"(acl/|sys/acl\.h)", r"agent/volume_access\.c"),
     (r"libnbd\.h", r"transport/.*"),
     (r"zstd\.h", r"transport/.*"),
 ]

@@ -3,6 +3,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/copies.h"
 #include "agent/warden_internal.h"
 #include "base/error.h"
 
@@ -235,11 +236,22 @@ static const struct {
     const char *method;
     void (*call)(GwWarden *warden, guint64 id, const json_t *params);
 } controller_calls[] = {
-    { "permit", gw_permits_permit }, { "close", gw_permits_close },
-    { "processes", call_processes }, { "facts", call_facts },
-    { "measure", call_measure },     { "check", gw_check_call },
-    { "revoked", call_revoked },     { "limits", call_limits },
-    { "renew", call_renew },         { "install-certificate", gw_renew_install },
+    { "permit", gw_permits_permit },
+    { "close", gw_permits_close },
+    { "processes", call_processes },
+    { "facts", call_facts },
+    { "measure", call_measure },
+    { "check", gw_check_call },
+    { "revoked", call_revoked },
+    { "limits", call_limits },
+    { "renew", call_renew },
+    { "install-certificate", gw_renew_install },
+    { "copy-expect", gw_copies_expect },
+    { "copy-send", gw_copies_send },
+    { "copy-local", gw_copies_local },
+    { "copy-status", gw_copies_status },
+    { "copy-stop", gw_copies_stop },
+    { "volume-access", gw_copies_access },
 };
 
 static void call_of_controller(GwWarden *warden, guint64 id, const json_t *peer, const char *method,

@@ -304,13 +304,10 @@ static const struct {
     gboolean takes_fd;
     void (*fn)(Front *front, guint64 id, const json_t *params, int fd);
 } calls[] = {
-    { "credentials", FALSE, take_credentials },
-    { "listen", TRUE, listen_for },
-    { "unlisten", FALSE, unlisten },
-    { "connect", FALSE, connect_peer },
-    { "peer-call", FALSE, call_peer },
-    { "measure", FALSE, measure },
-    { "limits", FALSE, set_limits },
+    { "carry", TRUE, gw_front_carry },  { "credentials", FALSE, take_credentials },
+    { "listen", TRUE, listen_for },     { "unlisten", FALSE, unlisten },
+    { "connect", FALSE, connect_peer }, { "peer-call", FALSE, call_peer },
+    { "measure", FALSE, measure },      { "limits", FALSE, set_limits },
     { "counts", FALSE, count },
 };
 

@@ -41,6 +41,7 @@ struct Front {
     guint64 last_link;
     guint controllers_refused;
     GHashTable *asking;        /* host id to how many of its questions the warden has */
+    guint carries;             /* streams of the warden's own: copies of files */
     gboolean measuring;        /* one at a time, from here */
     char *measured_by;         /* the host that may measure to here (NULL: none) … */
     gint64 measured_until_us;  /* … until then */
@@ -113,6 +114,10 @@ void gw_front_listen(Front *front, guint64 id, const json_t *params, int fd);
 void gw_front_unlisten(Front *front, guint64 id, const json_t *params);
 void gw_front_listener_free(gpointer listener);
 gboolean gw_front_listens_to(Front *front, const char *host_id);
+
+/* front_carry.c: at home ---------------------------------------------------------------------- */
+
+void gw_front_carry(Front *front, guint64 id, const json_t *params, int fd);
 
 /* front_measure.c: at home -------------------------------------------------------------------- */
 

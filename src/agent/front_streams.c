@@ -11,7 +11,8 @@
 
 #define REFUSALS_LOGGED 20 /* of one session: nobody fills the journal from outside */
 #define HOST_KINDS                                                                                 \
-    (GW_STREAM_RPC | GW_STREAM_MIGRATION | GW_STREAM_DISK | GW_STREAM_ECHO | GW_STREAM_DISCARD)
+    (GW_STREAM_RPC | GW_STREAM_MIGRATION | GW_STREAM_DISK | GW_STREAM_FILE | GW_STREAM_ECHO |      \
+     GW_STREAM_DISCARD)
 #define CONTROLLER_KINDS (GW_STREAM_LIBVIRT | GW_STREAM_ECHO | GW_STREAM_DISCARD)
 
 /* One that is asked for, and then carried. */

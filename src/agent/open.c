@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/copies.h"
 #include "agent/warden_internal.h"
 #include "base/error.h"
 
@@ -125,6 +126,16 @@ static int connect_for(GwWarden *warden, const GwTicket *ticket, guint kind, GEr
     return gw_sockets_connect(warden, name, ticket->vm_uuid, error);
 }
 
+/* To the copier that the controller had made for it. */
+static json_t *open_file(GwWarden *warden, const Wish *wish, const json_t *what, int *fd,
+                         GError **error)
+{
+    g_autofree char *vm_uuid = NULL;
+
+    *fd = gw_copies_open(warden, wish->host_id, what, &vm_uuid, error);
+    return *fd >= 0 ? json_pack("{s:s}", "vm_uuid", vm_uuid) : NULL;
+}
+
 static json_t *open_for_peer(GwWarden *warden, Wish *wish, const json_t *what, int *fd,
                              GError **error)
 {
@@ -138,6 +149,8 @@ static json_t *open_for_peer(GwWarden *warden, Wish *wish, const json_t *what, i
     }
     if (needs_none && json_object_get(what, "ticket") == NULL)
         return json_object();
+    if (wish->kind == GW_STREAM_FILE)
+        return open_file(warden, wish, what, fd, error);
     if (!check_peer(warden, wish, what, &shown, &ticket, error))
         return NULL;
     if (!needs_none) {

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/copies.h"
 #include "agent/files.h"
 #include "agent/warden_internal.h"
 #include "base/error.h"
@@ -44,8 +45,7 @@ static gboolean bad_peer(GError **error)
     return FALSE;
 }
 
-/* A copy of what we know of @peer, and nothing else. */
-static json_t *read_peer(const json_t *peer, const char *host_id, GError **error)
+json_t *gw_permits_peer(const json_t *peer, const char *host_id, GError **error)
 {
     const json_t *addresses = json_object_get(peer, "addresses");
     g_autoptr(GwJson) list = json_array();
@@ -382,8 +382,8 @@ static GwLeave *permit(GwWarden *warden, const json_t *params, GError **error)
     if (ticket == NULL || !check_ticket(warden, ticket, &is_source, error))
         return NULL;
     g_autoptr(GwJson) peer =
-        read_peer(json_object_get(params, "peer"),
-                  is_source ? ticket->destination_id : ticket->source_id, error);
+        gw_permits_peer(json_object_get(params, "peer"),
+                        is_source ? ticket->destination_id : ticket->source_id, error);
     if (peer == NULL)
         return NULL;
     GwLeave *old = g_hash_table_lookup(warden->leaves, ticket->vm_uuid);
@@ -407,10 +407,28 @@ static GwLeave *permit(GwWarden *warden, const json_t *params, GError **error)
     return begin(warden, leave, error) ? leave : NULL;
 }
 
+/* Leave for copies is in the ticket that each of them brings: nothing listens for them, nothing of
+ * them is committed, and a move's leave beside it stays as it is. */
+static gboolean is_for_copies(GwWarden *warden, const json_t *params, GError **error)
+{
+    g_autoptr(GwTicket) ticket =
+        gw_permits_ticket(warden, json_object_get(params, "ticket"), error);
+    gboolean is_source = FALSE;
+
+    return ticket != NULL && gw_copies_is_leave(ticket) &&
+           check_ticket(warden, ticket, &is_source, error) &&
+           gw_copies_check_ticket(warden, ticket, error);
+}
+
 void gw_permits_permit(GwWarden *warden, guint64 id, const json_t *params)
 {
     g_autoptr(GError) error = NULL;
-    GwLeave *leave = permit(warden, params, &error);
+
+    if (is_for_copies(warden, params, &error)) {
+        gw_warden_answer(warden, id, json_object(), -1, NULL);
+        return;
+    }
+    GwLeave *leave = error == NULL ? permit(warden, params, &error) : NULL;
 
     if (leave == NULL)
         gw_warden_answer(warden, id, NULL, -1, error);
@@ -469,6 +487,8 @@ void gw_permits_close(GwWarden *warden, guint64 id, const json_t *params)
     gboolean ok = leave != NULL ? gw_permits_shut(leave, &error)
                                 : gw_epochs_close(warden->epochs, vm_uuid, epoch, &error);
 
+    if (vm_uuid != NULL)
+        gw_copies_close(warden, vm_uuid, epoch);
     if (ok && leave != NULL)
         close_leave(warden, leave);
     if (ok && gw_commits_answer_later(warden, vm_uuid, id))
@@ -492,8 +512,8 @@ static GwLeave *read_leave(GwWarden *warden, const char *folder, const char *nam
     g_autoptr(GwTicket) ticket = gw_permits_ticket(warden, ticket_text, error);
     if (ticket == NULL || !check_ticket(warden, ticket, &is_source, error))
         return NULL;
-    json_t *peer = read_peer(json_object_get(json, "peer"),
-                             is_source ? ticket->destination_id : ticket->source_id, error);
+    json_t *peer = gw_permits_peer(json_object_get(json, "peer"),
+                                   is_source ? ticket->destination_id : ticket->source_id, error);
     if (peer == NULL)
         return NULL;
     *flags = (guint)json_integer_value(json_object_get(json, "flags"));

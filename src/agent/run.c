@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/copy_starter.h"
 #include "agent/front.h"
 #include "agent/listen.h"
 #include "agent/log.h"
@@ -65,7 +66,7 @@ static G_NORETURN void be_front(const RunOptions *options, const GArray *listen_
     _exit(gw_front_main(&config));
 }
 
-static int be_warden(const RunOptions *options, int ipc_fd, pid_t front)
+static int be_warden(const RunOptions *options, int ipc_fd, pid_t front, int starter_fd)
 {
     const GwWardenConfig config = { .state_folder = options->state_dir,
                                     .run_folder = options->run_dir,
@@ -74,7 +75,8 @@ static int be_warden(const RunOptions *options, int ipc_fd, pid_t front)
                                     .emulator_group = options->emulator_group,
                                     .proc_folder = options->proc_dir,
                                     .sys_folder = options->sys_dir,
-                                    .shared_kernel = options->shared_kernel };
+                                    .shared_kernel = options->shared_kernel,
+                                    .starter_fd = starter_fd };
     g_autoptr(GError) error = NULL;
 
     if (gw_sandbox_warden(&error))
@@ -95,7 +97,7 @@ static void raise_descriptors(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* -1 with @error. The fork is before any thread, and what the front does not need is not open. */
+/* -1 with @error. The forks are before any thread, and what each does not need is not open. */
 static int start(const RunOptions *options, GError **error)
 {
     g_autoptr(GArray) listen_fds = NULL;
@@ -125,7 +127,13 @@ static int start(const RunOptions *options, GError **error)
         be_front(options, listen_fds, pair[1]);
     for (guint i = 0; i < listen_fds->len; i++)
         close(g_array_index(listen_fds, int, i));
-    return be_warden(options, pair[0], front);
+    const GwCopyStarterConfig config = { options->user, options->empty_dir };
+    int starter = gw_copy_starter_fork(&config, pair[0], error);
+    if (starter < 0) {
+        close(pair[0]); /* the front ends with it */
+        return -1;
+    }
+    return be_warden(options, pair[0], front, starter);
 }
 
 int agent_run(int argc, char **argv)

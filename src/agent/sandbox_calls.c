@@ -110,8 +110,7 @@ static const Call front_calls[] = {
     { "epoll_pwait", 0 },     { "epoll_pwait2", 0 },
     { "eventfd2", 0 },        { "timerfd_create", 0 },
     { "timerfd_settime", 0 }, { "timerfd_settime64", 0 },
-    { "ioctl", ENOTTY },
-    { "newfstatat", EACCES },
+    { "ioctl", ENOTTY },      { "newfstatat", EACCES },
     { "fstatat64", EACCES },
 };
 

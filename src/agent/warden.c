@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/copies.h"
 #include "agent/warden_internal.h"
 #include "base/error.h"
 
@@ -283,6 +284,7 @@ static void begin(gpointer data)
     Process *process = data;
 
     gw_permits_init(&process->warden);
+    gw_copies_init(&process->warden);
     process->warden.links =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)json_decref);
     if (!begin_parts(process, &process->error))
@@ -297,6 +299,7 @@ static void end(gpointer data)
      * none, and finds nothing to act on. */
     GwIpc *ipc = g_steal_pointer(&warden->ipc);
 
+    gw_copies_free(warden);
     gw_permits_free(warden);
     gw_virt_free(warden->virt);
     g_clear_pointer(&process->signals, gw_watch_free);
@@ -312,6 +315,8 @@ static void end(gpointer data)
     gw_epochs_free(warden->epochs);
     gw_agent_state_free(warden->state);
     g_hash_table_unref(warden->links);
+    if (warden->starter_fd >= 0)
+        close(warden->starter_fd); /* it ends, and with it what it started */
     g_queue_clear_full(&warden->warnings, g_free);
     if (warden->next_key_pem != NULL)
         explicit_bzero(warden->next_key_pem, strlen(warden->next_key_pem));
@@ -347,6 +352,7 @@ static Process *process_new(const GwWardenConfig *config, int ipc_fd, GwVirtOpen
     g_mutex_init(&process->mutex);
     g_cond_init(&process->changed);
     g_queue_init(&process->warden.warnings);
+    process->warden.starter_fd = config->starter_fd > 0 ? config->starter_fd : -1;
     set_paths(&process->warden.paths, config);
     process->warden.loop = gw_loop_new("warden");
     return process;
@@ -356,7 +362,7 @@ static void process_free(Process *process)
 {
     /* A thread that hangs in a dead file system still has the loop to come back to; the process
      * ends without it. */
-    if (process->warden.reading_facts)
+    if (process->warden.reading_facts || process->warden.errands > 0)
         return;
     gw_loop_free(process->warden.loop);
     g_clear_error(&process->error);

@@ -20,6 +20,7 @@ typedef struct {
     /* Several hosts share this kernel and its process table (a lab): only processes of our UTS
      * namespace are of this host. Never on a real one, where a process elsewhere counts. */
     gboolean shared_kernel;
+    int starter_fd; /* copy_starter.h's, taken; 0: no files can be copied */
 } GwWardenConfig;
 
 #define GW_WARDEN_STATE_FOLDER "/var/lib/godwit-agent"

@@ -50,7 +50,11 @@ struct GwWarden {
     char *next_key_pem;        /* of a renewal under way */
     GHashTable *links;         /* host id -> json_t: what was last measured to it */
     gboolean reading_facts;    /* a thread looks at the file systems */
-    GQueue warnings;           /* char *: what a person should know; bounded */
+    guint errands;             /* threads that look at files */
+    GHashTable *copies;        /* id -> a copy, see copies.c */
+    guint64 last_copy;
+    int starter_fd;  /* of what starts copiers; -1: nothing does */
+    GQueue warnings; /* char *: what a person should know; bounded */
 };
 
 /* Whether the peer (of the front) is the controller that this host obeys. */
@@ -118,6 +122,9 @@ void gw_permits_permit(GwWarden *warden, guint64 id, const json_t *params);
 void gw_permits_close(GwWarden *warden, guint64 id, const json_t *params);
 /* Decodes and verifies; nothing of time, place or epoch. */
 GwTicket *gw_permits_ticket(const GwWarden *warden, const json_t *text, GError **error);
+/* A copy of what we know of @peer ({"host_id", "addresses"}), which must be @host_id, and nothing
+ * else of it. */
+json_t *gw_permits_peer(const json_t *peer, const char *host_id, GError **error);
 /* That of the VM's current epoch here; NULL: none, or another's. */
 GwLeave *gw_permits_find(GwWarden *warden, const char *vm_uuid, gint64 epoch);
 /* Whether streams may still be opened by it. */
@@ -125,6 +132,13 @@ gboolean gw_permits_is_open(GwLeave *leave, GError **error);
 gboolean gw_permits_save(GwLeave *leave, GError **error);
 /* Closes the epoch, durably, and what listens for it. The leave stays, to answer. */
 gboolean gw_permits_shut(GwLeave *leave, GError **error);
+
+/* errands.c ------------------------------------------------------------------------------------ */
+
+/* @work in a thread, then @done on the loop, where the warden may have ended (no ipc) by then.
+ * FALSE with @error: too many are under way; nothing was called. */
+gboolean gw_errand(GwWarden *warden, void (*work)(gpointer data), void (*done)(gpointer data),
+                   gpointer data, GError **error);
 
 /* given.c -------------------------------------------------------------------------------------- */
 

@@ -218,7 +218,7 @@ static gboolean copy(const Install *install, GError **error)
         return TRUE;
     return failed("copying the agent",
                   "Where a library is missing: apt-get install libglib2.0-0 libjansson4 libxml2 "
-                  "libvirt0 libgnutls30 libsodium23 libcurl3-gnutls libseccomp2.",
+                  "libvirt0 libgnutls30 libsodium23 libcurl3-gnutls libseccomp2 libacl1.",
                   why, error);
 }
 

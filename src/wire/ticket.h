@@ -16,7 +16,7 @@ typedef enum {
     GW_STREAM_RPC = 1 << 0,       /* the peer's libvirt, through the filter */
     GW_STREAM_MIGRATION = 1 << 1, /* QEMU's channels: main, multifd, post-copy */
     GW_STREAM_DISK = 1 << 2,      /* NBD */
-    GW_STREAM_FILE = 1 << 3,      /* a file of the VM: kept for cold moves */
+    GW_STREAM_FILE = 1 << 3,      /* a file of the VM, between two copiers */
     GW_STREAM_ECHO = 1 << 4,      /* comes back as it was sent: checks and measurements */
     GW_STREAM_LIBVIRT = 1 << 5,   /* the whole of libvirt, for the controller alone; needs none */
     GW_STREAM_DISCARD = 1 << 6,   /* is counted and thrown away: measurements */

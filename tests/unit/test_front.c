@@ -582,7 +582,7 @@ static void test_kinds(void **state)
         { FALSE, "libvirt", GW_ERR_FORBIDDEN },  { TRUE, "rpc", GW_ERR_FORBIDDEN },
         { TRUE, "migration", GW_ERR_FORBIDDEN }, { TRUE, "disk", GW_ERR_FORBIDDEN },
         { FALSE, "root", GW_ERR_UNSUPPORTED },   { TRUE, "root", GW_ERR_UNSUPPORTED },
-        { FALSE, "file", GW_ERR_FORBIDDEN },
+        { TRUE, "file", GW_ERR_FORBIDDEN },
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/json.h"
+
+/* What a file belongs to: owner, group, mode, access list, security label (R30). Blocks for as long
+ * as the file system does. */
+
+/* {"owner", "group", "mode", "label", "acl"}: numbers as text; null where there is none, or it is
+ * not told. With @set (an object with any of them) those are set before; what is null or missing
+ * there stays. NULL with @error, which says what could not be set. */
+json_t *gw_volume_access(const char *path, const json_t *set, GError **error);
