@@ -8,8 +8,12 @@
 static const char *word_for_vm(const GwPlanInput *input)
 {
     const GwVm *vm = input->vm;
-    gboolean named = gw_text_check_name("VM", vm->name, NULL) &&
-                     gw_fabric_find_vm(input->fabric, vm->name, NULL) == vm;
+    const GwVm *found = gw_text_check_name("VM", vm->name, NULL)
+                            ? gw_fabric_find_vm(input->fabric, vm->name, NULL)
+                            : NULL;
+    /* What is planned may be a copy that knows more of its disks. */
+    gboolean named = found != NULL && g_strcmp0(found->uuid, vm->uuid) == 0 &&
+                     g_strcmp0(found->host_id, vm->host_id) == 0;
     return named ? vm->name : vm->uuid;
 }
 
