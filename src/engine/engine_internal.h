@@ -325,6 +325,11 @@ void gw_works_carry_out(GwEngine *engine, WorkRun *run, GwWorkDo effect);
 /* Whether the VM and what was copied are as they were; again, where a host did not answer. */
 void gw_works_look(GwEngine *engine, WorkRun *run);
 
+/* storage_calls.c. Any thread: what gw_engine_migrate_storage does; @undoes: the job that it
+ * undoes, or NULL. */
+GwJob *gw_storage_begin(GwEngine *engine, const char *vm, const GwStorageRequest *request,
+                        const char *user, const char *undoes, GwMovePlan **plan, GError **error);
+
 /* undo.c: @job undoes the job @undoes. In @batch, and, once that is durable, for everybody. */
 void gw_undo_put_link(GwEngine *engine, GwBatch *batch, const GwJob *job);
 void gw_undo_show_link(GwEngine *engine, const GwJob *job);

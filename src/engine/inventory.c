@@ -349,7 +349,6 @@ static void list_came(GwEngine *engine, const GwReply *reply, const char *host_i
     gw_moves_host_back(engine, host_id);
     gw_works_host_back(engine, host_id);
     gw_tasks_host_back(engine, host_id);
-    gw_tasks_host_back(engine, host_id);
     gw_links_host_up(engine, host_id);
 }
 

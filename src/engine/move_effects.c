@@ -134,6 +134,37 @@ static void prepared(GwEngine *engine, const GwReply *reply, const char *job_id,
     step(engine, run, (GwMoveEvent){ .kind = kind, .error = reply->error });
 }
 
+static void epoch_stored(GwEngine *engine, gpointer data)
+{
+    g_autofree char *job_id = data;
+    MoveRun *run = find_run(engine, job_id);
+
+    if (run != NULL)
+        gw_moves_ask_leave(engine, run, prepared);
+}
+
+/* Copies of files between the agents had leave of their own, of this epoch; leave that is given is
+ * not turned into another kind of leave, but replaced by that of a later epoch. */
+static void take_next_epoch(GwEngine *engine, MoveRun *run)
+{
+    GwJob *job = run->move->job;
+    GwBatch *batch = gw_batch_new();
+
+    job->epoch = gw_moves_next_epoch(engine, job->vm_uuid, batch);
+    gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
+    gw_engine_journal(engine, batch, epoch_stored, NULL, g_strdup(job->id));
+}
+
+static gboolean copied_files(const GwJob *job)
+{
+    for (guint i = 0; job->tasks != NULL && i < job->tasks->len; i++) {
+        const GwTask *task = job->tasks->pdata[i];
+        if (task->kind == (int)GW_TASK_VOLUME_COPY && task->peer_host_id != NULL)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* The last thing that preparing does: nothing is to be undone where it is refused. */
 static void autostart_off(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
@@ -141,6 +172,8 @@ static void autostart_off(GwEngine *engine, const GwReply *reply, const char *jo
 
     if (run == NULL || reply->error != NULL || !run->move->job->through_agents)
         prepared(engine, reply, job_id, unused);
+    else if (copied_files(run->move->job))
+        take_next_epoch(engine, run);
     else
         gw_moves_ask_leave(engine, run, prepared);
 }

@@ -9,7 +9,7 @@ static const GwDisk *merging_disk(const GwVm *vm)
 {
     for (guint i = 0; vm != NULL && vm->disks != NULL && i < vm->disks->len; i++) {
         const GwDisk *disk = vm->disks->pdata[i];
-        if (disk->block_job)
+        if (disk->block_job && gw_plan_merge_running(vm, NULL))
             return disk;
     }
     return NULL;

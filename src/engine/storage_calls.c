@@ -72,14 +72,21 @@ GwMovePlan *gw_engine_plan_storage(GwEngine *engine, const char *vm,
     return move != NULL ? gw_engine_plan_move(engine, vm, move, error) : NULL;
 }
 
-GwJob *gw_engine_migrate_storage(GwEngine *engine, const char *vm, const GwStorageRequest *request,
-                                 const char *user, GwMovePlan **plan, GError **error)
+GwJob *gw_storage_begin(GwEngine *engine, const char *vm, const GwStorageRequest *request,
+                        const char *user, const char *undoes, GwMovePlan **plan, GError **error)
 {
     g_autoptr(GwMoveRequest) move = as_move(engine, vm, request, error);
+    BeginMove begin = { .vm = vm, .request = move, .user = user, .undoes = undoes };
 
     if (plan != NULL)
         *plan = NULL;
-    return move != NULL ? gw_engine_migrate(engine, vm, move, user, plan, error) : NULL;
+    return move != NULL ? gw_moves_begin(engine, &begin, plan, error) : NULL;
+}
+
+GwJob *gw_engine_migrate_storage(GwEngine *engine, const char *vm, const GwStorageRequest *request,
+                                 const char *user, GwMovePlan **plan, GError **error)
+{
+    return gw_storage_begin(engine, vm, request, user, NULL, plan, error);
 }
 
 static void call_locations(GwEngine *engine, Call *call)

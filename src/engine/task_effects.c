@@ -439,8 +439,13 @@ static void undefine(GwEngine *engine, TaskRun *run)
     gw_task_ask(engine, run, request_of(engine, run, GW_OP_UNDEFINE), over);
 }
 
+/* What a repair undefined was a remnant, and is not put back: it saved none. */
 static void undo_undefine(GwEngine *engine, TaskRun *run)
 {
+    if (job_of(engine, run)->saved_xml == NULL) {
+        gw_task_over(engine, run, NULL);
+        return;
+    }
     GwRequest *request = request_of(engine, run, GW_OP_DEFINE);
     request->text = g_strdup(job_of(engine, run)->saved_xml);
     gw_task_ask(engine, run, request, over);

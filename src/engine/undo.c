@@ -112,6 +112,7 @@ typedef struct {
     char *job_id; /* of the one that failed */
     guint outstanding;
     gboolean at_source, at_destination; /* the VM is there, in whatever state */
+    gboolean active;                    /* at the destination, with a process */
     GError *error;
     GwJob *repair;
 } Repair;
@@ -215,6 +216,17 @@ static void repair_not_accepted(GwEngine *engine, gpointer data)
     repair_end(engine, repair, NULL, gw_engine_store_error(engine));
 }
 
+/* Whether the definition at the destination is one that the job left. */
+static gboolean left_defined(const GwJob *job)
+{
+    for (guint i = 0; job->tasks != NULL && i < job->tasks->len; i++) {
+        const GwTask *task = job->tasks->pdata[i];
+        if (task->kind == (int)GW_TASK_DEFINE && is_left(task))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* Whether anything of what is left could be what the VM lives on. */
 static gboolean check_unused(GwEngine *engine, const Repair *repair, const GwJob *failed,
                              GError **error)
@@ -229,7 +241,8 @@ static gboolean check_unused(GwEngine *engine, const Repair *repair, const GwJob
                      "a job of '%s' is under way: %s", failed->vm_name, holder->title);
         return FALSE;
     }
-    if (!one_host && repair->at_destination) {
+    gboolean remnant = repair->at_source && !repair->active && left_defined(failed);
+    if (!one_host && (repair->active || (repair->at_destination && !remnant))) {
         gw_error_set(error, GW_ERR_CONFLICT,
                      "See which of its disks it uses; undefine it there if it is a remnant.",
                      "'%s' is at '%s', where the volumes that the job left are: they may be in use",
@@ -270,6 +283,13 @@ static void hosts_looked(GwEngine *engine, Repair *repair)
     gw_engine_journal(engine, batch, repair_accepted, repair_not_accepted, repair);
 }
 
+static void take_destination(Repair *repair, const GwLook *look)
+{
+    repair->at_destination = look->present;
+    repair->active =
+        (look->present && look->state != (int)GW_VM_OFF) || (look->attested && look->processes > 0);
+}
+
 static void looked(GwEngine *engine, const GwReply *reply, const char *end, gint64 number)
 {
     Repair *repair = GSIZE_TO_POINTER((gsize)number);
@@ -279,7 +299,7 @@ static void looked(GwEngine *engine, const GwReply *reply, const char *end, gint
     else if (reply->error == NULL && g_strcmp0(end, "source") == 0)
         repair->at_source = reply->look->present;
     else if (reply->error == NULL)
-        repair->at_destination = reply->look->present;
+        take_destination(repair, reply->look);
     if (--repair->outstanding == 0)
         hosts_looked(engine, repair);
 }
@@ -306,31 +326,6 @@ static void call_repair(GwEngine *engine, Call *call)
 
 /* Doing it ----------------------------------------------------------------------------------- */
 
-static void call_link(GwEngine *engine, Call *call)
-{
-    const GwJob *begun = call->in[0];
-    const GwJob *known = g_hash_table_lookup(gw_engine_now(engine)->jobs, begun->id);
-    GwBatch *batch = gw_batch_new();
-
-    gw_undo_put_link(engine, batch, begun);
-    gw_engine_journal(engine, batch, NULL, NULL, NULL);
-    gw_undo_show_link(engine, begun);
-    gw_engine_answer(call, gw_job_copy(known != NULL ? known : begun), NULL);
-}
-
-/* A move within one host is begun by who moves storage, and then told what it undoes. */
-static GwJob *undo_storage(GwEngine *engine, const Way *way, const char *user, GError **error)
-{
-    g_autoptr(GwJob) job =
-        gw_engine_migrate_storage(engine, way->vm_uuid, way->storage, user, NULL, error);
-
-    if (job == NULL)
-        return NULL;
-    g_free(job->undoes);
-    job->undoes = g_strdup(way->job_id);
-    return gw_engine_call(engine, call_link, job, NULL, NULL, NULL, error);
-}
-
 GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GError **error)
 {
     g_autoptr(Way) way = gw_engine_call(engine, call_way, job, NULL, NULL, NULL, error);
@@ -340,7 +335,7 @@ GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GErro
     if (g_strcmp0(way->kind, GW_JOB_KIND_REPAIR) == 0)
         return gw_engine_call(engine, call_repair, way->job_id, user, NULL, NULL, error);
     if (way->storage != NULL)
-        return undo_storage(engine, way, user, error);
+        return gw_storage_begin(engine, way->vm_uuid, way->storage, user, way->job_id, NULL, error);
     if (way->move == NULL) {
         gw_error_set(error, GW_ERR_INTERNAL, NULL, "the planner gave no way back");
         return NULL;

@@ -175,8 +175,10 @@ static void one_answered(GwEngine *engine, WorkRun *run, const GwReply *reply)
     if (reply->error != NULL && is_open(reply->error))
         run->look_open = TRUE;
     else if (reply->error != NULL && run->disturbed == NULL &&
-             !g_error_matches(reply->error, GW_ERROR, GW_ERR_UNSUPPORTED))
+             !g_error_matches(reply->error, GW_ERROR, GW_ERR_UNSUPPORTED)) {
         run->disturbed = g_error_copy(reply->error);
+        g_prefix_error(&run->disturbed, "asking whether all is as it was: ");
+    }
     if (--run->look_missing == 0)
         look_over(engine, run);
 }

@@ -40,6 +40,8 @@ void gw_sim_cut_off(GwSim *sim, const char *uri, gint64 ms);
 void gw_sim_stall(GwSim *sim, const char *uri, gint64 ms);
 /* From now on the machine at @uri is another one. */
 void gw_sim_exchange(GwSim *sim, const char *uri, const char *host_uuid);
+/* A person starts it there, by virsh. */
+void gw_sim_boot(GwSim *sim, const char *uri, const char *vm_uuid);
 /* The guest shuts itself down, where it runs. */
 void gw_sim_shut_down(GwSim *sim, const char *vm_uuid);
 /* Adds a fault, as an element of "faults" of the fabric's JSON. */

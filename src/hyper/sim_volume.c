@@ -45,6 +45,7 @@ static GwVolume *volume_answer(const SimHost *host, const SimImage *image, const
     GwVolume *answer = gw_volume_copy(image->volume);
 
     answer->path = g_strdup(path);
+    answer->modified = g_strdup_printf("%u", image->content);
     for (guint i = 0; host->facts->pools != NULL && i < host->facts->pools->len; i++) {
         const GwPool *pool = host->facts->pools->pdata[i];
         g_autofree char *name = g_path_get_basename(path);

@@ -135,6 +135,16 @@ void gw_sim_stall(GwSim *sim, const char *uri, gint64 ms)
         host->stalled_until_us = gw_clock_now_us(sim->clock) + ms * 1000;
 }
 
+void gw_sim_boot(GwSim *sim, const char *uri, const char *vm_uuid)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    SimHost *host = gw_sim_host_by_uri(sim, uri);
+    SimVm *vm = host != NULL ? gw_sim_find(host, vm_uuid) : NULL;
+
+    if (vm != NULL && !gw_vm_is_active(vm->vm))
+        gw_sim_set_state(sim, host, vm, GW_VM_RUNNING, "booted");
+}
+
 void gw_sim_shut_down(GwSim *sim, const char *vm_uuid)
 {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);

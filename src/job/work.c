@@ -132,7 +132,9 @@ static void take_error(GwJob *job, const GError *error)
     if (error == NULL || job->error != NULL)
         return;
     GwErrorCode code = error->domain == GW_ERROR ? (GwErrorCode)error->code : GW_ERR_INTERNAL;
-    set_error(job, gw_error_code_word(code), error->message, gw_error_remedy(error));
+    const char *remedy = gw_error_remedy(error);
+    set_error(job, gw_error_code_word(code), error->message,
+              remedy != NULL ? remedy : "Look at the hosts and their libvirtd, then try again.");
 }
 
 static void enter(GwWork *work, GwJobState next, const GwWorkEvent *event, const char *why,

@@ -415,6 +415,364 @@ static void test_every_request_about_volumes_may_fail(void **unused)
     }
 }
 
+/* Kept copies ------------------------------------------------------------------------------ */
+
+static guint count_kept(World *world)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    return g_hash_table_size(fabric->kept);
+}
+
+static GwKeptVolume *one_kept(World *world)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    g_autoptr(GPtrArray) all = gw_fabric_list_kept(fabric);
+
+    assert_int_equal(all->len, 1);
+    return gw_kept_volume_copy(all->pdata[0]);
+}
+
+static guint count_removals(World *world, GwJobState state)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    g_autoptr(GPtrArray) jobs = gw_fabric_list_jobs(fabric);
+    guint count = 0;
+
+    for (guint i = 0; i < jobs->len; i++) {
+        const GwJob *job = jobs->pdata[i];
+        count += g_strcmp0(job->kind, GW_JOB_KIND_VOLUME_REMOVE) == 0 && job->state == (int)state;
+    }
+    return count;
+}
+
+static guint old_content(World *world)
+{
+    g_autofree char *uri = world_uri(0);
+    return gw_sim_content(world->sim, uri, "/vms/db1.qcow2");
+}
+
+/* Moved to b; its old copy is kept at a for ten minutes. */
+static void move_for_ten_minutes(World *world)
+{
+    open_world(world, (Shape){ 0 });
+    g_autoptr(GwMoveRequest) request = request_to("b");
+    request->options->keep_source_s = 600;
+    g_autofree char *id = begin_with(world, request);
+    world_run(world, SECONDS(60));
+    check_final(world, id, GW_JOB_DONE, "the move before");
+    assert_int_equal(count_kept(world), 1);
+    assert_int_not_equal(old_content(world), 0);
+}
+
+static void test_a_kept_copy_goes_when_its_time_is_over(void **unused)
+{
+    World world;
+    (void)unused;
+
+    move_for_ten_minutes(&world);
+    world_run(&world, SECONDS(500));
+    assert_int_equal(count_kept(&world), 1);
+    assert_int_equal(count_removals(&world, GW_JOB_DONE), 0);
+    world_run(&world, SECONDS(120));
+    assert_int_equal(count_kept(&world), 0);
+    assert_int_equal(count_removals(&world, GW_JOB_DONE), 1);
+    assert_int_equal(old_content(&world), 0);
+    check_storage(&world, "a kept copy's time was over");
+    world_free(&world);
+}
+
+/* Its time goes on while no controller runs, and the wall's clock says so. */
+static void test_a_kept_copy_outlives_controllers(void **unused)
+{
+    World world;
+    (void)unused;
+
+    move_for_ten_minutes(&world);
+    world_kill(&world);
+    world_pass(&world, SECONDS(300));
+    world_start(&world);
+    world_run(&world, SECONDS(30));
+    assert_int_equal(count_kept(&world), 1);
+    world_kill(&world);
+    world_pass(&world, SECONDS(3000));
+    world_start(&world);
+    world_run(&world, SECONDS(60));
+    assert_int_equal(count_kept(&world), 0);
+    assert_int_equal(old_content(&world), 0);
+    check_storage(&world, "a kept copy's time was over while nobody looked");
+    world_free(&world);
+}
+
+/* Removed or not, it is never forgotten halfway. */
+static void test_a_controller_that_dies_while_it_removes(void **unused)
+{
+    (void)unused;
+    for (guint i = 0; i < 40; i++) {
+        World world;
+        move_for_ten_minutes(&world);
+        world_run(&world, SECONDS(530) + (gint64)i * SECONDS(1) / 4);
+        world_kill(&world);
+        world_pass(&world, SECONDS(1));
+        world_start(&world);
+        world_run(&world, SECONDS(180));
+        assert_int_equal(count_kept(&world), 0);
+        assert_int_equal(old_content(&world), 0);
+        check_storage(&world, "killed while it removed");
+        world_free(&world);
+    }
+}
+
+static void test_a_copy_that_cannot_be_removed_is_tried_each_hour(void **unused)
+{
+    World world;
+    (void)unused;
+
+    move_for_ten_minutes(&world);
+    plant(&world, "volume-delete", "fail", 0, 1000);
+    world_run(&world, SECONDS(700));
+    g_autoptr(GwKeptVolume) kept = one_kept(&world);
+    assert_non_null(strstr(kept->trouble, "simulated failure"));
+    assert_int_equal(count_removals(&world, GW_JOB_FAILED), 1);
+    world_run(&world, SECONDS(2400));
+    assert_int_equal(count_removals(&world, GW_JOB_FAILED), 1);
+    assert_int_equal(count_kept(&world), 1);
+    world_run(&world, SECONDS(1300));
+    assert_int_equal(count_kept(&world), 0);
+    assert_int_equal(old_content(&world), 0);
+    world_free(&world);
+}
+
+static void test_a_host_that_is_away_keeps_its_copies(void **unused)
+{
+    World world;
+    (void)unused;
+
+    move_for_ten_minutes(&world);
+    g_autofree char *uri = world_uri(0);
+    gw_sim_cut_off(world.sim, uri, 1200000);
+    world_run(&world, SECONDS(900));
+    g_autoptr(GwKeptVolume) kept = one_kept(&world);
+    assert_non_null(strstr(kept->trouble, "'a' does not answer"));
+    assert_int_equal(count_removals(&world, GW_JOB_FAILED), 0);
+    world_run(&world, SECONDS(600));
+    assert_int_equal(count_kept(&world), 0);
+    assert_int_equal(old_content(&world), 0);
+    world_free(&world);
+}
+
+static void test_a_person_removes_a_copy(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    move_for_ten_minutes(&world);
+    g_autoptr(GwKeptVolume) kept = one_kept(&world);
+    g_autoptr(GwJob) job = gw_engine_remove_kept(world.engine, kept->id, "tester", &error);
+    assert_null(error);
+    assert_string_equal(job->kind, GW_JOB_KIND_VOLUME_REMOVE);
+    assert_string_equal(job->user, "tester");
+    assert_null(gw_engine_remove_kept(world.engine, kept->id, "tester", &error));
+    unit_assert_error(error, GW_ERR_CONFLICT, "being removed already");
+    g_clear_error(&error);
+    world_run(&world, SECONDS(30));
+    assert_int_equal(count_kept(&world), 0);
+    assert_int_equal(old_content(&world), 0);
+    assert_null(gw_engine_remove_kept(world.engine, kept->id, "tester", &error));
+    unit_assert_error(error, GW_ERR_NOT_FOUND, "no kept copy");
+    g_clear_error(&error);
+    world_free(&world);
+}
+
+static void test_a_removed_host_takes_its_records_along(void **unused)
+{
+    World world;
+    (void)unused;
+
+    move_for_ten_minutes(&world);
+    g_autoptr(GwKeptVolume) kept = one_kept(&world);
+    UNIT_OK(gw_engine_remove_host(world.engine, kept->host_id, error));
+    assert_int_equal(count_kept(&world), 0);
+    world_kill(&world);
+    world_start(&world);
+    world_run(&world, SECONDS(10));
+    assert_int_equal(count_kept(&world), 0);
+    assert_int_not_equal(old_content(&world), 0); /* nobody's any more, and untouched */
+    world_free(&world);
+}
+
+/* Undo ------------------------------------------------------------------------------------- */
+
+static void undo_a_move(void)
+{
+    World world;
+    GError *error = NULL;
+
+    open_world(&world, (Shape){ .chain = TRUE });
+    g_autofree char *id = begin(&world);
+    world_run(&world, SECONDS(60));
+    check_final(&world, id, GW_JOB_DONE, "the move before");
+
+    g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(world.engine, id, &error);
+    assert_null(error);
+    assert_true(plan->possible);
+    assert_string_equal(plan->kind, GW_JOB_KIND_MIGRATE);
+    assert_non_null(plan->steps);
+    g_autoptr(GwJob) undo = gw_engine_undo(world.engine, id, "tester", &error);
+    assert_null(error);
+    assert_string_equal(undo->undoes, id);
+    assert_null(gw_engine_undo(world.engine, id, "tester", &error));
+    unit_assert_error(error, GW_ERR_CONFLICT, "undone");
+    g_clear_error(&error);
+    world_run(&world, SECONDS(60));
+
+    g_autoptr(GwJob) done = world_job(&world, undo->id);
+    g_autoptr(GwJob) undone = world_job(&world, id);
+    if (done->state != GW_JOB_DONE)
+        fail_msg("the undo failed: %s", done->error->message);
+    assert_string_equal(undone->undone_by, undo->id);
+    assert_true(runs_at(&world, 0));
+    check_storage(&world, "undone");
+    /* What was kept at a is the live disk again; b's is what is kept now. */
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    g_autoptr(GPtrArray) all = gw_fabric_list_kept(fabric);
+    assert_int_equal(all->len, 2);
+    for (guint i = 0; i < all->len; i++)
+        assert_string_equal(((GwKeptVolume *)all->pdata[i])->host_id, done->source_host_id);
+
+    world_kill(&world); /* the link is durable */
+    world_start(&world);
+    g_autoptr(GwJob) again = world_job(&world, id);
+    assert_string_equal(again->undone_by, undo->id);
+    world_free(&world);
+}
+
+static void test_a_move_is_undone(void **unused)
+{
+    (void)unused;
+    for_both_ways(undo_a_move);
+}
+
+/* Its volume could not be removed: the job is over, and says so. */
+static char *leave_something(World *world)
+{
+    open_world(world, (Shape){ 0 });
+    for (guint i = 0; i < 5; i++)
+        plant(world, "volume-delete", "fail", 0, 1000);
+    g_autofree char *id = begin(world);
+    world_run(world, SECONDS(1));
+    g_autoptr(GwJob) answer = gw_engine_cancel_job(world->engine, id, NULL);
+    world_run(world, SECONDS(60));
+    g_autoptr(GwJob) job = world_job(world, id);
+    assert_int_equal(job->state, GW_JOB_CANCELLED);
+    assert_non_null(strstr(job->error->message, "simulated failure"));
+    assert_non_null(strstr(job->error->remedy, "godwit job undo"));
+    char **leaks = gw_sim_leaks(world->sim, NULL);
+    assert_non_null(leaks[0]);
+    g_strfreev(leaks);
+    return g_steal_pointer(&id);
+}
+
+static void test_what_a_job_left_is_removed(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    g_autofree char *id = leave_something(&world);
+    g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(world.engine, id, &error);
+    assert_null(error);
+    assert_true(plan->possible);
+    assert_string_equal(plan->kind, GW_JOB_KIND_REPAIR);
+    g_autoptr(GwJob) repair = gw_engine_undo(world.engine, id, "tester", &error);
+    assert_null(error);
+    assert_string_equal(repair->kind, GW_JOB_KIND_REPAIR);
+    world_run(&world, SECONDS(30));
+    g_autoptr(GwJob) done = world_job(&world, repair->id);
+    assert_int_equal(done->state, GW_JOB_DONE);
+    assert_true(runs_at(&world, 0));
+    check_storage(&world, "repaired");
+    assert_null(gw_engine_undo(world.engine, id, "tester", &error));
+    assert_non_null(error);
+    g_clear_error(&error);
+    world_free(&world);
+}
+
+/* What nobody saw yet is asked for: a VM that is there may use what was left. */
+static void test_nothing_is_removed_under_a_vm(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    g_autofree char *id = leave_something(&world);
+    g_autofree char *uri = world_uri(1);
+    gw_sim_plant(world.sim, uri, VM, GW_VM_OFF);
+    assert_null(gw_engine_undo(world.engine, id, "tester", &error));
+    assert_non_null(error);
+    assert_non_null(gw_error_remedy(error));
+    g_clear_error(&error);
+    world_run(&world, SECONDS(30));
+    assert_int_not_equal(gw_sim_content(world.sim, uri, "/vms/db1.qcow2"), 0);
+    world_free(&world);
+}
+
+static void test_a_repair_outlives_the_controller(void **unused)
+{
+    (void)unused;
+    for (guint i = 0; i < 10; i++) {
+        World world;
+        GError *error = NULL;
+        g_autofree char *id = leave_something(&world);
+        g_autoptr(GwJob) repair = gw_engine_undo(world.engine, id, "tester", &error);
+        assert_null(error);
+        world_run(&world, (gint64)i * 1000);
+        world_kill(&world);
+        world_start(&world);
+        world_run(&world, SECONDS(60));
+        g_autoptr(GwJob) done = world_job(&world, repair->id);
+        assert_int_equal(done->state, GW_JOB_DONE);
+        check_storage(&world, "repaired by the next controller");
+        world_free(&world);
+    }
+}
+
+static void test_what_is_under_way_is_not_undone(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    open_world(&world, (Shape){ 0 });
+    g_autofree char *id = begin(&world);
+    world_run(&world, SECONDS(1));
+    assert_null(gw_engine_undo(world.engine, id, "tester", &error));
+    unit_assert_error(error, GW_ERR_CONFLICT, "not over");
+    g_clear_error(&error);
+    assert_null(gw_engine_plan_undo(world.engine, "01J00000NONE", &error));
+    unit_assert_error(error, GW_ERR_NOT_FOUND, "01J00000NONE");
+    g_clear_error(&error);
+    world_free(&world);
+}
+
+static void move_a_chain(void)
+{
+    World world;
+
+    open_world(&world, (Shape){ .chain = TRUE });
+    g_autofree char *id = begin(&world);
+    world_run(&world, SECONDS(60));
+    check_final(&world, id, GW_JOB_DONE, "a chain");
+    assert_int_equal(count_kept(&world), 2);
+    world_free(&world);
+}
+
+static void test_a_chain_is_moved_image_by_image(void **unused)
+{
+    (void)unused;
+    for_both_ways(move_a_chain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +782,19 @@ int main(void)
         cmocka_unit_test(test_a_destination_that_dies_is_waited_for),
         cmocka_unit_test(test_what_is_there_already_stays),
         cmocka_unit_test(test_every_request_about_volumes_may_fail),
+        cmocka_unit_test(test_a_kept_copy_goes_when_its_time_is_over),
+        cmocka_unit_test(test_a_kept_copy_outlives_controllers),
+        cmocka_unit_test(test_a_controller_that_dies_while_it_removes),
+        cmocka_unit_test(test_a_copy_that_cannot_be_removed_is_tried_each_hour),
+        cmocka_unit_test(test_a_host_that_is_away_keeps_its_copies),
+        cmocka_unit_test(test_a_person_removes_a_copy),
+        cmocka_unit_test(test_a_removed_host_takes_its_records_along),
+        cmocka_unit_test(test_a_move_is_undone),
+        cmocka_unit_test(test_what_a_job_left_is_removed),
+        cmocka_unit_test(test_nothing_is_removed_under_a_vm),
+        cmocka_unit_test(test_a_repair_outlives_the_controller),
+        cmocka_unit_test(test_what_is_under_way_is_not_undone),
+        cmocka_unit_test(test_a_chain_is_moved_image_by_image),
         cmocka_unit_test(test_a_cancel_at_every_moment),
         cmocka_unit_test(test_a_controller_that_dies_at_every_moment),
         cmocka_unit_test(test_a_host_that_is_cut_off_at_every_moment),

@@ -30,12 +30,23 @@ static char *uuid_of(guint vm)
     return g_strdup_printf("6d0b6b0e-0000-4000-8000-%012u", vm + 1);
 }
 
-static json_t *fabric_json(GRand *random)
+/* Hosts that share nothing: every move copies its VM's disk (R13). */
+static json_t *lone_host_json(guint index)
+{
+    json_t *host = world_host_json(index);
+
+    json_object_set_new(json_object_get(host, "facts"), "pools",
+                        json_pack("[{s:s,s:s,s:s,s:b}]", "name", "images", "type", "dir",
+                                  "target_path", "/images", "active", 1));
+    return host;
+}
+
+static json_t *fabric_json(GRand *random, gboolean shares)
 {
     json_t *hosts = json_array();
 
     for (guint i = 0; i < HOSTS; i++)
-        json_array_append_new(hosts, world_host_json(i));
+        json_array_append_new(hosts, shares ? world_host_json(i) : lone_host_json(i));
     for (guint i = 0; i < VMS; i++) {
         json_t *host = json_array_get(hosts, (gsize)g_rand_int_range(random, 0, HOSTS));
         g_autofree char *uuid = uuid_of(i);
@@ -217,14 +228,52 @@ static void check_vm(Trial *trial, const GwFabric *fabric, guint vm)
     assert_int_equal(listed, 1);
 }
 
-/* Returns how often an agent resumed a VM. */
-static guint run_trial(guint32 seed)
+static void none_of(const Trial *trial, char **words, const char *what)
+{
+    if (words[0] != NULL)
+        fail_msg("seed %u: %s: %s", trial->seed, what, words[0]);
+    g_strfreev(words);
+}
+
+/* Nothing stale was run, nothing in use removed, nothing left that nobody knows of. */
+static void check_disks(Trial *trial, const GwFabric *fabric)
+{
+    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
+
+    none_of(trial, gw_sim_violations(trial->world.sim), "violated");
+    none_of(trial, gw_sim_check_disks(trial->world.sim), "wrong");
+    none_of(trial, gw_sim_leaks(trial->world.sim, kept), "left behind");
+}
+
+/* What the trials came to, so that they are seen to try something. */
+typedef struct {
+    guint resumes;   /* by agents */
+    guint moved;     /* with their disks */
+    guint took_back; /* that had made a volume, and failed */
+} Tally;
+
+static void count_disk_moves(const GwFabric *fabric, Tally *tally)
+{
+    g_autoptr(GPtrArray) jobs = gw_fabric_list_jobs(fabric);
+
+    for (guint i = 0; i < jobs->len; i++) {
+        const GwJob *job = jobs->pdata[i];
+        gboolean copies =
+            job->tasks != NULL && job->tasks->len > 0 && job->transfer == (int)GW_TRANSFER_LIVE_VSM;
+        tally->moved += copies && job->state == (int)GW_JOB_DONE;
+        tally->took_back += copies && job->state != (int)GW_JOB_DONE &&
+                            ((GwTask *)job->tasks->pdata[0])->state == (int)GW_TASK_UNDONE;
+    }
+}
+
+static void run_trial(guint32 seed, Tally *tally)
 {
     Trial trial = { .random = g_rand_new_with_seed(seed), .seed = seed };
     World *world = &trial.world;
 
     world_set_agents(seed % (1 << HOSTS));
-    world_make(world, gw_clock_new_virtual(SECONDS(1700000000)), fabric_json(trial.random));
+    world_make(world, gw_clock_new_virtual(SECONDS(1700000000)),
+               fabric_json(trial.random, seed / (1 << HOSTS) % 2 == 0));
     world_start(world);
     for (guint i = 0; i < HOSTS; i++)
         world_add_host(world, i);
@@ -238,6 +287,7 @@ static guint run_trial(guint32 seed)
     check_jobs(&trial, fabric);
     for (guint i = 0; i < VMS; i++)
         check_vm(&trial, fabric, i);
+    check_disks(&trial, fabric);
     if (gw_sim_stale_runs(world->sim) > 0) /* I9 */
         fail_msg("seed %u: a VM ran with memory older than its disk", seed);
     for (guint i = 0; i < HOSTS; i++) { /* I7 */
@@ -246,10 +296,10 @@ static guint run_trial(guint32 seed)
             fail_msg("seed %u: %u moves at once on host %u", seed,
                      gw_sim_most_moves(world->sim, uri), i);
     }
-    guint resumes = gw_sim_agent_resumes(world->sim);
+    tally->resumes += gw_sim_agent_resumes(world->sim);
+    count_disk_moves(fabric, tally);
     world_free(world);
     g_rand_free(trial.random);
-    return resumes;
 }
 
 static guint32 number_from(const char *variable, guint32 fallback)
@@ -264,11 +314,16 @@ static void test_random_trials(void **unused)
     guint32 count = number_from("GODWIT_TRIALS", TRIALS_DEFAULT);
     (void)unused;
 
-    guint resumes = 0;
+    Tally tally = { 0 };
     for (guint32 i = 0; i < count; i++)
-        resumes += run_trial(first + i);
-    if (count >= TRIALS_DEFAULT) /* else they would show nothing about agents */
-        assert_true(resumes > count / 10);
+        run_trial(first + i, &tally);
+    print_message("%u resumed by agents; %u moved with disks, %u took them back\n", tally.resumes,
+                  tally.moved, tally.took_back);
+    if (count < TRIALS_DEFAULT)
+        return; /* they would show nothing */
+    assert_true(tally.resumes > count / 10);
+    assert_true(tally.moved > count / 3);
+    assert_true(tally.took_back > count / 3);
 }
 
 int main(void)
