@@ -194,7 +194,7 @@ static void check_direct(const GwRule *self, const GwPlanInput *input, GPtrArray
         const GwFileSystem *fs = to != NULL && g_strcmp0(to->kind, "file") == 0
                                      ? gw_storage_file_system(input->destination, to->path)
                                      : NULL;
-        if (fs == NULL || fs->direct_io || !wants_direct(disk))
+        if (fs == NULL || fs->direct_io || fs->block_bytes == 0 || !wants_direct(disk))
             continue;
         gw_rule_add(self, findings,
                     g_strdup_printf("Disk %s has cache mode '%s'%s, and the file system %s of %s "

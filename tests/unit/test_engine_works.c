@@ -11,9 +11,22 @@
 #define RUN "6d0b6b0e-0000-4000-8000-000000000002" /* runs, local disks */
 #define NAS "6d0b6b0e-0000-4000-8000-000000000003" /* off, on a share */
 #define LUN "6d0b6b0e-0000-4000-8000-000000000004" /* off, on a LUN */
-#define URI_A "qemu+tls://a.example.org/system"
-#define URI_B "qemu+tls://b.example.org/system"
 #define GIB ((gint64)1 << 30)
+
+/* The tests of the second group run with an agent on each host. */
+static gboolean agents;
+
+static const char *uri_a(void)
+{
+    return agents ? "godwit://a.example.org/01J0000000000000000000000A"
+                  : "qemu+tls://a.example.org/system";
+}
+
+static const char *uri_b(void)
+{
+    return agents ? "godwit://b.example.org/01J0000000000000000000000B"
+                  : "qemu+tls://b.example.org/system";
+}
 
 static const char pools[] =
     "\"pools\": ["
@@ -115,6 +128,13 @@ static void check(World *world, const char *what)
 
 static void close_world(World *world, const char *what)
 {
+    static const char *const uuids[] = { WEB, RUN, NAS };
+
+    /* No leave outlives its job. */
+    for (guint i = 0; i < G_N_ELEMENTS(uuids); i++) {
+        assert_false(gw_sim_has_leave(world->sim, uri_a(), uuids[i]));
+        assert_false(gw_sim_has_leave(world->sim, uri_b(), uuids[i]));
+    }
     check(world, what);
     world_free(world);
 }
@@ -148,6 +168,8 @@ static char *move_storage(World *world, const char *name, const char *pool)
     GError *error = NULL;
 
     request->storage = g_strdup(pool);
+    /* Its overlay names in itself where its base is: elsewhere the two become one (R14). */
+    request->flatten = strcmp(name, "web") == 0;
     g_autoptr(GwJob) job =
         gw_engine_migrate_storage(world->engine, name, request, "tester", NULL, &error);
     if (error != NULL)
@@ -220,8 +242,8 @@ static void a_vm_that_is_off_moves_over_the_network(void **state)
 {
     World world;
     open_world(&world);
-    guint vda = gw_sim_content(world.sim, URI_A, "/images/web.qcow2");
-    guint vdb = gw_sim_content(world.sim, URI_A, "/images/data.raw");
+    guint vda = gw_sim_content(world.sim, uri_a(), "/images/web.qcow2");
+    guint vdb = gw_sim_content(world.sim, uri_a(), "/images/data.raw");
 
     g_autofree char *id = move_web(&world);
     g_autoptr(GwJob) job = await_end(&world, id);
@@ -231,11 +253,11 @@ static void a_vm_that_is_off_moves_over_the_network(void **state)
     assert_null(job->error);
     assert_int_equal(job->progress->percent, 100);
     assert_true(job->result->disk_bytes > 0);
-    assert_true(is_at(&world, URI_B, WEB, GW_VM_OFF));
-    assert_int_equal(gw_sim_content(world.sim, URI_B, "/images/web.qcow2"), vda);
-    assert_int_equal(gw_sim_content(world.sim, URI_B, "/images/data.raw"), vdb);
+    assert_true(is_at(&world, uri_b(), WEB, GW_VM_OFF));
+    assert_int_equal(gw_sim_content(world.sim, uri_b(), "/images/web.qcow2"), vda);
+    assert_int_equal(gw_sim_content(world.sim, uri_b(), "/images/data.raw"), vdb);
     /* Autostart goes where the VM goes. */
-    GwLook *look = gw_sim_look(world.sim, URI_B, WEB);
+    GwLook *look = gw_sim_look(world.sim, uri_b(), WEB);
     assert_true(look->autostart);
     gw_look_free(look);
     /* Three images are kept for Undo. */
@@ -255,9 +277,9 @@ static void it_is_started_where_it_went(void **state)
 
     g_autofree char *id = move(&world, "web", request);
     ends(&world, id, GW_JOB_DONE);
-    assert_true(is_at(&world, URI_B, WEB, GW_VM_RUNNING));
+    assert_true(is_at(&world, uri_b(), WEB, GW_VM_RUNNING));
     /* Nothing was to be kept, so nothing is there. */
-    assert_int_equal(gw_sim_content(world.sim, URI_A, "/images/data.raw"), 0);
+    assert_int_equal(gw_sim_content(world.sim, uri_a(), "/images/data.raw"), 0);
     close_world(&world, "start after the move");
     (void)state;
 }
@@ -276,7 +298,7 @@ static void a_vm_that_does_not_start_has_moved(void **state)
     is_state(job, GW_JOB_DONE);
     assert_non_null(job->error);
     assert_non_null(strstr(job->error->message, "done, but: starting the VM at b"));
-    assert_true(is_at(&world, URI_B, WEB, GW_VM_OFF));
+    assert_true(is_at(&world, uri_b(), WEB, GW_VM_OFF));
     close_world(&world, "a start that fails");
     (void)state;
 }
@@ -291,8 +313,8 @@ static void on_a_share_only_the_definition_moves(void **state)
     g_autoptr(GwJob) job = await_end(&world, id);
     is_state(job, GW_JOB_DONE);
     assert_int_equal(job->transfer, GW_TRANSFER_REGISTER);
-    assert_true(is_at(&world, URI_B, NAS, GW_VM_OFF));
-    g_autofree char *source = source_of(&world, URI_B, NAS, "vda");
+    assert_true(is_at(&world, uri_b(), NAS, GW_VM_OFF));
+    g_autofree char *source = source_of(&world, uri_b(), NAS, "vda");
     assert_string_equal(source, "/nas/n.raw");
     close_world(&world, "register");
     (void)state;
@@ -310,9 +332,9 @@ static void storage_of_a_running_vm_moves(void **state)
     is_state(job, GW_JOB_DONE);
     assert_string_equal(job->kind, GW_JOB_KIND_STORAGE);
     assert_int_equal(job->transfer, GW_TRANSFER_STORAGE);
-    assert_true(is_at(&world, URI_A, RUN, GW_VM_RUNNING));
-    g_autofree char *vda = source_of(&world, URI_A, RUN, "vda");
-    g_autofree char *vdb = source_of(&world, URI_A, RUN, "vdb");
+    assert_true(is_at(&world, uri_a(), RUN, GW_VM_RUNNING));
+    g_autofree char *vda = source_of(&world, uri_a(), RUN, "vda");
+    g_autofree char *vdb = source_of(&world, uri_a(), RUN, "vdb");
     assert_string_equal(vda, "/fast/run.qcow2");
     assert_string_equal(vdb, "/fast/run.raw");
     close_world(&world, "storage, running");
@@ -326,9 +348,9 @@ static void storage_of_a_vm_that_is_off_moves(void **state)
 
     g_autofree char *id = move_storage(&world, "web", "fast");
     ends(&world, id, GW_JOB_DONE);
-    g_autofree char *vda = source_of(&world, URI_A, WEB, "vda");
+    g_autofree char *vda = source_of(&world, uri_a(), WEB, "vda");
     assert_string_equal(vda, "/fast/web.qcow2");
-    assert_true(is_at(&world, URI_A, WEB, GW_VM_OFF));
+    assert_true(is_at(&world, uri_a(), WEB, GW_VM_OFF));
     close_world(&world, "storage, off");
     (void)state;
 }
@@ -351,7 +373,7 @@ static void cancel_after(gint64 span_us, gboolean storage)
     if (asked != NULL) {
         is_state(job, GW_JOB_CANCELLED);
         assert_string_equal(job->error->code, "cancelled");
-        g_autofree char *vda = source_of(&world, URI_A, storage ? RUN : WEB, "vda");
+        g_autofree char *vda = source_of(&world, uri_a(), storage ? RUN : WEB, "vda");
         assert_string_equal(vda, storage ? "/images/run.qcow2" : "/images/web.qcow2");
     } else {
         assert_true(g_error_matches(late, GW_ERROR, GW_ERR_CONFLICT));
@@ -388,7 +410,7 @@ static void kill_after(gint64 span_us, gint64 away_us, gboolean storage)
     world_start(&world);
     world_run(&world, SECONDS(2));
     ends(&world, id, GW_JOB_DONE);
-    assert_true(is_at(&world, storage ? URI_A : URI_B, storage ? RUN : WEB,
+    assert_true(is_at(&world, storage ? uri_a() : uri_b(), storage ? RUN : WEB,
                       storage ? GW_VM_RUNNING : GW_VM_OFF));
     close_world(&world, what);
 }
@@ -439,7 +461,7 @@ static void a_destination_that_stays_away_is_given_up(void **state)
     g_autoptr(GwJob) job = await_end(&world, id);
     is_state(job, GW_JOB_FAILED);
     assert_string_equal(job->error->code, "timeout");
-    assert_true(is_at(&world, URI_A, WEB, GW_VM_OFF));
+    assert_true(is_at(&world, uri_a(), WEB, GW_VM_OFF));
     close_world(&world, "a host that stays away");
     (void)state;
 }
@@ -500,7 +522,7 @@ static void every_request_of_a_mirror_may_fail_or_be_lost(void **state)
             g_autoptr(GwJob) job = await_end(&world, id);
             if (strcmp(whats[j], "lose-reply") == 0 || strcmp(whats[j], "slow") == 0)
                 is_state(job, GW_JOB_DONE);
-            assert_true(is_at(&world, URI_A, RUN, GW_VM_RUNNING));
+            assert_true(is_at(&world, uri_a(), RUN, GW_VM_RUNNING));
             world_run(&world, SECONDS(60));
             close_world(&world, what);
         }
@@ -518,7 +540,7 @@ static void a_pool_that_fills_up(void **state)
         g_autofree char *id = move_storage(&world, names[i], "fast");
         await_state(&world, id, GW_JOB_COPYING);
         world_run(&world, SECONDS(1));
-        gw_sim_fill_pool(world.sim, URI_A, "fast", 600000);
+        gw_sim_fill_pool(world.sim, uri_a(), "fast", 600000);
         g_autoptr(GwJob) job = await_end(&world, id);
         is_state(job, GW_JOB_FAILED);
         assert_non_null(job->error->remedy);
@@ -546,13 +568,13 @@ static void a_vm_that_is_started_under_us_runs_on(void **state)
             g_strdup_printf("started after %" G_GINT64_FORMAT " ms", span / 1000);
 
         world_run(&world, span);
-        gboolean there = is_at(&world, URI_A, WEB, GW_VM_OFF);
+        gboolean there = is_at(&world, uri_a(), WEB, GW_VM_OFF);
         if (there)
-            power_on(&world, URI_A, WEB);
+            power_on(&world, uri_a(), WEB);
         g_autoptr(GwJob) job = await_end(&world, id);
         is_state(job, there ? GW_JOB_FAILED : GW_JOB_DONE);
         if (there) {
-            assert_true(is_at(&world, URI_A, WEB, GW_VM_RUNNING));
+            assert_true(is_at(&world, uri_a(), WEB, GW_VM_RUNNING));
             /* Preflight says so in its own words, and so does a copy. */
             if (strstr(job->error->message, "was started") == NULL &&
                 strstr(job->error->message, "changed while") == NULL &&
@@ -576,7 +598,7 @@ static void what_was_written_while_nobody_looked_is_noticed(void **state)
     await_state(&world, id, GW_JOB_COPYING);
     world_run(&world, SECONDS(15));
     world_kill(&world);
-    power_on(&world, URI_A, WEB);
+    power_on(&world, uri_a(), WEB);
     world_pass(&world, SECONDS(5));
     gw_sim_shut_down(world.sim, WEB);
     world_pass(&world, SECONDS(5));
@@ -687,6 +709,53 @@ static void percent_never_goes_back(void **state)
     (void)state;
 }
 
+/* Agents ----------------------------------------------------------------------------------- */
+
+static int with_agents(void **state)
+{
+    agents = TRUE;
+    world_set_agents(3);
+    (void)state;
+    return 0;
+}
+
+static int without_agents(void **state)
+{
+    agents = FALSE;
+    world_set_agents(0);
+    (void)state;
+    return 0;
+}
+
+/* A person's word, and then every way in which agents and the link between them fail. */
+static void agents_that_die_or_do_not_reach_each_other(void **state)
+{
+    for (gint64 span = 1000; span < SECONDS(60); span += span / 2 + 1000) {
+        for (int who = 0; who < 3; who++) {
+            World world;
+            g_autofree char *what =
+                g_strdup_printf("%s after %" G_GINT64_FORMAT " ms",
+                                who == 2 ? "link cut" : "agent killed", span / 1000);
+            open_world(&world);
+            g_autofree char *id = move_web(&world);
+            world_run(&world, span);
+            if (who == 2)
+                gw_sim_cut_link(world.sim, uri_a(), uri_b(), 20000);
+            else
+                gw_sim_kill_agent(world.sim, who == 0 ? uri_a() : uri_b(), 20000);
+            g_autoptr(GwJob) job = await_end(&world, id);
+            /* Of what was being asked of it only preflight takes silence for a refusal. */
+            if (job->tasks != NULL && job->tasks->len > 0)
+                is_state(job, GW_JOB_DONE);
+            world_run(&world, SECONDS(60));
+            close_world(&world, what);
+        }
+    }
+    (void)state;
+}
+
+#define WITH_AGENTS(test) cmocka_unit_test_setup_teardown(test, with_agents, without_agents)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -709,6 +778,15 @@ int main(void)
         cmocka_unit_test(storage_slots_are_shared_with_moves),
         cmocka_unit_test(the_limit_can_be_changed_while_it_copies),
         cmocka_unit_test(percent_never_goes_back),
+        WITH_AGENTS(a_vm_that_is_off_moves_over_the_network),
+        WITH_AGENTS(storage_of_a_running_vm_moves),
+        WITH_AGENTS(storage_of_a_vm_that_is_off_moves),
+        WITH_AGENTS(it_can_be_cancelled_at_every_moment),
+        WITH_AGENTS(the_controller_may_die_at_every_moment),
+        WITH_AGENTS(the_destination_may_die_half_way),
+        WITH_AGENTS(every_request_may_fail_or_be_lost),
+        WITH_AGENTS(a_vm_that_is_started_under_us_runs_on),
+        WITH_AGENTS(agents_that_die_or_do_not_reach_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
