@@ -3,10 +3,12 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/fs.h>
 #include <net/if.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
@@ -18,6 +20,7 @@
 #define MOUNTS_MAX 8192
 #define TEXT_MAX ((gsize)8 * 1024 * 1024)
 #define CLONE_BYTES 4096
+#define DIRECT_BYTES 4096
 
 /* Files of the kernel's, whose size is not told. */
 static char *read_text(const char *path)
@@ -216,6 +219,40 @@ static gboolean can_clone(const char *folder)
     return ok;
 }
 
+/* Cache modes none and directsync need it; some network and stacked file systems lack it. */
+static gboolean can_go_direct(const char *folder)
+{
+    g_autofree char *name = g_build_filename(folder, ".godwit-XXXXXX", NULL);
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        fd = g_mkstemp_full(name, O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
+        if (fd >= 0 || errno == EINVAL) /* some make the file before they refuse the flag */
+            unlink(name);
+    }
+    void *block = NULL;
+    gboolean ok = fd >= 0 && posix_memalign(&block, DIRECT_BYTES, DIRECT_BYTES) == 0;
+    if (ok) {
+        memset(block, 0, DIRECT_BYTES);
+        ok = pwrite(fd, block, DIRECT_BYTES, 0) == DIRECT_BYTES;
+    }
+    free(block);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* Where two hosts show the same, they see one file system: a network one by its server and export,
+ * as it was mounted. None of a local one: hosts that were cloned have its UUID as well, and taking
+ * two disks for one would lose a VM's. */
+static char *id_of(const Mount *mount, gboolean network)
+{
+    /* "server:/export", "//server/share"; a tag or a bare name says nothing of where it leads. */
+    if (!network || (strchr(mount->source, ':') == NULL && !g_str_has_prefix(mount->source, "//")))
+        return NULL;
+    return g_strconcat(mount->type, ":", mount->source, NULL);
+}
+
 static gboolean is_network(const char *type)
 {
     static const char *const types[] = {
@@ -240,8 +277,11 @@ static GwFileSystem *file_system_of(const Mount *mount, const char *path)
         fs->capacity_bytes = (gint64)st.f_blocks * (gint64)st.f_frsize;
         fs->available_bytes = (gint64)st.f_bavail * (gint64)st.f_frsize;
         fs->read_only = fs->read_only || (st.f_flag & ST_RDONLY) != 0;
+        fs->block_bytes = (gint64)st.f_bsize;
     }
     fs->reflink = !fs->read_only && can_clone(path);
+    fs->direct_io = !fs->read_only && can_go_direct(path);
+    fs->id = id_of(mount, fs->network);
     return fs;
 }
 

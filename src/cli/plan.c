@@ -137,13 +137,22 @@ static char *show_need(GwSession *session, json_t *row, const char *path)
     return show_sum(row, path, "need_bytes");
 }
 
-/* Of moves in which memory goes over. */
+/* Whether memory goes over. */
+static gboolean is_live(json_t *plan)
+{
+    const char *transfer = gw_at_text(plan, "candidate.transfer");
+    return transfer != NULL && g_str_has_prefix(transfer, "Live");
+}
+
 static char *show_resume(GwSession *session, json_t *row, const char *path)
 {
-    const char *transfer = gw_at_text(row, "candidate.transfer");
-    gboolean live = transfer != NULL && g_str_has_prefix(transfer, "Live");
+    return is_live(row) ? gw_show_yes_no(session, row, path) : g_strdup("");
+}
 
-    return live ? gw_show_yes_no(session, row, path) : g_strdup("");
+/* The speed method is how memory is sent. */
+static char *show_method(GwSession *session, json_t *row, const char *path)
+{
+    return is_live(row) ? gw_show_text(session, row, path) : g_strdup("");
 }
 
 const GwColumn gw_plan_sheet[] = {
@@ -154,7 +163,7 @@ const GwColumn gw_plan_sheet[] = {
     { "Suitable", "candidate.suitable", gw_show_yes_no },
     { "To copy of disks", "candidate.disks", show_copy },
     { "Space needed", "candidate.disks", show_need },
-    { "Method", "method" },
+    { "Method", "method", show_method },
     { "Resume only once the source is gone", "commit_by_resume", show_resume },
     { .header = NULL },
 };
@@ -175,13 +184,20 @@ static void print_script(GwSession *session, const char *heading, json_t *lines)
     gw_print_lines(lines);
 }
 
+/* Within a host there is one way. */
+static void print_choice(GwSession *session, json_t *plan)
+{
+    if (g_strcmp0(gw_at_text(plan, "candidate.transfer"), "Storage") != 0)
+        gw_print_transfers(session, gw_at(plan, "candidate.transfers"));
+}
+
 void gw_print_plan(GwSession *session, json_t *plan)
 {
     json_t *findings = gw_at(plan, "candidate.findings");
 
     gw_print_sheet(session, gw_plan_sheet, plan);
     gw_print_disk_moves(session, "Disks", gw_at(plan, "candidate.disks"));
-    gw_print_transfers(session, gw_at(plan, "candidate.transfers"));
+    print_choice(session, plan);
     if (json_array_size(findings) > 0) {
         gw_print_heading(session, "Findings");
         gw_print_findings(session, findings, FALSE);
@@ -197,6 +213,6 @@ void gw_print_refused_plan(GwSession *session, json_t *plan)
 {
     session->to_stderr = TRUE;
     gw_print_disk_moves(session, "Disks", gw_at(plan, "candidate.disks"));
-    gw_print_transfers(session, gw_at(plan, "candidate.transfers"));
+    print_choice(session, plan);
     session->to_stderr = FALSE;
 }

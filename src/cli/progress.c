@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/format.h"
+#include "model/job.h"
 
 #define LABEL_MAX 20 /* columns of a bar's label */
 #define PHASE_MAX 20
@@ -34,7 +35,7 @@ char *gw_progress_phase(json_t *job)
     g_autofree char *phase = gw_format_line(gw_at_text(job, "progress.phase"));
 
     /* Before and after the copy the phase is only what was last heard. */
-    if (is_copying(job) && *phase != '\0')
+    if (is_copying(job) && *phase != '\0' && strcmp(phase, state) != 0)
         return g_strdup_printf("%s (%s)", state, phase);
     return g_steal_pointer(&state);
 }
@@ -94,6 +95,13 @@ static void take_copy_facts(GPtrArray *facts, json_t *progress)
         g_ptr_array_add(facts, g_strdup_printf("guest slowed %" G_GINT64_FORMAT " %%", throttle));
 }
 
+/* Then the last note is of what is past. */
+static gboolean is_over(json_t *job)
+{
+    int state = gw_enum_value(&gw_job_state_enum, gw_at_text(job, "state"));
+    return state >= 0 && gw_job_state_is_final((GwJobState)state);
+}
+
 /* What is known now, the most wanted first: a narrow terminal leaves the rest out. */
 static GPtrArray *facts_of(json_t *job)
 {
@@ -106,7 +114,8 @@ static GPtrArray *facts_of(json_t *job)
         g_ptr_array_add(facts, g_strdup("cancel requested"));
     if (is_copying(job) && progress != NULL)
         take_copy_facts(facts, progress);
-    if (gw_at_text(progress, "note") != NULL && *gw_at_text(progress, "note") != '\0')
+    if (!is_over(job) && gw_at_text(progress, "note") != NULL &&
+        *gw_at_text(progress, "note") != '\0')
         g_ptr_array_add(facts, gw_format_line(gw_at_text(progress, "note")));
     return facts;
 }

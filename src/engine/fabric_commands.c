@@ -28,6 +28,18 @@ static void change_free(Change *change)
     g_free(change);
 }
 
+/* Kept copies go with the host that they are on. */
+static void tell_kept(GwEngine *engine, const char *host_id)
+{
+    g_autoptr(GPtrArray) all = gw_fabric_list_kept(gw_engine_now(engine));
+
+    for (guint i = 0; i < all->len; i++) {
+        const GwKeptVolume *kept = all->pdata[i];
+        if (g_strcmp0(kept->host_id, host_id) == 0)
+            gw_engine_tell(engine, "kept", kept->id, NULL);
+    }
+}
+
 static void apply(GwEngine *engine, Change *change)
 {
     GwFabric *fabric = gw_engine_change(engine);
@@ -39,8 +51,10 @@ static void apply(GwEngine *engine, Change *change)
         gw_fabric_put_host(fabric, gw_host_copy(change->record));
     else if (group)
         gw_fabric_remove_group(fabric, change->id);
-    else
+    else {
+        tell_kept(engine, change->id);
         gw_fabric_remove_host(fabric, change->id);
+    }
     gw_engine_tell(engine, group ? "group" : "host", change->id, NULL);
 }
 

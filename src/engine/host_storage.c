@@ -1,36 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "engine/engine_internal.h"
-#include "plan/reach.h"
+#include "plan/plan.h"
 
 /* Default storage locations of a host (R16): what a person may put there. */
 
 #define LOCATIONS_MAX 64
-
-static gboolean is_pool(const GwHostFacts *facts, const char *location)
-{
-    g_autofree char *clean = *location == '/' ? gw_share_clean_path(location) : NULL;
-
-    for (guint i = 0; facts->pools != NULL && i < facts->pools->len; i++) {
-        const GwPool *pool = facts->pools->pdata[i];
-        g_autofree char *target =
-            pool->target_path != NULL ? gw_share_clean_path(pool->target_path) : NULL;
-        if (g_strcmp0(pool->name, location) == 0 ||
-            (clean != NULL && g_strcmp0(target, clean) == 0))
-            return TRUE;
-    }
-    return FALSE;
-}
-
-static char *pool_names(const GwHostFacts *facts)
-{
-    g_autoptr(GPtrArray) names = g_ptr_array_new();
-
-    for (guint i = 0; facts->pools != NULL && i < facts->pools->len; i++)
-        g_ptr_array_add(names, ((GwPool *)facts->pools->pdata[i])->name);
-    g_ptr_array_add(names, NULL);
-    return names->len > 1 ? g_strjoinv(", ", (char **)names->pdata) : g_strdup("none");
-}
 
 static gboolean check_location(const GwHost *host, const GwHostFacts *facts, const char *location,
                                GError **error)
@@ -41,16 +16,12 @@ static gboolean check_location(const GwHost *host, const GwHostFacts *facts, con
                      host->name);
         return FALSE;
     }
-    if (is_pool(facts, location))
+    const GwHost known = { .name = host->name, .uri = host->uri, .facts = (GwHostFacts *)facts };
+    g_autoptr(GError) why = NULL;
+    if (gw_plan_find_storage(&known, location, &why) != NULL)
         return TRUE;
-    g_autofree char *names = pool_names(facts);
-    g_autofree char *remedy = g_strdup_printf(
-        "Give a storage pool or the path of one (there: %s), or make it one first: virsh "
-        "pool-define-as, pool-autostart, pool-start.",
-        names);
-    gw_error_set(error, GW_ERR_INVALID, remedy,
-                 "'%.300s' is no storage pool of host '%s', and no path of one", location,
-                 host->name != NULL ? host->name : host->uri);
+    gw_error_set(error, GW_ERR_INVALID, gw_error_remedy(why), "default storage location: %s",
+                 why->message);
     return FALSE;
 }
 

@@ -72,6 +72,7 @@ static void put(GwEngine *engine, GwBatch *batch, GwKeptVolume *kept)
 {
     gw_batch_put(batch, GW_KIND_KEPT_VOLUME, kept->id,
                  gw_record_to_json(&gw_kept_volume_record, kept));
+    gw_engine_tell(engine, "kept", kept->id, NULL);
     gw_fabric_put_kept(gw_engine_change(engine), kept);
 }
 
@@ -82,6 +83,7 @@ static void forget(GwEngine *engine, GwBatch *batch, const GwKeptVolume *kept)
     gw_batch_remove(batch, GW_KIND_KEPT_VOLUME, id);
     g_hash_table_remove(engine->kept, id);
     gw_fabric_remove_kept(gw_engine_change(engine), id);
+    gw_engine_tell(engine, "kept", id, NULL);
 }
 
 void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTask *task)

@@ -90,6 +90,10 @@ static void dispatch(GwFleetTask *task)
         gw_fleet_connect(task);
     else if (task->op == GW_OP_DISCONNECT && agent)
         gw_fleet_disconnect(task);
+    else if (gw_fleet_copies_it(task->fleet, task->request))
+        gw_fleet_copy_op(task);
+    else if (agent && task->op == GW_OP_VOLUME_LOOK)
+        gw_fleet_volume_look(task);
     else if (gw_fleet_op_needs_agent(task->op) ||
              (agent && (task->op == GW_OP_LOOK || task->op == GW_OP_FACTS)))
         gw_fleet_agent_op(task);
@@ -134,6 +138,7 @@ static void end_links(gpointer data)
     g_hash_table_iter_init(&iter, fleet->hosts);
     while (g_hash_table_iter_next(&iter, NULL, &value))
         gw_fleet_link_drop(value, NULL);
+    g_hash_table_remove_all(fleet->copies);
     g_hash_table_remove_all(fleet->tasks);
     g_ptr_array_set_size(fleet->lookups, 0);
     g_clear_pointer(&fleet->timer, gw_timer_free);
@@ -156,6 +161,7 @@ static void free_fleet(GwFleet *fleet)
     g_hash_table_unref(fleet->tasks);
     g_hash_table_unref(fleet->hosts);
     g_hash_table_unref(fleet->leaves);
+    g_hash_table_unref(fleet->copies);
     g_ptr_array_unref(fleet->lookups);
     g_strfreev(fleet->revoked);
     g_mutex_clear(&fleet->lock);
@@ -235,6 +241,7 @@ static GwFleet *make_fleet(GwHyperSink sink, const GwFleetConfig *config)
     fleet->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_fleet_host_free);
     fleet->tasks = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, gw_fleet_task_free);
     fleet->leaves = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, gw_fleet_leave_free);
+    fleet->copies = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_fleet_copy_free);
     fleet->lookups = g_ptr_array_new_with_free_func(gw_fleet_lookup_abandon);
     g_mutex_init(&fleet->lock);
     g_cond_init(&fleet->changed);

@@ -18,6 +18,7 @@ typedef struct GwFleetHost GwFleetHost;
 typedef struct GwFleetLink GwFleetLink;
 typedef struct GwFleetTask GwFleetTask;
 typedef struct GwFleetLookup GwFleetLookup;
+typedef struct GwFleetCopy GwFleetCopy;
 
 #define GW_FLEET_ADDRESSES_MAX 8
 #define GW_FLEET_LOOKUPS_MAX 4   /* names of one host that are still being looked up */
@@ -47,6 +48,7 @@ struct GwFleet {
     GHashTable *hosts;  /* id -> GwFleetHost */
     GHashTable *tasks;  /* serial -> GwFleetTask */
     GHashTable *leaves; /* job id -> a ticket, see leave.c */
+    GHashTable *copies; /* id -> GwFleetCopy, see copies.c */
     GPtrArray *lookups; /* GwFleetLookup: names being looked up */
     char **revoked;     /* serials; NULL: none were told */
     guint64 next_serial, next_socket;
@@ -106,6 +108,7 @@ struct GwFleetTask {
     GwReply *inner;      /* what libvirt said */
     json_t *said;        /* what the agent said */
     GError *agent_error; /* or why it did not */
+    guint index;         /* VOLUME_LOOK: the volume that the agent is asked about */
     void (*finish)(GwFleetTask *task);
 };
 
@@ -170,6 +173,18 @@ void gw_fleet_looked_up(GwFleet *fleet, guint64 serial, const char *const *addre
 /* ops.c: what an agent is needed for; and LOOK and FACTS of a host that has one. */
 gboolean gw_fleet_op_needs_agent(GwOp op);
 void gw_fleet_agent_op(GwFleetTask *task);
+
+/* The other host of a call, {"host_id", "addresses"}, as the first can reach it; @address: where,
+ * NULL: as we do. */
+json_t *gw_fleet_peer(GwFleet *fleet, const char *host_id, const char *address, GError **error);
+
+/* copies.c: files that agents copy. */
+/* Whether agents do it; else the wrapped driver does. */
+gboolean gw_fleet_copies_it(GwFleet *fleet, const GwRequest *request);
+void gw_fleet_copy_op(GwFleetTask *task);
+void gw_fleet_copy_free(gpointer copy);
+/* libvirt's word, and what the agent says that the files belong to. */
+void gw_fleet_volume_look(GwFleetTask *task);
 
 /* facts.c: hostile answers, as records. */
 GwAgentFacts *gw_fleet_read_facts(json_t *said, GError **error);

@@ -42,6 +42,12 @@ static gint64 now_s(void)
     return g_get_real_time() / G_USEC_PER_SEC;
 }
 
+/* A job's leave for files is beside that for its move: neither replaces the other. */
+static char *key_of(const char *job_id, gboolean files)
+{
+    return g_strconcat(job_id, files ? "/files" : "", NULL);
+}
+
 /* What a host is called in certificates and tickets. */
 static char *name_of(GwFleet *fleet, const char *host_id)
 {
@@ -64,6 +70,8 @@ static guint kinds_of(const GwPermit *permit)
 {
     if (permit->trial)
         return GW_STREAM_ECHO | GW_STREAM_DISCARD | GW_STREAM_RPC;
+    if (permit->files)
+        return GW_STREAM_FILE;
     return GW_STREAM_RPC | GW_STREAM_MIGRATION | (permit->disks ? (guint)GW_STREAM_DISK : 0);
 }
 
@@ -84,8 +92,8 @@ static GBytes *sign(GwFleet *fleet, const GwPermit *permit, gint64 now, gint64 e
         .expires_s = expires,
         .kinds = kinds_of(permit),
         .streams_max = streams_of(permit),
-        .commit_by_resume = permit->commit_by_resume && !permit->trial,
-        .post_copy = permit->post_copy && !permit->trial,
+        .commit_by_resume = permit->commit_by_resume && !permit->trial && !permit->files,
+        .post_copy = permit->post_copy && !permit->trial && !permit->files,
     };
 
     if (ticket.post_copy && permit->disks) {
@@ -134,7 +142,7 @@ static Leave *make_leave(GwFleet *fleet, const GwPermit *permit, gint64 now, GEr
     leave->permit = gw_permit_copy(permit);
     leave->half_s = now + lifetime / 2;
     leave->expires_s = now + lifetime;
-    g_hash_table_replace(fleet->leaves, g_strdup(permit->job_id), leave);
+    g_hash_table_replace(fleet->leaves, key_of(permit->job_id, permit->files), leave);
     return leave;
 }
 
@@ -177,7 +185,8 @@ char *gw_fleet_leave(GwFleet *fleet, const GwPermit *permit, const char *host_id
         return NULL;
     }
     forget_expired(fleet, now);
-    Leave *leave = g_hash_table_lookup(fleet->leaves, permit->job_id);
+    g_autofree char *key = key_of(permit->job_id, permit->files);
+    Leave *leave = g_hash_table_lookup(fleet->leaves, key);
     Side side = side_of(permit, host_id);
     if (leave == NULL || !is_same(leave->permit, permit) || (leave->closed & side) != 0 ||
         ((leave->given & side) != 0 && now >= leave->half_s))
@@ -188,13 +197,21 @@ char *gw_fleet_leave(GwFleet *fleet, const GwPermit *permit, const char *host_id
     return encode(leave->ticket);
 }
 
-void gw_fleet_leave_closed(GwFleet *fleet, const char *job_id, const char *host_id)
+static void close_one(GwFleet *fleet, const char *key, const char *host_id)
 {
-    Leave *leave = job_id != NULL ? g_hash_table_lookup(fleet->leaves, job_id) : NULL;
+    Leave *leave = g_hash_table_lookup(fleet->leaves, key);
 
     if (leave == NULL)
         return;
     leave->closed |= side_of(leave->permit, host_id);
     if (leave->closed == (SOURCE | DESTINATION))
-        g_hash_table_remove(fleet->leaves, job_id);
+        g_hash_table_remove(fleet->leaves, key);
+}
+
+void gw_fleet_leave_closed(GwFleet *fleet, const char *job_id, const char *host_id)
+{
+    for (gboolean files = FALSE; job_id != NULL && files <= TRUE; files++) {
+        g_autofree char *key = key_of(job_id, files);
+        close_one(fleet, key, host_id);
+    }
 }

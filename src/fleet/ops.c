@@ -101,8 +101,7 @@ static void ask_facts(GwFleetTask *task)
 
 /* The agent's alone --------------------------------------------------------------------------- */
 
-/* The other host of a call, as the first can reach it; @address: where, NULL: as we do. */
-static json_t *peer_of(GwFleet *fleet, const char *host_id, const char *address, GError **error)
+json_t *gw_fleet_peer(GwFleet *fleet, const char *host_id, const char *address, GError **error)
 {
     const GwFleetHost *host = gw_fleet_host(fleet, host_id);
 
@@ -129,9 +128,10 @@ static json_t *permit_params(const GwFleetTask *task, GError **error)
         gw_error_set(error, GW_ERR_INVALID, NULL, "no leave for a move of this host");
         return NULL;
     }
-    g_autoptr(GwJson) peer = source ? peer_of(task->fleet, permit->destination_host_id,
-                                              permit->destination_address, error)
-                                    : peer_of(task->fleet, permit->source_host_id, NULL, error);
+    g_autoptr(GwJson) peer = source
+                                 ? gw_fleet_peer(task->fleet, permit->destination_host_id,
+                                                 permit->destination_address, error)
+                                 : gw_fleet_peer(task->fleet, permit->source_host_id, NULL, error);
     if (peer == NULL)
         return NULL;
     g_autofree char *ticket = gw_fleet_leave(task->fleet, permit, self, error);
@@ -155,7 +155,7 @@ static json_t *measure_params(const GwFleetTask *task, GError **error)
         gw_error_set(error, GW_ERR_INVALID, NULL, "no host to measure the path to");
         return NULL;
     }
-    json_t *peer = peer_of(task->fleet, other, NULL, error);
+    json_t *peer = gw_fleet_peer(task->fleet, other, NULL, error);
     return peer != NULL ? json_pack("{s:o, s:i, s:i}", "peer", peer, "bytes_max", MEASURE_BYTES,
                                     "ms_max", MEASURE_MS)
                         : NULL;
@@ -170,8 +170,8 @@ static json_t *check_params(const GwFleetTask *task, GError **error)
     if (request->text == NULL)
         return g_steal_pointer(&params);
     gboolean there = permit != NULL && g_strcmp0(permit->destination_host_id, request->text) == 0;
-    json_t *peer =
-        peer_of(task->fleet, request->text, there ? permit->destination_address : NULL, error);
+    json_t *peer = gw_fleet_peer(task->fleet, request->text,
+                                 there ? permit->destination_address : NULL, error);
     if (peer == NULL)
         return NULL;
     json_object_set_new(params, "peer", peer);
@@ -274,7 +274,8 @@ static gboolean take_paths(GwFleetTask *task, GwReply *reply)
     const char *migration = text_of(task->said, "migration_uri", PATH_URI_MAX);
     const char *disks = text_of(task->said, "disks_uri", PATH_URI_MAX);
 
-    if (g_strcmp0(task->request->host_id, task->request->permit->source_host_id) != 0)
+    if (g_strcmp0(task->request->host_id, task->request->permit->source_host_id) != 0 ||
+        task->request->permit->files)
         return TRUE;
     if (!is_socket_uri(peer, "qemu+unix:///system?socket=") || strchr(peer, '&') != NULL ||
         strchr(peer, ';') != NULL || !gw_host_check_uri(peer, NULL) ||

@@ -19,13 +19,13 @@ static gboolean is_mirrored(const GwDiskMove *move)
     return move->how == GW_DISK_MIRROR && move->images != NULL && move->images->len > 0;
 }
 
-gboolean gw_lv_copies_disks(const GwMigrate *move)
+guint gw_lv_copied_disks(const GwMigrate *move)
 {
-    for (guint i = 0; move->disks != NULL && i < move->disks->len; i++) {
-        if (is_mirrored(move->disks->pdata[i]))
-            return TRUE;
-    }
-    return FALSE;
+    guint count = 0;
+
+    for (guint i = 0; move->disks != NULL && i < move->disks->len; i++)
+        count += is_mirrored(move->disks->pdata[i]) ? 1 : 0;
+    return count;
 }
 
 /* How much of a disk QEMU is to copy. */
@@ -71,7 +71,7 @@ gboolean gw_lv_disk_flags(const GwMigrate *move, guint *flags, GError **error)
     Depth depth = COPY_ALL;
 
     *flags = 0;
-    if (!gw_lv_copies_disks(move))
+    if (gw_lv_copied_disks(move) == 0)
         return TRUE;
     if (move->post_copy) {
         gw_error_set(error, GW_ERR_INVALID, "Move it without post-copy.",
@@ -201,7 +201,7 @@ gboolean gw_lv_add_disks(virDomainPtr domain, const GwMigrate *move, guint64 des
 {
     int size = params->count;
 
-    if (!gw_lv_copies_disks(move))
+    if (gw_lv_copied_disks(move) == 0)
         return TRUE;
     if (!check_socket(move, error))
         return FALSE;

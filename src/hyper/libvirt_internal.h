@@ -116,6 +116,7 @@ struct GwLvTask {
     gboolean began;     /* (L) GW_OP_MIGRATE, GW_OP_VOLUME_COPY: connected, its time begins */
     gboolean cancelled; /* (L) the same: aborted, a migration before that */
     gboolean writes;    /* (L) GW_OP_VOLUME_COPY: nobody else writes what it writes */
+    gboolean limited;   /* (L) GW_OP_MIGRATE: it has the limit of its memory, not of its disks */
     GwProgress *copied; /* (L) GW_OP_VOLUME_COPY: how far it is; NULL: not begun */
 };
 
@@ -247,6 +248,9 @@ gboolean gw_lv_op_set_bandwidth(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_set_downtime(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_post_copy(GwLvTask *task, GwReply *reply, GError **error);
 
+/* The memory of the task's VM is being copied: what limited each of its disks limits all of it. */
+void gw_lv_limit_memory(GwLvTask *task, virDomainPtr domain);
+
 /* libvirt_progress.c */
 gboolean gw_lv_op_progress(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_stats(GwLvTask *task, GwReply *reply, GError **error);
@@ -259,8 +263,8 @@ gboolean gw_lv_op_lock_hold(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_lock_drop(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_disks.c */
-/* Whether any of its disks is copied. */
-gboolean gw_lv_copies_disks(const GwMigrate *move);
+/* How many of its disks are copied. */
+guint gw_lv_copied_disks(const GwMigrate *move);
 /* The flags (virDomainMigrateFlags) that its disks ask for. */
 gboolean gw_lv_disk_flags(const GwMigrate *move, guint *flags, GError **error);
 /* Adds to @params what its disks ask for. @destination: libvirt's version there, 0: not known.

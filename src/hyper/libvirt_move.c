@@ -45,6 +45,14 @@ static guint flags_of(const GwMigrate *move)
     return flags;
 }
 
+/* libvirt limits each mirror by it, and then the memory: several that run at once share it. */
+static guint64 bandwidth_of(const GwMigrate *move)
+{
+    guint64 disks = MAX(gw_lv_copied_disks(move), 1);
+
+    return MAX((guint64)move->bandwidth_mibps / disks, 1);
+}
+
 static gboolean add_params(const GwMigrate *move, GwLvParams *params)
 {
     int size = params->count;
@@ -58,8 +66,7 @@ static gboolean add_params(const GwMigrate *move, GwLvParams *params)
                                        VIR_MIGRATE_PARAM_DISKS_URI, move->disks_uri) == 0;
     if (well && move->bandwidth_mibps > 0)
         well = virTypedParamsAddULLong(&params->list, &params->count, &size,
-                                       VIR_MIGRATE_PARAM_BANDWIDTH,
-                                       (guint64)move->bandwidth_mibps) == 0;
+                                       VIR_MIGRATE_PARAM_BANDWIDTH, bandwidth_of(move)) == 0;
     if (well && move->channels > 0)
         well = virTypedParamsAddInt(&params->list, &params->count, &size,
                                     VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS,
@@ -225,24 +232,53 @@ gboolean gw_lv_op_migrate(GwLvTask *task, GwReply *reply, GError **error)
 
 typedef enum { MOVE_NONE, MOVE_CANCELLED, MOVE_BEGUN } MoveHere;
 
-/* The migration of this VM that this driver runs. One that libvirt was not yet asked for is
+/* The migration of the task's VM that this driver runs; needs the lock. */
+static GwLvTask *find_move(GwLvTask *task)
+{
+    for (guint i = 0; i < task->host->running->len; i++) {
+        GwLvTask *other = task->host->running->pdata[i];
+        if (other->request->op == GW_OP_MIGRATE && other->request->migrate != NULL &&
+            g_strcmp0(other->request->vm_uuid, task->request->vm_uuid) == 0)
+            return other;
+    }
+    return NULL;
+}
+
+/* One that libvirt was not yet asked for is
  * cancelled: libvirt would answer that there is no job, and then start it. */
 static MoveHere cancel_move(GwLvTask *task)
 {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED =
         g_mutex_locker_new(&task->driver->lock);
+    GwLvTask *move = find_move(task);
 
-    for (guint i = 0; i < task->host->running->len; i++) {
-        GwLvTask *other = task->host->running->pdata[i];
-        if (other->request->op != GW_OP_MIGRATE ||
-            g_strcmp0(other->request->vm_uuid, task->request->vm_uuid) != 0)
-            continue;
-        if (other->began)
-            return MOVE_BEGUN;
-        other->cancelled = TRUE;
-        return MOVE_CANCELLED;
-    }
-    return MOVE_NONE;
+    if (move == NULL)
+        return MOVE_NONE;
+    if (move->began)
+        return MOVE_BEGUN;
+    move->cancelled = TRUE;
+    return MOVE_CANCELLED;
+}
+
+/* What is to limit the memory of @task's VM and does not yet, in MiB/s, or 0. Asked once. */
+static gint64 take_limit(GwLvTask *task)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED =
+        g_mutex_locker_new(&task->driver->lock);
+    GwLvTask *move = find_move(task);
+
+    if (move == NULL || move->limited || gw_lv_copied_disks(move->request->migrate) < 2)
+        return 0;
+    move->limited = TRUE;
+    return move->request->migrate->bandwidth_mibps;
+}
+
+void gw_lv_limit_memory(GwLvTask *task, virDomainPtr domain)
+{
+    gint64 mibps = take_limit(task);
+
+    if (mibps > 0 && virDomainMigrateSetMaxSpeed(domain, (unsigned long)mibps, 0) < 0)
+        g_debug("the limit of disks stays on the memory: %s", virGetLastErrorMessage());
 }
 
 /* libvirt was asked to migrate, but its job may take a moment to begin: an abort that comes in that
@@ -286,6 +322,7 @@ gboolean gw_lv_op_set_bandwidth(GwLvTask *task, GwReply *reply, GError **error)
 
     if (mibps <= 0 || mibps > BANDWIDTH_NONE_MIBPS)
         mibps = BANDWIDTH_NONE_MIBPS;
+    take_limit(task); /* this one holds from now on */
     return domain != NULL &&
            checked(virDomainMigrateSetMaxSpeed(domain, (unsigned long)mibps, 0), error);
 }

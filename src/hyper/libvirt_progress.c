@@ -149,6 +149,8 @@ gboolean gw_lv_op_progress(GwLvTask *task, GwReply *reply, GError **error)
         number(&params, VIR_DOMAIN_JOB_OPERATION, VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT) ==
             VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT)
         reply->progress = make_progress(domain, type, &params);
+    if (reply->progress != NULL && strcmp(reply->progress->phase, "memory") == 0)
+        gw_lv_limit_memory(task, domain);
     return TRUE;
 }
 

@@ -24,7 +24,7 @@ static void not_reached(GwReply *reply, const char *format, ...)
     g_autofree char *text = g_strdup_vprintf(format, args);
     va_end(args);
     reply->verdict = FALSE;
-    reply->text = gw_text_printable(text, GW_TEXT_MESSAGE_MAX);
+    reply->text = gw_text_printable(g_strchomp(text), GW_TEXT_MESSAGE_MAX);
 }
 
 static gboolean untold(GError **error, const char *why)

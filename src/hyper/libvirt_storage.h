@@ -82,14 +82,21 @@ gboolean gw_lv_write_end(GwLvWriter *writer, GError **error);
 /* Makes a file @length bytes long (1 at least); what it has up to there stays. */
 gboolean gw_lv_cut(virConnectPtr ptr, virStorageVolPtr volume, guint64 length, GError **error);
 
-/* libvirt_copy.c, libvirt_copy_local.c */
+/* libvirt_copy.c */
 gboolean gw_lv_op_volume_copy(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_copy_progress(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_copy_abort(GwLvTask *task, GwReply *reply, GError **error);
-/* FAST_COPY and CONVERT, by libvirt itself: makes @copy->to anew of @copy->from. */
-gboolean gw_lv_copy_local(GwLvTask *task, const GwCopy *copy, GwCopyResult *result, GError **error);
 /* FALSE, with CANCELLED: nobody waits for the copy any more, or it was aborted. */
 gboolean gw_lv_copy_wanted(GwLvTask *task, GError **error);
+
+/* libvirt_copy_through.c */
+/* NETWORK, also within one host: fills @copy->to, and fills in @result. */
+gboolean gw_lv_copy_through(GwLvTask *task, const GwCopy *copy, GwCopyResult *result,
+                            GError **error);
+
+/* libvirt_copy_local.c */
+/* FAST_COPY and CONVERT, by libvirt itself: makes @copy->to anew of @copy->from. */
+gboolean gw_lv_copy_local(GwLvTask *task, const GwCopy *copy, GwCopyResult *result, GError **error);
 
 /* libvirt_reach.c */
 gboolean gw_lv_op_reach(GwLvTask *task, GwReply *reply, GError **error);

@@ -129,6 +129,18 @@ static void succeed(GwSim *sim, SimCopy *copy)
     end(sim, copy, GW_ERR_INTERNAL, NULL);
 }
 
+/* Byte for byte: what the file says of the image below it comes along, as it was written there. */
+static void take_header(SimCopy *copy)
+{
+    const GwVolume *from = copy->from->volume;
+    GwVolume *to = copy->to->volume;
+
+    g_free(to->backing_path);
+    g_free(to->backing_format);
+    to->backing_path = g_strdup(from->backing_path);
+    to->backing_format = g_strdup(from->backing_format);
+}
+
 static void finish(GwSim *sim, SimCopy *copy)
 {
     gboolean flat = copy->how->how == GW_DISK_CONVERT && copy->how->to->backing_path == NULL;
@@ -144,15 +156,10 @@ static void finish(GwSim *sim, SimCopy *copy)
         end(sim, copy, GW_ERR_OPERATION, "the copy is not equal to its source: digests differ");
         return;
     }
-    if (flat)
-        copy->below = 0;
-    /* A file's own header names what lies below it, unless it was made to name another. */
-    if (!flat && copy->to->volume->backing_path == NULL) {
-        copy->to->volume->backing_path =
-            g_strdup(copy->how->to->backing_path != NULL ? copy->how->to->backing_path
-                                                         : copy->from->volume->backing_path);
-        copy->to->volume->backing_format = g_strdup(copy->from->volume->backing_format);
-    }
+    if (copy->how->how == GW_DISK_CONVERT)
+        copy->below = flat ? 0 : copy->below;
+    else
+        take_header(copy);
     succeed(sim, copy);
 }
 

@@ -152,7 +152,7 @@ static void bring_state(GwSim *sim, const SimMove *move, const SimVm *source, co
     g_autofree char *name = NULL;
     g_autofree char *old = gw_sim_state_path(source->vm, target);
     g_autofree char *path = gw_sim_state_path(vm->vm, target);
-    const SimImage *from = gw_sim_image_at(sim, move->source, old, NULL);
+    SimImage *from = gw_sim_image_at(sim, move->source, old, NULL);
     SimImage *image = gw_sim_image_at(sim, move->destination, path, NULL);
 
     if (path == NULL || from == NULL || image == from)
@@ -164,6 +164,7 @@ static void bring_state(GwSim *sim, const SimMove *move, const SimVm *source, co
         gw_sim_allocate(sim, image, from->volume->allocation_bytes);
     }
     image->content = from->content;
+    from->libvirts = TRUE; /* it leaves its own behind */
 }
 
 void gw_sim_disks_arrive(GwSim *sim, SimMove *move, const SimVm *vm)

@@ -25,6 +25,7 @@ const GwRule *const gw_rules[] = {
     &gw_rule_volume_there,
     &gw_rule_disk_format,
     &gw_rule_storage_moves,
+    &gw_rule_chain_path,
     &gw_rule_image_chain,
     &gw_rule_block_job,
     &gw_rule_internal_snapshots,

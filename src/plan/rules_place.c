@@ -41,6 +41,12 @@ const GwRule gw_rule_storage_moves = { "storage-moves",   "R14",
                                        GW_SEVERITY_ERROR, "Moving storage must change something.",
                                        GW_RULE_ALWAYS,    gw_storage_show };
 
+const GwRule gw_rule_chain_path = {
+    "chain-path",      "R14",
+    GW_SEVERITY_ERROR, "A copied image must find what lies below it.",
+    GW_RULE_ALWAYS,    gw_storage_show
+};
+
 static const GwVolume *target_of(const GwDiskMove *move)
 {
     if (!gw_plan_is_copied(move) || move->images->len == 0)

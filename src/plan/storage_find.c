@@ -235,7 +235,7 @@ static gint64 promised_by(const GwJob *job, const GwDiskMove *move, const char *
     gint64 percent = job->state >= (int)GW_JOB_COPYING && job->progress != NULL
                          ? CLAMP(job->progress->percent, 0, 100)
                          : 0;
-    return CLAMP(move->need_bytes, 0, G_MAXINT64 / 1000000) / 100 * (100 - percent);
+    return CLAMP(move->need_bytes, 0, G_MAXINT64 / 1000000) * (100 - percent) / 100;
 }
 
 /* Of two that wait, only the earlier counts against the later, or both would be refused. */

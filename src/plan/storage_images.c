@@ -356,10 +356,38 @@ static GwImageMove *add_image(GwStorage *st, const GwDiskWay *way, const GwPlace
     return image;
 }
 
+/* Only a qcow2 has images below it, and a conversion leaves none. */
+static gboolean loses_chain(const GwDiskWay *way, const GwPlace *place)
+{
+    return way->move->how == (int)GW_DISK_CONVERT ||
+           (place->format != NULL && strcmp(place->format, "qcow2") != 0);
+}
+
+/* A file's copy names what lies below it as the file did; nobody writes it anew on the way. */
+static void check_chain_path(GwStorage *st, const GwDiskWay *way, const GwImageMove *image,
+                             gboolean top)
+{
+    const char *was = image->from->backing_path;
+    const char *is = image->to->backing_path;
+    int how = way->move->how;
+    gboolean by_qemu = top && (how == (int)GW_DISK_MIRROR || how == (int)GW_DISK_BLOCK_COPY);
+
+    if (by_qemu || image->flatten || was == NULL || is == NULL || strcmp(was, is) == 0)
+        return;
+    gw_storage_find(st, &gw_rule_chain_path,
+                    g_strdup_printf("%s, of disk %s, names in itself what lies below it: %s, which "
+                                    "would be %s",
+                                    gw_plan_text(image->from->path),
+                                    gw_plan_text(way->disk->target), was, is),
+                    g_strdup("The images below it at the same path: a copy is byte for byte."),
+                    g_strdup("Move to a pool at the same path, or make one image of the chain on "
+                             "its host first: godwit vm migrate-storage VM --flatten."));
+}
+
 void gw_storage_images(GwStorage *st, const GwDiskWay *way, const GwPlace *place)
 {
     g_autoptr(GPtrArray) chain = chain_of(way);
-    gboolean flatten = st->options->flatten && has_backing(way);
+    gboolean flatten = has_backing(way) && (st->options->flatten || loses_chain(way, place));
     guint moving = flatten ? 1 : count_moving(st, chain);
     GwImageMove *above = NULL;
 
@@ -374,6 +402,7 @@ void gw_storage_images(GwStorage *st, const GwDiskWay *way, const GwPlace *place
         if (above != NULL) {
             above->to->backing_path = g_strdup(to->path);
             above->to->backing_format = g_strdup(from->format);
+            check_chain_path(st, way, above, i == 1);
         }
         if (image == NULL)
             break; /* this one, and all below it, go with another disk */

@@ -44,7 +44,7 @@ static gboolean check_kind(GwUndoPlan *plan, const GwJob *job)
                g_strdup("There is nothing to do."));
     else if (g_strcmp0(job->kind, GW_JOB_KIND_PROVE) == 0)
         refuse(plan, g_strdup("it looked at a share, and changed nothing"),
-               g_strdup("To forget the share: godwit share rm SHARE."));
+               g_strdup("To forget the share: godwit share remove SHARE."));
     else
         refuse(plan,
                g_strdup_printf("a job of kind '%s' changes nothing that could be taken back",

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The godwit program against a controller that is a script."""
 import json
+import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -680,6 +682,28 @@ def test_undo_that_is_not_possible(fake, godwit):
     assert run.status == 3 and json.loads(run.out)["possible"] is False
     problem = json.loads(godwit("job", "undo", job, "-o", "json").err)
     assert problem["code"] == "refused" and problem["remedy"] == "Undo that move first."
+
+
+def scripts():
+    """The commands that plans show (R43), of all golden scenarios."""
+    root = pathlib.Path(__file__).resolve().parents[1] / "scenarios"
+    lines = set()
+    for path in root.glob("*/plan.json"):
+        plan = json.loads(path.read_text())
+        if all(c["suitable"] for c in plan["candidates"]):  # a refused plan shows none
+            lines.update(plan.get("script_cli", []))
+    return sorted(lines)
+
+
+def test_every_script_can_be_typed(fake, godwit):
+    """The planner writes them, this program reads them: what it refuses as misused was never run."""
+    lines = scripts()
+    assert len(lines) > 20 and any("--disk" in line for line in lines)
+    for line in lines:
+        words = shlex.split(line)
+        assert words[0] == "godwit"
+        run = godwit(*words[1:3], "--dry-run", *words[3:])
+        assert run.status in (0, 7), f"{line}: {run.err}"
 
 
 def test_kept_copies(fake, godwit):

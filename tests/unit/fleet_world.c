@@ -249,6 +249,19 @@ static json_t *usual_answer(const Agent *agent, const char *method)
     return json_object();
 }
 
+/* With the lock: what the script says next; NULL: nothing. */
+static json_t *scripted(const Agent *agent, const char *method)
+{
+    json_t *list = json_object_get(agent->script, method);
+
+    if (json_array_size(list) > 1) {
+        json_t *head = json_incref(json_array_get(list, 0));
+        json_array_remove(list, 0);
+        return head;
+    }
+    return json_incref(json_array_get(list, 0));
+}
+
 static void agent_call(GwSession *session, guint32 id, const char *method, const json_t *params,
                        gpointer user)
 {
@@ -262,8 +275,20 @@ static void agent_call(GwSession *session, guint32 id, const char *method, const
                     json_pack("{s:s, s:o}", "method", method, "params", json_deep_copy(params)));
     answer = agent->answer != NULL && strcmp(method, "facts") != 0 ? json_incref(agent->answer)
                                                                    : usual_answer(agent, method);
+    g_autoptr(GwJson) said = scripted(agent, method);
     g_cond_broadcast(&agent->world->changed);
     g_mutex_unlock(&agent->world->lock);
+    if (said != NULL) {
+        const char *code = json_string_value(json_object_get(said, "error"));
+        g_clear_pointer(&answer, json_decref);
+        if (code != NULL)
+            gw_error_set(&error, gw_error_code_from_word(code), "Mend it.", "%s",
+                         json_string_value(json_object_get(said, "message")));
+        else
+            answer = json_deep_copy(json_object_get(said, "result"));
+        gw_session_answer(session, id, answer, error);
+        return;
+    }
     if (manner == FAIL)
         gw_error_set(&error, GW_ERR_OPERATION, "Mend it.", "the agent cannot");
     if (manner == MUTE || manner == FAIL)
@@ -396,6 +421,7 @@ void agent_free(Agent *agent)
     gw_loop_free(agent->loop);
     json_decref(agent->answer);
     json_decref(agent->hello);
+    json_decref(agent->script);
     g_ptr_array_unref(agent->calls);
     g_ptr_array_unref(agent->open);
     g_free(agent->id);
@@ -588,4 +614,24 @@ void connect_well(World *world, const char *host_id, const Agent *agent)
         fail_msg("connect: %s", reply->error->message);
     assert_non_null(reply->facts);
     assert_non_null(reply->facts->agent);
+}
+
+void agent_script(Agent *agent, const char *method, json_t *says_stolen)
+{
+    LOCKED(agent->world);
+
+    if (agent->script == NULL)
+        agent->script = json_object();
+    json_object_set_new(agent->script, method, says_stolen);
+}
+
+guint count_calls(Agent *agent, const char *method)
+{
+    LOCKED(agent->world);
+    guint count = 0;
+
+    for (guint i = 0; i < agent->calls->len; i++)
+        count += g_strcmp0(json_string_value(json_object_get(agent->calls->pdata[i], "method")),
+                           method) == 0;
+    return count;
 }

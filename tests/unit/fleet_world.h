@@ -31,8 +31,10 @@ typedef struct {
     Manner manner;        /* (lock) of every call, but for: */
     const char *except;   /* (lock) this one, which is answered */
     json_t *answer;       /* (lock) instead of the usual; NULL: none */
-    json_t *hello;        /* (lock) what the controller said of itself */
-    GPtrArray *calls;     /* (lock) json_t: {"method", "params"} */
+    json_t *script;   /* (lock) before all that: {method: [{"result"} or {"error": code, "message"},
+                         …]}, each once but for the last; NULL: none */
+    json_t *hello;    /* (lock) what the controller said of itself */
+    GPtrArray *calls; /* (lock) json_t: {"method", "params"} */
 } Agent;
 
 typedef struct {
@@ -73,6 +75,9 @@ void agent_notice(Agent *agent, const char *method, json_t *params);
 json_t *agent_called(Agent *agent, const char *method);
 void agent_manner(Agent *agent, Manner manner, const char *except);
 void agent_answer(Agent *agent, json_t *answer_stolen);
+/* To calls of @method, from now on, one after another; the last again and again. */
+void agent_script(Agent *agent, const char *method, json_t *says_stolen);
+guint count_calls(Agent *agent, const char *method);
 
 /* Submits; the id. */
 guint64 submit(World *world, GwRequest *request);

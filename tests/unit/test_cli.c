@@ -599,6 +599,17 @@ static void test_progress_of_disks(void **state)
     assert_non_null(strstr(line, "copying (disks), 55 %, "));
     assert_non_null(strstr(line, ", disks 1.5 GiB of 4 GiB, "));
 
+    /* What is said twice is said once, and what is over has no note. */
+    json_object_set_new(progress, "phase", json_string("copying"));
+    json_object_set_new(progress, "note", json_string("copying vda"));
+    g_autofree char *once = gw_progress_line(job);
+    assert_non_null(strstr(once, ": copying, 55 %, "));
+    assert_non_null(strstr(once, ", copying vda"));
+    json_object_set_new(job, "state", json_string("done"));
+    g_autofree char *over = gw_progress_line(job);
+    assert_true(g_str_has_suffix(over, ": done"));
+    json_object_set_new(progress, "phase", json_string("disks"));
+
     /* Images below the running disk go first, before libvirt's migration begins. */
     json_object_set_new(job, "state", json_string("preparing"));
     g_autofree char *before = gw_progress_line(job);

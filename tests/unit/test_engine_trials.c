@@ -245,8 +245,28 @@ static void check_disks(Trial *trial, const GwFabric *fabric)
     none_of(trial, gw_sim_leaks(trial->world.sim, kept), "left behind");
 }
 
-/* Returns how often an agent resumed a VM. */
-static guint run_trial(guint32 seed)
+/* What the trials came to, so that they are seen to try something. */
+typedef struct {
+    guint resumes;   /* by agents */
+    guint moved;     /* with their disks */
+    guint took_back; /* that had made a volume, and failed */
+} Tally;
+
+static void count_disk_moves(const GwFabric *fabric, Tally *tally)
+{
+    g_autoptr(GPtrArray) jobs = gw_fabric_list_jobs(fabric);
+
+    for (guint i = 0; i < jobs->len; i++) {
+        const GwJob *job = jobs->pdata[i];
+        gboolean copies =
+            job->tasks != NULL && job->tasks->len > 0 && job->transfer == (int)GW_TRANSFER_LIVE_VSM;
+        tally->moved += copies && job->state == (int)GW_JOB_DONE;
+        tally->took_back += copies && job->state != (int)GW_JOB_DONE &&
+                            ((GwTask *)job->tasks->pdata[0])->state == (int)GW_TASK_UNDONE;
+    }
+}
+
+static void run_trial(guint32 seed, Tally *tally)
 {
     Trial trial = { .random = g_rand_new_with_seed(seed), .seed = seed };
     World *world = &trial.world;
@@ -276,10 +296,10 @@ static guint run_trial(guint32 seed)
             fail_msg("seed %u: %u moves at once on host %u", seed,
                      gw_sim_most_moves(world->sim, uri), i);
     }
-    guint resumes = gw_sim_agent_resumes(world->sim);
+    tally->resumes += gw_sim_agent_resumes(world->sim);
+    count_disk_moves(fabric, tally);
     world_free(world);
     g_rand_free(trial.random);
-    return resumes;
 }
 
 static guint32 number_from(const char *variable, guint32 fallback)
@@ -294,11 +314,16 @@ static void test_random_trials(void **unused)
     guint32 count = number_from("GODWIT_TRIALS", TRIALS_DEFAULT);
     (void)unused;
 
-    guint resumes = 0;
+    Tally tally = { 0 };
     for (guint32 i = 0; i < count; i++)
-        resumes += run_trial(first + i);
-    if (count >= TRIALS_DEFAULT) /* else they would show nothing about agents */
-        assert_true(resumes > count / 10);
+        run_trial(first + i, &tally);
+    print_message("%u resumed by agents; %u moved with disks, %u took them back\n", tally.resumes,
+                  tally.moved, tally.took_back);
+    if (count < TRIALS_DEFAULT)
+        return; /* they would show nothing */
+    assert_true(tally.resumes > count / 10);
+    assert_true(tally.moved > count / 3);
+    assert_true(tally.took_back > count / 3);
 }
 
 int main(void)

@@ -168,6 +168,8 @@ static char *move_storage(World *world, const char *name, const char *pool)
     GError *error = NULL;
 
     request->storage = g_strdup(pool);
+    /* Its overlay names in itself where its base is: elsewhere the two become one (R14). */
+    request->flatten = strcmp(name, "web") == 0;
     g_autoptr(GwJob) job =
         gw_engine_migrate_storage(world->engine, name, request, "tester", NULL, &error);
     if (error != NULL)

@@ -295,6 +295,18 @@ static void what_cannot_be_read_counts_as_use(void **state)
     assert_non_null(vm);
 }
 
+static void targets_are_found_in_sources(void **state)
+{
+    g_autoptr(GPtrArray) two = gw_libvirt_sources_targets(
+        "<sources><source><host name='h'/><device path='iqn.2026-01.org.example:a'/></source>"
+        "<source><device path='iqn.2026-01.org.example:b'/></source><source/></sources>");
+    g_autoptr(GPtrArray) none = gw_libvirt_sources_targets("<sources");
+
+    assert_int_equal(two->len, 2);
+    assert_string_equal(two->pdata[1], "iqn.2026-01.org.example:b");
+    assert_int_equal(none->len, 0);
+}
+
 /* qcow2 --------------------------------------------------------------------------------------- */
 
 static void put32(guint8 *at, guint32 value)
@@ -435,6 +447,7 @@ int main(void)
         cmocka_unit_test(every_use_of_an_image_is_seen),
         cmocka_unit_test(volumes_and_tpms_are_seen),
         cmocka_unit_test(what_cannot_be_read_counts_as_use),
+        cmocka_unit_test(targets_are_found_in_sources),
         cmocka_unit_test(a_header_is_read),
         cmocka_unit_test(a_hostile_header_is_refused),
         cmocka_unit_test(a_short_header_says_what_it_needs),

@@ -196,6 +196,60 @@ static void test_backing_chain_and_mirror(void **state)
     assert_string_equal(disk(vm, 0)->format, "qcow2");
 }
 
+static void test_block_jobs(void **state)
+{
+    static const char text[] =
+        "<domain><devices>"
+        "<disk type='volume'><source pool='p' volume='v'/><backingStore/>"
+        "<mirror type='file' job='copy'><format type='raw'/><source file='/b'/></mirror>"
+        "<target dev='vda'/></disk>"
+        "<disk type='file'><source file='/t'/><backingStore type='file'><source file='/m'/>"
+        "</backingStore><mirror type='block' job='active-commit' ready='yes'>"
+        "<source dev='/dev/m'/></mirror><target dev='vdb'/></disk>"
+        "<disk type='file'><source file='/x'/><mirror ready='abort'/><target dev='vdc'/></disk>"
+        "<disk type='file' device='cdrom'><target dev='sda'/></disk></devices></domain>";
+    g_auto(GwLibvirtDisk) copy = { NULL };
+    g_auto(GwLibvirtDisk) commit = { NULL };
+    g_auto(GwLibvirtDisk) odd = { NULL };
+    g_auto(GwLibvirtDisk) empty = { NULL };
+    g_auto(GwLibvirtDisk) none = { NULL };
+    g_autoptr(GError) missing = NULL;
+
+    UNIT_OK(gw_libvirt_disk_from_xml(text, "vda", &copy, error));
+    assert_string_equal(copy.source, "p/v");
+    assert_string_equal(copy.mirror, "/b");
+    assert_string_equal(copy.job, "copy");
+    assert_false(copy.ready);
+    assert_null(copy.backing_path);
+    UNIT_OK(gw_libvirt_disk_from_xml(text, "vdb", &commit, error));
+    assert_string_equal(commit.backing_path, "/m");
+    assert_string_equal(commit.mirror, "/dev/m");
+    assert_true(commit.ready);
+    UNIT_OK(gw_libvirt_disk_from_xml(text, "vdc", &odd, error));
+    assert_non_null(odd.mirror); /* a job all the same */
+    assert_false(odd.ready);
+    UNIT_OK(gw_libvirt_disk_from_xml(text, "sda", &empty, error));
+    assert_null(empty.source);
+    assert_false(gw_libvirt_disk_from_xml(text, "vdz", &none, &missing));
+    unit_assert_error(missing, GW_ERR_NOT_FOUND, "no disk vdz");
+
+    g_auto(GStrv) targets = gw_libvirt_targets_from_xml(text, NULL);
+    g_autofree char *all = g_strjoinv(" ", targets);
+    assert_string_equal(all, "vda vdb vdc sda");
+}
+
+static void test_snapshot_name(void **state)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *name = gw_libvirt_snapshot_from_xml(
+        "<domainsnapshot><name>a &amp; b</name><parent><name>p</name></parent></domainsnapshot>",
+        NULL);
+
+    assert_string_equal(name, "a & b");
+    assert_null(gw_libvirt_snapshot_from_xml("<domain><name>a</name></domain>", &error));
+    assert_int_equal(error->code, GW_ERR_INVALID);
+}
+
 static void test_disk_details(void **state)
 {
     g_autoptr(GwVm) vm =
@@ -506,6 +560,8 @@ int main(void)
         cmocka_unit_test(test_cpu_modes),
         cmocka_unit_test(test_disk_kinds),
         cmocka_unit_test(test_backing_chain_and_mirror),
+        cmocka_unit_test(test_block_jobs),
+        cmocka_unit_test(test_snapshot_name),
         cmocka_unit_test(test_disk_details),
         cmocka_unit_test(test_nvram_and_tpm),
         cmocka_unit_test(test_shared_memory),

@@ -102,12 +102,15 @@ static void test_file_systems(void **state)
     assert_true(only(list)->network);
     assert_false(only(list)->read_only);
     assert_true(only(list)->capacity_bytes > 0);
+    assert_true(only(list)->block_bytes >= 512);
+    assert_string_equal(only(list)->id, "nfs4:store:/vms");
     /* What lies under nothing else lies under the root; a name that only begins alike does not. */
     g_autofree char *alike = g_strconcat(inner, "2", NULL);
     const char *const others[] = { alike, NULL };
     g_autoptr(GPtrArray) root = gw_facts_file_systems(mounts, others);
     assert_string_equal(only(root)->path, "/");
     assert_false(only(root)->network);
+    assert_null(only(root)->id); /* a cloned host has its UUID as well */
     /* Nothing was left behind by the try. */
     g_autoptr(GDir) dir = g_dir_open(inner, 0, NULL);
     assert_null(g_dir_read_name(dir));
@@ -126,6 +129,7 @@ static void test_read_only(void **state)
     g_autoptr(GPtrArray) list = gw_facts_file_systems(mounts, paths);
     assert_true(only(list)->read_only);
     assert_false(only(list)->reflink); /* not tried on it */
+    assert_false(only(list)->direct_io);
 }
 
 static void test_others(void **state)

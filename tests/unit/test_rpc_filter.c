@@ -27,6 +27,20 @@ static const GwRpcFilterConfig disk = { .vm_uuid = "e2d54e4d-d207-5990-8dfc-a2eb
                                         .disks_uri = DISKS,
                                         .prepare = TRUE };
 
+/* Two disks to volumes of other names, with detection of zeroes and a definition to keep. */
+static const GwRpcFilterConfig moved = { .vm_uuid = "5b1f0c4e-6d0a-4f57-9d58-3a2f4c1d7e90",
+                                         .vm_name = "copyd",
+                                         .migration_uri = SOCKET,
+                                         .disks_uri = DISKS,
+                                         .prepare = TRUE,
+                                         .paused = TRUE,
+                                         .no_post_copy = TRUE };
+
+static const GwRpcFilterConfig moved_memory = { .vm_uuid = "5b1f0c4e-6d0a-4f57-9d58-3a2f4c1d7e90",
+                                                .vm_name = "copyd",
+                                                .migration_uri = SOCKET,
+                                                .prepare = TRUE };
+
 static const GwRpcFilterConfig post = { .vm_uuid = "c792b194-04a5-5426-8491-bad9f710a7e0",
                                         .vm_name = "post",
                                         .migration_uri = SOCKET,
@@ -52,6 +66,8 @@ static const struct {
     { "kvm-slow-keepalive", &disk },
     { "kvm-postcopy", &post },
     { "kvm-paused-multifd-disk", &post_paused },
+    { "kvm-moved-disks", &moved },
+    { "kvm-moved-disks-multifd", &moved },
     { "stock-unix", &stock },
     { "stock-paused-multifd", &stock },
     { "stock-autoconverge-bw", &stock },
@@ -438,9 +454,10 @@ static void another_vm_in_a_cookie_is_refused(void **state)
 
 static void other_sockets_are_refused(void **state)
 {
-    GwRpcFilterConfig none = kvm;
+    GwRpcFilterConfig none = kvm, memory = kvm;
 
     none.migration_uri = none.disks_uri = NULL;
+    memory.disks_uri = NULL; /* leave for a move without its disks */
     forbidden(&kvm, &(Move){ .xml = XML, .uri = "tcp:192.0.2.1:49152" }, "migration socket");
     forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET "x" }, "migration socket");
     forbidden(&kvm, &(Move){ .xml = XML, .uri = "" }, "migration socket");
@@ -449,6 +466,9 @@ static void other_sockets_are_refused(void **state)
     forbidden(&kvm, &(Move){ .xml = XML, .uri = SOCKET, .flags = 0x5b }, "copy of disks");
     forbidden(&stock, &(Move){ .name = "recstock1", .disks = DISKS, .finish = TRUE }, "none");
     forbidden(&none, &(Move){ MOVE }, "none");
+    forbidden(&memory, &(Move){ .xml = XML, .uri = SOCKET, .disks = DISKS, .flags = 0x5b }, "none");
+    forbidden(&memory, &(Move){ .xml = XML, .uri = SOCKET, .flags = 0x9b }, "allows none");
+    moves(&memory, &(Move){ MOVE });
     forbidden(&none, &(Move){ .xml = XML, .flags = 0x1b }, "allows none");
 }
 
@@ -465,6 +485,8 @@ static void recorded_moves_that_are_refused(void **state)
         { "kvm-tunnelled", &post, "procedure 304" },
         { "kvm-postcopy", &post_paused, "starts by itself" },
         { "kvm-unix", &stock, "<uuid>" },
+        { "kvm-moved-disks", &moved_memory, "the disks' socket" },
+        { "kvm-moved-disks", &kvm, "<uuid>" },
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {

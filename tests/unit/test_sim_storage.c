@@ -660,6 +660,251 @@ static void the_witness_sees_a_stale_start(void **unused)
     close_world(&world, FALSE);
 }
 
+/* Faults ----------------------------------------------------------------------------------- */
+
+static guint64 submit_copy(World *world)
+{
+    GwRequest *request =
+        copy_request("A", file("/local/old.raw"), "B", volume("local", "old.raw"), GW_DISK_NETWORK);
+    return submit(world, request);
+}
+
+/* What a copy that was struck leaves: its part, from which it goes on. */
+static void a_struck_copy_goes_on_where_it_was(void **unused)
+{
+    static const struct {
+        const char *what;
+        GwErrorCode code;
+    } faults[] = {
+        { "fail", GW_ERR_OPERATION },        { "full", GW_ERR_OPERATION },
+        { "break", GW_ERR_UNREACHABLE },     { "host-down", GW_ERR_UNREACHABLE },
+        { "peer-down", GW_ERR_UNREACHABLE }, { "power-loss", GW_ERR_UNREACHABLE },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(faults); i++) {
+        World world;
+        open_world(&world);
+        assert_null(ask_create(&world, "B", "local", "old.raw", "raw", 10, 0)->error);
+        add_fault(&world, "volume-copy", faults[i].what, 2000, 50);
+        assert_int_equal(await(&world, submit_copy(&world))->error->code, faults[i].code);
+        run_for(&world, 5 * SECOND);
+        connect(&world, "A", URI_A);
+        connect(&world, "B", URI_B);
+        gint64 part = allocation(&world, "B", volume("local", "old.raw"));
+        assert_in_range(part, GIB / 2, GIB / 2 + 64 * MIB);
+        assert_int_not_equal(gw_sim_content(world.sim, URI_A, "/local/old.raw"),
+                             gw_sim_content(world.sim, URI_B, "/local/old.raw"));
+        gint64 begun = gw_clock_now_us(world.clock);
+        GwRequest *rest = copy_request("A", file("/local/old.raw"), "B", volume("local", "old.raw"),
+                                       GW_DISK_NETWORK);
+        rest->copy->resume_bytes = part;
+        const GwReply *reply = ask(&world, rest);
+        assert_null(reply->error);
+        assert_in_range(reply->at_us - begun, 4 * SECOND, 6 * SECOND);
+        assert_int_equal(reply->copied->sent_bytes, GIB - part);
+        assert_int_equal(gw_sim_content(world.sim, URI_A, "/local/old.raw"),
+                         gw_sim_content(world.sim, URI_B, "/local/old.raw"));
+        close_world(&world, TRUE);
+    }
+}
+
+/* Trust in bytes that are not of this source is found out at the end. */
+static void a_wrong_resume_fails_by_its_digest(void **unused)
+{
+    World world;
+
+    open_world(&world);
+    assert_null(ask_create(&world, "B", "local", "old.raw", "raw", 10, 0)->error);
+    GwRequest *request =
+        copy_request("A", file("/local/old.raw"), "B", volume("local", "old.raw"), GW_DISK_NETWORK);
+    request->copy->resume_bytes = 100 * MIB;
+    const GwReply *reply = ask(&world, request);
+    assert_int_equal(reply->error->code, GW_ERR_OPERATION);
+    assert_non_null(strstr(reply->error->message, "digests differ"));
+    close_world(&world, TRUE);
+}
+
+static GwPermit *file_permit(void)
+{
+    GwPermit *permit = g_new0(GwPermit, 1);
+
+    permit->job_id = g_strdup("J1");
+    permit->vm_uuid = g_strdup(OFF_VM);
+    permit->vm_name = g_strdup("old");
+    permit->epoch = 1;
+    permit->source_host_id = g_strdup("A");
+    permit->destination_host_id = g_strdup("B");
+    permit->files = TRUE;
+    return permit;
+}
+
+static GwRequest *agents_copy(void)
+{
+    GwRequest *request =
+        copy_request("A", file("/local/old.raw"), "B", volume("local", "old.raw"), GW_DISK_NETWORK);
+    request->copy->permit = file_permit();
+    return request;
+}
+
+/* A controller's death ends what goes through it, and nothing else. */
+static void copies_between_agents_outlive_the_controller(void **unused)
+{
+    for (int agents = 0; agents < 2; agents++) {
+        World world;
+        open_world_with(&world, agents);
+        assert_null(ask_create(&world, "B", "local", "old.raw", "raw", 10, 0)->error);
+        if (agents)
+            submit(&world, agents_copy());
+        else
+            submit_copy(&world);
+        run_for(&world, 3 * SECOND);
+        guint before = world.replies->len;
+        gw_hyper_close(world.hyper);
+        gw_sim_pass(world.sim, gw_clock_now_us(world.clock) + 60 * SECOND);
+        attach(&world);
+        assert_int_equal(world.replies->len, before);
+        connect(&world, "A", agents ? AGENT_A : URI_A);
+        connect(&world, "B", agents ? AGENT_B : URI_B);
+        gint64 taken = allocation(&world, "B", volume("local", "old.raw"));
+        assert_int_equal(taken == GIB, agents);
+        gint64 begun = gw_clock_now_us(world.clock);
+        if (agents) { /* the same id: how it ended */
+            const GwReply *reply = ask(&world, agents_copy());
+            assert_null(reply->error);
+            assert_string_equal(reply->copied->how, "between the agents");
+            assert_in_range(reply->at_us - begun, 0, SECOND);
+        }
+        close_world(&world, TRUE);
+    }
+}
+
+static void a_copy_is_stopped(void **unused)
+{
+    World world;
+
+    open_world(&world);
+    assert_null(ask_create(&world, "B", "local", "old.raw", "raw", 10, 0)->error);
+    guint64 id = submit_copy(&world);
+    run_for(&world, 3 * SECOND);
+    for (int i = 0; i < 2; i++) {
+        GwRequest *stop = gw_request_new(GW_OP_COPY_ABORT, "B", NULL);
+        stop->text = g_strdup("copy1");
+        assert_null(ask(&world, stop)->error);
+    }
+    assert_int_equal(await(&world, id)->error->code, GW_ERR_CANCELLED);
+    assert_null(ask_volume(&world, GW_OP_VOLUME_DELETE, "B", volume("local", "old.raw"), 0)->error);
+    close_world(&world, TRUE);
+}
+
+/* Whatever strikes a mirror, the VM runs on where it was, or went over. */
+static void a_struck_mirror_leaves_the_vm(void **unused)
+{
+    static const struct {
+        const char *at, *what;
+        gboolean goes_on;
+    } faults[] = {
+        { "block-copy", "fail", FALSE },     { "block-copy", "full", FALSE },
+        { "block-ready", "fail", FALSE },    { "block-copy", "slow", TRUE },
+        { "block-copy", "host-down", TRUE }, { "block-ready", "host-down", TRUE },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(faults); i++) {
+        World world;
+        open_world(&world);
+        assert_null(ask_create(&world, "A", "local", "b", "raw", 10, 0)->error);
+        add_fault(&world, faults[i].at, faults[i].what, 2000, 50);
+        assert_null(ask_disk(&world, GW_OP_BLOCK_COPY, VM, "vdb", volume("local", "b"))->error);
+        run_for(&world, 20 * SECOND);
+        connect(&world, "A", URI_A);
+        const GwReply *reply = ask_disk(&world, GW_OP_BLOCK_PROGRESS, VM, "vdb", NULL);
+        assert_int_equal(reply->progress != NULL, faults[i].goes_on);
+        assert_string_equal(reply->text, "/nas/web1.raw");
+        reply = ask_disk(&world, GW_OP_BLOCK_PIVOT, VM, "vdb", volume("local", "b"));
+        assert_int_equal(reply->error == NULL, faults[i].goes_on);
+        assert_int_equal(gw_sim_running(world.sim, VM), 1);
+        close_world(&world, TRUE);
+    }
+}
+
+/* It is done all the same, and asked again it succeeds. */
+static void a_lost_reply_was_done(void **unused)
+{
+    World world;
+
+    open_world(&world);
+    add_fault(&world, "volume-create", "lose-reply", 1000, 0);
+    assert_int_equal(ask_create(&world, "B", "local", "n", "raw", 5, 0)->error->code,
+                     GW_ERR_UNREACHABLE);
+    assert_null(ask_create(&world, "B", "local", "n", "raw", 5, 1)->error);
+    add_fault(&world, "volume-delete", "lose-reply", 1000, 0);
+    assert_int_equal(
+        ask_volume(&world, GW_OP_VOLUME_DELETE, "B", volume("local", "n"), 0)->error->code,
+        GW_ERR_UNREACHABLE);
+    assert_int_equal(
+        ask_volume(&world, GW_OP_VOLUME_LOOK, "B", volume("local", "n"), 0)->volumes->len, 0);
+    add_fault(&world, "volume-delete", "fail", 1000, 0);
+    assert_int_equal(
+        ask_volume(&world, GW_OP_VOLUME_DELETE, "B", volume("local", "n"), 0)->error->code,
+        GW_ERR_OPERATION);
+    close_world(&world, TRUE);
+}
+
+static void hosts_reach_what_they_are_said_to(void **unused)
+{
+    static const struct {
+        const char *host, *type, *source, *server;
+        gboolean reached;
+    } disks[] = {
+        { "A", "file", "/nas/web1.raw", NULL, TRUE },
+        { "B", "file", "/nas/web1.raw", NULL, TRUE },
+        { "B", "file", "/local/web1.qcow2", NULL, FALSE },
+        { "A", "block", "/dev/lun1", NULL, TRUE },
+        { "B", "block", "/dev/lun1", NULL, TRUE },
+        { "B", "block", "/dev/lun2", NULL, FALSE },
+        { "A", "network", "rbd:p/i", "ceph2:6789", FALSE },
+    };
+    World world;
+
+    open_world(&world);
+    for (guint i = 0; i < G_N_ELEMENTS(disks); i++) {
+        GwRequest *request = gw_request_new(GW_OP_REACH, disks[i].host, NULL);
+        request->disk = gw_disk_new();
+        request->disk->type = g_strdup(disks[i].type);
+        request->disk->source = g_strdup(disks[i].source);
+        request->disk->source_host = g_strdup(disks[i].server);
+        const GwReply *reply = ask(&world, request);
+        assert_null(reply->error);
+        assert_int_equal(reply->verdict, disks[i].reached);
+        assert_int_equal(reply->text == NULL, disks[i].reached);
+    }
+    close_world(&world, TRUE);
+}
+
+static void bad_storage_is_refused(void **unused)
+{
+    static const char *const bad[] = {
+        "{'name': 'p', 'storage': 7}",
+        "{'name': 'p', 'volumes': {}}",
+        "{'name': 'p', 'volumes': [{'name': 'a/b'}]}",
+        "{'name': 'p', 'volumes': [{'name': 'a', 'capacity_bytes': -1}]}",
+        "{'volumes': []}",
+        "7",
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autofree char *text = g_strdup_printf(
+            "{'hosts': [{'uri': 'qemu:///system', 'facts': {'pools': [%s]}}]}", bad[i]);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GwClock) clock = gw_clock_new_virtual(0);
+        g_strdelimit(text, "'", '"');
+        g_autoptr(GwJson) json = gw_json_parse(text, strlen(text), GW_JSON_TEXT_MAX, NULL);
+        G_GNUC_UNUSED g_autoptr(GwSim) sim = gw_sim_new(clock, json, &error);
+        if (error == NULL)
+            fail_msg("taken: %s", bad[i]);
+        assert_int_equal(error->code, GW_ERR_INVALID);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -678,6 +923,14 @@ int main(void)
         cmocka_unit_test(a_live_move_takes_its_disks_along),
         cmocka_unit_test(a_full_destination_fails_the_move),
         cmocka_unit_test(the_witness_sees_a_stale_start),
+        cmocka_unit_test(a_struck_copy_goes_on_where_it_was),
+        cmocka_unit_test(a_wrong_resume_fails_by_its_digest),
+        cmocka_unit_test(copies_between_agents_outlive_the_controller),
+        cmocka_unit_test(a_copy_is_stopped),
+        cmocka_unit_test(a_struck_mirror_leaves_the_vm),
+        cmocka_unit_test(a_lost_reply_was_done),
+        cmocka_unit_test(hosts_reach_what_they_are_said_to),
+        cmocka_unit_test(bad_storage_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

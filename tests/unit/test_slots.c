@@ -67,7 +67,9 @@ static void a_transfer_takes(void **state)
     } rows[] = {
         { GW_TRANSFER_NONE, 0, 0 },     { GW_TRANSFER_LIVE, 1, 0 },
         { GW_TRANSFER_LIVE_VSM, 1, 1 }, /* R22 */
-        { GW_TRANSFER_NETWORK, 0, 1 },  { (GwTransfer)99, 0, 0 },
+        { GW_TRANSFER_NETWORK, 0, 1 },  { GW_TRANSFER_FAST_COPY, 0, 1 },
+        { GW_TRANSFER_SAN, 0, 0 },      { GW_TRANSFER_REGISTER, 0, 0 },
+        { GW_TRANSFER_STORAGE, 0, 1 },  { (GwTransfer)99, 0, 0 },
         { (GwTransfer)-1, 0, 0 },
     };
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "plan/plan.h"
+
+/* Lines of a script (R43). script.c: */
+/* "virsh -c URI COMMAND" of @host; the caller goes on with it. */
+GString *gw_script_virsh(const GwPlanInput *input, const GwHost *host, const char *command);
+/* The same with the VM, quoted, and @rest. Owned. */
+char *gw_script_on(const GwPlanInput *input, const GwHost *host, const char *command,
+                   const char *vm, const char *rest);
+/* Takes over @line. */
+void gw_script_take(GStrvBuilder *lines, char *line);
+
+/* script_storage.c: what is done with disks. All need input->storage; @vm is quoted. */
+/* Makes the volumes that a live move copies to, and what lies below them. */
+void gw_script_before_live(GStrvBuilder *lines, const GwPlanInput *input, const char *vm);
+/* What the migration itself is told of them. */
+void gw_script_migrate_disks(GString *line, const GwPlanInput *input);
+/* A VM that is off, to another host. */
+void gw_script_off(GStrvBuilder *lines, const GwPlanInput *input, const char *vm);
+/* Disks to another place of their host (R14). */
+void gw_script_within(GStrvBuilder *lines, const GwPlanInput *input, const char *vm);
