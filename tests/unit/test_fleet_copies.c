@@ -185,8 +185,9 @@ static void says_the_reason(void **state)
 {
     Stage *stage = *state;
 
-    agent_script(stage->to, "copy-status",
-                 json_pack("[o]", failure("operation-failed", "No space\x1b[2J left on device", MIB)));
+    agent_script(
+        stage->to, "copy-status",
+        json_pack("[o]", failure("operation-failed", "No space\x1b[2J left on device", MIB)));
     agent_script(stage->from, "copy-status",
                  json_pack("[o]", failure("unreachable", "it broke", MIB)));
     g_autoptr(GwReply) reply = ask(&stage->world, copy_request(FALSE));
