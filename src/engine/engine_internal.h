@@ -341,7 +341,8 @@ void gw_default_storage_add(GwEngine *engine, GwBatch *batch, const GwJob *job);
 /* kept.c: old copies of disks */
 GHashTable *gw_kept_new(void);
 gboolean gw_kept_load(GwEngine *engine, GError **error);
-/* The old copy that @task (VOLUME_KEEP) leaves, in @batch; its time is job->keep_source_s. */
+/* The old copy that @task (VOLUME_KEEP, or a VOLUME_DELETE that was refused) leaves, in @batch; its
+ * time is job->keep_source_s. */
 void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTask *task);
 /* The kept copy of that volume is gone, or is the live one again. */
 void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const char *path);

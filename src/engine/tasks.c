@@ -271,6 +271,14 @@ static void mind_kept(GwEngine *engine, GwBatch *batch, const TaskRun *run, cons
         gw_kept_add(engine, batch, job, task);
 }
 
+/* An old copy that could not be deleted becomes a kept one, so that somebody knows of it and tries
+ * again. What another VM uses (an image below several) was never only ours. */
+static gboolean is_ours_to_remove(const GwTask *task, const GError *error)
+{
+    return task->kind == GW_TASK_VOLUME_DELETE &&
+           !g_error_matches(error, GW_ERROR, GW_ERR_CONFLICT);
+}
+
 static void go_on(GwEngine *engine, TaskRun *run, const GError *error)
 {
     GwJob *job = gw_tasks_job(engine, run->job_id);
@@ -282,6 +290,8 @@ static void go_on(GwEngine *engine, TaskRun *run, const GError *error)
         mind_kept(engine, batch, run, job);
         gw_task_end(run->task, NULL);
     } else if (is_passed(run)) {
+        if (is_ours_to_remove(run->task, error))
+            gw_kept_add(engine, batch, job, run->task);
         gw_task_pass(run->task, whole);
     } else {
         gw_task_end(run->task, whole);

@@ -208,6 +208,26 @@ static void test_not_keeping_is_asked_for(void **unused)
     world_free(&world);
 }
 
+/* What could not be deleted at once is not forgotten. */
+static void test_what_is_not_kept_is_removed_in_the_end(void **unused)
+{
+    World world;
+    (void)unused;
+
+    open_world(&world, (Shape){ 0 });
+    plant(&world, "volume-delete", "fail", 0, 1000);
+    g_autoptr(GwMoveRequest) request = request_to("b");
+    request->options->keep_source_s = -1;
+    g_autofree char *id = begin_with(&world, request);
+    g_autofree char *uri = world_uri(0);
+    world_run(&world, SECONDS(120));
+    check_final(&world, id, GW_JOB_DONE, "an old copy could not be deleted at once");
+    assert_int_equal(gw_sim_content(world.sim, uri, "/vms/db1.qcow2"), 0);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    assert_int_equal(g_hash_table_size(fabric->kept), 0);
+    world_free(&world);
+}
+
 /* Failures --------------------------------------------------------------------------------- */
 
 static void fill_in_mid_copy(void)
@@ -778,6 +798,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_move_takes_its_disks_along),
         cmocka_unit_test(test_not_keeping_is_asked_for),
+        cmocka_unit_test(test_what_is_not_kept_is_removed_in_the_end),
         cmocka_unit_test(test_a_destination_that_fills_up_leaves_nothing),
         cmocka_unit_test(test_a_destination_that_dies_is_waited_for),
         cmocka_unit_test(test_what_is_there_already_stays),
