@@ -85,13 +85,13 @@ typedef struct {
     GwSettle settle;              /* the step under way */
     GwSettle said;                /* what the last look came to */
     GwSeen source, destination;
-    gboolean fenced;  /* both agents ended the move's leave: neither acts by itself any more */
-    guint fences;     /* how often they were asked to */
+    gboolean fenced; /* both agents ended the move's leave: neither acts by itself any more */
+    guint fences;    /* how often they were asked to */
     guint autostarts, storages; /* how often those were to be put right */
-    gboolean figures; /* the completed figures were asked for */
-    gboolean copied;  /* statistics were seen: bytes went over */
-    gboolean calling; /* our own migrate call has not returned */
-    gboolean called;  /* this process made a migrate call, so it knows how */
+    gboolean figures;           /* the completed figures were asked for */
+    gboolean copied;            /* statistics were seen: bytes went over */
+    gboolean calling;           /* our own migrate call has not returned */
+    gboolean called;            /* this process made a migrate call, so it knows how */
 } GwMove;
 
 /* Takes ownership of @job. */
