@@ -57,6 +57,7 @@ static void read_target(GwXml *xml, GwVolume *volume)
     volume->lazy_refcounts = gw_xml_has(xml, NULL, "/volume/target/features/lazy_refcounts");
     volume->extended_l2 = gw_xml_has(xml, NULL, "/volume/target/features/extended_l2");
     volume->encrypted = gw_xml_has(xml, NULL, "/volume/target/encryption");
+    volume->modified = value(xml, "/volume/target/timestamps/mtime");
     volume->mode = value(xml, "/volume/target/permissions/mode");
     volume->owner = value(xml, "/volume/target/permissions/owner");
     volume->group = value(xml, "/volume/target/permissions/group");

@@ -297,6 +297,8 @@ static void take_leave(GwSim *sim, SimHost *host, const GwPermit *permit)
     gint64 expires = gw_clock_now_us(sim->clock) + permit->lifetime_s * G_USEC_PER_SEC;
 
     if (leave != NULL && leave->permit->epoch == permit->epoch) {
+        gw_permit_free(leave->permit);
+        leave->permit = gw_permit_copy(permit);
         leave->expires_us = expires;
         return;
     }
@@ -330,6 +332,10 @@ static void do_permit(GwSim *sim, SimHost *host, const GwRequest *request, GwRep
                      "the agent of the destination does not answer");
         return;
     }
+    /* Leave for copies is in the ticket that each of them brings: nothing listens for them, and a
+     * move's leave beside it stays as it is. */
+    if (permit->files)
+        return;
     take_leave(sim, host, permit);
     if (host == source)
         reply->paths = paths_of(permit);
@@ -357,10 +363,10 @@ static gboolean close_epoch(GwSim *sim, SimHost *host, const char *vm_uuid, gint
 
 static void do_close(GwSim *sim, SimHost *host, const GwRequest *request)
 {
-    if (close_epoch(sim, host, request->vm_uuid, request->number)) {
+    if (close_epoch(sim, host, request->vm_uuid, request->number))
         gw_sim_break_moves(sim, host, NULL, request->vm_uuid);
+    if (leave_of(host, request->vm_uuid)->permit->epoch == request->number)
         gw_sim_break_copies(sim, host, NULL, request->vm_uuid);
-    }
 }
 
 /* An agent keeps what it measured last, and tells it with its facts. */

@@ -164,6 +164,11 @@ static void add_old_copies(GwJob *job)
             if (image->to != NULL && can_leave(image->from))
                 add_volume(job, kind, GW_TASK_AFTER, job->source_host_id, disk, image->from);
         }
+        for (guint j = 0; disk->left != NULL && j < disk->left->len; j++) {
+            if (is_copied(disk) && can_leave(disk->left->pdata[j]))
+                add_volume(job, kind, GW_TASK_AFTER, job->source_host_id, disk,
+                           disk->left->pdata[j]);
+        }
     }
 }
 

@@ -56,6 +56,8 @@ GW_DEFINE_RECORD(
     GW_F(GwDiskMove, why, GW_STRING, .doc = "Why so."),
     GW_F(GwDiskMove, images, GW_ARRAY, .of = &gw_image_move_record,
          .doc = "Its images, the top first; empty: nothing is copied."),
+    GW_F(GwDiskMove, left, GW_ARRAY, .of = &gw_volume_record,
+         .doc = "Images below it that it does not need as one image: they become old copies."),
     GW_F(GwDiskMove, need_bytes, GW_INT, .doc = "What the destination needs for it, bytes."),
     GW_F(GwDiskMove, copy_bytes, GW_INT, .doc = "What is to be copied at most, bytes."));
 

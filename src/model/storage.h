@@ -66,6 +66,8 @@ typedef struct {
     int how;           /* GwDiskHow */
     char *why;         /* why so, for people */
     GPtrArray *images; /* GwImageMove, the top first; empty where nothing is copied */
+    GPtrArray *left;   /* GwVolume: images below a disk that becomes one, where nothing of the VM
+                          needs them any more: they are kept, and go, like its old copy */
     gint64 need_bytes; /* what the destination needs for it */
     gint64 copy_bytes; /* what is to be copied, at most */
 } GwDiskMove;

@@ -236,6 +236,7 @@ static void check_free(GwStorage *st, const GwDiskWay *way, GwImageMove *image, 
     const GwVolume *old = there != NULL ? there : kept->volume;
     image->delta = named && way->move->how == (int)GW_DISK_NETWORK && !image->flatten &&
                    g_strcmp0(old->format, to->format) == 0 &&
+                   (old->backing_path == NULL) == (image->from->backing_path == NULL) &&
                    old->capacity_bytes == to->capacity_bytes;
     image->create = !image->delta;
     image->replace = !image->delta;
@@ -384,6 +385,23 @@ static void check_chain_path(GwStorage *st, const GwDiskWay *way, const GwImageM
                              "its host first: godwit vm migrate-storage VM --flatten."));
 }
 
+/* What lay below a disk that becomes one image: old copies like the image itself. One that both
+ * hosts reach, and what is below it, may be anybody's. */
+static void leave_below(GwStorage *st, const GwDiskWay *way, const GPtrArray *chain)
+{
+    way->move->left = gw_record_array(&gw_volume_record);
+    for (guint i = 1; i < chain->len && !stays_below(st, chain->pdata[i]); i++) {
+        const GwVolume *image = chain->pdata[i];
+        char *key = g_strconcat("left\n", gw_plan_text(image->path), NULL);
+        if (g_hash_table_contains(st->taken, key)) {
+            g_free(key); /* it is below another disk, too */
+            continue;
+        }
+        g_hash_table_insert(st->taken, key, NULL);
+        g_ptr_array_add(way->move->left, gw_volume_copy(image));
+    }
+}
+
 void gw_storage_images(GwStorage *st, const GwDiskWay *way, const GwPlace *place)
 {
     g_autoptr(GPtrArray) chain = chain_of(way);
@@ -391,6 +409,8 @@ void gw_storage_images(GwStorage *st, const GwDiskWay *way, const GwPlace *place
     guint moving = flatten ? 1 : count_moving(st, chain);
     GwImageMove *above = NULL;
 
+    if (flatten)
+        leave_below(st, way, chain);
     for (guint i = 0; i < moving; i++) {
         const GwVolume *from = chain->pdata[i];
         GwImageMove *image = add_image(st, way, place, from, i, flatten);

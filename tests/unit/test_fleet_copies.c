@@ -185,8 +185,9 @@ static void says_the_reason(void **state)
 {
     Stage *stage = *state;
 
-    agent_script(stage->to, "copy-status",
-                 json_pack("[o]", failure("operation-failed", "No space\x1b[2J left on device", MIB)));
+    agent_script(
+        stage->to, "copy-status",
+        json_pack("[o]", failure("operation-failed", "No space\x1b[2J left on device", MIB)));
     agent_script(stage->from, "copy-status",
                  json_pack("[o]", failure("unreachable", "it broke", MIB)));
     g_autoptr(GwReply) reply = ask(&stage->world, copy_request(FALSE));
@@ -265,6 +266,7 @@ static void progress_and_abort(void **state)
     request = gw_request_new(GW_OP_COPY_PROGRESS, "h2", NULL);
     request->text = g_strdup("job-1-vda");
     g_autoptr(GwReply) none = ask(&stage->world, request);
+    assert_null(none->error);
     assert_int_equal(count_requests(&stage->world, GW_OP_COPY_PROGRESS), 1);
 }
 
@@ -292,6 +294,7 @@ static void through_the_controller(void **state)
     request = copy_request(TRUE);
     request->copy->how = GW_DISK_CONVERT;
     g_autoptr(GwReply) converted = ask(&stage->world, request);
+    assert_true(reply->error == NULL && converted->error == NULL);
     assert_int_equal(count_requests(&stage->world, GW_OP_VOLUME_COPY), 2);
     assert_int_equal(count_calls(stage->to, "copy-expect"), 0);
 }
@@ -300,7 +303,8 @@ static void through_the_controller(void **state)
 static void leave_of_both_kinds(void **state)
 {
     Stage *stage = *state;
-    g_autoptr(GwPermit) files = copy_request(FALSE)->copy->permit;
+    g_autoptr(GwRequest) copy = copy_request(FALSE);
+    const GwPermit *files = copy->copy->permit;
 
     for (guint i = 0; i < 3; i++) {
         GwRequest *request = gw_request_new(GW_OP_PERMIT, "h1", VM);

@@ -59,6 +59,7 @@ static void a_volume_is_read(void **state)
     assert_string_equal(volume->mode, "0600");
     assert_string_equal(volume->label, "system_u:object_r:virt_image_t:s0");
     assert_string_equal(mtime, "1700000001.25");
+    assert_string_equal(volume->modified, "1700000001.25");
 }
 
 static void a_hostile_volume_is_refused_or_empty(void **state)

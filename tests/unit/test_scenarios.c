@@ -95,6 +95,11 @@ static json_t *disks_json(const GwCandidate *candidate)
             g_autofree char *words = image_words(move->images->pdata[k]);
             json_array_append_new(images, json_string(words));
         }
+        for (guint k = 0; move->left != NULL && k < move->left->len; k++) {
+            const GwVolume *left = move->left->pdata[k];
+            g_autofree char *words = g_strdup_printf("left: %s", left->path);
+            json_array_append_new(images, json_string(words));
+        }
         json_array_append_new(disks, json_pack("{s:s, s:s, s:I, s:I, s:o}", "target", move->target,
                                                "how", gw_enum_word(&gw_disk_how_enum, move->how),
                                                "need", (json_int_t)move->need_bytes, "copy",

@@ -6,3 +6,7 @@ CREATE TABLE kept_volume (
     body TEXT NOT NULL CHECK (json_valid(body)),
     changed_us BIGINT NOT NULL
 );
+
+-- Hosts that were managed before keep old copies as new ones do.
+UPDATE host SET body = json_set(body, '$.keep_source_s', 86400)
+    WHERE body ->> 'keep_source_s' IS NULL;
