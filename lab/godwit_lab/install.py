@@ -67,9 +67,18 @@ def backports_options():
     return [word for key, value in options.items() for word in ("-o", key + "=" + value)]
 
 
+def is_unpacked():
+    """All that is wanted today; an older cache lacks what came later."""
+    try:
+        with open(TREE + "/complete", encoding="utf-8") as names:
+            return names.read().split() == BACKPORTED
+    except FileNotFoundError:
+        return False
+
+
 def prepare_backports():
     """Unpacks backports' libvirt and QEMU into a tree that hosts lay over their /usr."""
-    if os.path.exists(TREE + "/complete"):
+    if is_unpacked():
         return
     print("unpacking libvirt and QEMU of bookworm-backports", flush=True)
     shutil.rmtree(CACHE + "/backports", ignore_errors=True)
@@ -77,6 +86,7 @@ def prepare_backports():
     run(["apt-get"] + options + ["update"])
     run(["apt-get"] + options + ["install", "-y", "--download-only", "--reinstall",
                                  "--no-install-recommends"] + BACKPORTED)
+    shutil.rmtree(TREE, ignore_errors=True)
     os.makedirs(TREE)
     for package in sorted(glob.glob(CACHE + "/backports/archives/*.deb")):
         run(["dpkg", "-x", package, TREE])
@@ -86,7 +96,7 @@ def prepare_backports():
         os.setxattr(TREE + "/usr/lib/x86_64-linux-gnu/" + folder, "trusted.overlay.opaque", b"y")
     for folder in ("archives", "lists"):
         shutil.rmtree(CACHE + "/backports/" + folder)
-    write(TREE + "/complete", "\n")
+    write(TREE + "/complete", " ".join(BACKPORTED) + "\n")
 
 
 def prepare_kernel():
