@@ -332,6 +332,8 @@ static void storage_of_a_running_vm_moves(void **state)
     is_state(job, GW_JOB_DONE);
     assert_string_equal(job->kind, GW_JOB_KIND_STORAGE);
     assert_int_equal(job->transfer, GW_TRANSFER_STORAGE);
+    assert_true(job->result->disk_bytes > 0);
+    assert_int_equal(job->result->disk_sent_bytes, 0); /* it stayed on its host */
     assert_true(is_at(&world, uri_a(), RUN, GW_VM_RUNNING));
     g_autofree char *vda = source_of(&world, uri_a(), RUN, "vda");
     g_autofree char *vdb = source_of(&world, uri_a(), RUN, "vdb");
