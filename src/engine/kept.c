@@ -44,7 +44,7 @@ GHashTable *gw_kept_new(void)
 
 /* Records ---------------------------------------------------------------------------------- */
 
-static gboolean same_volume(const GwVolume *a, const GwVolume *b)
+gboolean gw_same_volume(const GwVolume *a, const GwVolume *b)
 {
     if (a == NULL || b == NULL)
         return FALSE;
@@ -62,7 +62,7 @@ const GwKeptVolume *gw_kept_find(GwEngine *engine, const char *host_id, const Gw
     g_hash_table_iter_init(&iter, gw_engine_now(engine)->kept);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwKeptVolume *kept = value;
-        if (g_strcmp0(kept->host_id, host_id) == 0 && same_volume(kept->volume, volume))
+        if (g_strcmp0(kept->host_id, host_id) == 0 && gw_same_volume(kept->volume, volume))
             return kept;
     }
     return NULL;
@@ -270,7 +270,8 @@ static const GwJob *removal_of(GwEngine *engine, const GwKeptVolume *kept)
             job->tasks->len == 0)
             continue;
         const GwTask *task = job->tasks->pdata[0];
-        if (g_strcmp0(task->host_id, kept->host_id) == 0 && same_volume(task->volume, kept->volume))
+        if (g_strcmp0(task->host_id, kept->host_id) == 0 &&
+            gw_same_volume(task->volume, kept->volume))
             return job;
     }
     return NULL;

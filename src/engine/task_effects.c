@@ -48,9 +48,53 @@ static GwRequest *volume_request(GwEngine *engine, const TaskRun *run, GwOp op)
     return request;
 }
 
+/* Whether @other, of a job that is not over, makes the same volume, or may have; of two that have
+ * not begun the older job goes first. */
+static gboolean makes_it(const GwJob *job, const GwTask *task, const GwJob *other)
+{
+    for (guint i = 0; other->tasks != NULL && i < other->tasks->len; i++) {
+        const GwTask *its = other->tasks->pdata[i];
+        gboolean waits = its->state == (int)GW_TASK_TODO && g_strcmp0(other->id, job->id) < 0;
+        gboolean begun = its->made || its->state == (int)GW_TASK_DOING ||
+                         its->state == (int)GW_TASK_DONE || its->state == (int)GW_TASK_UNDOING;
+        if (its->kind == (int)GW_TASK_VOLUME_CREATE && (waits || begun) &&
+            g_strcmp0(its->host_id, task->host_id) == 0 &&
+            gw_same_volume(its->volume, task->volume))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Two that make one volume: where an answer is lost, each would take what the other made for its
+ * own. */
+static gboolean is_only_ours(GwEngine *engine, const TaskRun *run, GError **error)
+{
+    const GwJob *job = job_of(engine, run);
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, gw_engine_now(engine)->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *other = value;
+        if (g_strcmp0(other->id, job->id) == 0 || gw_job_state_is_final((GwJobState)other->state) ||
+            !makes_it(job, run->task, other))
+            continue;
+        gw_error_set(error, GW_ERR_CONFLICT, "Choose another name or place, or wait for that job.",
+                     "another job makes a volume of that name: %s", other->title);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 /* A file that is in no pool (NVRAM, TPM state) is made by its copy. */
 static void create(GwEngine *engine, TaskRun *run)
 {
+    g_autoptr(GError) error = NULL;
+
+    if (!run->unsure && !is_only_ours(engine, run, &error)) {
+        gw_task_over(engine, run, error);
+        return;
+    }
     if (run->task->volume->pool == NULL) {
         gw_task_over(engine, run, NULL);
         return;

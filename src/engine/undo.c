@@ -152,17 +152,6 @@ static int task_against(GwTaskKind kind)
     }
 }
 
-static gboolean is_same_place(const GwTask *a, const GwTask *b)
-{
-    const GwVolume *left = a->volume, *right = b->volume;
-
-    if (left == NULL || right == NULL || g_strcmp0(a->host_id, b->host_id) != 0)
-        return FALSE;
-    if (left->path != NULL && right->path != NULL)
-        return strcmp(left->path, right->path) == 0;
-    return g_strcmp0(left->pool, right->pool) == 0 && g_strcmp0(left->name, right->name) == 0;
-}
-
 /* Whether another job has made a volume of that name since: what @job left is gone then, and what
  * is there is that one's, be it an old copy that is kept. */
 static gboolean is_others(const GwFabric *fabric, const GwJob *job, const GwTask *left)
@@ -173,12 +162,16 @@ static gboolean is_others(const GwFabric *fabric, const GwJob *job, const GwTask
     g_hash_table_iter_init(&iter, fabric->jobs);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwJob *other = value;
-        if (strcmp(other->id, job->id) <= 0 || other->tasks == NULL)
+        gboolean over = gw_job_state_is_final((GwJobState)other->state);
+        if (other->tasks == NULL || strcmp(other->id, job->id) == 0 ||
+            (over && strcmp(other->id, job->id) < 0))
             continue;
         for (guint i = 0; i < other->tasks->len; i++) {
             const GwTask *task = other->tasks->pdata[i];
             if (task->kind == (int)GW_TASK_VOLUME_CREATE &&
-                (task->made || task->state == (int)GW_TASK_DONE) && is_same_place(task, left))
+                (task->made || task->state == (int)GW_TASK_DONE) &&
+                g_strcmp0(task->host_id, left->host_id) == 0 &&
+                gw_same_volume(task->volume, left->volume))
                 return TRUE;
         }
     }
