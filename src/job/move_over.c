@@ -82,6 +82,19 @@ static const GwTask *left_behind(const GwJob *job)
     return NULL;
 }
 
+/* Moved is moved: what else did not work is told beside it. */
+static void say_remarks(GwJob *job)
+{
+    const GwTask *left = left_behind(job);
+    g_autofree char *remarks = left == NULL ? gw_tasks_remarks(job) : g_strdup(left->why);
+
+    if (left == NULL && remarks == NULL)
+        return;
+    g_autofree char *message =
+        g_strdup_printf("done, but: %s", remarks != NULL ? remarks : "a host refused what follows");
+    gw_move_set_error(job, "operation-failed", message, GW_TASKS_REMARKS_REMEDY);
+}
+
 /* Says in the job's error what is still there of it. */
 static void say_left_behind(GwJob *job)
 {
@@ -147,6 +160,7 @@ void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char
     if (settle_storage(move, GW_SETTLE_STORAGE_ON, event, outcome))
         return;
     g_clear_pointer(&job->error, gw_job_error_free);
+    say_remarks(job);
     if (job->result == NULL)
         job->result = gw_move_result_new();
     gboolean seen = move->paused_us > 0 && move->resumed_us >= move->paused_us;
@@ -163,8 +177,6 @@ void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char
     gw_move_finish(move, GW_JOB_DONE, event, why, outcome);
     job->progress->percent = 100;
     job->progress->remaining_bytes = job->progress->disk_remaining_bytes = 0;
-    if (left_behind(job) != NULL)
-        gw_move_replace_string(&job->progress->note, left_behind(job)->why);
     job->progress->eta_ms = 0;
 }
 
