@@ -111,10 +111,46 @@ static json_t *news_body(const GwFabric *fabric, const News *news)
     return gone;
 }
 
+static void show_slots(GwEngine *engine, const char *host_id)
+{
+    const GwHost *host = gw_fabric_host(engine->draft, host_id);
+    if (host == NULL)
+        return;
+
+    GwSlots used = gw_slots_in_use(engine->draft, host_id);
+    if (host->live_in_use == used.live && host->storage_in_use == used.storage)
+        return;
+    GwHost *shown = gw_host_copy(host);
+    shown->live_in_use = used.live;
+    shown->storage_in_use = used.storage;
+    gw_fabric_put_host(engine->draft, shown);
+    gw_engine_tell(engine, "host", host_id, NULL);
+}
+
+/* R23: what jobs use of their hosts is shown with the hosts. Only the hosts of jobs that changed
+ * are counted anew. */
+static void show_use(GwEngine *engine)
+{
+    GHashTableIter iter;
+    gpointer id, value;
+
+    if (engine->draft->jobs == engine->published->jobs)
+        return;
+    g_hash_table_iter_init(&iter, engine->draft->jobs);
+    while (g_hash_table_iter_next(&iter, &id, &value)) {
+        const GwJob *job = value;
+        if (g_hash_table_lookup(engine->published->jobs, id) == value)
+            continue;
+        show_slots(engine, job->source_host_id);
+        show_slots(engine, job->destination_host_id);
+    }
+}
+
 static void publish(GwEngine *engine)
 {
     if (engine->draft == NULL)
         return;
+    show_use(engine);
     g_mutex_lock(&engine->lock);
     GwFabric *old = engine->published;
     engine->published = g_steal_pointer(&engine->draft);
