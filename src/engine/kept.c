@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "engine/engine_internal.h"
+#include "plan/reach.h"
 
 /* Old copies of disks, which are kept for Undo until their time is over (I4). Time is the wall's,
  * since it spans restarts. Then a job of its own removes the copy: journaled before it acts, and
@@ -157,6 +158,57 @@ gboolean gw_kept_load(GwEngine *engine, GError **error)
 {
     engine->kept_us = gw_clock_now_us(engine->clock) + BUSY_LOOK_US;
     return gw_store_each(engine->store, GW_KIND_KEPT_VOLUME, load_one, engine, error);
+}
+
+/* What is not only ours ---------------------------------------------------------------------- */
+
+static gboolean is_top(const GwJob *job, const GwTask *task)
+{
+    for (guint i = 0; job->disks != NULL && i < job->disks->len; i++) {
+        const GwDiskMove *disk = job->disks->pdata[i];
+        const GwImageMove *top =
+            disk->images != NULL && disk->images->len > 0 ? disk->images->pdata[0] : NULL;
+        if (top != NULL && gw_same_volume(top->from, task->volume))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean is_shareable(const GwVm *vm, const char *target)
+{
+    const GwDisk *disk =
+        vm->disks != NULL ? gw_record_find(&gw_disk_record, vm->disks, "target", target) : NULL;
+    return disk != NULL && disk->shareable;
+}
+
+/* Whether the storage that @volume of @host is on is seen by others, as far as it can be told. */
+static gboolean is_seen_elsewhere(GwEngine *engine, const GwHost *host, const GwVolume *volume)
+{
+    const GPtrArray *pools = host->facts != NULL ? host->facts->pools : NULL;
+    const GwPool *pool = NULL;
+
+    if (volume->pool != NULL && pools != NULL)
+        pool = gw_record_find(&gw_pool_record, pools, "name", volume->pool);
+    else if (volume->path != NULL)
+        pool = gw_share_pool_of_path(host, volume->path);
+    g_autofree char *share =
+        pool != NULL ? gw_share_id_of_pool(gw_engine_now(engine), host, pool) : NULL;
+    return pool == NULL || share != NULL;
+}
+
+void gw_kept_spare_shared(GwEngine *engine, GwJob *job, const GwVm *vm)
+{
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), job->source_host_id);
+
+    for (guint i = job->tasks->len; host != NULL && i > 0; i--) {
+        const GwTask *task = job->tasks->pdata[i - 1];
+        gboolean old =
+            task->turn == (int)GW_TASK_AFTER &&
+            (task->kind == (int)GW_TASK_VOLUME_KEEP || task->kind == (int)GW_TASK_VOLUME_DELETE);
+        if (old && (!is_top(job, task) || is_shareable(vm, task->target)) &&
+            is_seen_elsewhere(engine, host, task->volume))
+            g_ptr_array_remove_index(job->tasks, i - 1);
+    }
 }
 
 /* Removing --------------------------------------------------------------------------------- */

@@ -110,6 +110,7 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     g_autofree char *peer = destination != NULL ? gw_host_peer_uri(destination) : NULL;
     move->job->peer_to_peer = peer != NULL || move->job->through_agents;
     gw_tasks_make(move->job, result->vm);
+    gw_kept_spare_shared(engine, move->job, result->vm);
     step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_CHECKED });
 }
 

@@ -552,6 +552,50 @@ static void a_pool_that_fills_up(void **state)
     (void)state;
 }
 
+/* A template on a share, with a VM's overlay on it on either host; the other host's is its own. */
+static void open_template(World *world)
+{
+    json_t *here = disk("vda", "file", "qcow2", "/nas/web.qcow2");
+    json_t *there = disk("vda", "file", "qcow2", "/images/run.qcow2");
+
+    json_object_set_new(here, "backing_path", json_string("/nas/base.qcow2"));
+    json_object_set_new(there, "backing_path", json_string("/nas/base.qcow2"));
+    world_make(
+        world, gw_clock_new_virtual(SECONDS(1700000000)),
+        json_pack("{s:i,s:i,s:[o,o]}", "link_mibps", 100, "disk_mibps", 200, "hosts",
+                  host(0, json_pack("[o]", vm(WEB, "web", "off", json_pack("[o]", here)))),
+                  host(1, json_pack("[o]", vm(RUN, "run", "off", json_pack("[o]", there))))));
+    world_start(world);
+    world_run(world, SECONDS(1));
+    world_add_host(world, 0);
+    world_add_host(world, 1);
+    world_run(world, SECONDS(2));
+}
+
+/* Its host does not know what other hosts have on it. */
+static void an_image_below_a_disk_on_a_share_stays(void **state)
+{
+    World world;
+    GError *error = NULL;
+    open_template(&world);
+    g_autoptr(GwStorageRequest) request = gw_storage_request_new();
+    request->storage = g_strdup("fast");
+    request->flatten = TRUE;
+    request->keep_source_s = -1;
+    g_autoptr(GwJob) job =
+        gw_engine_migrate_storage(world.engine, "web", request, "tester", NULL, &error);
+    assert_null(error);
+    ends(&world, job->id, GW_JOB_DONE);
+    world_run(&world, SECONDS(60));
+    assert_int_equal(gw_sim_content(world.sim, uri_a(), "/nas/web.qcow2"), 0);
+    assert_int_not_equal(gw_sim_content(world.sim, uri_b(), "/nas/base.qcow2"), 0);
+    g_auto(GStrv) violations = gw_sim_violations(world.sim);
+    if (violations[0] != NULL)
+        fail_msg("the witness saw: %s", violations[0]);
+    world_free(&world);
+    (void)state;
+}
+
 static char *move_vdb_to(World *world, const char *name, const char *volume)
 {
     g_autoptr(GwMoveRequest) request = to_b();
@@ -848,6 +892,7 @@ int main(void)
         cmocka_unit_test(every_request_of_a_mirror_may_fail_or_be_lost),
         cmocka_unit_test(a_pool_that_fills_up),
         cmocka_unit_test(a_vm_that_is_started_under_us_runs_on),
+        cmocka_unit_test(an_image_below_a_disk_on_a_share_stays),
         cmocka_unit_test(two_jobs_do_not_make_one_volume),
         cmocka_unit_test(a_vm_that_was_started_is_not_defined_with_old_copies),
         cmocka_unit_test(a_vm_that_was_started_from_its_copies_is_defined_already),
