@@ -335,7 +335,10 @@ static void take(GwEngine *engine, Question *question, const GwReply *reply, con
             gw_inventory_put_pool(engine, check->ask.destination_id, what, reply->pool);
         break;
     case ASK_THERE:
-        if (reply->error != NULL)
+        /* Something bears the name, though it is no sound image. */
+        if (g_error_matches(reply->error, GW_ERROR, GW_ERR_INVALID))
+            g_ptr_array_add(check->there, gw_volume_copy(question->volume));
+        else if (reply->error != NULL)
             take_trouble(engine, check, question, what, reply->error);
         else
             take_there(check, question, reply);

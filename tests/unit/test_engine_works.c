@@ -552,6 +552,37 @@ static void a_pool_that_fills_up(void **state)
     (void)state;
 }
 
+static char *move_vdb_to(World *world, const char *name, const char *volume)
+{
+    g_autoptr(GwMoveRequest) request = to_b();
+    GwDiskChoice *choice = gw_disk_choice_new();
+
+    choice->target = g_strdup("vdb");
+    choice->storage = g_strdup("fast");
+    choice->name = g_strdup(volume);
+    request->options->disks = gw_record_array(&gw_disk_choice_record);
+    g_ptr_array_add(request->options->disks, choice);
+    return move(world, name, request);
+}
+
+/* Each would take what the other made for its own where an answer is lost. */
+static void two_jobs_do_not_make_one_volume(void **state)
+{
+    World world;
+    open_world(&world);
+    fault(&world, "volume-create", "slow", 10000, 0);
+    g_autofree char *first = move_vdb_to(&world, "web", "same.raw");
+    g_autofree char *second = move_vdb_to(&world, "run", "same.raw");
+    g_autoptr(GwJob) refused = await_end(&world, second);
+
+    is_state(refused, GW_JOB_FAILED);
+    assert_non_null(strstr(refused->error->message, "another job makes a volume of that name"));
+    assert_non_null(refused->error->remedy);
+    ends(&world, first, GW_JOB_DONE);
+    close_world(&world, "two of one name");
+    (void)state;
+}
+
 /* Under us --------------------------------------------------------------------------------- */
 
 static void power_on(World *world, const char *uri, const char *uuid)
@@ -837,6 +868,7 @@ int main(void)
         cmocka_unit_test(every_request_of_a_mirror_may_fail_or_be_lost),
         cmocka_unit_test(a_pool_that_fills_up),
         cmocka_unit_test(a_vm_that_is_started_under_us_runs_on),
+        cmocka_unit_test(two_jobs_do_not_make_one_volume),
         cmocka_unit_test(a_vm_that_was_started_is_not_defined_with_old_copies),
         cmocka_unit_test(a_vm_that_was_started_from_its_copies_is_defined_already),
         cmocka_unit_test(what_was_written_while_nobody_looked_is_noticed),
