@@ -258,6 +258,8 @@ void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);
 void gw_moves_ask_leave(GwEngine *engine, MoveRun *run, ReplyFn done);
 /* Ends the leave at both ends, and calls @done once both said so, or with the first error. */
 void gw_moves_fence(GwEngine *engine, MoveRun *run, ReplyFn done);
+/* Asks both ends to end the leave; each answers with @round. */
+void gw_moves_ask_close(GwEngine *engine, const GwJob *job, ReplyFn answered, gint64 round);
 /* The same as best it can be, without waiting for it. */
 void gw_moves_close_leave(GwEngine *engine, const GwJob *job);
 /* Where other agents reach that host's: "ip:port", or NULL: as the controller does. */
@@ -298,14 +300,15 @@ void gw_task_run_free(gpointer run);
 /* works.c: jobs of the kinds vm-transfer, vm-migrate-storage, job-repair and volume-remove. */
 struct WorkRun {
     GwWork *work;
-    guint looks;           /* generation of the look under way */
-    guint look_missing;    /* answers that it still waits for */
-    GError *disturbed;     /* what it saw that must not be */
-    gboolean look_open;    /* a host did not answer: look again */
-    gboolean look_commits; /* it is asked by the commit itself */
-    gint64 look_us;        /* when to look again; 0: no need */
-    gint64 unchanged_us;   /* when all was seen to be as it was */
-    gint64 merge_us;       /* queued behind a merge: when to look again; 0: not */
+    guint looks;                      /* generation of the look under way */
+    guint look_missing;               /* answers that it still waits for */
+    GError *disturbed;                /* what it saw that must not be */
+    gboolean look_open;               /* a host did not answer: look again */
+    gboolean look_commits;            /* it is asked by the commit itself */
+    gint64 look_us;                   /* when to look again; 0: no need */
+    gint64 unchanged_us;              /* when all was seen to be as it was */
+    gint64 merge_us;                  /* queued behind a merge: when to look again; 0: not */
+    guint close_round, close_missing; /* of the two answers that the end of its leave waits for */
 };
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_start_restored(GwEngine *engine);

@@ -129,6 +129,15 @@ static GwRequest *close_request(const char *host_id, const char *job_id, const c
     return request;
 }
 
+void gw_moves_ask_close(GwEngine *engine, const GwJob *job, ReplyFn answered, gint64 round)
+{
+    const char *const hosts[] = { job->source_host_id, job->destination_host_id };
+
+    for (guint i = 0; i < G_N_ELEMENTS(hosts); i++)
+        gw_engine_ask(engine, close_request(hosts[i], job->id, job->vm_uuid, job->epoch), answered,
+                      job->id, round);
+}
+
 static void closed(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
     (void)engine;
@@ -139,11 +148,7 @@ static void closed(GwEngine *engine, const GwReply *reply, const char *job_id, g
 
 void gw_moves_close_leave(GwEngine *engine, const GwJob *job)
 {
-    const char *const hosts[] = { job->source_host_id, job->destination_host_id };
-
-    for (guint i = 0; i < G_N_ELEMENTS(hosts); i++)
-        gw_engine_ask(engine, close_request(hosts[i], job->id, job->vm_uuid, job->epoch), closed,
-                      job->id, 0);
+    gw_moves_ask_close(engine, job, closed, 0);
 }
 
 static void fence_answered(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 round)
@@ -159,13 +164,8 @@ static void fence_answered(GwEngine *engine, const GwReply *reply, const char *j
 
 void gw_moves_fence(GwEngine *engine, MoveRun *run, ReplyFn done)
 {
-    const GwJob *job = run->move->job;
-    const char *const hosts[] = { job->source_host_id, job->destination_host_id };
-
     run->leave_done = done;
-    run->fence_missing = G_N_ELEMENTS(hosts);
+    run->fence_missing = 2; /* the source's answer and the destination's */
     run->fence_round++;
-    for (guint i = 0; i < G_N_ELEMENTS(hosts); i++)
-        gw_engine_ask(engine, close_request(hosts[i], job->id, job->vm_uuid, job->epoch),
-                      fence_answered, job->id, run->fence_round);
+    gw_moves_ask_close(engine, run->move->job, fence_answered, run->fence_round);
 }

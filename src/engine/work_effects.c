@@ -362,10 +362,22 @@ static void do_stop(GwEngine *engine, WorkRun *run)
     step(engine, run, GW_WORK_NOT_COPIED, NULL);
 }
 
-static void do_close(GwEngine *engine, const GwJob *job)
+static void close_answered(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 round)
 {
-    if (job->through_agents && is_kind(job, GW_JOB_KIND_TRANSFER))
-        gw_moves_close_leave(engine, job);
+    WorkRun *run = find_run(engine, job_id);
+
+    if (run == NULL || (guint)round != run->close_round || run->close_missing == 0)
+        return; /* of an earlier try, or after a refusal */
+    run->close_missing = reply->error != NULL ? 0 : run->close_missing - 1;
+    if (run->close_missing == 0)
+        step(engine, run, GW_WORK_CLOSED, reply->error);
+}
+
+static void do_close(GwEngine *engine, WorkRun *run)
+{
+    run->close_missing = 2; /* the source's answer and the destination's */
+    run->close_round++;
+    gw_moves_ask_close(engine, run->work->job, close_answered, run->close_round);
 }
 
 void gw_works_carry_out(GwEngine *engine, WorkRun *run, GwWorkDo effect)
@@ -396,7 +408,7 @@ void gw_works_carry_out(GwEngine *engine, WorkRun *run, GwWorkDo effect)
         gw_tasks_change(engine, id);
         break;
     case GW_WORK_DO_CLOSE:
-        do_close(engine, run->work->job);
+        do_close(engine, run);
         break;
     case GW_WORK_DO_COUNT:
         break;

@@ -7,6 +7,8 @@
 #define WATCH_US SECONDS(2)
 #define COMMIT_TRIES 12 /* some five minutes */
 #define PAUSE_MAX_US SECONDS(60)
+/* An agent that cannot end the leave: it expires, or the next epoch ends it. */
+#define CLOSE_TRIES 5
 
 typedef enum {
     NOTHING,
@@ -86,6 +88,7 @@ void gw_work_free(GwWork *work)
     if (work == NULL)
         return;
     gw_job_free(work->job);
+    g_clear_error(&work->last_error);
     g_free(work);
 }
 
@@ -301,7 +304,6 @@ static void end_undone(GwWork *work, const GwWorkEvent *event, const char *why,
                                        event->error->message));
         replace_string(&job->error->remedy, g_strdup("Remove what is left: godwit job undo."));
     }
-    add_effect(outcome, GW_WORK_DO_CLOSE);
     finish(work, cancelled ? GW_JOB_CANCELLED : GW_JOB_FAILED, event, why, outcome);
 }
 
@@ -333,7 +335,6 @@ static void pause_or_give_up(GwWork *work, const GwWorkEvent *event, GwWorkOutco
                                        "what was copied are there",
                                        job->error->message));
     }
-    add_effect(outcome, GW_WORK_DO_CLOSE);
     finish(work, GW_JOB_FAILED, event, "refused too often", outcome);
 }
 
@@ -349,7 +350,6 @@ static void end_done(GwWork *work, const GwWorkEvent *event, const char *why,
         g_autofree char *message = g_strdup_printf("done, but: %s", remarks);
         set_error(job, "operation-failed", message, GW_TASKS_REMARKS_REMEDY);
     }
-    add_effect(outcome, GW_WORK_DO_CLOSE);
     finish(work, GW_JOB_DONE, event, remarks != NULL ? job->error->message : why, outcome);
 }
 
@@ -458,18 +458,76 @@ static gboolean is_quiet(Action action)
            action == END_UNDONE;
 }
 
+/* The end of the leave ---------------------------------------------------------------------- */
+
+static gboolean is_end(const GwWork *work, Action action)
+{
+    return action == DONE || action == END_UNDONE ||
+           (action == PAUSE && work->tries + 1 >= COMMIT_TRIES);
+}
+
+/* The agents' leave for copies of files ends before the job does, so that no death of the
+ * controller leaves it behind. */
+static gboolean must_close(const GwWork *work, Action action)
+{
+    const GwJob *job = work->job;
+
+    return is_end(work, action) && !work->closed && job->through_agents &&
+           g_strcmp0(job->kind, GW_JOB_KIND_TRANSFER) == 0;
+}
+
+static void close_leave(GwWork *work, const GwWorkEvent *last, GwWorkOutcome *outcome)
+{
+    work->closing = TRUE;
+    work->last = last->kind;
+    g_clear_error(&work->last_error);
+    work->last_error = last->error != NULL ? g_error_copy(last->error) : NULL;
+    work->wake_us = work->too_long_us = work->stalled_us = 0;
+    add_effect(outcome, GW_WORK_DO_CLOSE);
+}
+
+/* Asked a few times, and then it does not hold up a job that is over. */
+static gboolean go_on_closing(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome,
+                              GError **error)
+{
+    work->wake_us = 0;
+    if (event->kind == GW_WORK_TIMER) {
+        add_effect(outcome, GW_WORK_DO_CLOSE);
+        return TRUE;
+    }
+    if (event->error != NULL && ++work->closes < CLOSE_TRIES) {
+        work->wake_us = event->now_us + (G_USEC_PER_SEC << (work->closes - 1));
+        replace_string(&work->job->waiting_for, g_strdup(event->error->message));
+        outcome->changed = TRUE;
+        return TRUE;
+    }
+    work->closing = FALSE;
+    work->closed = TRUE;
+    g_autoptr(GError) last_error = g_steal_pointer(&work->last_error);
+    GwWorkEvent last = *event;
+    last.kind = work->last;
+    last.error = last_error;
+    return gw_work_step(work, &last, outcome, error);
+}
+
 gboolean gw_work_step(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome,
                       GError **error)
 {
     GwJobState state = (GwJobState)work->job->state;
 
     *outcome = (GwWorkOutcome){ 0 };
+    if (work->closing && (event->kind == GW_WORK_CLOSED || event->kind == GW_WORK_TIMER))
+        return go_on_closing(work, event, outcome, error);
     const GwWorkRow *row = find_row(state, as_called_off(work, event->kind));
     if (row == NULL) {
         gw_error_set(error, GW_ERR_CONFLICT, "Look at the job's state: godwit job show.",
                      "'%s' is not possible while the job is %s", gw_work_event_word(event->kind),
                      gw_enum_word(&gw_job_state_enum, (int)state));
         return FALSE;
+    }
+    if (must_close(work, (Action)row->action)) {
+        close_leave(work, event, outcome);
+        return TRUE;
     }
     outcome->changed = row->action != WATCH;
     if (row->next != state || !is_quiet((Action)row->action)) {
@@ -508,24 +566,10 @@ gboolean gw_work_due(const GwWork *work, gint64 now_us, GwWorkEventKind *kind)
 const char *gw_work_event_word(GwWorkEventKind kind)
 {
     static const char *const words[GW_WORK_EVENT_COUNT] = {
-        "slots free",
-        "checked",
-        "refused",
-        "copied",
-        "not copied",
-        "unchanged",
-        "disturbed",
-        "started",
-        "committed",
-        "not committed",
-        "taken back",
-        "undone",
-        "timer",
-        "completion time-out",
-        "progress time-out",
-        "cancel",
-        "change",
-        "restart",
+        "slots free",        "checked",   "refused",     "copied",    "not copied",
+        "unchanged",         "disturbed", "started",     "committed", "not committed",
+        "taken back",        "undone",    "leave ended", "timer",     "completion time-out",
+        "progress time-out", "cancel",    "change",      "restart",
     };
     return (guint)kind < GW_WORK_EVENT_COUNT ? words[kind] : "unknown";
 }

@@ -27,6 +27,7 @@ typedef enum {
     GW_WORK_NOT_COMMITTED, /* one failed */
     GW_WORK_TAKEN_BACK,    /* the first was refused, and nothing was done by it */
     GW_WORK_UNDONE,        /* all is undone that could be; an error says what could not */
+    GW_WORK_CLOSED,        /* the agents were asked to end the leave */
     GW_WORK_TIMER,
     GW_WORK_TOO_LONG, /* completion time-out (R59) */
     GW_WORK_STALLED,  /* progress time-out (R60) */
@@ -51,7 +52,7 @@ typedef enum {
     GW_WORK_DO_UNDO,   /* BEFORE tasks -> UNDONE */
     GW_WORK_DO_STOP,   /* nothing comes back but NOT_COPIED */
     GW_WORK_DO_CHANGE, /* nothing comes back */
-    GW_WORK_DO_CLOSE,  /* the agents' leave ends; nothing comes back */
+    GW_WORK_DO_CLOSE,  /* the agents' leave ends -> CLOSED */
     GW_WORK_DO_COUNT
 } GwWorkDo;
 
@@ -75,6 +76,11 @@ typedef struct {
     guint done_tasks;  /* likewise */
     guint tries;       /* of committing */
     gboolean looking;  /* tasks are over, and it is being asked whether all is as it was */
+    gboolean closing;  /* the agents' leave ends before the job does, with the event that follows */
+    gboolean closed;
+    guint closes; /* how often that was refused */
+    GwWorkEventKind last;
+    GError *last_error;
 } GwWork;
 
 /* Takes ownership of @job. */

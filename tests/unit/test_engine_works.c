@@ -873,6 +873,25 @@ static void agents_that_die_or_do_not_reach_each_other(void **state)
     (void)state;
 }
 
+/* The agents' leave ends with the job also where an agent refused to end it at first. */
+static void a_leave_that_an_agent_would_not_end(void **state)
+{
+    World world;
+    open_world(&world);
+
+    g_autofree char *id = move_web(&world);
+    await_state(&world, id, GW_JOB_COPYING);
+    world_run(&world, SECONDS(1));
+    fault(&world, "close", "fail", 0, 0);
+    fault(&world, "close", "fail", 0, 0);
+    g_autoptr(GwJob) asked = gw_engine_cancel_job(world.engine, id, NULL);
+    assert_non_null(asked);
+    g_autoptr(GwJob) job = await_end(&world, id);
+    is_state(job, GW_JOB_CANCELLED);
+    close_world(&world, "a leave that did not end at first"); /* sees whether it did */
+    (void)state;
+}
+
 #define WITH_AGENTS(test) cmocka_unit_test_setup_teardown(test, with_agents, without_agents)
 
 int main(void)
@@ -910,6 +929,7 @@ int main(void)
         WITH_AGENTS(every_request_may_fail_or_be_lost),
         WITH_AGENTS(a_vm_that_is_started_under_us_runs_on),
         WITH_AGENTS(agents_that_die_or_do_not_reach_each_other),
+        WITH_AGENTS(a_leave_that_an_agent_would_not_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

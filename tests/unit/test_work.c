@@ -131,7 +131,7 @@ static void its_life(void **state)
     outcome = step(work, GW_WORK_UNCHANGED);
     is_effect(&outcome, GW_WORK_DO_COMMIT);
     outcome = step(work, GW_WORK_COMMITTED);
-    is_effect(&outcome, GW_WORK_DO_CLOSE);
+    assert_int_equal(outcome.count, 0); /* there was no leave */
     assert_int_equal(work->job->state, GW_JOB_DONE);
     assert_int_equal(work->job->progress->percent, 100);
     assert_null(work->job->error);
@@ -299,6 +299,52 @@ static void a_commit_is_not_cancelled(void **state)
     (void)state;
 }
 
+/* The agents' leave ends before the job, so that nobody forgets it: a refusal is tried again, but
+ * does not hold up for ever what is over. */
+static void the_leave_ends_first(void **state)
+{
+    g_autoptr(GError) refused = refusal("the agent's disk is full");
+    g_autoptr(GError) left = refusal("the volume is in use");
+    g_autoptr(GwWork) work = work_in(GW_JOB_SETTLING);
+
+    work->job->through_agents = work->job->cancel_requested = TRUE;
+    GwWorkOutcome outcome = step_at(work, GW_WORK_UNDONE, left, SECOND);
+    is_effect(&outcome, GW_WORK_DO_CLOSE);
+    assert_int_equal(work->job->state, GW_JOB_SETTLING);
+    outcome = step_at(work, GW_WORK_CLOSED, refused, 2 * SECOND);
+    assert_int_equal(outcome.count, 0);
+    assert_int_equal(gw_work_next_us(work), 3 * SECOND);
+    outcome = step_at(work, GW_WORK_TIMER, NULL, 3 * SECOND);
+    is_effect(&outcome, GW_WORK_DO_CLOSE);
+    assert_int_equal(gw_work_next_us(work), 0);
+    outcome = step_at(work, GW_WORK_CLOSED, NULL, 4 * SECOND);
+    assert_int_equal(outcome.count, 0);
+    assert_int_equal(work->job->state, GW_JOB_CANCELLED);
+    assert_non_null(strstr(work->job->error->message, "something is left: the volume is in use"));
+    assert_null(work->job->waiting_for);
+    (void)state;
+}
+
+static void an_agent_does_not_hold_up_what_is_over(void **state)
+{
+    g_autoptr(GError) refused = refusal("the agent's disk is full");
+    g_autoptr(GwWork) work = work_in(GW_JOB_COMMITTING);
+    guint asked;
+
+    work->job->through_agents = TRUE;
+    GwWorkOutcome outcome = step(work, GW_WORK_COMMITTED);
+    for (asked = 0; work->job->state == (int)GW_JOB_COMMITTING && asked < 100; asked++) {
+        is_effect(&outcome, GW_WORK_DO_CLOSE);
+        step_at(work, GW_WORK_CLOSED, refused, SECOND);
+        if (work->job->state == (int)GW_JOB_COMMITTING)
+            outcome = step(work, GW_WORK_TIMER);
+    }
+    assert_int_equal(work->job->state, GW_JOB_DONE);
+    assert_in_range(asked, 2, 10);
+    assert_null(work->job->error);
+    (void)state;
+}
+
 static void words_are_told_apart(void **state)
 {
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -325,6 +371,8 @@ int main(void)
         cmocka_unit_test(it_takes_too_long),
         cmocka_unit_test(a_commit_that_is_refused),
         cmocka_unit_test(a_commit_is_not_cancelled),
+        cmocka_unit_test(the_leave_ends_first),
+        cmocka_unit_test(an_agent_does_not_hold_up_what_is_over),
         cmocka_unit_test(words_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
