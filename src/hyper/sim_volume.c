@@ -180,6 +180,20 @@ gboolean gw_sim_is_used(GwSim *sim, const SimHost *host, const SimImage *image)
     return FALSE;
 }
 
+/* Another image of its storage has it below. */
+static gboolean carries_another(GwSim *sim, const SimHost *host, const SimImage *image)
+{
+    GHashTableIter iter;
+    gpointer other;
+
+    g_hash_table_iter_init(&iter, image->store->images);
+    while (g_hash_table_iter_next(&iter, NULL, &other)) {
+        if (gw_sim_image_below(sim, host, other) == image)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* libvirt of this host refuses only what it knows of: another host's VM is the witness's. */
 static void delete_volume(GwSim *sim, const SimHost *host, const GwRequest *request, GwReply *reply)
 {
@@ -192,6 +206,10 @@ static void delete_volume(GwSim *sim, const SimHost *host, const GwRequest *requ
         return;
     if (gw_sim_is_used(sim, host, image) || image->busy > 0) {
         fail(reply, GW_ERR_CONFLICT, "the volume is in use", path);
+        return;
+    }
+    if (carries_another(sim, host, image)) {
+        fail(reply, GW_ERR_CONFLICT, "another image stands on the volume", path);
         return;
     }
     for (guint i = 0; i < sim->hosts->len; i++) {

@@ -83,18 +83,26 @@ static GwDiskHow file_how(const GwDiskMove *disk)
 
 /* Before --------------------------------------------------------------------------------- */
 
-/* The lowest first: an image is made above one that is there. A mirror copies all of a disk, so a
- * kept copy is of no use to it, and one made anew stays sparse. */
+/* A mirror copies all of a disk, so a kept copy is of no use to it, and one made anew stays
+ * sparse. */
+static gboolean is_made_anew(const GwDiskMove *disk, guint level)
+{
+    const GwImageMove *image = disk->images->pdata[level];
+    return image->delta && is_filled_by_qemu(disk, level);
+}
+
+/* Kept copies go the top first: no host removes one that another stands on. The lowest is made
+ * first: an image is made above one that is there. */
 static void add_creates(GwJob *job, const GwDiskMove *disk, const char *host_id)
 {
+    for (guint i = 0; i < disk->images->len; i++) {
+        const GwImageMove *image = disk->images->pdata[i];
+        if (image->to != NULL && (image->replace || is_made_anew(disk, i)))
+            add_volume(job, GW_TASK_VOLUME_REPLACE, GW_TASK_BEFORE, host_id, disk, image->to);
+    }
     for (guint i = disk->images->len; i > 0; i--) {
         const GwImageMove *image = disk->images->pdata[i - 1];
-        gboolean anew = image->delta && is_filled_by_qemu(disk, i - 1);
-        if (image->to == NULL)
-            continue;
-        if (image->replace || anew)
-            add_volume(job, GW_TASK_VOLUME_REPLACE, GW_TASK_BEFORE, host_id, disk, image->to);
-        if (image->create || anew)
+        if (image->to != NULL && (image->create || is_made_anew(disk, i - 1)))
             add_volume(job, GW_TASK_VOLUME_CREATE, GW_TASK_BEFORE, host_id, disk, image->to);
     }
 }

@@ -501,6 +501,27 @@ static void test_a_kept_copy_goes_when_its_time_is_over(void **unused)
     world_free(&world);
 }
 
+/* An image goes only after the one that stands on it; both of their times are over at once. */
+static void test_a_kept_chain_goes_whole(void **unused)
+{
+    World world;
+    (void)unused;
+
+    open_world(&world, (Shape){ .chain = TRUE });
+    g_autoptr(GwMoveRequest) request = request_to("b");
+    request->options->keep_source_s = 600;
+    g_autofree char *id = begin_with(&world, request);
+    world_run(&world, SECONDS(60));
+    check_final(&world, id, GW_JOB_DONE, "the move before");
+    assert_int_equal(count_kept(&world), 2);
+    world_run(&world, SECONDS(700));
+    assert_int_equal(count_kept(&world), 0);
+    assert_int_equal(count_removals(&world, GW_JOB_DONE), 2);
+    assert_int_equal(old_content(&world), 0);
+    check_storage(&world, "a kept chain's time was over");
+    world_free(&world);
+}
+
 /* Its time goes on while no controller runs, and the wall's clock says so. */
 static void test_a_kept_copy_outlives_controllers(void **unused)
 {
@@ -914,6 +935,7 @@ int main(void)
         cmocka_unit_test(test_what_is_there_already_stays),
         cmocka_unit_test(test_every_request_about_volumes_may_fail),
         cmocka_unit_test(test_a_kept_copy_goes_when_its_time_is_over),
+        cmocka_unit_test(test_a_kept_chain_goes_whole),
         cmocka_unit_test(test_a_kept_copy_outlives_controllers),
         cmocka_unit_test(test_a_controller_that_dies_while_it_removes),
         cmocka_unit_test(test_a_copy_that_cannot_be_removed_is_tried_each_hour),
