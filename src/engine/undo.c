@@ -145,6 +145,8 @@ static int task_against(GwTaskKind kind)
         return GW_TASK_UNDEFINE;
     case GW_TASK_SNAPSHOTS_FORGET:
         return GW_TASK_SNAPSHOTS_REMEMBER;
+    case GW_TASK_OVERLAY:
+        return GW_TASK_MERGE;
     default:
         return -1;
     }
@@ -166,6 +168,8 @@ static GPtrArray *leftovers(const GwJob *job)
         task->host_id = g_strdup(left->host_id);
         task->target = g_strdup(left->target);
         task->volume = left->volume != NULL ? gw_volume_copy(left->volume) : NULL;
+        if (kind == GW_TASK_MERGE)
+            task->from = gw_volume_copy(left->from);
         g_ptr_array_add(tasks, task);
     }
     return tasks;

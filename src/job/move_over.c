@@ -129,6 +129,22 @@ void gw_move_settle_kept(GwMove *move, const GwMoveEvent *event, const char *why
     gw_move_finish(move, GW_JOB_FAILED, event, why, outcome);
 }
 
+/* The VM has moved, but goes on with more images than it had. */
+static void say_not_merged(GwJob *job)
+{
+    for (guint i = 0; job->tasks != NULL && i < job->tasks->len; i++) {
+        const GwTask *task = job->tasks->pdata[i];
+        if (task->kind != (int)GW_TASK_MERGE || task->state != (int)GW_TASK_DONE ||
+            task->why == NULL)
+            continue;
+        g_autofree char *message =
+            g_strdup_printf("done, but the disk goes on with the image above it: %s", task->why);
+        gw_move_set_error(job, "operation-failed", message,
+                          "It is whole. Merge it when its host allows it: virsh blockcommit VM "
+                          "TARGET --active --pivot.");
+    }
+}
+
 void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char *why,
                               GwMoveOutcome *outcome)
 {
@@ -149,6 +165,7 @@ void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char
         job->result->transferred_bytes = job->progress->processed_bytes;
     if (job->result->iterations == 0)
         job->result->iterations = job->progress->iteration;
+    say_not_merged(job);
     gw_move_replace_string(&job->result->drive, job->peer_to_peer ? "peer-to-peer" : "controller");
     gw_move_finish(move, GW_JOB_DONE, event, why, outcome);
     job->progress->percent = 100;
