@@ -11,8 +11,8 @@
 #define VM "6d0b6b0e-0000-4000-8000-000000000001"
 #define GIB ((gint64)1 << 30)
 #define PATH "/vms/db1.img"
-#define MOMENT_US 250000
-#define MOMENTS 80
+#define MOMENT_US 350000
+#define MOMENTS 40
 
 static json_t *vm_json(const char *format)
 {
