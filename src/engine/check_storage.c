@@ -118,8 +118,7 @@ static const GwDisk *disk_of(const GwVm *vm, const char *target)
 /* The image on top, as the planner names it, or as the definition does; NULL: it is not one. */
 static GwVolume *top_image(const StorageCheck *check, const GwDiskMove *move)
 {
-    const GwImageMove *first =
-        move->images != NULL && move->images->len > 0 ? move->images->pdata[0] : NULL;
+    const GwImageMove *first = gw_disk_move_top(move);
     const GwDisk *disk = disk_of(check->ask.vm, move->target);
 
     if (first != NULL && first->from != NULL)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "engine/engine_internal.h"
+#include "model/definition.h"
 
 /* What a move wants done, as requests to hosts; and their replies as events of the move. What is
  * asked of agents alone is in move_agents.c. */
@@ -181,24 +182,64 @@ static void autostart_off(GwEngine *engine, const GwReply *reply, const char *jo
 
 /* The volumes are there. With autostart on, a source host that boots at the wrong moment would
  * start a second copy. */
-static void tasks_done(GwEngine *engine, const char *job_id, const GError *error)
+static void ready(GwEngine *engine, MoveRun *run)
 {
-    MoveRun *run = find_run(engine, job_id);
-
-    if (run == NULL)
-        return;
-    if (error != NULL) {
-        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_NOT_PREPARED, .error = error });
-        return;
-    }
     const GwJob *job = run->move->job;
+
     if (job->vm_autostart) {
         ask(engine, run, gw_request_new(GW_OP_AUTOSTART, job->source_host_id, job->vm_uuid),
             autostart_off, 0);
         return;
     }
     g_autoptr(GwReply) nothing = gw_reply_new(0);
-    autostart_off(engine, nothing, job_id, 0);
+    autostart_off(engine, nothing, job->id, 0);
+}
+
+static void take_xml(GwJob *job, const GwReply *reply)
+{
+    g_free(job->saved_xml);
+    job->saved_xml = g_strdup(reply->text);
+}
+
+static void saved_again(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
+{
+    MoveRun *run = find_run(engine, job_id);
+
+    if (run == NULL)
+        return;
+    if (reply->error != NULL) {
+        prepared(engine, reply, job_id, unused);
+        return;
+    }
+    take_xml(run->move->job, reply);
+    ready(engine, run);
+}
+
+static gboolean has_overlay(const GwJob *job)
+{
+    for (guint i = 0; job->disks != NULL && i < job->disks->len; i++) {
+        if (gw_disk_move_is_delta(job->disks->pdata[i]))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Where the guest writes above its disks by now, the definition that was saved is an old one: a VM
+ * that started from it would lose what was written since. */
+static void tasks_done(GwEngine *engine, const char *job_id, const GError *error)
+{
+    MoveRun *run = find_run(engine, job_id);
+
+    if (run == NULL)
+        return;
+    const GwJob *job = run->move->job;
+    if (error != NULL)
+        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_NOT_PREPARED, .error = error });
+    else if (has_overlay(job))
+        ask(engine, run, gw_request_new(GW_OP_GET_XML, job->source_host_id, job->vm_uuid),
+            saved_again, 0);
+    else
+        ready(engine, run);
 }
 
 static void saved_xml(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
@@ -212,8 +253,7 @@ static void saved_xml(GwEngine *engine, const GwReply *reply, const char *job_id
         return;
     }
     GwJob *job = run->move->job;
-    g_free(job->saved_xml);
-    job->saved_xml = g_strdup(reply->text);
+    take_xml(job, reply);
     if (gw_tasks_next(job, GW_TASK_BEFORE) == NULL)
         tasks_done(engine, job_id, NULL);
     else
@@ -439,6 +479,19 @@ static void do_store(GwEngine *engine, MoveRun *run)
     gw_tasks_run(engine, run->move->job->id, back ? GW_TASK_BEFORE : GW_TASK_AFTER, back, stored);
 }
 
+/* What was saved before the move names the disks where they were. */
+static char *definition_for(const GwJob *job, gboolean at_source)
+{
+    g_autoptr(GError) error = NULL;
+    gboolean moved = !at_source && job->disks != NULL && job->saved_xml != NULL;
+    g_autofree char *there =
+        moved ? gw_definition_inactive(job->saved_xml, job->disks, &error) : NULL;
+
+    if (error != NULL)
+        g_warning("job %s: its definition: %s", job->id, error->message);
+    return g_strdup(there != NULL ? there : job->saved_xml);
+}
+
 static void do_settle(GwEngine *engine, MoveRun *run)
 {
     static const struct {
@@ -473,7 +526,7 @@ static void do_settle(GwEngine *engine, MoveRun *run)
 
     request->number = request->op == GW_OP_AUTOSTART ? 1 : 0;
     if (request->op == GW_OP_DEFINE)
-        request->text = g_strdup(job->saved_xml);
+        request->text = definition_for(job, steps[settle].at_source);
     ask(engine, run, request, acted, settle);
 }
 

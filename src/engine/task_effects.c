@@ -106,6 +106,14 @@ static void create(GwEngine *engine, TaskRun *run)
 
 static void delete_now(GwEngine *engine, TaskRun *run)
 {
+    g_autoptr(GError) used = NULL;
+
+    if (gw_tasks_stands_on(job_of(engine, run), run->task)) {
+        gw_error_set(&used, GW_ERR_CONFLICT, "Merge it first: virsh blockcommit --active --pivot.",
+                     "it was not merged into the image below it: the disk still is on it");
+        gw_task_over(engine, run, used);
+        return;
+    }
     gw_task_ask(engine, run, volume_request(engine, run, GW_OP_VOLUME_DELETE), over);
 }
 
@@ -377,10 +385,20 @@ static void mirror(GwEngine *engine, TaskRun *run)
     gw_task_ask(engine, run, request, mirror_began);
 }
 
+static gboolean is_merge(const TaskRun *run)
+{
+    return run->task->kind == GW_TASK_MERGE || run->task->kind == GW_TASK_OVERLAY;
+}
+
+/* A merge ends in what lies below. */
 static void pivot(GwEngine *engine, TaskRun *run)
 {
     GwRequest *request = block_request(engine, run, GW_OP_BLOCK_PIVOT);
 
+    if (is_merge(run)) {
+        gw_volume_free(request->volume);
+        request->volume = gw_volume_copy(run->task->from);
+    }
     request->timeout_us = VOLUME_TIMEOUT_US;
     gw_task_ask(engine, run, request, over);
 }
@@ -390,19 +408,26 @@ static void undo_mirror(GwEngine *engine, TaskRun *run)
     gw_task_ask(engine, run, block_request(engine, run, GW_OP_BLOCK_ABORT), over);
 }
 
+static void merge_began(GwEngine *engine, TaskRun *run, const GwReply *reply)
+{
+    if (reply->error != NULL)
+        gw_task_over(engine, run, reply->error);
+    else
+        run->poll_us = gw_clock_now_us(engine->clock);
+}
+
 static void merge(GwEngine *engine, TaskRun *run)
 {
-    gw_task_ask(engine, run, block_request(engine, run, GW_OP_MERGE), mirror_began);
+    run->poll_us = 0;
+    gw_task_ask(engine, run, block_request(engine, run, GW_OP_MERGE), merge_began);
 }
 
+/* What is laid above was made as a volume before, so that its own task takes it away again. */
 static void overlay(GwEngine *engine, TaskRun *run)
 {
-    gw_task_ask(engine, run, block_request(engine, run, GW_OP_OVERLAY), over);
-}
-
-static gboolean is_merge(const TaskRun *run)
-{
-    return run->task->kind == GW_TASK_MERGE || run->task->kind == GW_TASK_OVERLAY;
+    GwRequest *request = block_request(engine, run, GW_OP_OVERLAY);
+    request->number = 1;
+    gw_task_ask(engine, run, request, over);
 }
 
 /* No mirror runs any more: either the VM has gone over, or it was broken off. */
@@ -411,7 +436,12 @@ static void mirror_ended(GwEngine *engine, TaskRun *run, const char *live)
     g_autoptr(GError) error = NULL;
 
     run->poll_us = 0;
-    if (!is_merge(run) && g_strcmp0(live, run->task->volume->path) != 0)
+    gboolean above = g_strcmp0(live, run->task->volume->path) == 0;
+    if (is_merge(run) && above)
+        gw_error_set(&error, GW_ERR_OPERATION,
+                     "See whether its storage is full or failed (the VM's log), then try again.",
+                     "the merge ended before it was complete; the VM goes on with %s", live);
+    else if (!is_merge(run) && !above)
         gw_error_set(&error, GW_ERR_OPERATION,
                      "See whether its storage is full or failed (the VM's log), then try again.",
                      "the mirror ended before it was complete; the VM goes on with %s",

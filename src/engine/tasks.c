@@ -180,14 +180,15 @@ static void begin_delta(GwEngine *engine, GwBatch *batch, GwTask *task)
     gw_kept_forget(engine, batch, task->host_id, task->volume->path);
 }
 
-/* Its beginning is durable. Who stopped it meanwhile stopped it before it did anything. */
+/* Its beginning is durable. Who stopped it meanwhile stopped it before it did anything; but a kept
+ * copy that it was to write to is no kept copy by now, and its undo makes it one again. */
 static void act(GwEngine *engine, TaskRun *run)
 {
     if (!is_stopped(run)) {
         gw_task_act(engine, run);
         return;
     }
-    if (!run->unsure)
+    if (!run->unsure && !run->task->made)
         run->task->state = GW_TASK_TODO;
     finish_stopped(engine, run);
 }
@@ -259,6 +260,7 @@ static gboolean is_passed(const TaskRun *run)
     case GW_TASK_AUTOSTART:
     case GW_TASK_SNAPSHOTS_REMEMBER:
     case GW_TASK_VOLUME_DELETE:
+    case GW_TASK_MERGE:
         return !run->undo && run->turn == GW_TASK_AFTER;
     default:
         return FALSE;

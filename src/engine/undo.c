@@ -147,6 +147,8 @@ static int task_against(GwTaskKind kind)
         return GW_TASK_UNDEFINE;
     case GW_TASK_SNAPSHOTS_FORGET:
         return GW_TASK_SNAPSHOTS_REMEMBER;
+    case GW_TASK_OVERLAY:
+        return GW_TASK_MERGE;
     default:
         return -1;
     }
@@ -195,6 +197,8 @@ static GPtrArray *leftovers(const GwFabric *fabric, const GwJob *job)
         task->target = g_strdup(left->target);
         task->made = left->made; /* else it proves first that it is ours */
         task->volume = left->volume != NULL ? gw_volume_copy(left->volume) : NULL;
+        if (kind == GW_TASK_MERGE)
+            task->from = gw_volume_copy(left->from);
         g_ptr_array_add(tasks, task);
     }
     return tasks;

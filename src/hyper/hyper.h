@@ -74,7 +74,8 @@ typedef enum {
     GW_OP_SNAPSHOTS_REMEMBER, /* vm_uuid, definitions, text: the current one, disks (GwDiskMove):
                                  as they are named now. Those that are there stay */
     GW_OP_OVERLAY, /* vm_uuid, text: target, volume: what is written to from now on, above the
-                      image that is there; made by this. Succeeds where it is so already */
+                      image that is there; made by this, or before (number 1), when it is empty and
+                      names that image. Succeeds where it is so already */
     GW_OP_MERGE,   /* vm_uuid, text: target, volume: what was laid above. Begins to merge it into
                       the one below; BLOCK_PROGRESS and BLOCK_PIVOT end it. Succeeds where it is the
                       disk's top no more */

@@ -341,6 +341,8 @@ gboolean gw_lv_op_overlay(GwLvTask *task, GwReply *reply, GError **error)
                      request->text);
         return FALSE;
     }
+    if (request->number == 1)
+        flags |= VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT;
     if (!check_free(&seen, request->text, error))
         return FALSE;
     g_autofree char *xml = overlay_xml(&seen, request, error);

@@ -251,6 +251,8 @@ static void begin_merge(GwSim *sim, SimHost *host, SimVm *vm, GwDisk *disk,
 
     if (there != NULL && there->merge)
         return;
+    if (request->volume != NULL && gw_sim_image_of(sim, host, request->volume) != top)
+        return; /* it is the disk's top no more */
     if (!is_free(vm, disk, reply))
         return;
     if (lower == NULL) {
@@ -323,12 +325,44 @@ static void pivot(GwSim *sim, SimHost *host, SimVm *vm, GwDisk *disk, const GwRe
     go_on_with(sim, host, vm, disk, job->to_path, job->to);
 }
 
+/* An image that was made before, for this: empty, unused, and above what the disk is on. */
+static SimImage *made_before(GwSim *sim, const SimHost *host, const GwDisk *disk,
+                             const SimStore *store, const char *name, GwReply *reply)
+{
+    SimImage *top = g_hash_table_lookup(store->images, name);
+
+    if (top == NULL)
+        fail(reply, GW_ERR_NOT_FOUND, "no such volume");
+    else if (top->written || top->busy > 0 || gw_sim_is_used(sim, host, top) ||
+             g_strcmp0(top->volume->backing_path, disk->source) != 0)
+        fail(reply, GW_ERR_CONFLICT, "the volume is in use, or not made for this disk");
+    return reply->error == NULL ? top : NULL;
+}
+
+static SimImage *make_overlay(GwSim *sim, SimStore *store, const char *name, const GwDisk *disk,
+                              const SimImage *below, GwReply *reply)
+{
+    g_autoptr(GwVolume) like = gw_volume_new();
+
+    if (g_hash_table_contains(store->images, name)) {
+        fail(reply, GW_ERR_CONFLICT, "a volume of this name is there");
+        return NULL;
+    }
+    like->kind = g_strdup("file");
+    like->format = g_strdup("qcow2");
+    like->capacity_bytes = below->volume->capacity_bytes;
+    like->backing_path = g_strdup(disk->source);
+    like->backing_format = g_strdup(below->volume->format);
+    return gw_sim_add_image(sim, store, name, like);
+}
+
 static void overlay(GwSim *sim, SimHost *host, SimVm *vm, GwDisk *disk, const GwRequest *request,
                     GwReply *reply)
 {
     SimImage *below = gw_sim_image_of_disk(sim, host, disk);
     g_autofree char *path = request->volume != NULL ? gw_sim_path_of(host, request->volume) : NULL;
     g_autofree char *name = NULL;
+    gboolean before = request->number == 1;
 
     if (path == NULL || below == NULL) {
         fail(reply, GW_ERR_NOT_FOUND, "no such pool, or no such volume");
@@ -339,23 +373,19 @@ static void overlay(GwSim *sim, SimHost *host, SimVm *vm, GwDisk *disk, const Gw
     if (!is_free(vm, disk, reply))
         return;
     SimStore *store = gw_sim_resolve(sim, host, path, NULL, &name);
-    if (g_hash_table_contains(store->images, name)) {
-        fail(reply, GW_ERR_CONFLICT, "a volume of this name is there");
+    SimImage *top = before ? made_before(sim, host, disk, store, name, reply)
+                           : make_overlay(sim, store, name, disk, below, reply);
+    if (top == NULL)
         return;
-    }
-    g_autoptr(GwVolume) like = gw_volume_new();
-    like->kind = g_strdup("file");
-    like->format = g_strdup("qcow2");
-    like->capacity_bytes = below->volume->capacity_bytes;
-    like->backing_path = g_strdup(disk->source);
-    like->backing_format = g_strdup(below->volume->format);
-    SimImage *top = gw_sim_add_image(sim, store, name, like);
     gw_sim_settle_content(sim, below);
     top->content = below->content;
     top->below = below->content;
     top->written = TRUE;
     if (!gw_sim_allocate(sim, top, 196608)) {
-        gw_sim_remove_image(top);
+        if (before)
+            top->written = FALSE;
+        else
+            gw_sim_remove_image(top);
         fail(reply, GW_ERR_OPERATION, "no space left on device");
         return;
     }

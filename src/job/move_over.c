@@ -150,6 +150,22 @@ static void count_disks(const GwMove *move, GwMoveResult *result)
     result->disk_sent_bytes += MIN(move->mirrored_bytes, G_MAXINT64 - result->disk_sent_bytes);
 }
 
+/* The VM has moved, but goes on with more images than it had. */
+static void say_not_merged(GwJob *job)
+{
+    for (guint i = 0; job->tasks != NULL && i < job->tasks->len; i++) {
+        const GwTask *task = job->tasks->pdata[i];
+        if (task->kind != (int)GW_TASK_MERGE || task->state != (int)GW_TASK_DONE ||
+            task->why == NULL)
+            continue;
+        g_autofree char *message =
+            g_strdup_printf("done, but the disk goes on with the image above it: %s", task->why);
+        gw_move_set_error(job, "operation-failed", message,
+                          "It is whole. Merge it when its host allows it: virsh blockcommit VM "
+                          "TARGET --active --pivot.");
+    }
+}
+
 void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char *why,
                               GwMoveOutcome *outcome)
 {
@@ -173,6 +189,7 @@ void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char
             MAX(job->progress->processed_bytes - job->progress->disk_processed_bytes, 0);
     if (job->result->iterations == 0)
         job->result->iterations = job->progress->iteration;
+    say_not_merged(job);
     gw_move_replace_string(&job->result->drive, job->peer_to_peer ? "peer-to-peer" : "controller");
     gw_move_finish(move, GW_JOB_DONE, event, why, outcome);
     job->progress->percent = 100;

@@ -137,6 +137,18 @@ static void add_copies(GwJob *job, const GwDiskMove *disk, const char *host_id,
     }
 }
 
+/* Of a delta: from here on the guest writes above the image that is copied, which is quiet. */
+static void add_overlay(GwJob *job, const GwDiskMove *disk, const char *host_id)
+{
+    const GwImageMove *above = disk->images->pdata[0];
+    const GwImageMove *below = disk->images->pdata[1];
+
+    add_volume(job, GW_TASK_VOLUME_CREATE, GW_TASK_BEFORE, host_id, disk, above->from);
+    GwTask *task = add_volume(job, GW_TASK_OVERLAY, GW_TASK_BEFORE, host_id, disk, above->from);
+    if (task != NULL)
+        task->from = gw_volume_copy(below->from);
+}
+
 static void add_before(GwJob *job)
 {
     const char *host = job->destination_host_id;
@@ -144,6 +156,10 @@ static void add_before(GwJob *job)
     for (guint i = 0; i < job->disks->len; i++) {
         if (is_copied(job->disks->pdata[i]))
             add_creates(job, job->disks->pdata[i], host);
+    }
+    for (guint i = 0; i < job->disks->len; i++) {
+        if (gw_disk_move_is_delta(job->disks->pdata[i]))
+            add_overlay(job, job->disks->pdata[i], job->source_host_id);
     }
     for (guint i = 0; i < job->disks->len; i++) {
         if (is_copied(job->disks->pdata[i]))
@@ -160,6 +176,32 @@ static gboolean can_leave(const GwVolume *volume)
                                                        g_strcmp0(volume->kind, "network") != 0));
 }
 
+/* Of a delta: the disk becomes one image again. */
+static void add_merges(GwJob *job)
+{
+    for (guint i = 0; i < job->disks->len; i++) {
+        const GwDiskMove *disk = job->disks->pdata[i];
+        if (!gw_disk_move_is_delta(disk))
+            continue;
+        const GwImageMove *above = disk->images->pdata[0];
+        const GwImageMove *below = disk->images->pdata[1];
+        GwTask *task = add_volume(job, GW_TASK_MERGE, GW_TASK_AFTER, job->destination_host_id, disk,
+                                  above->to);
+        if (task == NULL)
+            continue;
+        task->from = gw_volume_copy(below->to);
+        add_volume(job, GW_TASK_VOLUME_DELETE, GW_TASK_AFTER, job->destination_host_id, disk,
+                   above->to);
+    }
+}
+
+/* What a delta laid above the old copy is no copy of anything by itself: what is kept is the disk
+ * as it was when that was done. */
+static gboolean is_kept(const GwDiskMove *disk, guint level)
+{
+    return level > 0 || !gw_disk_move_is_delta(disk);
+}
+
 /* The top first: none is removed below another. */
 static void add_old_copies(GwJob *job)
 {
@@ -170,7 +212,8 @@ static void add_old_copies(GwJob *job)
         for (guint j = 0; is_copied(disk) && j < disk->images->len; j++) {
             const GwImageMove *image = disk->images->pdata[j];
             if (image->to != NULL && can_leave(image->from))
-                add_volume(job, kind, GW_TASK_AFTER, job->source_host_id, disk, image->from);
+                add_volume(job, is_kept(disk, j) ? kind : GW_TASK_VOLUME_DELETE, GW_TASK_AFTER,
+                           job->source_host_id, disk, image->from);
         }
         for (guint j = 0; disk->left != NULL && j < disk->left->len; j++) {
             if (is_copied(disk) && can_leave(disk->left->pdata[j]))
@@ -191,6 +234,7 @@ static void make_migrate(GwJob *job, const GwVm *vm)
         add(job, GW_TASK_SNAPSHOTS_FORGET, GW_TASK_BEFORE, job->source_host_id);
         add(job, GW_TASK_SNAPSHOTS_REMEMBER, GW_TASK_AFTER, job->destination_host_id);
     }
+    add_merges(job);
     add_old_copies(job);
 }
 

@@ -118,6 +118,34 @@ gboolean gw_tasks_take_back(const GwJob *job)
     return TRUE;
 }
 
+static gboolean is_same(const GwVolume *a, const GwVolume *b)
+{
+    if (a == NULL || b == NULL)
+        return FALSE;
+    if (a->path != NULL && b->path != NULL)
+        return g_strcmp0(a->path, b->path) == 0;
+    return a->name != NULL && g_strcmp0(a->pool, b->pool) == 0 && g_strcmp0(a->name, b->name) == 0;
+}
+
+/* It was tried, and failed. */
+static gboolean was_not_merged(const GwTask *task)
+{
+    if (task->kind == GW_TASK_OVERLAY)
+        return task->state == GW_TASK_UNDOING;
+    return task->kind == GW_TASK_MERGE && task->state == GW_TASK_DONE && task->why != NULL;
+}
+
+gboolean gw_tasks_stands_on(const GwJob *job, const GwTask *task)
+{
+    for (guint i = 0; i < count(job); i++) {
+        const GwTask *other = job->tasks->pdata[i];
+        if (was_not_merged(other) && g_strcmp0(other->host_id, task->host_id) == 0 &&
+            is_same(other->volume, task->volume))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* One that is under way may have been done, whatever is known; one that failed made what it is
  * marked to have made, and nothing else. */
 static gboolean is_to_undo(const GwTask *task)
@@ -143,7 +171,8 @@ GwTask *gw_tasks_next_undo(const GwJob *job)
         return NULL;
     for (guint i = count(job); i > 0; i--) {
         GwTask *task = job->tasks->pdata[i - 1];
-        if (is_to_undo(task))
+        gboolean volume = task->kind == GW_TASK_VOLUME_CREATE;
+        if (is_to_undo(task) && !(volume && gw_tasks_stands_on(job, task)))
             return task;
     }
     return NULL;

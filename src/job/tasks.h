@@ -19,6 +19,9 @@ GwTask *gw_tasks_next(const GwJob *job, GwTaskTurn turn);
  * was not undone. Only what stood before the first AFTER task was begun; NULL: nothing is left to
  * undo. One whose undo failed (UNDOING, with a reason) is passed over: see gw_tasks_undo_again. */
 GwTask *gw_tasks_next_undo(const GwJob *job);
+/* Whether the volume of @task is what the guest wrote to last, since merging it into the image
+ * below failed: whatever its host says, it is not deleted. */
+gboolean gw_tasks_stands_on(const GwJob *job, const GwTask *task);
 /* Undos that failed are to be tried again. */
 void gw_tasks_undo_again(const GwJob *job);
 /* Whether any AFTER task was begun: there is no way back but a new job. */

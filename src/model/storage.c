@@ -185,3 +185,16 @@ gboolean gw_volume_check_name(const char *name, GError **error)
                      "this cannot be a volume's name");
     return well;
 }
+
+gboolean gw_disk_move_is_delta(const GwDiskMove *move)
+{
+    return move->how == (int)GW_DISK_MIRROR && move->images != NULL && move->images->len == 2 &&
+           ((const GwImageMove *)move->images->pdata[1])->delta;
+}
+
+const GwImageMove *gw_disk_move_top(const GwDiskMove *move)
+{
+    if (move->images == NULL || move->images->len == 0)
+        return NULL;
+    return move->images->pdata[gw_disk_move_is_delta(move) ? 1 : 0];
+}

@@ -211,6 +211,13 @@ typedef struct {
 } GwUndoPlan;
 GW_DECLARE_RECORD(GwUndoPlan, gw_undo_plan)
 
+/* Whether a running VM's disk goes onto a kept copy of it: two images, of which only the lower one
+ * lasts. The upper ones, at both ends, take what the guest writes meanwhile, and are merged. */
+gboolean gw_disk_move_is_delta(const GwDiskMove *move);
+/* The image that the disk is on before and after the move: the top one, but for such a delta the
+ * one below it. NULL: nothing is copied. */
+const GwImageMove *gw_disk_move_top(const GwDiskMove *move);
+
 #define GW_VOLUME_NAME_MAX 255
 
 /* Whether @name can be a volume's: one file name, no control characters, not "." or "..". */

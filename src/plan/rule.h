@@ -38,6 +38,8 @@ gboolean gw_plan_is_live(const GwVm *vm);
 /* Where @target goes; NULL: not known. */
 const GwDiskMove *gw_plan_disk_move(const GwPlanInput *input, const char *target);
 /* Whether anything of it is copied to another place. */
+/* Whether a running VM's disk can be compared with @kept block by block, to any use. */
+gboolean gw_plan_is_comparable(const GwFabric *fabric, const GwKeptVolume *kept);
 gboolean gw_plan_is_copied(const GwDiskMove *move);
 /* Whether source and destination are one host. */
 gboolean gw_plan_is_within(const GwPlanInput *input);
@@ -45,7 +47,8 @@ gboolean gw_plan_is_within(const GwPlanInput *input);
 /* The rules, by subject. */
 extern const GwRule gw_rule_vm_readable, gw_rule_vm_running, gw_rule_vm_libvirt_job,
     gw_rule_vm_godwit_job, gw_rule_vm_twin, gw_rule_snapshots, gw_rule_pci_passthrough,
-    gw_rule_device_passthrough, gw_rule_tpm_kind, gw_rule_transient_vm, gw_rule_autostart;
+    gw_rule_device_passthrough, gw_rule_tpm_kind, gw_rule_state_copied, gw_rule_transient_vm,
+    gw_rule_autostart;
 extern const GwRule gw_rule_same_host, gw_rule_host_status, gw_rule_live_enabled,
     gw_rule_live_limit, gw_rule_storage_limit, gw_rule_architecture, gw_rule_virt_type,
     gw_rule_memory, gw_rule_older_version;

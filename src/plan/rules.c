@@ -48,6 +48,7 @@ const GwRule *const gw_rules[] = {
     &gw_rule_device_passthrough,
     &gw_rule_nic_passthrough,
     &gw_rule_tpm_kind,
+    &gw_rule_state_copied,
     &gw_rule_management_network,
     &gw_rule_network,
     &gw_rule_bridge,

@@ -292,6 +292,44 @@ const GwRule gw_rule_tpm_kind = { "tpm-kind",        "R55",
                                   GW_SEVERITY_ERROR, "A TPM must be emulated.",
                                   GW_RULE_STARTS,    check_tpm };
 
+static gboolean is_copied(const GwPlanInput *input, const char *target)
+{
+    const GwDiskMove *move = gw_plan_disk_move(input, target);
+    return move != NULL && move->how == (int)GW_DISK_NETWORK;
+}
+
+/* The state of a VM that is off lies in files of its host's own that no pool shows. */
+static void check_state_copied(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
+{
+    const GwVm *vm = input->vm;
+
+    if (g_strcmp0(vm->tpm, "emulator") == 0 && is_copied(input, "tpm"))
+        gw_rule_add(self, findings,
+                    g_strdup_printf("The state of the TPM of %s is in a folder of %s, which is not "
+                                    "copied while the VM is off",
+                                    gw_plan_vm_name(vm), gw_plan_host_name(input->source)),
+                    g_strdup("A VM that runs: its TPM's state travels with its memory."),
+                    g_strdup("Start the VM and move it live (Live (VSM))."));
+    else if (vm->nvram != NULL && is_copied(input, "nvram") &&
+             !gw_plan_through_agents(input->source, input->destination))
+        gw_rule_add(self, findings,
+                    g_strdup_printf("The UEFI variables of %s are a file of %s, which is copied "
+                                    "between agents only while the VM is off",
+                                    gw_plan_vm_name(vm), gw_plan_host_name(input->source)),
+                    g_strdup("Agents on both hosts; or a VM that runs: its variables travel with "
+                             "its memory."),
+                    g_strdup("Install the agents (godwit host add HOST --install), or start the VM "
+                             "and move it live (Live (VSM))."));
+}
+
+const GwRule gw_rule_state_copied = { "state-copied",
+                                      "R14",
+                                      GW_SEVERITY_ERROR,
+                                      "UEFI variables and TPM state of a VM that is off must be "
+                                      "within reach.",
+                                      GW_RULE_OFF,
+                                      check_state_copied };
+
 static void check_transient_vm(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     if (input->vm->persistent || input->vm->error != NULL)

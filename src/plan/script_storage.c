@@ -183,6 +183,32 @@ static gboolean needs_xml(const GwPlanInput *input)
     return FALSE;
 }
 
+/* The guest writes above its disk while that is copied; what is above is migrated, and merged. */
+static void lay_above(GStrvBuilder *lines, const GwPlanInput *input, const GwDiskMove *move,
+                      const char *vm)
+{
+    const GwVolume *above = image_at(move, 0)->from;
+    GString *rest = g_string_new("--no-metadata --disk-only --atomic");
+
+    for (guint i = 0; input->vm->disks != NULL && i < input->vm->disks->len; i++) {
+        const GwDisk *disk = input->vm->disks->pdata[i];
+        gboolean this = g_strcmp0(disk->target, move->target) == 0;
+        g_autofree char *spec = this
+                                    ? g_strdup_printf("%s,snapshot=external,driver=qcow2,file=%s",
+                                                      disk->target, above->path)
+                                    : g_strdup_printf("%s,snapshot=no", gw_plan_text(disk->target));
+        g_string_append(rest, " --diskspec");
+        add_word(rest, spec);
+    }
+    gw_script_take(lines, gw_script_on(input, input->source, "snapshot-create-as", vm, rest->str));
+    comment(lines, g_strdup_printf(
+                       "When it has moved, on %s: virsh blockcommit, --active --shallow "
+                       "--wait --pivot, for %s; then remove %s, and %s of %s.",
+                       gw_plan_host_name(input->destination), move->target,
+                       image_at(move, 0)->to->path, above->path, gw_plan_host_name(input->source)));
+    g_string_free(rest, TRUE);
+}
+
 void gw_script_before_live(GStrvBuilder *lines, const GwPlanInput *input, const char *vm)
 {
     for (guint i = 0; i < input->storage->disks->len; i++) {
@@ -190,6 +216,8 @@ void gw_script_before_live(GStrvBuilder *lines, const GwPlanInput *input, const 
         if (!gw_plan_is_copied(move))
             continue;
         gboolean mirrored = move->how == (int)GW_DISK_MIRROR;
+        if (gw_disk_move_is_delta(move))
+            lay_above(lines, input, move, vm);
         for (guint k = move->images->len; k > (mirrored ? 1 : 0); k--)
             copy_bytes(lines, input, image_at(move, k - 1));
         if (mirrored && move->images->len > 0)

@@ -163,7 +163,7 @@ static const GwVm *where_left(GwUndoPlan *plan, const GwFabric *fabric, const Gw
 static GwDiskChoice *choice_back(const GwDiskMove *move)
 {
     const GwVolume *old = gw_undo_old_place(move);
-    const GwVolume *now = ((const GwImageMove *)move->images->pdata[0])->to;
+    const GwVolume *now = gw_disk_move_top(move)->to;
     gboolean device = old->pool == NULL && g_strcmp0(old->kind, "block") == 0;
 
     if (old->pool == NULL && !device)

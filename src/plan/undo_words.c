@@ -15,7 +15,7 @@ const GwVolume *gw_undo_old_place(const GwDiskMove *move)
 {
     if (!gw_plan_is_copied(move) || move->images == NULL || move->images->len == 0)
         return NULL;
-    return ((const GwImageMove *)move->images->pdata[0])->from;
+    return gw_disk_move_top(move)->from;
 }
 
 static char *place_words(const GwVolume *volume)
@@ -50,10 +50,12 @@ char *gw_undo_copy_words(const GwFabric *fabric, const GwJob *job, const GwDiskM
     const GwVolume *old = gw_undo_old_place(move);
     const GwKeptVolume *kept = kept_of(fabric, job, move->target, old);
     gboolean one_host = g_strcmp0(job->source_host_id, job->destination_host_id) == 0;
-    const GwVolume *now = ((const GwImageMove *)move->images->pdata[0])->to;
+    const GwVolume *now = gw_disk_move_top(move)->to;
+    gboolean chain = move->images->len > 1 && !gw_disk_move_is_delta(move);
     /* As the planner decides it: only a file's copy can be compared with an old one. */
-    gboolean delta = kept != NULL && !gw_plan_is_live(vm) && !one_host &&
-                     g_strcmp0(old->format, now->format) == 0 &&
+    gboolean comparable =
+        kept != NULL && (!gw_plan_is_live(vm) || (!chain && gw_plan_is_comparable(fabric, kept)));
+    gboolean delta = comparable && !one_host && g_strcmp0(old->format, now->format) == 0 &&
                      old->capacity_bytes == now->capacity_bytes;
     g_autofree char *from = place_words(now);
     g_autofree char *to = place_words(old);
@@ -84,6 +86,11 @@ char *gw_undo_left_words(const GwFabric *fabric, const GwJob *job, const GwTask 
     if (task->kind == (int)GW_TASK_DEFINE)
         return g_strdup_printf("Remove the definition of %s from %s", gw_plan_text(job->vm_name),
                                on);
+    if (task->kind == (int)GW_TASK_OVERLAY && task->volume != NULL) {
+        g_autofree char *what = place_words(task->volume);
+        return g_strdup_printf("Merge %s of %s into the image below it; %s has to run", what, on,
+                               gw_plan_text(job->vm_name));
+    }
     if (task->kind == (int)GW_TASK_SNAPSHOTS_FORGET)
         return g_strdup_printf("Give the records of its snapshots back to %s", on);
     return NULL;

@@ -49,6 +49,40 @@ def test_of_a_move_off_is_a_delta(controller, make):
     assert "sum " + before in text.split("kernel is up")[-1]
 
 
+def test_of_a_running_guest_is_a_delta(controller, make):
+    """Only what changed since goes over the wire, while the guest writes on."""
+    guest = make("udelta", spread_fill=64, format="raw")
+    guest.spread(0)
+    images = disks.images("kvm1", guest.name)
+    job = done(controller, controller.api.migrate(guest.name, "kvm2"))
+    guest.spread(5)
+    time.sleep(2)
+    back = undo(controller, job)
+    assert [disk["how"] for disk in back["disks"] if disk["images"]] == ["mirror"], back["disks"]
+    result = back["result"]
+    assert result["disk_same_bytes"] > result["disk_sent_bytes"], result
+    assert guest.where() == "kvm1" and disks.images("kvm1", guest.name) == images
+
+
+def test_of_a_running_guest_is_cancelled(controller, make):
+    """It goes on with one image, and nothing is left of the other."""
+    guest = make("ucancel", spread_fill=64, format="raw")
+    guest.spread(0)
+    job = done(controller, controller.api.migrate(guest.name, "kvm2"))
+    guest.spread(100)
+    time.sleep(3)
+    guest.spread(5)
+    images = disks.images("kvm2", guest.name)
+    back = controller.api.migrate(guest.name, "kvm1", bandwidth_mibps=4)
+    labs.eventually("the guest to write above its disk",
+                    lambda: disks.images("kvm2", guest.name) != images, 30)
+    controller.api.cancel(back["id"])
+    back = controller.api.wait_final(back["id"], 120)
+    assert back["state"] == "cancelled", words(back)
+    assert guest.where() == "kvm2" and disks.images("kvm2", guest.name) == images
+    undo(controller, job)
+
+
 def test_of_a_storage_migration(controller, make):
     guest = make("usto")
     images = disks.images("kvm1", guest.name)

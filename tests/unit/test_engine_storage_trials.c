@@ -68,11 +68,13 @@ static json_t *host_json(guint index)
 
 static json_t *disk_json(const char *name, const char *target, const char *pool, gboolean chain)
 {
-    g_autofree char *path = g_strdup_printf("/%s/%s-%s.qcow2", pool, name, target);
+    gboolean raw = strcmp(target, "vdb") == 0; /* what can go back as a delta */
+    g_autofree char *path =
+        g_strdup_printf("/%s/%s-%s.%s", pool, name, target, raw ? "raw" : "qcow2");
     g_autofree char *base = g_strdup_printf("/%s/%s-base.qcow2", pool, name);
     json_t *disk = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I}", "target", target, "device", "disk",
-                             "type", "file", "source", path, "format", "qcow2", "cache", "none",
-                             "capacity_bytes", (json_int_t)(2048 * MIB));
+                             "type", "file", "source", path, "format", raw ? "raw" : "qcow2",
+                             "cache", "none", "capacity_bytes", (json_int_t)(2048 * MIB));
 
     if (chain) {
         json_object_set_new(disk, "backing_path", json_string(base));
@@ -206,6 +208,12 @@ static void plant_fault(Trial *trial)
         { "block-pivot", "lose-reply" },
         { "block-pivot", "host-down" },
         { "block-abort", "lose-reply" },
+        { "overlay", "fail" },
+        { "overlay", "lose-reply" },
+        { "overlay", "host-down" },
+        { "merge", "lose-reply" },
+        { "merge", "host-down" },
+        { "merge", "power-loss" },
         { "define-from", "fail" },
         { "define-from", "lose-reply" },
         { "define-from", "peer-down" },

@@ -104,6 +104,69 @@ static void live_move_with_its_disks(void **state)
     (void)state;
 }
 
+static void live_move_of_what_differs(void **state)
+{
+    g_autoptr(GwJob) job = new_job(GW_JOB_KIND_MIGRATE);
+    GwDiskMove *vda = add_disk(job, "vda", GW_DISK_MIRROR);
+    add_image(vda, "over");
+    GwImageMove *base = add_image(vda, "base");
+    base->delta = TRUE;
+    base->create = FALSE;
+
+    gw_tasks_make(job, NULL);
+    is_list(job, "before B volume-create vda new/over\n"
+                 "before A volume-create vda old/over\n"
+                 "before A overlay vda old/over\n"
+                 "before B volume-copy vda new/base from A delta\n"
+                 "after B merge vda new/over\n"
+                 "after B volume-delete vda new/over\n"
+                 "after A volume-delete vda old/over\n"
+                 "after A volume-keep vda old/base\n");
+    assert_string_equal(((GwTask *)job->tasks->pdata[2])->from->name, "base");
+    assert_string_equal(((GwTask *)job->tasks->pdata[4])->from->name, "base");
+    (void)state;
+}
+
+/* What was not merged is the guest's last data: it is not deleted, whoever asks for it. */
+static void an_image_that_was_not_merged_stays(void **state)
+{
+    g_autoptr(GwJob) job = new_job(GW_JOB_KIND_MIGRATE);
+    GwDiskMove *vda = add_disk(job, "vda", GW_DISK_MIRROR);
+    g_autoptr(GError) error = NULL;
+    add_image(vda, "over");
+    GwImageMove *base = add_image(vda, "base");
+    base->delta = TRUE;
+    base->create = FALSE;
+    (void)state;
+
+    gw_tasks_make(job, NULL);
+    for (guint i = 0; i < 3; i++) {
+        gw_task_begin(job->tasks->pdata[i], FALSE);
+        gw_task_end(job->tasks->pdata[i], NULL);
+    }
+    GwTask *overlay = job->tasks->pdata[2];
+    assert_ptr_equal(gw_tasks_next_undo(job), overlay);
+    gw_task_begin(overlay, TRUE);
+    gw_error_set(&error, GW_ERR_CONFLICT, NULL, "the VM is not running");
+    gw_task_end(overlay, error);
+    assert_true(gw_tasks_stands_on(job, job->tasks->pdata[1]));
+    assert_ptr_equal(gw_tasks_next_undo(job), job->tasks->pdata[0]); /* the destination's goes */
+    gw_task_begin(job->tasks->pdata[0], TRUE);
+    gw_task_end(job->tasks->pdata[0], NULL);
+    assert_null(gw_tasks_next_undo(job));
+
+    gw_tasks_undo_again(job);
+    assert_ptr_equal(gw_tasks_next_undo(job), overlay);
+    gw_task_begin(overlay, TRUE);
+    gw_task_end(overlay, NULL);
+    assert_ptr_equal(gw_tasks_next_undo(job), job->tasks->pdata[1]);
+
+    GwTask *merge = job->tasks->pdata[4];
+    gw_task_pass(merge, error);
+    assert_true(gw_tasks_stands_on(job, job->tasks->pdata[5]));
+    assert_false(gw_tasks_stands_on(job, job->tasks->pdata[6]));
+}
+
 /* A mirror copies everything: the kept copy in its way is made anew, and the chain that was not
  * kept is deleted. */
 static void live_move_back_onto_a_kept_copy(void **state)
@@ -454,6 +517,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(live_move_with_its_disks),
+        cmocka_unit_test(live_move_of_what_differs),
+        cmocka_unit_test(an_image_that_was_not_merged_stays),
         cmocka_unit_test(live_move_back_onto_a_kept_copy),
         cmocka_unit_test(two_disks_above_one_image),
         cmocka_unit_test(cold_move_over_the_network),
