@@ -198,6 +198,21 @@ static gboolean ask_table(const char *proc, const char *path, const struct stat 
     return !used;
 }
 
+/* A device that holds a mounted file system, swap, or a part of another device, whatever name it
+ * was given; the kernel keeps it ours for as long as it is open. */
+static int take_device(int fd, const char *path, GError **error)
+{
+    g_autofree char *link = g_strdup_printf("/proc/self/fd/%d", fd);
+    int taken = open(link, O_RDWR | O_EXCL | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (taken < 0 && errno == EBUSY)
+        in_use(error, path, "the kernel has it mounted, or as a part of another device");
+    else if (taken < 0)
+        failed(error, errno, path);
+    close(fd);
+    return taken;
+}
+
 /* QEMU's locks --------------------------------------------------------------------------------- */
 
 /* block/file-posix.c: a byte read-locked at 100 + n says "I use permission n", one at 200 + n "I
@@ -250,6 +265,8 @@ int gw_copy_open(const char *proc, const char *path, GwCopyOpenRole role, gboole
     if (!gw_copy_check_path(path, error))
         return -1;
     fd = open_last(path, role == GW_COPY_OPEN_SOURCE ? O_RDONLY : O_RDWR, create, &st, error);
+    if (fd >= 0 && role == GW_COPY_OPEN_DESTINATION && S_ISBLK(st.st_mode))
+        fd = take_device(fd, path, error);
     if (fd < 0)
         return -1;
     if (take_locks(fd, path, role, error) && ask_table(proc, path, &st, role, error))

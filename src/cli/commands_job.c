@@ -4,6 +4,7 @@
 #include "cli/follow.h"
 #include "cli/format.h"
 #include "cli/plan.h"
+#include "cli/progress.h"
 #include "model/request.h"
 
 /* Percent only where it says something: while it copies. */
@@ -38,6 +39,17 @@ static char *show_copied(GwSession *session, json_t *row, const char *path)
     return total > 0 ? g_strdup_printf("%s of %s", copied, all) : g_strdup("");
 }
 
+/* Of a job that is done its error is what did not work beside it. */
+static char *show_error(GwSession *session, json_t *row, const char *path)
+{
+    return gw_progress_is_warned(row) ? g_strdup("") : gw_show_text(session, row, path);
+}
+
+static char *show_warning(GwSession *session, json_t *row, const char *path)
+{
+    return gw_progress_is_warned(row) ? gw_show_text(session, row, path) : g_strdup("");
+}
+
 const GwColumn gw_job_columns[] = {
     { "ID", "id" },
     { "STATE", "state", .state = TRUE },
@@ -54,7 +66,8 @@ const GwColumn gw_job_sheet[] = {
     { "Kind", "kind" },
     { "State", "state", .state = TRUE },
     { "Waits for", "waiting_for" },
-    { "Error", "error.message" },
+    { "Error", "error.message", show_error },
+    { "Warning", "error.message", show_warning },
     { "Remedy", "error.remedy" },
     { "VM", "vm_name" },
     { "VM UUID", "vm_uuid" },

@@ -331,11 +331,12 @@ static int finish(Watch *watch)
     for (guint i = 0; i < watch->all->len; i++) {
         Followed *f = watch->all->pdata[i];
         int own = exit_of_state(f->job);
+        gboolean quiet = own == GW_EXIT_OK && watch->session->quiet;
         status = gw_exit_worse(status, own);
-        if (watch->mode == SHOW_RECORDS || (watch->session->quiet && own == GW_EXIT_OK))
+        if (watch->mode == SHOW_RECORDS || (quiet && !gw_progress_is_warned(f->job)))
             continue;
         g_autofree char *summary = gw_progress_summary(f->job);
-        (own == GW_EXIT_OK ? g_print : g_printerr)("%s", summary);
+        (own == GW_EXIT_OK && !quiet ? g_print : g_printerr)("%s", summary);
     }
     return status;
 }

@@ -229,16 +229,20 @@ static char *downtime_words(json_t *result)
     return g_strdup("not seen");
 }
 
-/* "3.1 GiB read, 2.0 GiB sent, 1.1 GiB there already" */
+/* "3.1 GiB read, 2.0 GiB sent, 1.1 GiB there already"; within a host nothing is sent. */
 static char *disk_words(json_t *result)
 {
-    g_autofree char *read = gw_format_bytes(gw_at_int(result, "disk_bytes", 0));
-    g_autofree char *sent = gw_format_bytes(gw_at_int(result, "disk_sent_bytes", 0));
+    gint64 read_bytes = gw_at_int(result, "disk_bytes", 0);
+    gint64 sent_bytes = gw_at_int(result, "disk_sent_bytes", 0);
     gint64 same_bytes = gw_at_int(result, "disk_same_bytes", 0);
+    g_autofree char *read = gw_format_bytes(read_bytes);
+    g_autofree char *sent = gw_format_bytes(sent_bytes);
     g_autofree char *same = gw_format_bytes(same_bytes);
 
-    if (gw_at_int(result, "disk_bytes", 0) <= 0)
+    if (read_bytes <= 0)
         return NULL;
+    if (sent_bytes <= 0 && same_bytes <= 0)
+        return g_strdup_printf("%s read", read);
     return g_strdup_printf("%s read, %s sent%s%s%s", read, sent, same_bytes > 0 ? ", " : "",
                            same_bytes > 0 ? same : "", same_bytes > 0 ? " there already" : "");
 }
@@ -326,6 +330,12 @@ static void put_result(GString *out, json_t *result)
     put_row(out, "Driven by", drive);
 }
 
+gboolean gw_progress_is_warned(json_t *job)
+{
+    return g_strcmp0(gw_at_text(job, "state"), "done") == 0 &&
+           gw_at_text(job, "error.message") != NULL;
+}
+
 static const char *headline(const char *state)
 {
     static const char *const rows[][2] = {
@@ -348,7 +358,9 @@ char *gw_progress_summary(json_t *job)
     g_autofree char *remedy = gw_format_line(gw_at_text(job, "error.remedy"));
     GString *out = g_string_new(NULL);
 
-    g_string_append_printf(out, "%s: %s\n", headline(state), *title != '\0' ? title : id);
+    g_string_append_printf(out, "%s%s: %s\n", headline(state),
+                           gw_progress_is_warned(job) ? ", with a warning" : "",
+                           *title != '\0' ? title : id);
     if (g_strcmp0(state, "done") == 0 && g_strcmp0(gw_at_text(job, "kind"), "vm-migrate") == 0)
         put_result(out, gw_at(job, "result"));
     else if (g_strcmp0(state, "done") == 0 && gw_at(job, "result") != NULL)
@@ -357,7 +369,7 @@ char *gw_progress_summary(json_t *job)
         put_undo(out, job);
     else if (leaves_work(job))
         put_repair(out, id);
-    put_row(out, "Why", message);
+    put_row(out, gw_progress_is_warned(job) ? "Warning" : "Why", message);
     put_row(out, "Remedy", remedy);
     if (g_strcmp0(state, "held") == 0) {
         g_autofree char *why = gw_format_line(gw_at_text(job, "waiting_for"));

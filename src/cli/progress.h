@@ -14,5 +14,7 @@ char *gw_progress_phase(json_t *job);
 char *gw_progress_line(json_t *job);
 /* One line for a terminal, never wider than @columns. */
 char *gw_progress_bar(json_t *job, int columns, gboolean utf8, gboolean color);
+/* It is done, and its error says what did not work beside it. */
+gboolean gw_progress_is_warned(json_t *job);
 /* What came of a job that is done, failed, cancelled or held; several lines. */
 char *gw_progress_summary(json_t *job);

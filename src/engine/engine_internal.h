@@ -241,6 +241,8 @@ GwJob *gw_moves_begin(GwEngine *engine, const BeginMove *begin, GwMovePlan **pla
 gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch);
 /* move_merge.c: whether a block job runs on a disk, which a move can wait for (R31). */
 gboolean gw_moves_is_merging(const GwVm *vm);
+/* What is waited for: which disk, what runs on it and, unless negative, how far it is. */
+char *gw_moves_merge_words(const GwVm *vm, int percent);
 /* Whether a queued move is to wait for one; @why says for which (owned). */
 gboolean gw_moves_wait_for_merge(GwEngine *engine, MoveRun *run, char **why);
 /* run->merge_us has come. */
@@ -346,6 +348,14 @@ gboolean gw_kept_load(GwEngine *engine, GError **error);
 void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTask *task);
 /* The kept copy of that volume is gone, or is the live one again. */
 void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const char *path);
+/* Whether both name one volume of a host. */
+gboolean gw_same_volume(const GwVolume *a, const GwVolume *b);
+/* The kept copy that is @volume of that host, or NULL. */
+const GwKeptVolume *gw_kept_find(GwEngine *engine, const char *host_id, const GwVolume *volume);
+/* FALSE: what @task is to remove is no kept copy any more, or a job may need it. */
+gboolean gw_kept_may_remove(GwEngine *engine, const GwTask *task, GError **error);
+/* Whether a removal of what is there under that name was begun, and is not over. */
+gboolean gw_kept_is_going(GwEngine *engine, const char *host_id, const GwVolume *volume);
 /* @job is done: the images that its VM lives on now are no old copies any more. */
 void gw_kept_forget_live(GwEngine *engine, GwBatch *batch, const GwJob *job);
 /* All of a host that goes. */

@@ -44,7 +44,7 @@ GHashTable *gw_kept_new(void)
 
 /* Records ---------------------------------------------------------------------------------- */
 
-static gboolean same_volume(const GwVolume *a, const GwVolume *b)
+gboolean gw_same_volume(const GwVolume *a, const GwVolume *b)
 {
     if (a == NULL || b == NULL)
         return FALSE;
@@ -54,7 +54,7 @@ static gboolean same_volume(const GwVolume *a, const GwVolume *b)
            g_strcmp0(a->name, b->name) == 0;
 }
 
-static const GwKeptVolume *find_kept(GwEngine *engine, const char *host_id, const GwVolume *volume)
+const GwKeptVolume *gw_kept_find(GwEngine *engine, const char *host_id, const GwVolume *volume)
 {
     GHashTableIter iter;
     gpointer value;
@@ -62,7 +62,7 @@ static const GwKeptVolume *find_kept(GwEngine *engine, const char *host_id, cons
     g_hash_table_iter_init(&iter, gw_engine_now(engine)->kept);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwKeptVolume *kept = value;
-        if (g_strcmp0(kept->host_id, host_id) == 0 && same_volume(kept->volume, volume))
+        if (g_strcmp0(kept->host_id, host_id) == 0 && gw_same_volume(kept->volume, volume))
             return kept;
     }
     return NULL;
@@ -89,7 +89,7 @@ static void forget(GwEngine *engine, GwBatch *batch, const GwKeptVolume *kept)
 void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTask *task)
 {
     const GwVolume *volume = task->volume != NULL ? task->volume : task->from;
-    const GwKeptVolume *known = find_kept(engine, task->host_id, volume);
+    const GwKeptVolume *known = gw_kept_find(engine, task->host_id, volume);
     GwKeptVolume *kept = gw_kept_volume_new();
 
     /* The task may be done again after a restart: it is one copy all the same. */
@@ -110,7 +110,7 @@ void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTas
 void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const char *path)
 {
     GwVolume volume = { .path = (char *)path };
-    const GwKeptVolume *kept = path != NULL ? find_kept(engine, host_id, &volume) : NULL;
+    const GwKeptVolume *kept = path != NULL ? gw_kept_find(engine, host_id, &volume) : NULL;
 
     if (kept != NULL)
         forget(engine, batch, kept);
@@ -122,7 +122,7 @@ void gw_kept_forget_live(GwEngine *engine, GwBatch *batch, const GwJob *job)
         const GwDiskMove *disk = job->disks->pdata[i];
         for (guint j = 0; disk->images != NULL && j < disk->images->len; j++) {
             const GwImageMove *image = disk->images->pdata[j];
-            const GwKeptVolume *kept = find_kept(engine, job->destination_host_id, image->to);
+            const GwKeptVolume *kept = gw_kept_find(engine, job->destination_host_id, image->to);
             if (kept != NULL)
                 forget(engine, batch, kept);
         }
@@ -270,10 +270,37 @@ static const GwJob *removal_of(GwEngine *engine, const GwKeptVolume *kept)
             job->tasks->len == 0)
             continue;
         const GwTask *task = job->tasks->pdata[0];
-        if (g_strcmp0(task->host_id, kept->host_id) == 0 && same_volume(task->volume, kept->volume))
+        if (g_strcmp0(task->host_id, kept->host_id) == 0 &&
+            gw_same_volume(task->volume, kept->volume))
             return job;
     }
     return NULL;
+}
+
+/* A removal may wait long for its host, and be repeated: meanwhile a job of the VM may have taken
+ * the copy over, or put another volume in its place. */
+gboolean gw_kept_may_remove(GwEngine *engine, const GwTask *task, GError **error)
+{
+    const GwKeptVolume *kept = gw_kept_find(engine, task->host_id, task->volume);
+
+    if (kept == NULL)
+        gw_error_set(error, GW_ERR_CONFLICT, "There is nothing to do.",
+                     "it is no old copy any more: another job took its place, or removed it");
+    else if (user_of(engine, kept) != NULL)
+        gw_error_set(error, GW_ERR_CONFLICT, "Wait for that job; then it is tried again.",
+                     "a job of '%s' is under way, which may need the copy", kept->vm_name);
+    else
+        return TRUE;
+    return FALSE;
+}
+
+gboolean gw_kept_is_going(GwEngine *engine, const char *host_id, const GwVolume *volume)
+{
+    const GwKeptVolume like = { .host_id = (char *)host_id, .volume = (GwVolume *)volume };
+    const GwJob *removal = volume != NULL ? removal_of(engine, &like) : NULL;
+    const GwTask *task = removal != NULL ? removal->tasks->pdata[0] : NULL;
+
+    return task != NULL && task->state == (int)GW_TASK_DOING;
 }
 
 /* The sweep -------------------------------------------------------------------------------- */

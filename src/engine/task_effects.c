@@ -48,9 +48,53 @@ static GwRequest *volume_request(GwEngine *engine, const TaskRun *run, GwOp op)
     return request;
 }
 
+/* Whether @other, of a job that is not over, makes the same volume, or may have; of two that have
+ * not begun the older job goes first. */
+static gboolean makes_it(const GwJob *job, const GwTask *task, const GwJob *other)
+{
+    for (guint i = 0; other->tasks != NULL && i < other->tasks->len; i++) {
+        const GwTask *its = other->tasks->pdata[i];
+        gboolean waits = its->state == (int)GW_TASK_TODO && g_strcmp0(other->id, job->id) < 0;
+        gboolean begun = its->made || its->state == (int)GW_TASK_DOING ||
+                         its->state == (int)GW_TASK_DONE || its->state == (int)GW_TASK_UNDOING;
+        if (its->kind == (int)GW_TASK_VOLUME_CREATE && (waits || begun) &&
+            g_strcmp0(its->host_id, task->host_id) == 0 &&
+            gw_same_volume(its->volume, task->volume))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Two that make one volume: where an answer is lost, each would take what the other made for its
+ * own. */
+static gboolean is_only_ours(GwEngine *engine, const TaskRun *run, GError **error)
+{
+    const GwJob *job = job_of(engine, run);
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, gw_engine_now(engine)->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *other = value;
+        if (g_strcmp0(other->id, job->id) == 0 || gw_job_state_is_final((GwJobState)other->state) ||
+            !makes_it(job, run->task, other))
+            continue;
+        gw_error_set(error, GW_ERR_CONFLICT, "Choose another name or place, or wait for that job.",
+                     "another job makes a volume of that name: %s", other->title);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 /* A file that is in no pool (NVRAM, TPM state) is made by its copy. */
 static void create(GwEngine *engine, TaskRun *run)
 {
+    g_autoptr(GError) error = NULL;
+
+    if (!run->unsure && !is_only_ours(engine, run, &error)) {
+        gw_task_over(engine, run, error);
+        return;
+    }
     if (run->task->volume->pool == NULL) {
         gw_task_over(engine, run, NULL);
         return;
@@ -60,7 +104,7 @@ static void create(GwEngine *engine, TaskRun *run)
     gw_task_ask(engine, run, request, over);
 }
 
-static void delete_volume(GwEngine *engine, TaskRun *run)
+static void delete_now(GwEngine *engine, TaskRun *run)
 {
     g_autoptr(GError) used = NULL;
 
@@ -81,7 +125,7 @@ static void claimed(GwEngine *engine, TaskRun *run, const GwReply *reply)
     else if (reply->error != NULL)
         gw_task_over(engine, run, reply->error);
     else
-        delete_volume(engine, run);
+        delete_now(engine, run);
 }
 
 /* Where it is not known whether it was made, making it (as a restart would) tells: one that is not
@@ -89,7 +133,7 @@ static void claimed(GwEngine *engine, TaskRun *run, const GwReply *reply)
 static void undo_create(GwEngine *engine, TaskRun *run)
 {
     if (run->task->made || run->task->volume->pool == NULL) {
-        delete_volume(engine, run);
+        delete_now(engine, run);
         return;
     }
     GwRequest *request = volume_request(engine, run, GW_OP_VOLUME_CREATE);
@@ -97,28 +141,29 @@ static void undo_create(GwEngine *engine, TaskRun *run)
     gw_task_ask(engine, run, request, claimed);
 }
 
-static gboolean is_kept(GwEngine *engine, const GwTask *task)
+/* A repair removes what another job made, or may have made. */
+static void delete_volume(GwEngine *engine, TaskRun *run)
 {
-    GHashTableIter iter;
-    gpointer value;
+    const char *kind = job_of(engine, run)->kind;
+    g_autoptr(GError) error = NULL;
 
-    g_hash_table_iter_init(&iter, gw_engine_now(engine)->kept);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const GwKeptVolume *kept = value;
-        if (kept->volume != NULL && g_strcmp0(kept->host_id, task->host_id) == 0 &&
-            g_strcmp0(kept->volume->path, task->volume->path) == 0)
-            return TRUE;
-    }
-    return FALSE;
+    if (g_strcmp0(kind, GW_JOB_KIND_REPAIR) == 0)
+        undo_create(engine, run);
+    else if (g_strcmp0(kind, GW_JOB_KIND_VOLUME_REMOVE) != 0 ||
+             gw_kept_may_remove(engine, run->task, &error))
+        delete_now(engine, run);
+    else
+        gw_task_over(engine, run, error);
 }
 
 /* Only what is known here as an old copy is removed (I4). */
 static void replace(GwEngine *engine, TaskRun *run)
 {
+    const GwKeptVolume *kept = gw_kept_find(engine, run->task->host_id, run->task->volume);
     g_autoptr(GError) other = NULL;
 
-    if (is_kept(engine, run->task)) {
-        delete_volume(engine, run);
+    if (kept != NULL && g_strcmp0(kept->vm_uuid, job_of(engine, run)->vm_uuid) == 0) {
+        delete_now(engine, run);
         return;
     }
     gw_error_set(&other, GW_ERR_CONFLICT, "Choose another name or another pool.",
@@ -236,15 +281,23 @@ static void copy(GwEngine *engine, TaskRun *run)
         begin_copy(engine, run);
 }
 
-static void sum_up(GwEngine *engine, TaskRun *run, const GwCopyResult *result)
+static GwMoveResult *result_of(GwEngine *engine, const TaskRun *run)
 {
     GwJob *job = job_of(engine, run);
 
     if (job->result == NULL)
         job->result = gw_move_result_new();
-    job->result->disk_bytes += result->read_bytes;
-    job->result->disk_sent_bytes += result->sent_bytes;
-    job->result->disk_same_bytes += result->same_bytes;
+    return job->result;
+}
+
+static void sum_up(GwEngine *engine, TaskRun *run, const GwCopyResult *result)
+{
+    GwJob *job = job_of(engine, run);
+    GwMoveResult *sum = result_of(engine, run);
+
+    sum->disk_bytes += result->read_bytes;
+    sum->disk_sent_bytes += result->sent_bytes;
+    sum->disk_same_bytes += result->same_bytes;
     g_autofree char *why =
         g_strdup_printf("%s: %" G_GINT64_FORMAT " MiB read, %" G_GINT64_FORMAT
                         " MiB sent, %" G_GINT64_FORMAT " MiB were there%s%s%s",
@@ -408,10 +461,13 @@ static void mirror_said(GwEngine *engine, TaskRun *run, const GwReply *reply)
     if (g_strcmp0(progress->phase, "ready") != 0)
         return;
     run->poll_us = 0;
-    if (is_merge(run))
+    if (is_merge(run)) {
         pivot(engine, run);
-    else
-        gw_task_over(engine, run, NULL);
+        return;
+    }
+    /* Nothing is sent: it stays on its host. */
+    result_of(engine, run)->disk_bytes += run->task->copied_bytes;
+    gw_task_over(engine, run, NULL);
 }
 
 /* Statistics ------------------------------------------------------------------------------- */
@@ -608,10 +664,24 @@ static const struct {
     [GW_TASK_MERGE] = { merge, NULL },
 };
 
+/* Whether what is there under the name of @task's volume is being removed just now. */
+static gboolean must_wait(GwEngine *engine, const TaskRun *run)
+{
+    const GwTask *task = run->task;
+    gboolean puts = task->kind == GW_TASK_VOLUME_CREATE || task->kind == GW_TASK_VOLUME_REPLACE ||
+                    task->kind == GW_TASK_VOLUME_COPY;
+
+    return puts && !run->undo && gw_kept_is_going(engine, task->host_id, task->volume);
+}
+
 void gw_task_act(GwEngine *engine, TaskRun *run)
 {
     gboolean by_itself = run->task->kind == GW_TASK_VOLUME_KEEP;
 
+    if (must_wait(engine, run)) {
+        gw_task_wait(engine, run, "the removal of the old copy that is there");
+        return;
+    }
     if (by_itself || gw_task_hosts_ready(engine, run, run->task->host_id, NULL)) {
         if (run->undo)
             effects[run->task->kind].undo(engine, run);

@@ -244,6 +244,14 @@ static void wait_for(GwEngine *engine, TaskRun *run, const char *why)
     set_waiting(engine, gw_tasks_job(engine, run->job_id), why);
 }
 
+void gw_task_wait(GwEngine *engine, TaskRun *run, const char *why)
+{
+    if (is_stopped(run))
+        finish_stopped(engine, run);
+    else
+        wait_for(engine, run, why);
+}
+
 /* What cannot be said to be left undone must not hold up what comes after it: the VM has moved. */
 static gboolean is_passed(const TaskRun *run)
 {

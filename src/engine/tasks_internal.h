@@ -48,6 +48,8 @@ void gw_task_ask(GwEngine *engine, TaskRun *run, GwRequest *request,
 /* run->task is done, or failed; @error is the host's. What leaves the outcome open is tried again.
  */
 void gw_task_over(GwEngine *engine, TaskRun *run, const GError *error);
+/* run->task cannot be done yet, for @why: it is tried again later. */
+void gw_task_wait(GwEngine *engine, TaskRun *run, const char *why);
 /* Whether those hosts of the task that are needed answer; else it waits for them. */
 gboolean gw_task_hosts_ready(GwEngine *engine, TaskRun *run, const char *host_id,
                              const char *peer_host_id);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
 #include "base/error.h"
 #include "engine/engine_internal.h"
 
@@ -152,21 +154,48 @@ static int task_against(GwTaskKind kind)
     }
 }
 
+/* Whether another job has made a volume of that name since: what @job left is gone then, and what
+ * is there is that one's, be it an old copy that is kept. */
+static gboolean is_others(const GwFabric *fabric, const GwJob *job, const GwTask *left)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, fabric->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *other = value;
+        gboolean over = gw_job_state_is_final((GwJobState)other->state);
+        if (other->tasks == NULL || strcmp(other->id, job->id) == 0 ||
+            (over && strcmp(other->id, job->id) < 0))
+            continue;
+        for (guint i = 0; i < other->tasks->len; i++) {
+            const GwTask *task = other->tasks->pdata[i];
+            if (task->kind == (int)GW_TASK_VOLUME_CREATE &&
+                (task->made || task->state == (int)GW_TASK_DONE) &&
+                g_strcmp0(task->host_id, left->host_id) == 0 &&
+                gw_same_volume(task->volume, left->volume))
+                return TRUE;
+        }
+    }
+    return FALSE;
+}
+
 /* In reverse: what was made last goes first. */
-static GPtrArray *leftovers(const GwJob *job)
+static GPtrArray *leftovers(const GwFabric *fabric, const GwJob *job)
 {
     GPtrArray *tasks = gw_record_array(&gw_task_record);
 
     for (guint i = job->tasks != NULL ? job->tasks->len : 0; i > 0; i--) {
         const GwTask *left = job->tasks->pdata[i - 1];
         int kind = is_left(left) ? task_against((GwTaskKind)left->kind) : -1;
-        if (kind < 0)
+        if (kind < 0 || (kind == (int)GW_TASK_VOLUME_DELETE && is_others(fabric, job, left)))
             continue;
         GwTask *task = gw_task_new();
         task->kind = kind;
         task->turn = GW_TASK_BEFORE;
         task->host_id = g_strdup(left->host_id);
         task->target = g_strdup(left->target);
+        task->made = left->made; /* else it proves first that it is ours */
         task->volume = left->volume != NULL ? gw_volume_copy(left->volume) : NULL;
         if (kind == GW_TASK_MERGE)
             task->from = gw_volume_copy(left->from);
@@ -194,7 +223,7 @@ static GwJob *repair_job(GwEngine *engine, const GwJob *failed, const char *user
     job->undoes = g_strdup(failed->id);
     job->snapshots = g_strdupv(failed->snapshots);
     job->snapshot_current = g_strdup(failed->snapshot_current);
-    job->tasks = leftovers(failed);
+    job->tasks = leftovers(gw_engine_now(engine), failed);
     job->epoch = gw_moves_next_epoch(engine, job->vm_uuid, batch);
     return job;
 }
@@ -330,16 +359,20 @@ static void call_repair(GwEngine *engine, Call *call)
 
 /* Doing it ----------------------------------------------------------------------------------- */
 
-GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GError **error)
+GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GwMovePlan **refused,
+                      GError **error)
 {
     g_autoptr(Way) way = gw_engine_call(engine, call_way, job, NULL, NULL, NULL, error);
 
+    if (refused != NULL)
+        *refused = NULL;
     if (way == NULL)
         return NULL;
     if (g_strcmp0(way->kind, GW_JOB_KIND_REPAIR) == 0)
         return gw_engine_call(engine, call_repair, way->job_id, user, NULL, NULL, error);
     if (way->storage != NULL)
-        return gw_storage_begin(engine, way->vm_uuid, way->storage, user, way->job_id, NULL, error);
+        return gw_storage_begin(engine, way->vm_uuid, way->storage, user, way->job_id, refused,
+                                error);
     if (way->move == NULL) {
         gw_error_set(error, GW_ERR_INTERNAL, NULL, "the planner gave no way back");
         return NULL;
@@ -350,5 +383,5 @@ GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GErro
         .user = user,
         .undoes = way->job_id,
     };
-    return gw_moves_begin(engine, &begin, NULL, error);
+    return gw_moves_begin(engine, &begin, refused, error);
 }

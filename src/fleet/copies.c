@@ -259,11 +259,13 @@ static void expect(GwFleetCopy *copy)
     /* Outside of pools nobody else makes it: NVRAM, TPM state. */
     gboolean create = wish->to->pool == NULL && g_strcmp0(wish->to->kind, "block") != 0;
 
+    /* There is room for what was looked at; what the source sends is its own word. */
     if (ticket != NULL)
         ask(copy, copy->to, "copy-expect",
-            json_pack("{s:s, s:s, s:s, s:b, s:b, s:I}", "ticket", ticket, "copy", copy->id, "path",
-                      wish->to->path, "create", create, "delta", wish->delta, "resume_bytes",
-                      (json_int_t)copy->resume_bytes),
+            json_pack("{s:s, s:s, s:s, s:b, s:b, s:I, s:I}", "ticket", ticket, "copy", copy->id,
+                      "path", wish->to->path, "create", create, "delta", wish->delta,
+                      "resume_bytes", (json_int_t)copy->resume_bytes, "length",
+                      (json_int_t)MAX(wish->from->length_bytes, 0)),
             expected);
 }
 
@@ -403,8 +405,23 @@ static void failed(GwFleetCopy *copy, GError *why_stolen)
 
 static void poll_from(GwFleetCopy *copy);
 
+/* The old copy may be deleted once this is done. */
+static gboolean is_proved(GwFleetCopy *copy)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (is_local(copy) || copy->result->verified)
+        return TRUE;
+    gw_error_set(&why, GW_ERR_OPERATION, "Install the same version of the agent on both hosts.",
+                 "the agent says that all was copied, and not that it read it back");
+    fail(copy, why);
+    return FALSE;
+}
+
 static void settle(GwFleetCopy *copy)
 {
+    if (copy->to_done && copy->from_done && !is_proved(copy))
+        return;
     if (copy->to_done && copy->from_done)
         set_access(copy);
     else

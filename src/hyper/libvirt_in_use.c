@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
 #include "base/error.h"
 #include "hyper/libvirt_storage.h"
 #include "hyper/libvirt_volume_xml.h"
+#include "hyper/libvirt_xml.h"
 
-/* Who on its host uses an image: any VM's definition, live or stored, that names it, and any other
- * volume that has it as its backing file. What cannot be read counts as using it. */
+/* Who on its host uses an image: any VM's definition, live or stored, that names it, any disk of a
+ * VM that stands on it, and any other volume that has it as its backing file. What cannot be read
+ * counts as using it. */
+
+#define CHAIN_MAX 64
 
 static gboolean used_by(const char *what, const char *who, GError **error)
 {
@@ -12,6 +18,78 @@ static gboolean used_by(const char *what, const char *who, GError **error)
                  "%s is used by %s", what, who);
     return FALSE;
 }
+
+/* Below disks ---------------------------------------------------------------------------------- */
+
+/* What a pool of the host's shows is looked at with all its volumes. */
+static gboolean is_in_pool(virConnectPtr ptr, const char *path)
+{
+    g_autoptr(virStorageVol) volume = virStorageVolLookupByPath(ptr, path);
+    g_autoptr(virStoragePool) pool = volume != NULL ? virStoragePoolLookupByVolume(volume) : NULL;
+
+    return pool != NULL && !gw_lv_pool_is_passing(virStoragePoolGetName(pool));
+}
+
+/* The image at @path, whose format is @format; NULL with @error unset: it is not there. */
+static GwVolume *read_image(const GwLvPlace *place, const char *path, const char *format,
+                            GError **error)
+{
+    const GwVolume wanted = { .path = (char *)path };
+    g_auto(GwLvPlace) found = { .host = NULL };
+
+    if (!gw_lv_place_open(place->host, place->ptr, &wanted, 0, &found, error) ||
+        found.volume == NULL)
+        return NULL;
+    return gw_lv_volume_read(&found, format, error);
+}
+
+/* The definition of a VM that is off names no more than the topmost image, and what lies below it
+ * need not be in any pool. */
+static gboolean check_below(const GwLvPlace *place, const char *what, const char *who,
+                            const GwDisk *disk, GError **error)
+{
+    g_autofree char *path = g_strdup(disk->source);
+    g_autofree char *format = g_strdup(disk->format);
+
+    for (int i = 0; i < CHAIN_MAX && !is_in_pool(place->ptr, path); i++) {
+        g_autoptr(GError) why = NULL;
+        g_autoptr(GwVolume) image = read_image(place, path, format, &why);
+        if (why != NULL) {
+            gw_error_set(error, GW_ERR_CONFLICT, "See to that disk, or keep the image.",
+                         "whether disk %s of %s stands on %s cannot be told: %s", disk->target, who,
+                         what, why->message);
+            return FALSE;
+        }
+        if (image == NULL || image->backing_path == NULL)
+            return TRUE;
+        if (strcmp(image->backing_path, place->path) == 0)
+            return used_by(what, who, error);
+        g_free(path);
+        path = g_steal_pointer(&image->backing_path);
+        g_free(format);
+        format = g_steal_pointer(&image->backing_format);
+        if (*path != '/')
+            return TRUE; /* no file of the host */
+    }
+    return TRUE;
+}
+
+static gboolean check_disks(const GwLvPlace *place, const char *what, const char *who,
+                            const char *xml, GError **error)
+{
+    g_autoptr(GwVm) vm = place->path != NULL ? gw_libvirt_vm_from_xml(xml, NULL) : NULL;
+
+    for (guint i = 0; vm != NULL && vm->disks != NULL && i < vm->disks->len; i++) {
+        const GwDisk *disk = vm->disks->pdata[i];
+        gboolean chained =
+            disk->source != NULL && *disk->source == '/' && g_strcmp0(disk->format, "raw") != 0;
+        if (chained && !check_below(place, what, who, disk, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* VMs ------------------------------------------------------------------------------------------ */
 
 /* The definition that @flags select, or NULL with @error unset where the VM has gone, or has none
  * of that kind. */
@@ -26,7 +104,12 @@ static gboolean check_definition(const GwLvPlace *place, const char *what, virDo
     gboolean unread = xml == NULL;
     gboolean named =
         !unread && gw_libvirt_domain_names(xml, place->path, place->pool_name, place->name, &vm);
+    g_autofree char *who = g_strdup_printf("VM '%s'", virDomainGetName(domain));
+    gboolean stored = !unread && !named && (flags & VIR_DOMAIN_XML_INACTIVE) != 0;
+    gboolean below = stored && !check_disks(place, what, who, xml, error);
     free(xml);
+    if (below)
+        return FALSE;
     if (unread) {
         gw_error_set(error, GW_ERR_CONFLICT, "Try again when the VM can be asked.",
                      "whether VM '%s' uses %s cannot be told: %s", virDomainGetName(domain), what,
@@ -35,7 +118,6 @@ static gboolean check_definition(const GwLvPlace *place, const char *what, virDo
     }
     if (!named)
         return TRUE;
-    g_autofree char *who = g_strdup_printf("VM '%s'", virDomainGetName(domain));
     return used_by(what, who, error);
 }
 
@@ -104,6 +186,18 @@ static gboolean check_pool(const GwLvPlace *place, const char *what, virStorageP
     return well;
 }
 
+/* An image that somebody made since libvirt looked is on no list. A share that hangs is not waited
+ * for, nor a pool in which something is under way. */
+static void look_again(virStoragePoolPtr pool)
+{
+    g_autoptr(GwPool) record = gw_lv_read_pool(pool);
+
+    if (record != NULL && record->type != NULL &&
+        (strcmp(record->type, "dir") == 0 || strcmp(record->type, "fs") == 0) &&
+        virStoragePoolRefresh(pool, 0) < 0)
+        virResetLastError();
+}
+
 static gboolean check_pools(const GwLvPlace *place, const char *what, GError **error)
 {
     virStoragePoolPtr *pools = NULL;
@@ -114,6 +208,8 @@ static gboolean check_pools(const GwLvPlace *place, const char *what, GError **e
     if (count < 0)
         gw_lv_error(error);
     for (int i = 0; i < count; i++) {
+        if (well)
+            look_again(pools[i]);
         well = well && check_pool(place, what, pools[i], error);
         virStoragePoolFree(pools[i]);
     }

@@ -58,6 +58,8 @@ char **gw_sim_check_disks(GwSim *sim);
 char **gw_sim_leaks(GwSim *sim, const GPtrArray *kept);
 /* Which data an image holds: equal numbers are equal data. 0: there is none. */
 guint gw_sim_content(GwSim *sim, const char *uri, const char *path);
+/* A person deletes an image. */
+void gw_sim_remove_by_hand(GwSim *sim, const char *uri, const char *path);
 /* The disk as the VM's process has it, or its definition where it is off. Owned; NULL: none. */
 GwDisk *gw_sim_disk(GwSim *sim, const char *uri, const char *vm_uuid, const char *target);
 /* All processes of the host end, and it is away. */

@@ -303,6 +303,16 @@ guint gw_sim_content(GwSim *sim, const char *uri, const char *path)
     return image->content;
 }
 
+void gw_sim_remove_by_hand(GwSim *sim, const char *uri, const char *path)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    const SimHost *host = gw_sim_host_by_uri(sim, uri);
+    SimImage *image = host != NULL ? gw_sim_image_at(sim, host, path, NULL) : NULL;
+
+    if (image != NULL)
+        gw_sim_remove_image(image);
+}
+
 GwDisk *gw_sim_disk(GwSim *sim, const char *uri, const char *vm_uuid, const char *target)
 {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);

@@ -82,6 +82,19 @@ static const GwTask *left_behind(const GwJob *job)
     return NULL;
 }
 
+/* Moved is moved: what else did not work is told beside it. */
+static void say_remarks(GwJob *job)
+{
+    const GwTask *left = left_behind(job);
+    g_autofree char *remarks = left == NULL ? gw_tasks_remarks(job) : g_strdup(left->why);
+
+    if (left == NULL && remarks == NULL)
+        return;
+    g_autofree char *message =
+        g_strdup_printf("done, but: %s", remarks != NULL ? remarks : "a host refused what follows");
+    gw_move_set_error(job, "operation-failed", message, GW_TASKS_REMARKS_REMEDY);
+}
+
 /* Says in the job's error what is still there of it. */
 static void say_left_behind(GwJob *job)
 {
@@ -145,6 +158,14 @@ static void say_not_merged(GwJob *job)
     }
 }
 
+/* What the mirrors read they sent, and they are gone before the move is over, so the most that was
+ * told of them counts; what was copied as files is counted there already. */
+static void count_disks(const GwMove *move, GwMoveResult *result)
+{
+    result->disk_bytes += MIN(move->mirrored_bytes, G_MAXINT64 - result->disk_bytes);
+    result->disk_sent_bytes += MIN(move->mirrored_bytes, G_MAXINT64 - result->disk_sent_bytes);
+}
+
 void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char *why,
                               GwMoveOutcome *outcome)
 {
@@ -155,14 +176,17 @@ void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char
     if (settle_storage(move, GW_SETTLE_STORAGE_ON, event, outcome))
         return;
     g_clear_pointer(&job->error, gw_job_error_free);
+    say_remarks(job);
     if (job->result == NULL)
         job->result = gw_move_result_new();
     gboolean seen = move->paused_us > 0 && move->resumed_us >= move->paused_us;
     job->result->downtime_ms = seen ? (move->resumed_us - move->paused_us) / 1000 : -1;
     if (move->started_us != 0 && job->result->copy_ms == 0)
         job->result->copy_ms = (event->now_us - move->started_us) / 1000;
+    count_disks(move, job->result);
     if (job->result->transferred_bytes == 0)
-        job->result->transferred_bytes = job->progress->processed_bytes;
+        job->result->transferred_bytes =
+            MAX(job->progress->processed_bytes - job->progress->disk_processed_bytes, 0);
     if (job->result->iterations == 0)
         job->result->iterations = job->progress->iteration;
     say_not_merged(job);
@@ -170,8 +194,6 @@ void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char
     gw_move_finish(move, GW_JOB_DONE, event, why, outcome);
     job->progress->percent = 100;
     job->progress->remaining_bytes = job->progress->disk_remaining_bytes = 0;
-    if (left_behind(job) != NULL)
-        gw_move_replace_string(&job->progress->note, left_behind(job)->why);
     job->progress->eta_ms = 0;
 }
 

@@ -43,6 +43,7 @@ char *gw_task_words(const GwTask *task, const char *host, const char *peer);
 /* What is to be said of tasks that were passed (gw_task_pass), one a line; NULL: nothing. Free with
  * g_free. */
 char *gw_tasks_remarks(const GwJob *job);
+#define GW_TASKS_REMARKS_REMEDY "See to that by hand: godwit vm show."
 /* How much of all copies of @job is done, 0 to 100 (of a live move: of all that it sends), and the
  * copies in bytes; any may be NULL. */
 int gw_tasks_progress(const GwJob *job, gint64 *done_bytes, gint64 *total_bytes);

@@ -347,7 +347,7 @@ static void end_done(GwWork *work, const GwWorkEvent *event, const char *why,
     g_clear_pointer(&job->error, gw_job_error_free);
     if (remarks != NULL) {
         g_autofree char *message = g_strdup_printf("done, but: %s", remarks);
-        set_error(job, "operation-failed", message, "See to that by hand: godwit vm show.");
+        set_error(job, "operation-failed", message, GW_TASKS_REMARKS_REMEDY);
     }
     add_effect(outcome, GW_WORK_DO_CLOSE);
     finish(work, GW_JOB_DONE, event, remarks != NULL ? job->error->message : why, outcome);

@@ -95,7 +95,8 @@ GW_DEFINE_RECORD(
     GW_F(GwMoveResult, disk_same_bytes, GW_INT,
          .doc = "Bytes of disks that the destination had already."));
 
-GW_DEFINE_RECORD(GwJobError, gw_job_error, "JobError", "Why a job failed.",
+GW_DEFINE_RECORD(GwJobError, gw_job_error, "JobError",
+                 "Why a job failed, or what did not work beside one that is done.",
                  GW_F(GwJobError, code, GW_STRING, .doc = "Error code."),
                  GW_F(GwJobError, message, GW_STRING, .doc = "What was observed and required."),
                  GW_F(GwJobError, remedy, GW_STRING, .doc = "What to do about it."));
@@ -123,7 +124,8 @@ GW_DEFINE_RECORD(
     GW_F(GwJob, options, GW_OBJECT, .of = &gw_move_options_record, .doc = "What was chosen."),
     GW_F(GwJob, progress, GW_OBJECT, .of = &gw_progress_record, .doc = "How far it is (R6)."),
     GW_F(GwJob, result, GW_OBJECT, .of = &gw_move_result_record, .doc = "The figures."),
-    GW_F(GwJob, error, GW_OBJECT, .of = &gw_job_error_record, .doc = "Why it failed."),
+    GW_F(GwJob, error, GW_OBJECT, .of = &gw_job_error_record,
+         .doc = "Why it failed. Of a job that is done: a warning, what did not work beside it."),
     GW_F(GwJob, steps, GW_ARRAY, .of = &gw_job_step_record, .doc = "History."),
     GW_F(GwJob, user, GW_STRING, .doc = "Who asked for it."),
     GW_F(GwJob, waiting_for, GW_STRING, .doc = "What it waits for."),

@@ -634,6 +634,21 @@ def test_migrate_storage(fake, godwit):
     assert godwit("vm", "migrate-storage", "nonsense", "fast").status == 7
 
 
+def test_what_did_not_work_beside_a_job_is_a_warning(fake, godwit):
+    error = {"code": "operation-failed", "message": "done, but: starting web1 at kvm2: no KVM",
+             "remedy": "See to that by hand: godwit vm show."}
+    fake.steps = [(0.1, {"state": "done", "result": fakes.RESULT, "error": error})]
+    run = godwit("vm", "migrate", "web1", "kvm2")
+    assert run.status == 0 and run.err == ""
+    assert "Done, with a warning: " in run.out
+    assert f"  Warning    {error['message']}\n  Remedy     {error['remedy']}\n" in run.out
+    quiet = godwit("-q", "vm", "migrate", "web1", "kvm2")
+    assert quiet.status == 0 and quiet.out == "" and error["message"] in quiet.err
+    shown = godwit("job", "show", fakes.JOB % 1).out
+    assert re.search(r"^Warning +done, but: starting web1", shown, re.M)
+    assert not re.search(r"^Error", shown, re.M)
+
+
 def test_candidates_as_if(fake, godwit):
     assert godwit("vm", "candidates", "web1", "--storage", "a b&c", "--copy-all").status == 0
     assert fake.requests[-1][1].endswith("/candidates?copy_all=true&storage=a%20b%26c")

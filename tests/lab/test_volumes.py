@@ -147,19 +147,23 @@ DOMAIN = """<domain type='qemu'><name>v-%s</name><memory unit='MiB'>32</memory><
 
 
 def test_what_is_used_is_not_removed(driver, tmp_path):
-    run("kvm1", "mkdir v-dir; for n in off low below pooled; do qemu-img create -q -f raw v-$n 4M;"
+    run("kvm1", "mkdir v-dir; for n in off low deep below pooled; do qemu-img create -q -f raw v-$n 4M;"
         "done; qemu-img create -q -f qcow2 -F raw -b %sv-low v-dir/top;"
+        "qemu-img create -q -f qcow2 -F raw -b %sv-deep v-dir/mid;"
+        "qemu-img create -q -f qcow2 -F qcow2 -b mid v-dir/last;"
         "qemu-img create -q -f qcow2 -F raw -b v-below v-over; chmod 666 v-* v-dir/*;"
-        "chmod 755 v-dir" % LOCAL)
+        "chmod 755 v-dir" % (LOCAL, LOCAL))
     for name, kind, image_format, source, begin in (
             ("stopped", "file", "raw", "file='%sv-dir/../v-off'" % LOCAL, "define"),
             ("runs", "file", "qcow2", "file='%sv-dir/top'" % LOCAL, "create"),
+            # Of one that is off libvirt names the topmost image alone, here in no pool.
+            ("chain", "file", "qcow2", "file='%sv-dir/last'" % LOCAL, "define"),
             ("pool", "volume", "raw", "pool='local' volume='v-pooled'", "define")):
         (tmp_path / name).write_text(DOMAIN % (name, kind, image_format, source))
         lab("virsh", "kvm1", begin, str(tmp_path / name))
     try:
         for image, user in (("v-off", "v-stopped"), ("v-low", "v-runs"), ("v-pooled", "v-pool"),
-                            ("v-below", "v-over")):
+                            ("v-below", "v-over"), ("v-deep", "v-chain")):
             told = driver.bad("volume-delete", "kvm1", volume=volume(image))
             assert told["code"] == "conflict" and user in told["message"], told
         told = driver.bad("volume-copy", "kvm1", copy=copy(
@@ -168,7 +172,7 @@ def test_what_is_used_is_not_removed(driver, tmp_path):
         assert told["code"] == "conflict" and "v-stopped" in told["message"]
     finally:
         lab("virsh", "kvm1", "destroy", "v-runs", check=False)
-        for name in ("v-stopped", "v-pool"):
+        for name in ("v-stopped", "v-chain", "v-pool"):
             lab("virsh", "kvm1", "undefine", name, check=False)
     driver.good("volume-delete", "kvm1", volume=volume("v-off"))
 

@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <linux/loop.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -524,6 +526,51 @@ static void bad_paths(void **state)
     assert_true(g_file_test(fresh, G_FILE_TEST_IS_REGULAR));
 }
 
+/* /dev/loopN over a file of the stage, until it is closed; -1: none can be had here. */
+static int loop_device(Stage *stage, char **path)
+{
+    g_autofree char *below = g_build_filename(stage->folder, "below", NULL);
+    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), loop = -1;
+    int number = control >= 0 ? ioctl(control, LOOP_CTL_GET_FREE) : -1;
+
+    put(below, MIB, 0, 1, 'x');
+    int file = open(below, O_RDWR | O_CLOEXEC);
+    *path = g_strdup_printf("/dev/loop%d", number);
+    if (number >= 0)
+        loop = open(*path, O_RDWR | O_CLOEXEC);
+    const struct loop_info64 goes = { .lo_flags = LO_FLAGS_AUTOCLEAR };
+    if (loop >= 0 &&
+        (ioctl(loop, LOOP_SET_FD, file) != 0 || ioctl(loop, LOOP_SET_STATUS64, &goes) != 0)) {
+        close(loop);
+        loop = -1;
+    }
+    if (control >= 0)
+        close(control);
+    close(file);
+    return loop;
+}
+
+/* A device that is mounted, or below a volume group, is in use although no VM has it. */
+static void a_device_of_the_kernels_is_not_written_to(void **state)
+{
+    Stage *stage = *state;
+    g_autofree char *path = NULL;
+    int loop = loop_device(stage, &path);
+
+    if (loop < 0)
+        skip();
+    int holder = open(path, O_RDONLY | O_EXCL | O_CLOEXEC); /* as a mount would */
+    assert_true(holder >= 0);
+    refused(stage, &stage->two, "copy-expect",
+            expect_params(stage, json_pack("{s:s}", "path", path)), GW_ERR_CONFLICT,
+            "the kernel has it");
+    close(holder);
+    do_it(stage, &stage->two, "copy-expect",
+          expect_params(stage, json_pack("{s:s}", "path", path)));
+    do_it(stage, &stage->two, "copy-stop", json_pack("{s:s}", "copy", "c1"));
+    close(loop);
+}
+
 static void bad_leave(void **state)
 {
     Stage *stage = *state;
@@ -689,10 +736,15 @@ static void access_is_set(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(copies),         CASE(goes_on_after_a_death),
-        CASE(can_be_stopped), CASE(says_why_not),
-        CASE(bad_paths),      CASE(bad_leave),
-        CASE(images_in_use),  CASE(within_one),
+        CASE(copies),
+        CASE(goes_on_after_a_death),
+        CASE(can_be_stopped),
+        CASE(says_why_not),
+        CASE(a_device_of_the_kernels_is_not_written_to),
+        CASE(bad_paths),
+        CASE(bad_leave),
+        CASE(images_in_use),
+        CASE(within_one),
         CASE(access_is_set),
     };
 

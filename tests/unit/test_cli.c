@@ -644,6 +644,23 @@ static void test_summary_of_storage(void **state)
     assert_null(strstr(stayed, "Undo"));
 }
 
+/* What did not work beside a job that is done is no failure, and is said all the same. */
+static void test_summary_warns(void **state)
+{
+    g_autoptr(GwJson) job =
+        json_pack("{s:s,s:s,s:s,s:{s:s,s:s}}", "id", "J", "title", "T", "state", "done", "error",
+                  "message", "done, but: it does not start", "remedy", "Start it.");
+    g_autofree char *summary = gw_progress_summary(job);
+
+    assert_string_equal(summary, "Done, with a warning: T\n"
+                                 "  Warning    done, but: it does not start\n"
+                                 "  Remedy     Start it.\n");
+    assert_true(gw_progress_is_warned(job));
+    json_object_set_new(job, "state", json_string("failed"));
+    assert_false(gw_progress_is_warned(job));
+    (void)state;
+}
+
 /* R31: of what failed half-way it is said how it is cleaned up; what left nothing needs nothing. */
 static void test_summary_offers_undo(void **state)
 {
@@ -706,6 +723,7 @@ int main(void)
         cmocka_unit_test(test_downtime_unseen),
         cmocka_unit_test(test_progress_of_disks),
         cmocka_unit_test(test_summary_of_storage),
+        cmocka_unit_test(test_summary_warns),
         cmocka_unit_test(test_summary_offers_undo),
         cmocka_unit_test(test_exits),
     };

@@ -118,7 +118,7 @@ static char *begin_undo(World *world, const char *format)
     g_autofree char *there = go(world, "b");
     G_GNUC_UNUSED g_autoptr(GwJob) first = wait_for(world, there, GW_JOB_DONE, "the way there");
     check_storage(world, "the way there");
-    g_autoptr(GwJob) back = gw_engine_undo(world->engine, there, "tester", &error);
+    g_autoptr(GwJob) back = gw_engine_undo(world->engine, there, "tester", NULL, &error);
     if (back == NULL)
         fail_msg("not undone: %s", error->message);
     return g_strdup(back->id);
@@ -362,7 +362,7 @@ static void shut_down(void)
     assert_string_equal(disk_at(off, "b")->backing_path, PATH);
     none_of(gw_sim_check_disks(world.sim), "wrong", "a guest that shut down");
 
-    g_autoptr(GwJob) early = gw_engine_undo(world.engine, id, "tester", &error);
+    g_autoptr(GwJob) early = gw_engine_undo(world.engine, id, "tester", NULL, &error);
     assert_non_null(early);
     g_autoptr(GwJob) failed =
         wait_for(&world, early->id, GW_JOB_FAILED, "a repair while it is off");
@@ -371,7 +371,7 @@ static void shut_down(void)
     g_autoptr(GwVm) vm = gw_engine_start_vm(world.engine, VM, &error);
     assert_non_null(vm);
     world_run(&world, SECONDS(10));
-    g_autoptr(GwJob) repair = gw_engine_undo(world.engine, id, "tester", &error);
+    g_autoptr(GwJob) repair = gw_engine_undo(world.engine, id, "tester", NULL, &error);
     if (repair == NULL)
         fail_msg("not repaired: %s", error->message);
     g_autoptr(GwJob) repaired = wait_for(&world, repair->id, GW_JOB_DONE, "a repair");

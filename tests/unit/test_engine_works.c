@@ -332,6 +332,8 @@ static void storage_of_a_running_vm_moves(void **state)
     is_state(job, GW_JOB_DONE);
     assert_string_equal(job->kind, GW_JOB_KIND_STORAGE);
     assert_int_equal(job->transfer, GW_TRANSFER_STORAGE);
+    assert_true(job->result->disk_bytes > 0);
+    assert_int_equal(job->result->disk_sent_bytes, 0); /* it stayed on its host */
     assert_true(is_at(&world, uri_a(), RUN, GW_VM_RUNNING));
     g_autofree char *vda = source_of(&world, uri_a(), RUN, "vda");
     g_autofree char *vdb = source_of(&world, uri_a(), RUN, "vdb");
@@ -550,6 +552,37 @@ static void a_pool_that_fills_up(void **state)
     (void)state;
 }
 
+static char *move_vdb_to(World *world, const char *name, const char *volume)
+{
+    g_autoptr(GwMoveRequest) request = to_b();
+    GwDiskChoice *choice = gw_disk_choice_new();
+
+    choice->target = g_strdup("vdb");
+    choice->storage = g_strdup("fast");
+    choice->name = g_strdup(volume);
+    request->options->disks = gw_record_array(&gw_disk_choice_record);
+    g_ptr_array_add(request->options->disks, choice);
+    return move(world, name, request);
+}
+
+/* Each would take what the other made for its own where an answer is lost. */
+static void two_jobs_do_not_make_one_volume(void **state)
+{
+    World world;
+    open_world(&world);
+    fault(&world, "volume-create", "slow", 10000, 0);
+    g_autofree char *first = move_vdb_to(&world, "web", "same.raw");
+    g_autofree char *second = move_vdb_to(&world, "run", "same.raw");
+    g_autoptr(GwJob) refused = await_end(&world, second);
+
+    is_state(refused, GW_JOB_FAILED);
+    assert_non_null(strstr(refused->error->message, "another job makes a volume of that name"));
+    assert_non_null(refused->error->remedy);
+    ends(&world, first, GW_JOB_DONE);
+    close_world(&world, "two of one name");
+    (void)state;
+}
+
 /* Under us --------------------------------------------------------------------------------- */
 
 static void power_on(World *world, const char *uri, const char *uuid)
@@ -585,6 +618,48 @@ static void a_vm_that_is_started_under_us_runs_on(void **state)
         check_but(&world, what, "written to while it was copied");
         world_free(&world);
     }
+    (void)state;
+}
+
+/* The request may be lost on its way to the host, and be repeated long after the last look: a VM
+ * that runs on its old disks must not start from the copies next. */
+static void a_vm_that_was_started_is_not_defined_with_old_copies(void **state)
+{
+    World world;
+    open_world(&world);
+    fault(&world, "define-from", "host-down", 60000, 0);
+    g_autofree char *id = move_storage(&world, "web", "fast");
+
+    await_state(&world, id, GW_JOB_COMMITTING);
+    world_run(&world, SECONDS(5));
+    power_on(&world, uri_a(), WEB);
+    g_autoptr(GwJob) job = await_end(&world, id);
+    is_state(job, GW_JOB_FAILED);
+    assert_non_null(strstr(job->error->message, "was started"));
+    gw_sim_shut_down(world.sim, WEB);
+    world_run(&world, SECONDS(60));
+    power_on(&world, uri_a(), WEB);
+    g_autofree char *source = source_of(&world, uri_a(), WEB, "vdb");
+    assert_string_equal(source, "/images/data.raw");
+    close_world(&world, "started before it was defined anew");
+    (void)state;
+}
+
+/* The answer alone was lost: it runs on its copies, and there is nothing to do. */
+static void a_vm_that_was_started_from_its_copies_is_defined_already(void **state)
+{
+    World world;
+    open_world(&world);
+    fault(&world, "define-from", "lose-reply", 0, 0);
+    g_autofree char *id = move_storage(&world, "web", "fast");
+
+    await_state(&world, id, GW_JOB_COMMITTING);
+    gw_sim_cut_off(world.sim, uri_a(), 30000);
+    power_on(&world, uri_a(), WEB);
+    ends(&world, id, GW_JOB_DONE);
+    g_autofree char *source = source_of(&world, uri_a(), WEB, "vdb");
+    assert_string_equal(source, "/fast/data.raw");
+    close_world(&world, "started after it was defined anew");
     (void)state;
 }
 
@@ -773,6 +848,9 @@ int main(void)
         cmocka_unit_test(every_request_of_a_mirror_may_fail_or_be_lost),
         cmocka_unit_test(a_pool_that_fills_up),
         cmocka_unit_test(a_vm_that_is_started_under_us_runs_on),
+        cmocka_unit_test(two_jobs_do_not_make_one_volume),
+        cmocka_unit_test(a_vm_that_was_started_is_not_defined_with_old_copies),
+        cmocka_unit_test(a_vm_that_was_started_from_its_copies_is_defined_already),
         cmocka_unit_test(what_was_written_while_nobody_looked_is_noticed),
         cmocka_unit_test(a_held_vm_is_not_started),
         cmocka_unit_test(storage_slots_are_shared_with_moves),

@@ -113,6 +113,22 @@ static gint64 integer(json_t *value_stolen)
     return json_integer_value(value);
 }
 
+/* Its old copy may be deleted on the word of this. */
+static void what_was_not_read_back_is_not_done(void **state)
+{
+    Stage *stage = *state;
+    json_t *said = status("done", 10 * MIB);
+
+    json_object_set_new(json_object_get(said, "result"), "verified", json_false());
+    agent_script(stage->to, "copy-status", json_pack("[o]", said));
+    agent_script(stage->from, "copy-status", json_pack("[o]", status("done", 10 * MIB)));
+    g_autoptr(GwReply) reply = ask(&stage->world, copy_request(FALSE));
+    assert_non_null(reply->error);
+    assert_null(reply->copied);
+    assert_non_null(strstr(reply->error->message, "read it back"));
+    assert_non_null(gw_error_remedy(reply->error));
+}
+
 static void goes_well(void **state)
 {
     Stage *stage = *state;
@@ -125,6 +141,7 @@ static void goes_well(void **state)
     request->copy->to->owner = g_strdup("64055");
     request->copy->to->mode = g_strdup("0600");
     request->copy->delta = TRUE;
+    request->copy->from->length_bytes = 10 * MIB;
     g_autoptr(GwReply) reply = ask(&stage->world, request);
     if (reply->error != NULL)
         fail_msg("%s", reply->error->message);
@@ -138,6 +155,7 @@ static void goes_well(void **state)
     assert_int_equal(count_requests(&stage->world, GW_OP_VOLUME_COPY), 0);
     /* What each was told. */
     assert_text(param(stage->to, "copy-expect", "path"), "/pool2/web1.qcow2");
+    assert_int_equal(integer(param(stage->to, "copy-expect", "length")), 10 * MIB);
     g_autoptr(GwJson) delta = param(stage->to, "copy-expect", "delta"),
                       create = param(stage->to, "copy-expect", "create");
     assert_true(json_is_true(delta) && json_is_false(create));
@@ -326,9 +344,16 @@ static void leave_of_both_kinds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(goes_well),          CASE(begins_again),           CASE(says_the_reason),
-        CASE(is_refused_at_once), CASE(outlives_a_session),     CASE(progress_and_abort),
-        CASE(within_one_host),    CASE(through_the_controller), CASE(leave_of_both_kinds),
+        CASE(what_was_not_read_back_is_not_done),
+        CASE(goes_well),
+        CASE(begins_again),
+        CASE(says_the_reason),
+        CASE(is_refused_at_once),
+        CASE(outlives_a_session),
+        CASE(progress_and_abort),
+        CASE(within_one_host),
+        CASE(through_the_controller),
+        CASE(leave_of_both_kinds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

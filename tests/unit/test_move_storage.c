@@ -209,6 +209,23 @@ static void test_old_copies_are_kept_before_the_job_is_done(void **unused)
     assert_int_equal(task(move, 0)->state, GW_TASK_DONE);
 }
 
+/* Moved is moved: what else did not work is a warning. */
+static void test_what_did_not_work_beside_it_is_told(void **unused)
+{
+    g_autoptr(GwMove) move = move_in(GW_JOB_CLEANING);
+    GwMoveOutcome outcome;
+    g_autoptr(GError) busy = NULL;
+    (void)unused;
+
+    gw_error_set(&busy, GW_ERR_OPERATION, NULL, "the old copy of vda is in use");
+    gw_task_begin(task(move, 1), FALSE);
+    gw_task_pass(task(move, 1), busy);
+    see(move, GW_SIDE_ABSENT, GW_SIDE_RUNNING, &outcome);
+    assert_int_equal(move->job->state, GW_JOB_DONE);
+    assert_string_equal(move->job->error->message, "done, but: the old copy of vda is in use");
+    assert_non_null(move->job->error->remedy);
+}
+
 /* A VM that does not run says nothing of where its newest disks are. */
 static void test_only_a_source_that_surely_has_the_data_lets_volumes_go(void **unused)
 {
@@ -373,6 +390,31 @@ static void test_progress_is_less_of_disks_or_of_memory(void **unused)
     assert_int_equal(kind, GW_MOVE_STALLED);
 }
 
+/* While the memory goes over nothing is told of the disks any more; images below a running disk
+ * were counted when they were copied. */
+static void test_the_result_tells_what_was_read_of_disks(void **unused)
+{
+    g_autoptr(GwMove) move = move_in(GW_JOB_PREPARING);
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    move->job->result = gw_move_result_new();
+    move->job->result->disk_bytes = 2 * MIB;
+    move->job->result->disk_sent_bytes = MIB;
+    move->job->result->disk_same_bytes = MIB;
+    step(move, (GwMoveEvent){ .kind = GW_MOVE_PREPARED, .now_us = SECOND }, &outcome);
+    feed(move, 2, 3 * MIB, 0, 0, 0);
+    feed(move, 3, 0, 0, 7 * MIB, 0);
+    step(move, (GwMoveEvent){ .kind = GW_MOVE_RETURNED }, &outcome);
+    task(move, 1)->state = GW_TASK_DONE;
+    see(move, GW_SIDE_ABSENT, GW_SIDE_RUNNING, &outcome);
+    assert_int_equal(move->job->state, GW_JOB_DONE);
+    assert_int_equal(move->job->result->disk_bytes, 5 * MIB);
+    assert_int_equal(move->job->result->disk_sent_bytes, 4 * MIB);
+    assert_int_equal(move->job->result->disk_same_bytes, MIB);
+    assert_int_equal(move->job->result->transferred_bytes, 7 * MIB);
+}
+
 /* What a host says of itself may be anything. */
 static void test_absurd_figures_do_no_harm(void **unused)
 {
@@ -397,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_a_host_that_will_not_remove_does_not_hold_the_job),
         cmocka_unit_test(test_a_restart_goes_on_removing),
         cmocka_unit_test(test_old_copies_are_kept_before_the_job_is_done),
+        cmocka_unit_test(test_what_did_not_work_beside_it_is_told),
         cmocka_unit_test(test_only_a_source_that_surely_has_the_data_lets_volumes_go),
         cmocka_unit_test(test_a_second_try_keeps_the_volumes),
         cmocka_unit_test(test_a_cancel_breaks_off_what_is_being_prepared),
@@ -404,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_what_is_left_of_the_time_is_the_copys),
         cmocka_unit_test(test_disks_then_memory_is_one_way),
         cmocka_unit_test(test_progress_is_less_of_disks_or_of_memory),
+        cmocka_unit_test(test_the_result_tells_what_was_read_of_disks),
         cmocka_unit_test(test_absurd_figures_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
