@@ -142,14 +142,6 @@ void gw_move_settle_kept(GwMove *move, const GwMoveEvent *event, const char *why
     gw_move_finish(move, GW_JOB_FAILED, event, why, outcome);
 }
 
-/* What the mirrors read they sent, and they are gone before the move is over, so the most that was
- * told of them counts; what was copied as files is counted there already. */
-static void count_disks(const GwMove *move, GwMoveResult *result)
-{
-    result->disk_bytes += MIN(move->mirrored_bytes, G_MAXINT64 - result->disk_bytes);
-    result->disk_sent_bytes += MIN(move->mirrored_bytes, G_MAXINT64 - result->disk_sent_bytes);
-}
-
 /* The VM has moved, but goes on with more images than it had. */
 static void say_not_merged(GwJob *job)
 {
@@ -164,6 +156,14 @@ static void say_not_merged(GwJob *job)
                           "It is whole. Merge it when its host allows it: virsh blockcommit VM "
                           "TARGET --active --pivot.");
     }
+}
+
+/* What the mirrors read they sent, and they are gone before the move is over, so the most that was
+ * told of them counts; what was copied as files is counted there already. */
+static void count_disks(const GwMove *move, GwMoveResult *result)
+{
+    result->disk_bytes += MIN(move->mirrored_bytes, G_MAXINT64 - result->disk_bytes);
+    result->disk_sent_bytes += MIN(move->mirrored_bytes, G_MAXINT64 - result->disk_sent_bytes);
 }
 
 void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char *why,
