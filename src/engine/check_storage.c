@@ -191,6 +191,9 @@ static void ask_there(StorageCheck *check, const GwVolume *to)
         return;
     question->volume = gw_volume_copy(to);
     question->request->volume = gw_volume_copy(to);
+    /* What is there may be of another format: an old copy from before a conversion, which read as
+     * the new one would be no sound image. */
+    g_clear_pointer(&question->request->volume->format, g_free);
 }
 
 static void ask_reach(StorageCheck *check, const GwDisk *disk)
