@@ -24,7 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUT = ROOT / "build-check"
 JOBS = str(min(os.cpu_count() or 1, 4))
 # The labs that steps bring up, by name. Whoever keeps a lab of his own is not disturbed.
-LABS = {"lab": ["t", "tt", "ta"], "e2e": ["chk"], "agent": ["agc"]}
+LABS = {"lab": ["t", "tt", "ta"], "e2e": ["chk"], "agent": ["agc"],
+        "storage": ["stc"]}
 SHOWN_LINES = 40  # of a failure
 
 
@@ -276,7 +277,7 @@ def step_asan(tally):
 begun_labs = set()
 
 
-def pytest(tally, folder, timeout, env=None):
+def pytest(tally, folder, timeout, env=None, more=()):
     where = ROOT / "tests" / folder
     if not list(where.glob("test_*.py")):
         tally.skip(folder, f"tests/{folder} has no tests yet")
@@ -289,7 +290,7 @@ def pytest(tally, folder, timeout, env=None):
     junit.unlink(missing_ok=True)
     status, output = run(
         [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--color=no",
-         f"--junitxml={junit}", where], f"{folder}.log", timeout,
+         f"--junitxml={junit}", *more, where], f"{folder}.log", timeout,
         {"GODWIT_BUILD": str(built), "API_SERVER": str(built / "tests/api-server"),
          "GODWIT": str(built / "godwit"), **(env or {})})
     failures = read_junit(tally, junit) if junit.exists() else {}
@@ -297,7 +298,7 @@ def pytest(tally, folder, timeout, env=None):
         tally.case(folder, tail(output))
 
 
-def lab_pytest(tally, folder, timeout):
+def lab_pytest(tally, folder, timeout, *more):
     if os.geteuid() != 0:
         tally.skip(folder, "the lab's namespaces and mounts need root")
         return
@@ -305,7 +306,7 @@ def lab_pytest(tally, folder, timeout):
         tally.case(folder, "the lab's packages are missing and could not be installed")
         return
     begun_labs.update(LABS[folder])
-    pytest(tally, folder, timeout, {"GODWIT_LAB_NAME": LABS[folder][0]})
+    pytest(tally, folder, timeout, {"GODWIT_LAB_NAME": LABS[folder][0]}, more)
 
 
 def step_api(tally):
@@ -331,6 +332,16 @@ def step_e2e(tally):
 def step_agent(tally):
     """moves through agents, on hosts with no other port open"""
     lab_pytest(tally, "agent", 900)
+
+
+def step_storage(tally):
+    """moves of disks on real storage; what of it takes long is storage-long"""
+    lab_pytest(tally, "storage", 900, "-m", "not long")
+
+
+def step_storage_long(tally):
+    """the rest of storage"""
+    lab_pytest(tally, "storage", 1800, "-m", "long")
 
 
 def analyzers(tally):
@@ -437,8 +448,8 @@ def step_coverage(tally):
 
 
 FAST = ["format", "floors", "build", "unit", "scenarios"]
-ALL = FAST + ["api", "cli", "clang", "asan", "lab", "e2e", "agent"]
-NAMED = ["analyze", "valgrind", "tsan", "coverage"]
+ALL = FAST + ["api", "cli", "clang", "asan", "lab", "e2e", "agent", "storage"]
+NAMED = ["storage_long", "analyze", "valgrind", "tsan", "coverage"]
 STEPS = {name: globals()[f"step_{name}"] for name in ALL + NAMED}
 
 

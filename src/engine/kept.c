@@ -308,6 +308,22 @@ static const GwJob *user_of(GwEngine *engine, const GwKeptVolume *kept)
     return kept->vm_uuid != NULL ? gw_fabric_job_of_vm(gw_engine_now(engine), kept->vm_uuid) : NULL;
 }
 
+/* Another old copy that stands on this one, and goes first; NULL: none. */
+static const GwKeptVolume *above(GwEngine *engine, const GwKeptVolume *kept)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, gw_engine_now(engine)->kept);
+    while (kept->volume->path != NULL && g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwKeptVolume *other = value;
+        if (other != kept && g_strcmp0(other->host_id, kept->host_id) == 0 &&
+            g_strcmp0(other->volume->backing_path, kept->volume->path) == 0)
+            return other;
+    }
+    return NULL;
+}
+
 /* A removal of it that is not over: of this controller's, or one that was found in the store. */
 static const GwJob *removal_of(GwEngine *engine, const GwKeptVolume *kept)
 {
@@ -412,7 +428,7 @@ static gint64 look_at(GwEngine *engine, const GwKeptVolume *kept, gint64 now_us)
         return now_us + MIN((kept->expires_s - wall_s) * G_USEC_PER_SEC, WALL_LOOK_US);
     if (run->retry_us > now_us)
         return run->retry_us;
-    if (user_of(engine, kept) != NULL)
+    if (user_of(engine, kept) != NULL || above(engine, kept) != NULL)
         return now_us + BUSY_LOOK_US;
     if (!is_there(engine, kept->host_id)) {
         g_autofree char *why =
@@ -461,6 +477,9 @@ static void call_remove(GwEngine *engine, Call *call)
     else if (user_of(engine, kept) != NULL)
         gw_error_set(&error, GW_ERR_CONFLICT, "Wait for that job, or cancel it.",
                      "a job of '%s' is under way, which may need the copy", kept->vm_name);
+    else if (above(engine, kept) != NULL)
+        gw_error_set(&error, GW_ERR_CONFLICT, "Remove that one first: godwit kept remove.",
+                     "the kept copy '%s' stands on it", above(engine, kept)->id);
     if (error != NULL)
         gw_engine_answer(call, NULL, error);
     else

@@ -132,6 +132,7 @@ def check_files(made, controller, before):
 
 
 def forget_kept(controller):
-    for kept in controller.api.items("/kept-volumes"):
+    # The newest come first, and an image after what stands on it.
+    for kept in reversed(controller.api.items("/kept-volumes")):
         job = controller.api.call("DELETE", "/kept-volumes/" + kept["id"])
         controller.api.wait_final(job["id"], 30)

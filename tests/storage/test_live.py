@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Live (VSM): running VMs between hosts that share nothing (R8, R12, R13, R22, R38)."""
+import os
 import time
 
 import pytest
@@ -55,7 +56,7 @@ def test_several_disks_each_elsewhere(controller, make):
                      "vdb": [disks.folder("local") + "/second.qcow2"], "vdc": [device]}
 
 
-@pytest.mark.parametrize("flatten", [False, True])
+@pytest.mark.parametrize("flatten", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_backing_chain(controller, make, flatten):
     """The whole chain kept, or flattened, by choice."""
     guest = make("vchain%d" % flatten, below=True)
@@ -76,6 +77,7 @@ def test_firmware_and_tpm_go_along(controller, make):
     guest.answers(120)
 
 
+@pytest.mark.long
 def test_and_back_again(controller, make):
     """The kept copy in the way is ours, and is replaced."""
     guest = make("vback")
@@ -85,6 +87,7 @@ def test_and_back_again(controller, make):
     assert len(rows) == 1, rows
 
 
+@pytest.mark.long
 def test_shared_disks_stay(controller, make):
     """R4: only what the destination does not reach is copied."""
     guest = make("vpart", disk="shared", more_disks=["local:64:raw"])
@@ -94,6 +97,7 @@ def test_shared_disks_stay(controller, make):
     assert job["transfer"] == "Live (VSM)"
 
 
+@pytest.mark.long
 def test_slots_of_both_kinds(controller, make):
     """R22: one live and one storage migration, at both ends."""
     guest = make("vslot", spread_fill=96, disk_size=512)
@@ -142,7 +146,7 @@ def test_controller_dies_at_half(controller, make):
     assert len(kept(controller, guest)) == 1
 
 
-@pytest.mark.parametrize("end", ["kvm1", "kvm2"])
+@pytest.mark.parametrize("end", ["kvm2", pytest.param("kvm1", marks=pytest.mark.long)])
 def test_libvirtd_dies_at_half(controller, make, end):
     """The VM stays where it was, with its data; nothing is left at the other end."""
     guest = make("vlv" + end[-1])
@@ -163,6 +167,7 @@ def test_destination_full_before(controller, make):
     assert refused.value.code == "refused" and "small" in str(refused.value)
 
 
+@pytest.mark.long
 def test_destination_full_during(controller, make):
     guest = make("vgrow", spread_fill=32, disk_size=512, spread=400, spread_rate=0)
     job = controller.api.migrate(guest.name, "kvm2", storage="small")
@@ -181,21 +186,18 @@ def test_destination_full_during(controller, make):
             assert guest.where() == "kvm1"
             assert "space" in job["error"]["message"].lower(), words(job)
     finally:
-        import os
         os.unlink(filler)
 
 
-@pytest.mark.parametrize("where, said", [
-    ("nowhere", "nowhere"), ("../etc", ".."), ("/no/such/path", "/no/such/path"),
-    ("\\\\storage\\vms", "FQDN"), ("storage:/vms", "FQDN"),
-])
-def test_bad_places(controller, make, where, said):
+def test_bad_places(controller, make):
     """R16, R17: named, with the remedy."""
-    guest = make("vbad")
-    with pytest.raises(ApiError) as refused:
-        controller.api.migrate(guest.name, "kvm2", storage=where)
-    assert said in str(refused.value)
-    assert "remedy" in refused.value.problem
+    make("vbad")
+    for where, said in (("nowhere", "nowhere"), ("../etc", ".."), ("/no/such/path", "/no/such/path"),
+                        ("\\\\storage\\vms", "FQDN"), ("storage:/vms", "FQDN")):
+        with pytest.raises(ApiError) as refused:
+            controller.api.migrate("vbad", "kvm2", storage=where)
+        assert said in str(refused.value), where
+        assert "remedy" in refused.value.problem, where
 
 
 def test_name_that_is_taken(controller, make):
@@ -210,5 +212,4 @@ def test_name_that_is_taken(controller, make):
         assert "already" in str(refused.value)
         assert open(path, "rb").read() == b"somebody's"
     finally:
-        import os
         os.unlink(path)

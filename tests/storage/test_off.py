@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """VMs that are off, to another host: Network, Fast file copy, SAN, Register (R3, R27, R28, R34, R38,
 R39, R42)."""
+import os
+
 import pytest
 
 from support import disks, labs
@@ -46,6 +48,7 @@ def test_network(controller, make):
     assert all(after[t] <= source[t] * 1.05 + (1 << 20) for t in source), (source, after)
 
 
+@pytest.mark.long
 def test_chain_goes_along(controller, make):
     guest = make("nchain", below=True)
     before = off(guest)
@@ -54,6 +57,7 @@ def test_chain_goes_along(controller, make):
     assert len(disks.images("kvm2", guest.name)["vda"]) == 2
 
 
+@pytest.mark.long
 def test_register(controller, make):
     """Both reach its disk: nothing is copied."""
     guest = make("nreg", disk="shared")
@@ -101,6 +105,7 @@ def begin_slowly(controller, guest, **options):
         60, 0.02)
 
 
+@pytest.mark.long
 def test_cancel(controller, make):
     guest = make("ncan")
     off(guest)
@@ -110,7 +115,8 @@ def test_cancel(controller, make):
     assert job["state"] == "cancelled" and list(guest.states()) == ["kvm1"], words(job)
 
 
-@pytest.mark.parametrize("victim", ["controller", "agent1", "agent2"])
+@pytest.mark.parametrize("victim", ["agent2"] + [
+    pytest.param(word, marks=pytest.mark.long) for word in ("controller", "agent1")])
 def test_resumes(controller, make, victim):
     """The copy goes on where it was."""
     guest = make("nres" + victim[-1])
@@ -141,13 +147,13 @@ def test_cannot_be_started_under_us(controller, make):
     starts_whole(guest, before)
 
 
+@pytest.mark.long
 def test_missing_backing_file(controller, make):
     guest = make("nmiss", below=True)
     off(guest)
     base = disks.inside("kvm1", disks.images("kvm1", guest.name)["vda"][1]) if len(
         disks.images("kvm1", guest.name)["vda"]) > 1 else disks.inside(
             "kvm1", disks.folder("local") + "/nmiss-base.qcow2")
-    import os
     os.rename(base, base + ".away")
     try:
         with pytest.raises(ApiError) as refused:

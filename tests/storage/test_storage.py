@@ -15,7 +15,7 @@ def migrate_storage(controller, guest, seconds=120, **request):
     return job
 
 
-@pytest.mark.parametrize("kind", ["xfs", "gluster"])
+@pytest.mark.parametrize("kind", ["xfs", pytest.param("gluster", marks=pytest.mark.long)])
 def test_running(controller, make, kind):
     """R14: the whole VM, running, to another pool; the old copy is kept."""
     guest = make("srun" + kind[0], more_disks=["local:64:raw"])
@@ -46,6 +46,7 @@ def test_one_disk_in_another_format(controller, make):
     assert "type='qcow2'" in root
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{}, {"format": "raw"}])
 def test_off(controller, make, options):
     guest = make("soff%d" % len(options))
@@ -86,6 +87,7 @@ def test_reflink_where_there_is_one(controller, make):
         os.rmdir(disks.inside("kvm1", disks.folder("xfs") + "/second"))
 
 
+@pytest.mark.long
 def test_default_location_is_added(controller, make):
     """R16, R18."""
     guest = make("sdef")
@@ -97,6 +99,7 @@ def test_default_location_is_added(controller, make):
     controller.api.patch("/hosts/" + host["id"], {"default_storage": []})
 
 
+@pytest.mark.long
 def test_cancel(controller, make):
     guest = make("scan", spread_fill=90)
     job = controller.api.post("/vms/%s/migrate-storage" % guest.name, {"storage": "slow"})
@@ -136,6 +139,7 @@ def test_shared_disk_is_refused(controller, make):
     assert "R15" in str(refused.value)
 
 
+@pytest.mark.long
 def test_merge_is_refused_or_waited_for(controller, make):
     """R31."""
     guest = make("smerge", disk="slow", below=True, spread_fill=40)

@@ -417,7 +417,10 @@ static void add_told(const GwFabric *fabric, GPtrArray *known)
         const GwJob *job = jobs->pdata[i];
         for (guint k = 0; job->tasks != NULL && k < job->tasks->len; k++) {
             const GwTask *task = job->tasks->pdata[k];
-            if (task->kind != GW_TASK_VOLUME_DELETE || task->why == NULL || job->error == NULL)
+            gboolean refused =
+                task->kind == GW_TASK_VOLUME_DELETE ||
+                (task->kind == GW_TASK_VOLUME_CREATE && task->state == GW_TASK_UNDOING);
+            if (!refused || task->why == NULL || job->error == NULL)
                 continue;
             GwKeptVolume *told = gw_kept_volume_new();
             told->host_id = g_strdup(task->host_id);
