@@ -106,7 +106,8 @@ class Bench:
             found = controller.items("/vms?name=" + GUEST)
             image = self.image(source)
             if len(found) == 1 and found[0]["host_id"] == ids[source] and \
-                    found[0]["disks"][0]["source"] == image and "job_id" not in found[0]:
+                    [disk.get("source") for disk in found[0]["disks"]] == [image] and \
+                    "job_id" not in found[0]:
                 return
             if time.monotonic() > deadline:
                 raise BenchError("Godwit does not see %s on %s: %s" % (GUEST, source, found))
@@ -313,8 +314,10 @@ def result_of(options, bench):
                 found = report.summary([row.get(key) for row in made])
                 line.append("-" if found["n"] == 0 else "%s (%s-%s)" % tuple(
                     report.number(found[name]) for name in ("median", "min", "max")))
-                rows.append(report.row("%s: %s: %s" % (part, tool, key), key.rpartition("_")[2],
-                                       [row.get(key) for row in made]))
+                if found["n"] > 0:
+                    rows.append(report.row("%s: %s: %s" % (part, tool, key),
+                                           "x" if key == "grown" else key.rpartition("_")[2],
+                                           [row.get(key) for row in made]))
             wall = report.summary([row["wall_s"] for row in made])["median"]
             base = base or wall
             line.append("%.2f" % (wall / base))
