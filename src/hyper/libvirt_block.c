@@ -118,7 +118,7 @@ static GPtrArray *as_move(const char *target, const GwVolume *volume)
 static gboolean persist(virDomainPtr domain, const char *target, const GwVolume *volume,
                         GError **error)
 {
-    g_auto(GwLibvirtDisk) disk = { NULL };
+    g_auto(GwLibvirtDisk) disk = { 0 };
 
     if (virDomainIsPersistent(domain) != 1)
         return TRUE;
@@ -189,7 +189,7 @@ static gboolean begin_copy(const GwRequest *request, const Seen *seen, GError **
 gboolean gw_lv_op_block_copy(GwLvTask *task, GwReply *reply, GError **error)
 {
     const GwRequest *request = task->request;
-    g_auto(Seen) seen = { NULL };
+    g_auto(Seen) seen = { 0 };
 
     if (!see_disk(task, &seen, error) || !need_volume(request, &seen, error) ||
         !need_active(&seen, error))
@@ -221,7 +221,7 @@ static GwProgress *progress_of(const Seen *seen, const virDomainBlockJobInfo *in
 gboolean gw_lv_op_block_progress(GwLvTask *task, GwReply *reply, GError **error)
 {
     virDomainBlockJobInfo info = { 0 };
-    g_auto(Seen) seen = { NULL };
+    g_auto(Seen) seen = { 0 };
 
     if (!see_disk(task, &seen, error))
         return FALSE;
@@ -244,7 +244,7 @@ gboolean gw_lv_op_block_progress(GwLvTask *task, GwReply *reply, GError **error)
 static gboolean pivoted(GwLvTask *task, GError **error)
 {
     const GwRequest *request = task->request;
-    g_auto(Seen) seen = { NULL };
+    g_auto(Seen) seen = { 0 };
 
     if (!see_disk(task, &seen, error))
         return FALSE;
@@ -259,7 +259,7 @@ static gboolean pivoted(GwLvTask *task, GError **error)
 gboolean gw_lv_op_block_pivot(GwLvTask *task, GwReply *reply, GError **error)
 {
     const GwRequest *request = task->request;
-    g_auto(Seen) seen = { NULL };
+    g_auto(Seen) seen = { 0 };
 
     if (!see_disk(task, &seen, error) || !need_volume(request, &seen, error))
         return FALSE;
@@ -285,7 +285,7 @@ gboolean gw_lv_op_block_pivot(GwLvTask *task, GwReply *reply, GError **error)
 gboolean gw_lv_op_block_abort(GwLvTask *task, GwReply *reply, GError **error)
 {
     virDomainBlockJobInfo info = { 0 };
-    g_auto(Seen) seen = { NULL };
+    g_auto(Seen) seen = { 0 };
 
     if (!see_disk(task, &seen, error))
         return FALSE;
@@ -329,7 +329,7 @@ gboolean gw_lv_op_overlay(GwLvTask *task, GwReply *reply, GError **error)
     const GwRequest *request = task->request;
     guint flags = VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA |
                   VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC;
-    g_auto(Seen) seen = { NULL };
+    g_auto(Seen) seen = { 0 };
 
     if (!see_disk(task, &seen, error) || !need_volume(request, &seen, error) ||
         !need_active(&seen, error))
@@ -361,7 +361,7 @@ gboolean gw_lv_op_merge(GwLvTask *task, GwReply *reply, GError **error)
 {
     const GwRequest *request = task->request;
     guint flags = VIR_DOMAIN_BLOCK_COMMIT_ACTIVE | VIR_DOMAIN_BLOCK_COMMIT_SHALLOW;
-    g_auto(Seen) seen = { NULL };
+    g_auto(Seen) seen = { 0 };
 
     if (!see_disk(task, &seen, error) || !need_active(&seen, error))
         return FALSE;

@@ -57,7 +57,7 @@ static gboolean is_moved(const char *live, const GwDiskMove *move)
 {
     const GwImageMove *top =
         move->images != NULL && move->images->len > 0 ? move->images->pdata[0] : NULL;
-    g_auto(GwLibvirtDisk) disk = { NULL };
+    g_auto(GwLibvirtDisk) disk = { 0 };
 
     /* QEMU copied the others, and the process is on them. */
     if (top == NULL || top->to == NULL ||

@@ -205,7 +205,7 @@ static void cancel_at(guint moment)
     g_autofree char *id = begin_undo(&world, "raw");
 
     world_run(&world, (gint64)moment * MOMENT_US);
-    g_autoptr(GwJob) answer = gw_engine_cancel_job(world.engine, id, NULL);
+    G_GNUC_UNUSED g_autoptr(GwJob) answer = gw_engine_cancel_job(world.engine, id, NULL);
     check_over(&world, id, when);
     world_free(&world);
 }
@@ -355,7 +355,8 @@ static void shut_down(void)
         world_run(&world, 50000);
     }
     gw_sim_shut_down(world.sim, VM);
-    g_autoptr(GwJob) job = wait_for(&world, id, GW_JOB_FAILED, "a guest that shut down");
+    G_GNUC_UNUSED g_autoptr(GwJob) job =
+        wait_for(&world, id, GW_JOB_FAILED, "a guest that shut down");
     g_autoptr(GwFabric) off = gw_engine_fabric(world.engine);
     assert_non_null(disk_at(off, "b"));
     assert_string_equal(disk_at(off, "b")->source, PATH ".delta");
@@ -364,7 +365,7 @@ static void shut_down(void)
 
     g_autoptr(GwJob) early = gw_engine_undo(world.engine, id, "tester", NULL, &error);
     assert_non_null(early);
-    g_autoptr(GwJob) failed =
+    G_GNUC_UNUSED g_autoptr(GwJob) failed =
         wait_for(&world, early->id, GW_JOB_FAILED, "a repair while it is off");
     none_of(gw_sim_check_disks(world.sim), "wrong", "a repair while it is off");
 
@@ -374,7 +375,7 @@ static void shut_down(void)
     g_autoptr(GwJob) repair = gw_engine_undo(world.engine, id, "tester", NULL, &error);
     if (repair == NULL)
         fail_msg("not repaired: %s", error->message);
-    g_autoptr(GwJob) repaired = wait_for(&world, repair->id, GW_JOB_DONE, "a repair");
+    G_GNUC_UNUSED g_autoptr(GwJob) repaired = wait_for(&world, repair->id, GW_JOB_DONE, "a repair");
     check_storage(&world, "a repair");
     world_free(&world);
 }

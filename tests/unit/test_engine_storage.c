@@ -325,7 +325,7 @@ static void cancel_at(guint moment)
     open_world(&world, (Shape){ .chain = TRUE });
     g_autofree char *id = begin(&world);
     world_run(&world, (gint64)moment * MOMENT_US);
-    g_autoptr(GwJob) answer = gw_engine_cancel_job(world.engine, id, NULL);
+    G_GNUC_UNUSED g_autoptr(GwJob) answer = gw_engine_cancel_job(world.engine, id, NULL);
     world_run(&world, SECONDS(120));
     g_autoptr(GwJob) job = world_job(&world, id);
     /* Too late is not too late for the VM. */
@@ -635,7 +635,8 @@ static void test_nothing_takes_the_place_of_a_copy_that_goes(void **unused)
     g_autoptr(GwKeptVolume) kept = one_kept(&world);
     plant(&world, "volume-delete", "slow", 0, 20000);
     GError *error = NULL;
-    g_autoptr(GwJob) removal = gw_engine_remove_kept(world.engine, kept->id, "tester", &error);
+    G_GNUC_UNUSED g_autoptr(GwJob) removal =
+        gw_engine_remove_kept(world.engine, kept->id, "tester", &error);
     assert_null(error);
     world_run(&world, SECONDS(2));
     g_autoptr(GwMoveRequest) request = request_to("a");
@@ -650,7 +651,7 @@ static void test_nothing_takes_the_place_of_a_copy_that_goes(void **unused)
     assert_non_null(strstr(job->error->message, "no longer, a kept copy"));
     assert_true(runs_at(&world, 1));
     check_storage(&world, "back where a copy was being removed");
-    g_autofree char *again = begin_with(&world, request); /* now the name is free */
+    G_GNUC_UNUSED g_autofree char *again = begin_with(&world, request); /* now the name is free */
     world_run(&world, SECONDS(60));
     assert_true(runs_at(&world, 0));
     check_storage(&world, "back where a copy was removed");
@@ -784,7 +785,7 @@ static char *leave_something(World *world)
         plant(world, "volume-delete", "fail", 0, 1000);
     g_autofree char *id = begin(world);
     world_run(world, SECONDS(1));
-    g_autoptr(GwJob) answer = gw_engine_cancel_job(world->engine, id, NULL);
+    G_GNUC_UNUSED g_autoptr(GwJob) answer = gw_engine_cancel_job(world->engine, id, NULL);
     world_run(world, SECONDS(60));
     g_autoptr(GwJob) job = world_job(world, id);
     assert_int_equal(job->state, GW_JOB_CANCELLED);
@@ -835,7 +836,7 @@ static void test_a_repair_leaves_what_was_made_since(void **unused)
     world_run(&world, SECONDS(60));
     check_final(&world, there, GW_JOB_DONE, "the next move");
     g_autoptr(GwMoveRequest) request = request_to("a");
-    g_autofree char *back = begin_with(&world, request);
+    G_GNUC_UNUSED g_autofree char *back = begin_with(&world, request);
     world_run(&world, SECONDS(60));
     assert_true(runs_at(&world, 0));
     assert_int_not_equal(gw_sim_content(world.sim, uri, "/vms/db1.qcow2"), 0);

@@ -254,11 +254,11 @@ static void every_use_of_an_image_is_seen(void **state)
         "<devices><disk><source dev='/pool/a'/></disk></devices>",
         "<devices><disk><source file='/pool/x/../a'/></disk></devices>",
         "<devices><disk><source file='/pool//a'/></disk></devices>",
-        "<devices><disk><source file='/o'/><backingStore type='file'><format type='qcow2'/>"
-        "<source file='/p'/><backingStore><source file='/pool/a'/></backingStore></backingStore>"
-        "</disk></devices>",
-        "<devices><disk><source file='/o'/><mirror type='file' file='/pool/a' job='copy'>"
-        "<source file='/b'/></mirror></disk></devices>",
+        ("<devices><disk><source file='/o'/><backingStore type='file'><format type='qcow2'/>"
+         "<source file='/p'/><backingStore><source file='/pool/a'/></backingStore></backingStore>"
+         "</disk></devices>"),
+        ("<devices><disk><source file='/o'/><mirror type='file' file='/pool/a' job='copy'>"
+         "<source file='/b'/></mirror></disk></devices>"),
         "<os><nvram template='/t'>/pool/a</nvram></os>",
         "<os><nvram> /pool/a\n</nvram></os>",
         "<os><nvram type='file'><source file='/pool/a'/></nvram></os>",

@@ -208,11 +208,11 @@ static void test_block_jobs(void **state)
         "<source dev='/dev/m'/></mirror><target dev='vdb'/></disk>"
         "<disk type='file'><source file='/x'/><mirror ready='abort'/><target dev='vdc'/></disk>"
         "<disk type='file' device='cdrom'><target dev='sda'/></disk></devices></domain>";
-    g_auto(GwLibvirtDisk) copy = { NULL };
-    g_auto(GwLibvirtDisk) commit = { NULL };
-    g_auto(GwLibvirtDisk) odd = { NULL };
-    g_auto(GwLibvirtDisk) empty = { NULL };
-    g_auto(GwLibvirtDisk) none = { NULL };
+    g_auto(GwLibvirtDisk) copy = { 0 };
+    g_auto(GwLibvirtDisk) commit = { 0 };
+    g_auto(GwLibvirtDisk) odd = { 0 };
+    g_auto(GwLibvirtDisk) empty = { 0 };
+    g_auto(GwLibvirtDisk) none = { 0 };
     g_autoptr(GError) missing = NULL;
 
     UNIT_OK(gw_libvirt_disk_from_xml(text, "vda", &copy, error));
