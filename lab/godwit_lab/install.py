@@ -15,9 +15,9 @@ WARNINGS = """-Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmiss
     -Wimplicit-fallthrough -Wundef""".split()
 
 
-def install_packages():
+def install_packages(group="lab"):
     """The project has one list of packages, and one way to install them without their services."""
-    run([os.path.join(HERE, "..", "scripts", "install-packages"), "lab"])
+    run([os.path.join(HERE, "..", "scripts", "install-packages"), group])
 
 
 def debian_stanza():

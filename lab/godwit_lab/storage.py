@@ -14,6 +14,7 @@ import os
 
 from .hosts import (HOSTS, Host, STORAGE_NAME, STORAGE_SERVER, find_host, fixed_uuid, known_hosts,
                     spawn, start_keeper)
+from .install import install_packages
 from .run import record_of, run, wait_for, write, write_json
 from .settings import LabError, STORES
 
@@ -197,6 +198,7 @@ def add(kinds, names=None):
     for kind in kinds:
         if kind not in KINDS:
             raise LabError("no storage %r: there are %s" % (kind, ", ".join(KINDS)))
+    install_packages("storage")
     for host in [find_host(name) for name in names] if names else known_hosts():
         os.makedirs(host.base + "/stores", exist_ok=True)
         for kind in kinds:
