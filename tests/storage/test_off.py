@@ -66,8 +66,8 @@ def test_register(controller, make):
     starts_whole(guest, before)
 
 
-def test_san_by_default_and_network_instead(controller, make):
-    """R27, R39: the LUN is handed over; or copied, where one asks for that."""
+def test_san_by_default(controller, make):
+    """R27: the LUN is handed over, not copied."""
     guest = make("nsan", disk="iscsi", format="raw", disk_size=128)
     before = off(guest)
     plan = controller.api.post("/vms/nsan/migrate", {"destination": "kvm2"}, dry_run="true")
@@ -76,10 +76,16 @@ def test_san_by_default_and_network_instead(controller, make):
     job = transfer(controller, guest)
     assert job["transfer"] == "SAN" and not job["result"].get("disk_bytes")
     starts_whole(guest, before)
-    job = controller.api.migrate(guest.name, "kvm1", network=True, storage="local")
+
+
+@pytest.mark.long
+def test_network_although_there_is_a_san(controller, make):
+    """R39: of a VM that runs, the LUN is copied where one asks for that."""
+    guest = make("nlun", disk="iscsi", format="raw", disk_size=128)
+    job = controller.api.migrate(guest.name, "kvm2", copy_all=True, storage="local")
     job = controller.api.wait_final(job["id"], 90)
     assert (job["state"], job["transfer"]) == ("done", "Live (VSM)"), words(job)
-    assert disks.images("kvm1", guest.name)["vda"][0].startswith(disks.folder("local"))
+    assert disks.images("kvm2", guest.name)["vda"][0].startswith(disks.folder("local"))
 
 
 def test_san_that_is_not_reached(controller, make):
