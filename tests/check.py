@@ -321,7 +321,7 @@ def step_cli(tally):
 
 def step_lab(tally):
     """the lab catches what it must"""
-    lab_pytest(tally, "lab", 720)
+    lab_pytest(tally, "lab", 720, "-m", "not long")
 
 
 def step_e2e(tally):
@@ -335,12 +335,13 @@ def step_agent(tally):
 
 
 def step_storage(tally):
-    """moves of disks on real storage; what of it takes long is storage-long"""
+    """moves of disks on real storage"""
     lab_pytest(tally, "storage", 900, "-m", "not long")
 
 
-def step_storage_long(tally):
-    """the rest of storage"""
+def step_long(tally):
+    """what of lab and storage takes long"""
+    lab_pytest(tally, "lab", 900, "-m", "long")
     lab_pytest(tally, "storage", 1800, "-m", "long")
 
 
@@ -449,7 +450,7 @@ def step_coverage(tally):
 
 FAST = ["format", "floors", "build", "unit", "scenarios"]
 ALL = FAST + ["api", "cli", "clang", "asan", "lab", "e2e", "agent", "storage"]
-NAMED = ["storage_long", "analyze", "valgrind", "tsan", "coverage"]
+NAMED = ["long", "analyze", "valgrind", "tsan", "coverage"]
 STEPS = {name: globals()[f"step_{name}"] for name in ALL + NAMED}
 
 

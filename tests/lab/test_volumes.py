@@ -13,7 +13,8 @@ from test_hyper import STATE, lab, lab_is_up  # noqa: F401
 LOCAL = STATE + "/local/"  # of each host its own
 MIB = 1024 * 1024
 
-pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root"),
+pytestmark = [pytest.mark.long,
+              pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root"),
               pytest.mark.skipif(not os.path.exists(PROGRAM), reason="%s is not built" % PROGRAM)]
 
 

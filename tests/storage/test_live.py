@@ -27,7 +27,7 @@ def kept(controller, guest):
     return [row for row in controller.api.items("/kept-volumes") if row["vm_uuid"] == guest.uuid]
 
 
-@pytest.mark.parametrize("form", ["qcow2", "raw"])
+@pytest.mark.parametrize("form", ["qcow2", pytest.param("raw", marks=pytest.mark.long)])
 def test_there_sparse(controller, make, form):
     """R12, R13, R22: the disk is there before the memory, sparse as it was, format and all."""
     guest = make("v" + form, format=form, disk_size=1024)
@@ -134,6 +134,7 @@ def test_cancel_in_the_disks(controller, make):
     stays(controller, guest, job, "kvm1", "cancelled")
 
 
+@pytest.mark.long
 def test_controller_dies_at_half(controller, make):
     """I3: the agents and libvirt finish; the next controller finds it done, and keeps the books."""
     guest = make("vdie")
@@ -200,6 +201,7 @@ def test_bad_places(controller, make):
         assert "remedy" in refused.value.problem, where
 
 
+@pytest.mark.long
 def test_name_that_is_taken(controller, make):
     """What we did not make is not touched."""
     guest = make("vtaken")

@@ -140,6 +140,7 @@ def test_resumes(controller, make, victim):
     starts_whole(guest, before)
 
 
+@pytest.mark.long
 def test_cannot_be_started_under_us(controller, make):
     """While its disks are copied the copier holds QEMU's own image lock: nobody starts the VM."""
     guest = make("nrun")

@@ -34,6 +34,7 @@ def test_running(controller, make, kind):
     assert guest.sum() == before or guest.told("disks")["errors"] == "0"
 
 
+@pytest.mark.long
 def test_one_disk_in_another_format(controller, make):
     """Chosen disks alone; conversion on request."""
     guest = make("sone", format="raw", more_disks=["local:64:qcow2"])
@@ -121,6 +122,7 @@ def test_controller_dies(controller, make):
     assert job["state"] == "done", words(job)
 
 
+@pytest.mark.long
 def test_shared_disk_is_refused(controller, make):
     """R15, with the way on."""
     guest = make("sshare")

@@ -2,6 +2,8 @@
 """Undo (I4): back again, and what a failure left is repaired."""
 import time
 
+import pytest
+
 from support import disks, labs
 from support.api import words
 
@@ -64,6 +66,7 @@ def test_of_a_running_guest_is_a_delta(controller, make):
     assert guest.where() == "kvm1" and disks.images("kvm1", guest.name) == images
 
 
+@pytest.mark.long
 def test_of_a_running_guest_is_cancelled(controller, make):
     """It goes on with one image, and nothing is left of the other."""
     guest = make("ucancel", spread_fill=64, format="raw")
@@ -83,6 +86,7 @@ def test_of_a_running_guest_is_cancelled(controller, make):
     undo(controller, job)
 
 
+@pytest.mark.long
 def test_of_a_storage_migration(controller, make):
     guest = make("usto")
     images = disks.images("kvm1", guest.name)
