@@ -72,7 +72,7 @@ def test_san_by_default_and_network_instead(controller, make):
     job = transfer(controller, guest)
     assert job["transfer"] == "SAN" and not job["result"].get("disk_bytes")
     starts_whole(guest, before)
-    job = controller.api.migrate(guest.name, "kvm1", network=True, storage="local")
+    job = controller.api.migrate(guest.name, "kvm1", copy_all=True, storage="local")
     job = controller.api.wait_final(job["id"], 90)
     assert (job["state"], job["transfer"]) == ("done", "Live (VSM)"), words(job)
     assert disks.images("kvm1", guest.name)["vda"][0].startswith(disks.folder("local"))
