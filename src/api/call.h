@@ -100,6 +100,9 @@ gboolean gw_call_answer_at(GwCall *call, guint status, const char *collection, c
 gboolean gw_call_answer_empty(GwCall *call);
 /* Answers with {"items": [...]} of borrowed records. */
 gboolean gw_call_answer_items(GwCall *call, const GwRecord *record, const GPtrArray *items);
+/* What preflight found goes into the problem document: @refused's findings (NULL: none). FALSE, as
+ * the error is set. */
+gboolean gw_call_refused(GwCall *call, const GwMovePlan *refused);
 
 /* The value of a query parameter, or NULL. */
 const char *gw_call_query(const GwCall *call, const char *name);

@@ -200,6 +200,13 @@ gboolean gw_call_answer_empty(GwCall *call)
     return TRUE;
 }
 
+gboolean gw_call_refused(GwCall *call, const GwMovePlan *refused)
+{
+    if (refused != NULL && refused->candidate != NULL && refused->candidate->findings != NULL)
+        call->findings = g_ptr_array_ref(refused->candidate->findings);
+    return FALSE;
+}
+
 gboolean gw_call_answer_items(GwCall *call, const GwRecord *record, const GPtrArray *items)
 {
     set_body(call, 200, json_media);

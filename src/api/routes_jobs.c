@@ -103,11 +103,14 @@ static gboolean undo_job(GwCall *call, GError **error)
 {
     const GwJob *job = gw_fabric_find_job(call->fabric, call->id, error);
     gboolean dry_run = FALSE;
+    g_autoptr(GwMovePlan) refused = NULL;
 
     if (job == NULL || !gw_call_query_bool(call, "dry_run", &dry_run, error))
         return FALSE;
     if (!dry_run)
-        return answer_accepted(call, gw_engine_undo(call->engine, job->id, call->user, error));
+        return answer_accepted(
+                   call, gw_engine_undo(call->engine, job->id, call->user, &refused, error)) ||
+               gw_call_refused(call, refused);
     g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(call->engine, job->id, error);
     return plan != NULL && gw_call_answer(call, 200, &gw_undo_plan_record, plan);
 }

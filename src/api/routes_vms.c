@@ -88,14 +88,6 @@ static gboolean plan(GwCall *call, GError **error)
     return planned != NULL && gw_call_answer(call, 200, &gw_move_plan_record, planned);
 }
 
-/* For the problem document; FALSE, so that a handler can end in it. */
-static gboolean show_findings(GwCall *call, const GwMovePlan *refused)
-{
-    if (refused != NULL && refused->candidate != NULL && refused->candidate->findings != NULL)
-        call->findings = g_ptr_array_ref(refused->candidate->findings);
-    return FALSE;
-}
-
 static gboolean migrate(GwCall *call, GError **error)
 {
     gboolean dry_run = FALSE;
@@ -109,7 +101,7 @@ static gboolean migrate(GwCall *call, GError **error)
         gw_engine_migrate(call->engine, call->id, call->record, call->user, &refused, error);
     if (job != NULL)
         return gw_call_answer_at(call, 202, "jobs", job->id, &gw_job_record, job);
-    return show_findings(call, refused);
+    return gw_call_refused(call, refused);
 }
 
 static gboolean migrate_storage(GwCall *call, GError **error)
@@ -128,7 +120,7 @@ static gboolean migrate_storage(GwCall *call, GError **error)
                                                      call->user, &refused, error);
     if (job != NULL)
         return gw_call_answer_at(call, 202, "jobs", job->id, &gw_job_record, job);
-    return show_findings(call, refused);
+    return gw_call_refused(call, refused);
 }
 
 static const GwParam list_params[] = {

@@ -134,11 +134,35 @@ static GwVolume *top_image(const StorageCheck *check, const GwDiskMove *move)
     return volume;
 }
 
+/* A network disk is opened by QEMU alone: no host looks at it otherwise, and all that is known is
+ * what the VM sees. It may be full. */
+static void take_network_disk(StorageCheck *check, const GwDiskMove *move, GwVolume *image)
+{
+    const GwDisk *disk = disk_of(check->ask.vm, move->target);
+    GwDiskImages *images = gw_disk_images_new();
+
+    images->target = g_strdup(move->target);
+    images->images = gw_record_array(&gw_volume_record);
+    image->capacity_bytes = disk != NULL ? disk->capacity_bytes : 0;
+    image->allocation_bytes = image->length_bytes = image->capacity_bytes;
+    image->internal_snapshots = -1;
+    g_ptr_array_add(images->images, image);
+    g_ptr_array_add(check->images, images);
+    check->asked_any = TRUE;
+}
+
 static void ask_images(StorageCheck *check, const GwDiskMove *move)
 {
     GwVolume *image = top_image(check, move);
     if (image == NULL)
         return;
+    if (g_strcmp0(image->kind, "network") == 0) {
+        if (gw_record_find(&gw_disk_images_record, check->images, "target", move->target) == NULL)
+            take_network_disk(check, move, image);
+        else
+            gw_volume_free(image);
+        return;
+    }
 
     char *key = g_strdup_printf("images %s", move->target);
     Question *question = add(check, ASK_IMAGES, key, GW_OP_VOLUME_LOOK, check->ask.source_id);

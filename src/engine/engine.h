@@ -58,9 +58,11 @@ GwJob *gw_engine_migrate_storage(GwEngine *engine, const char *vm, const GwStora
                                  const char *user, GwMovePlan **plan, GError **error);
 /* The pools of a host as places for disks (GwStorageLocation, R16). */
 GPtrArray *gw_engine_locations(GwEngine *engine, const char *host, GError **error);
-/* What undoing a job would do, and doing it: the job that does it. */
+/* What undoing a job would do, and doing it: the job that does it. Where preflight refuses it,
+ * *@refused (may be NULL) gets the findings. */
 GwUndoPlan *gw_engine_plan_undo(GwEngine *engine, const char *job, GError **error);
-GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GError **error);
+GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GwMovePlan **refused,
+                      GError **error);
 /* Removes a kept copy before its time. */
 GwJob *gw_engine_remove_kept(GwEngine *engine, const char *id, const char *user, GError **error);
 GwJob *gw_engine_cancel_job(GwEngine *engine, const char *job, GError **error);

@@ -241,6 +241,8 @@ GwJob *gw_moves_begin(GwEngine *engine, const BeginMove *begin, GwMovePlan **pla
 gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch);
 /* move_merge.c: whether a block job runs on a disk, which a move can wait for (R31). */
 gboolean gw_moves_is_merging(const GwVm *vm);
+/* What is waited for: which disk, what runs on it and, unless negative, how far it is. */
+char *gw_moves_merge_words(const GwVm *vm, int percent);
 /* Whether a queued move is to wait for one; @why says for which (owned). */
 gboolean gw_moves_wait_for_merge(GwEngine *engine, MoveRun *run, char **why);
 /* run->merge_us has come. */

@@ -489,6 +489,7 @@ static void stats_came(GwEngine *engine, const GwReply *reply, const char *job_i
     result->copy_ms = reply->result->copy_ms;
     result->transferred_bytes = reply->result->transferred_bytes;
     result->iterations = reply->result->iterations;
+    run->move->mirrored_bytes = MAX(run->move->mirrored_bytes, reply->result->disk_sent_bytes);
 }
 
 /* Asked of the source before its definition goes: the figures go with it. */

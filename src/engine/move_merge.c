@@ -20,6 +20,15 @@ gboolean gw_moves_is_merging(const GwVm *vm)
     return merging_disk(vm) != NULL;
 }
 
+char *gw_moves_merge_words(const GwVm *vm, int percent)
+{
+    const GwDisk *disk = merging_disk(vm);
+    const char *target = disk != NULL && disk->target != NULL ? disk->target : "a disk";
+
+    return percent < 0 ? g_strdup_printf("a merge on %s", target)
+                       : g_strdup_printf("a merge on %s, %d %%", target, percent);
+}
+
 static const GwDisk *disk_waited_for(GwEngine *engine, const GwJob *job)
 {
     if (job->state != GW_JOB_QUEUED || job->options == NULL || !job->options->wait_for_merge)
@@ -38,9 +47,9 @@ gboolean gw_moves_wait_for_merge(GwEngine *engine, MoveRun *run, char **why)
     }
     if (run->merge_us == 0)
         run->merge_us = gw_clock_now_us(engine->clock) + MERGE_LOOK_US;
-    *why = run->merge_percent < 0
-               ? g_strdup_printf("a merge on %s", disk->target)
-               : g_strdup_printf("a merge on %s, %d %%", disk->target, run->merge_percent);
+    *why = gw_moves_merge_words(gw_fabric_vm(gw_engine_now(engine), run->move->job->source_host_id,
+                                             run->move->job->vm_uuid),
+                                run->merge_percent);
     return TRUE;
 }
 

@@ -5,50 +5,6 @@
 /* Moving a VM's storage within its host (R14), as callers ask for it: the same preflight, queue and
  * journal as a move to another host, of which this is the one whose destination is its source. */
 
-static GwDiskChoice *choice_of(GPtrArray *choices, const char *target)
-{
-    return gw_record_find(&gw_disk_choice_record, choices, "target", target);
-}
-
-/* The planner knows formats by disk alone. */
-static void spread_format(const GwVm *vm, const GwStorageRequest *request, GwMoveOptions *options)
-{
-    for (guint i = 0; vm->disks != NULL && i < vm->disks->len; i++) {
-        const GwDisk *disk = vm->disks->pdata[i];
-        GwDiskChoice *choice = choice_of(options->disks, disk->target);
-        gboolean moves = choice != NULL || request->storage != NULL || request->disks == NULL ||
-                         request->disks->len == 0;
-        if (!moves || !gw_disk_is_writable(disk))
-            continue;
-        if (choice == NULL) {
-            choice = gw_disk_choice_new();
-            choice->target = g_strdup(disk->target);
-            g_ptr_array_add(options->disks, choice);
-        }
-        if (choice->format == NULL)
-            choice->format = g_strdup(request->format);
-    }
-}
-
-static GwMoveOptions *options_of(const GwVm *vm, const GwStorageRequest *request)
-{
-    GwMoveOptions *options = gw_move_options_new();
-
-    options->transfer = GW_TRANSFER_STORAGE;
-    options->storage = g_strdup(request->storage);
-    options->disks = gw_record_array(&gw_disk_choice_record);
-    for (guint i = 0; request->disks != NULL && i < request->disks->len; i++)
-        g_ptr_array_add(options->disks, gw_disk_choice_copy(request->disks->pdata[i]));
-    if (request->format != NULL)
-        spread_format(vm, request, options);
-    options->flatten = request->flatten;
-    options->add_default_storage = request->add_default_storage;
-    options->wait_for_merge = request->wait_for_merge;
-    options->bandwidth_mibps = request->bandwidth_mibps;
-    options->keep_source_s = request->keep_source_s;
-    return options;
-}
-
 /* As a move to the host where it is. */
 static GwMoveRequest *as_move(GwEngine *engine, const char *name, const GwStorageRequest *request,
                               GError **error)
@@ -60,7 +16,7 @@ static GwMoveRequest *as_move(GwEngine *engine, const char *name, const GwStorag
         return NULL;
     GwMoveRequest *move = gw_move_request_new();
     move->destination = g_strdup(vm->host_id);
-    move->options = options_of(vm, request);
+    move->options = gw_plan_storage_options(vm, request);
     return move;
 }
 

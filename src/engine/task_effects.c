@@ -228,15 +228,23 @@ static void copy(GwEngine *engine, TaskRun *run)
         begin_copy(engine, run);
 }
 
-static void sum_up(GwEngine *engine, TaskRun *run, const GwCopyResult *result)
+static GwMoveResult *result_of(GwEngine *engine, const TaskRun *run)
 {
     GwJob *job = job_of(engine, run);
 
     if (job->result == NULL)
         job->result = gw_move_result_new();
-    job->result->disk_bytes += result->read_bytes;
-    job->result->disk_sent_bytes += result->sent_bytes;
-    job->result->disk_same_bytes += result->same_bytes;
+    return job->result;
+}
+
+static void sum_up(GwEngine *engine, TaskRun *run, const GwCopyResult *result)
+{
+    GwJob *job = job_of(engine, run);
+    GwMoveResult *sum = result_of(engine, run);
+
+    sum->disk_bytes += result->read_bytes;
+    sum->disk_sent_bytes += result->sent_bytes;
+    sum->disk_same_bytes += result->same_bytes;
     g_autofree char *why =
         g_strdup_printf("%s: %" G_GINT64_FORMAT " MiB read, %" G_GINT64_FORMAT
                         " MiB sent, %" G_GINT64_FORMAT " MiB were there%s%s%s",
@@ -378,10 +386,13 @@ static void mirror_said(GwEngine *engine, TaskRun *run, const GwReply *reply)
     if (g_strcmp0(progress->phase, "ready") != 0)
         return;
     run->poll_us = 0;
-    if (is_merge(run))
+    if (is_merge(run)) {
         pivot(engine, run);
-    else
-        gw_task_over(engine, run, NULL);
+        return;
+    }
+    /* Nothing is sent: it stays on its host. */
+    result_of(engine, run)->disk_bytes += run->task->copied_bytes;
+    gw_task_over(engine, run, NULL);
 }
 
 /* Statistics ------------------------------------------------------------------------------- */

@@ -326,16 +326,20 @@ static void call_repair(GwEngine *engine, Call *call)
 
 /* Doing it ----------------------------------------------------------------------------------- */
 
-GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GError **error)
+GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GwMovePlan **refused,
+                      GError **error)
 {
     g_autoptr(Way) way = gw_engine_call(engine, call_way, job, NULL, NULL, NULL, error);
 
+    if (refused != NULL)
+        *refused = NULL;
     if (way == NULL)
         return NULL;
     if (g_strcmp0(way->kind, GW_JOB_KIND_REPAIR) == 0)
         return gw_engine_call(engine, call_repair, way->job_id, user, NULL, NULL, error);
     if (way->storage != NULL)
-        return gw_storage_begin(engine, way->vm_uuid, way->storage, user, way->job_id, NULL, error);
+        return gw_storage_begin(engine, way->vm_uuid, way->storage, user, way->job_id, refused,
+                                error);
     if (way->move == NULL) {
         gw_error_set(error, GW_ERR_INTERNAL, NULL, "the planner gave no way back");
         return NULL;
@@ -346,5 +350,5 @@ GwJob *gw_engine_undo(GwEngine *engine, const char *job, const char *user, GErro
         .user = user,
         .undoes = way->job_id,
     };
-    return gw_moves_begin(engine, &begin, NULL, error);
+    return gw_moves_begin(engine, &begin, refused, error);
 }

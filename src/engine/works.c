@@ -161,7 +161,7 @@ static gboolean waits_for_merge(GwEngine *engine, WorkRun *run, char **why)
     if (vm == NULL || !gw_moves_is_merging(vm))
         return FALSE;
     run->merge_us = gw_clock_now_us(engine->clock) + MERGE_LOOK_US;
-    *why = g_strdup("a merge on one of its disks");
+    *why = gw_moves_merge_words(vm, -1);
     return TRUE;
 }
 

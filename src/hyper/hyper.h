@@ -64,7 +64,9 @@ typedef enum {
     GW_OP_BLOCK_ABORT, /* vm_uuid, text: target. The VM stays where it is; succeeds if none */
     GW_OP_DEFINE_FROM, /* vm_uuid, peer_host_id (may be the host itself), disks (GwDiskMove): the
                           definition there, secrets included, with these disks, is (re)defined
-                          here; where the peer has none any more: succeeds if it is here */
+                          here; where the peer has none any more: succeeds if it is here.
+                          CONFLICT where it is the host's own, and runs on a disk that was copied
+                          while it was off */
     GW_OP_REACH,       /* disk: whether the host gets to what it lives on, tried (R28). verdict;
                           text: why not. UNSUPPORTED: it cannot be tried */
     GW_OP_SNAPSHOTS,   /* vm_uuid. Answers definitions (XML, parents first), text: the current */

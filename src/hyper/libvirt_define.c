@@ -52,10 +52,61 @@ static char *definition_of(virDomainPtr domain, const GPtrArray *disks, GError *
                                           : gw_definition_with_disks(xml, disks, error);
 }
 
+/* Whether the process has @move's disk where that says; also what does not come into it. */
+static gboolean is_moved(const char *live, const GwDiskMove *move)
+{
+    const GwImageMove *top =
+        move->images != NULL && move->images->len > 0 ? move->images->pdata[0] : NULL;
+    g_auto(GwLibvirtDisk) disk = { NULL };
+
+    /* QEMU copied the others, and the process is on them. */
+    if (top == NULL || top->to == NULL ||
+        (move->how != GW_DISK_NETWORK && move->how != GW_DISK_FAST_COPY &&
+         move->how != GW_DISK_CONVERT))
+        return TRUE;
+    if (!gw_libvirt_disk_from_xml(live, move->target, &disk, NULL))
+        return FALSE;
+    g_autofree char *name = top->to->pool != NULL && top->to->name != NULL
+                                ? g_strconcat(top->to->pool, "/", top->to->name, NULL)
+                                : NULL;
+    return disk.source != NULL &&
+           (g_strcmp0(disk.source, top->to->path) == 0 || g_strcmp0(disk.source, name) == 0);
+}
+
+/* A VM that was started since its disks were copied writes to the old ones. Were it defined with
+ * the copies, it would lose that when it starts next. Where it runs on the copies, an earlier try
+ * came through. */
+static gboolean may_redefine(virDomainPtr domain, const GPtrArray *disks, gboolean *done,
+                             GError **error)
+{
+    int active = virDomainIsActive(domain);
+
+    *done = FALSE;
+    if (active < 0)
+        gw_lv_error(error);
+    if (active <= 0)
+        return active == 0;
+    g_autofree char *live = gw_lv_xml(domain, 0, error);
+    if (live == NULL)
+        return FALSE;
+    *done = disks != NULL && disks->len > 0;
+    for (guint i = 0; disks != NULL && i < disks->len; i++) {
+        const GwDiskMove *move = disks->pdata[i];
+        if (is_moved(live, move))
+            continue;
+        gw_error_set(error, GW_ERR_CONFLICT,
+                     "Move it as it runs, or shut it down and try again: its copies are old.",
+                     "the VM was started, and runs on the old image of %s", move->target);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 static gboolean define_from(virConnectPtr here, virConnectPtr there, const GwRequest *request,
                             GError **error)
 {
     GError *why = NULL;
+    gboolean done = FALSE;
     g_autoptr(virDomain) domain = find(there, request->vm_uuid, &why);
 
     if (why != NULL) {
@@ -64,6 +115,10 @@ static gboolean define_from(virConnectPtr here, virConnectPtr there, const GwReq
     }
     if (domain == NULL)
         return is_here(here, request->vm_uuid, error);
+    if (here == there && !may_redefine(domain, request->disks, &done, error))
+        return FALSE;
+    if (done)
+        return TRUE;
     g_autofree char *xml = definition_of(domain, request->disks, error);
     if (xml == NULL)
         return FALSE;

@@ -221,6 +221,24 @@ static void define(SimHost *host, const GwRequest *request)
     }
 }
 
+/* A running VM whose disks are not where @moves say writes to the old ones; NULL: it does not. */
+static const char *runs_on_old(const SimHost *host, const SimVm *vm, const GPtrArray *moves)
+{
+    for (guint i = 0; gw_vm_is_active(vm->vm) && moves != NULL && i < moves->len; i++) {
+        const GwDiskMove *move = moves->pdata[i];
+        const GwDisk *disk = gw_record_find(&gw_disk_record, vm->vm->disks, "target", move->target);
+        gboolean offline = move->how == GW_DISK_NETWORK || move->how == GW_DISK_FAST_COPY ||
+                           move->how == GW_DISK_CONVERT;
+        if (!offline || move->images == NULL || move->images->len == 0)
+            continue;
+        const GwImageMove *top = move->images->pdata[0];
+        g_autofree char *path = top->to != NULL ? gw_sim_path_of(host, top->to) : NULL;
+        if (path != NULL && (disk == NULL || g_strcmp0(disk->source, path) != 0))
+            return move->target;
+    }
+    return NULL;
+}
+
 static void define_from(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply)
 {
     const SimHost *peer = gw_sim_host_by_name(sim, request->peer_host_id);
@@ -235,6 +253,12 @@ static void define_from(GwSim *sim, SimHost *host, const GwRequest *request, GwR
     if (from == NULL || !from->vm->persistent) {
         if (here == NULL || !here->vm->persistent)
             gw_error_set(&reply->error, GW_ERR_NOT_FOUND, NULL, "no such VM");
+        return;
+    }
+    const char *old = from == here ? runs_on_old(host, here, request->disks) : NULL;
+    if (old != NULL) {
+        gw_error_set(&reply->error, GW_ERR_CONFLICT, "Shut it down and try again.",
+                     "the VM was started, and runs on the old image of %s", old);
         return;
     }
     g_autoptr(GwVm) like = gw_vm_copy(from->vm);

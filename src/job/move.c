@@ -270,6 +270,7 @@ static void take_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome 
     move->job->progress = fresh;
 
     move->copied = move->copied || fresh->processed_bytes > 0;
+    move->mirrored_bytes = MAX(move->mirrored_bytes, fresh->disk_processed_bytes);
     if (took_a_step(move, fresh) && move->stalled_us != 0)
         move->stalled_us = due_after(event->now_us, move->job->progress_timeout_s);
     if (move->wake_us == 0)

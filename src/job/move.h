@@ -78,6 +78,7 @@ typedef struct {
     gint64 stalled_us;                           /* when STALLED is due */
     gint64 abort_again_us;                       /* an abort was asked for: when to ask again */
     gint64 least_disk_bytes, least_memory_bytes; /* low-water marks that progress is measured by */
+    gint64 mirrored_bytes;        /* of disks, the most that was ever told of this copy */
     gint64 paused_us, resumed_us; /* source's pause and destination's resume, as events said */
     gint64 waiting_since_us;      /* settling: since when nothing could be decided */
     guint waits;                  /* looks in a row that decided nothing */

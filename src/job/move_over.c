@@ -129,6 +129,14 @@ void gw_move_settle_kept(GwMove *move, const GwMoveEvent *event, const char *why
     gw_move_finish(move, GW_JOB_FAILED, event, why, outcome);
 }
 
+/* What the mirrors read they sent, and they are gone before the move is over, so the most that was
+ * told of them counts; what was copied as files is counted there already. */
+static void count_disks(const GwMove *move, GwMoveResult *result)
+{
+    result->disk_bytes += MIN(move->mirrored_bytes, G_MAXINT64 - result->disk_bytes);
+    result->disk_sent_bytes += MIN(move->mirrored_bytes, G_MAXINT64 - result->disk_sent_bytes);
+}
+
 void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char *why,
                               GwMoveOutcome *outcome)
 {
@@ -145,8 +153,10 @@ void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char
     job->result->downtime_ms = seen ? (move->resumed_us - move->paused_us) / 1000 : -1;
     if (move->started_us != 0 && job->result->copy_ms == 0)
         job->result->copy_ms = (event->now_us - move->started_us) / 1000;
+    count_disks(move, job->result);
     if (job->result->transferred_bytes == 0)
-        job->result->transferred_bytes = job->progress->processed_bytes;
+        job->result->transferred_bytes =
+            MAX(job->progress->processed_bytes - job->progress->disk_processed_bytes, 0);
     if (job->result->iterations == 0)
         job->result->iterations = job->progress->iteration;
     gw_move_replace_string(&job->result->drive, job->peer_to_peer ? "peer-to-peer" : "controller");

@@ -386,6 +386,12 @@ def test_undo(server):
     problem(server.ask('POST', '/api/v1/jobs/AAAA02/undo', {'force': True}), 400, 'invalid')
 
 
+def test_an_undo_that_preflight_refuses_lists_its_findings(server):
+    body = problem(server.ask('POST', '/api/v1/jobs/AAAA04/undo'), 422, 'refused')
+    assert [e['requirement'] for e in body['errors']] == ['R55']
+    assert body['errors'][0]['observed'] == 'PCI device 0000:03:00.0'
+
+
 def test_kept_volumes(server):
     listed = server.get('/api/v1/kept-volumes?limit=2').json
     assert [k['id'][-2:] for k in listed['items']] == ['03', '02']
@@ -413,7 +419,7 @@ def test_kept_volumes(server):
 
 def test_jobs(server):
     jobs = server.get('/api/v1/jobs').json['items']
-    assert [j['id'][-2:] for j in jobs] == ['03', '02', '01']
+    assert [j['id'][-2:] for j in jobs] == ['04', '03', '02', '01']
     assert all(j['steps'] == [] for j in jobs) and 'hidden' not in json.dumps(jobs)
     held = server.get('/api/v1/jobs?state=held').json['items']
     assert [j['vm_name'] for j in held] == ['web1']
@@ -481,7 +487,7 @@ def test_pages_survive_the_loss_of_their_last_item(server):
     assert [h['name'] for h in rest['items']] == ['refuses', 'slow']
     jobs = server.get('/api/v1/jobs?limit=1').json
     older = server.get('/api/v1/jobs?cursor=' + quote(jobs['next'])).json['items']
-    assert [j['id'][-2:] for j in older] == ['02', '01']
+    assert [j['id'][-2:] for j in older] == ['03', '02', '01']
 
 
 @pytest.mark.parametrize('query', ['limit=0', 'limit=10001', 'limit=-1', 'limit=x', 'limit=',

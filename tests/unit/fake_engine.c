@@ -631,7 +631,22 @@ GwUndoPlan *gw_engine_plan_undo(GwEngine *engine, const char *id, GError **error
     return plan;
 }
 
-GwJob *gw_engine_undo(GwEngine *engine, const char *id, const char *user, GError **error)
+/* The host "refuses" takes nothing back, either. */
+static GwMovePlan *plan_back(GwEngine *engine, const char *id)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    const GwJob *job = gw_fabric_find_job(fabric, id, NULL);
+    const GwHost *back =
+        job->source_host_id != NULL ? gw_fabric_host(fabric, job->source_host_id) : NULL;
+    GwMovePlan *plan = gw_move_plan_new();
+
+    if (back != NULL)
+        plan->candidate = candidate_of(back, NULL);
+    return plan;
+}
+
+GwJob *gw_engine_undo(GwEngine *engine, const char *id, const char *user, GwMovePlan **refused,
+                      GError **error)
 {
     g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(engine, id, error);
 
@@ -639,6 +654,12 @@ GwJob *gw_engine_undo(GwEngine *engine, const char *id, const char *user, GError
         return NULL;
     if (!plan->possible) {
         gw_error_set(error, GW_ERR_CONFLICT, "Cancel it, or wait.", "%s", plan->why_not);
+        return NULL;
+    }
+    g_autoptr(GwMovePlan) back = plan_back(engine, id);
+    if (back->candidate != NULL && !back->candidate->suitable) {
+        gw_error_set(error, GW_ERR_REFUSED, "See the findings.", "it cannot be moved back");
+        *refused = g_steal_pointer(&back);
         return NULL;
     }
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);

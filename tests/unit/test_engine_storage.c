@@ -638,10 +638,10 @@ static void undo_a_move(void)
     assert_true(plan->possible);
     assert_string_equal(plan->kind, GW_JOB_KIND_MIGRATE);
     assert_non_null(plan->steps);
-    g_autoptr(GwJob) undo = gw_engine_undo(world.engine, id, "tester", &error);
+    g_autoptr(GwJob) undo = gw_engine_undo(world.engine, id, "tester", NULL, &error);
     assert_null(error);
     assert_string_equal(undo->undoes, id);
-    assert_null(gw_engine_undo(world.engine, id, "tester", &error));
+    assert_null(gw_engine_undo(world.engine, id, "tester", NULL, &error));
     unit_assert_error(error, GW_ERR_CONFLICT, "undone");
     g_clear_error(&error);
     world_run(&world, SECONDS(60));
@@ -671,6 +671,31 @@ static void test_a_move_is_undone(void **unused)
 {
     (void)unused;
     for_both_ways(undo_a_move);
+}
+
+/* Who asks for it is told why not, as for any move. */
+static void test_an_undo_that_is_refused_says_what_was_found(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    g_autoptr(GwMovePlan) refused = NULL;
+    (void)unused;
+
+    open_world(&world, (Shape){ 0 });
+    g_autoptr(GwMoveRequest) request = request_to("b");
+    request->options->keep_source_s = -1; /* nothing there gives way to what comes back */
+    g_autofree char *id = begin_with(&world, request);
+    world_run(&world, SECONDS(60));
+    check_final(&world, id, GW_JOB_DONE, "the move before");
+    g_autofree char *uri = world_uri(0);
+    gw_sim_fill_pool(world.sim, uri, "local", 600000);
+    assert_null(gw_engine_undo(world.engine, id, "tester", &refused, &error));
+    unit_assert_error(error, GW_ERR_REFUSED, "local");
+    g_clear_error(&error);
+    assert_non_null(refused);
+    assert_true(refused->candidate->findings->len > 0);
+    assert_true(runs_at(&world, 1));
+    world_free(&world);
 }
 
 /* Its volume could not be removed: the job is over, and says so. */
@@ -704,7 +729,7 @@ static void test_what_a_job_left_is_removed(void **unused)
     assert_null(error);
     assert_true(plan->possible);
     assert_string_equal(plan->kind, GW_JOB_KIND_REPAIR);
-    g_autoptr(GwJob) repair = gw_engine_undo(world.engine, id, "tester", &error);
+    g_autoptr(GwJob) repair = gw_engine_undo(world.engine, id, "tester", NULL, &error);
     assert_null(error);
     assert_string_equal(repair->kind, GW_JOB_KIND_REPAIR);
     world_run(&world, SECONDS(30));
@@ -712,7 +737,7 @@ static void test_what_a_job_left_is_removed(void **unused)
     assert_int_equal(done->state, GW_JOB_DONE);
     assert_true(runs_at(&world, 0));
     check_storage(&world, "repaired");
-    assert_null(gw_engine_undo(world.engine, id, "tester", &error));
+    assert_null(gw_engine_undo(world.engine, id, "tester", NULL, &error));
     assert_non_null(error);
     g_clear_error(&error);
     world_free(&world);
@@ -728,7 +753,7 @@ static void test_nothing_is_removed_under_a_vm(void **unused)
     g_autofree char *id = leave_something(&world);
     g_autofree char *uri = world_uri(1);
     gw_sim_plant(world.sim, uri, VM, GW_VM_OFF);
-    assert_null(gw_engine_undo(world.engine, id, "tester", &error));
+    assert_null(gw_engine_undo(world.engine, id, "tester", NULL, &error));
     assert_non_null(error);
     assert_non_null(gw_error_remedy(error));
     g_clear_error(&error);
@@ -744,7 +769,7 @@ static void test_a_repair_outlives_the_controller(void **unused)
         World world;
         GError *error = NULL;
         g_autofree char *id = leave_something(&world);
-        g_autoptr(GwJob) repair = gw_engine_undo(world.engine, id, "tester", &error);
+        g_autoptr(GwJob) repair = gw_engine_undo(world.engine, id, "tester", NULL, &error);
         assert_null(error);
         world_run(&world, (gint64)i * 1000);
         world_kill(&world);
@@ -766,7 +791,7 @@ static void test_what_is_under_way_is_not_undone(void **unused)
     open_world(&world, (Shape){ 0 });
     g_autofree char *id = begin(&world);
     world_run(&world, SECONDS(1));
-    assert_null(gw_engine_undo(world.engine, id, "tester", &error));
+    assert_null(gw_engine_undo(world.engine, id, "tester", NULL, &error));
     unit_assert_error(error, GW_ERR_CONFLICT, "not over");
     g_clear_error(&error);
     assert_null(gw_engine_plan_undo(world.engine, "01J00000NONE", &error));
@@ -811,6 +836,7 @@ int main(void)
         cmocka_unit_test(test_a_person_removes_a_copy),
         cmocka_unit_test(test_a_removed_host_takes_its_records_along),
         cmocka_unit_test(test_a_move_is_undone),
+        cmocka_unit_test(test_an_undo_that_is_refused_says_what_was_found),
         cmocka_unit_test(test_what_a_job_left_is_removed),
         cmocka_unit_test(test_nothing_is_removed_under_a_vm),
         cmocka_unit_test(test_a_repair_outlives_the_controller),

@@ -164,7 +164,7 @@ static void cancel_or_undo(Trial *trial, gboolean undo)
     if (id == NULL)
         return;
     G_GNUC_UNUSED g_autoptr(GwJob) job =
-        undo ? gw_engine_undo(trial->world.engine, id, "tester", NULL)
+        undo ? gw_engine_undo(trial->world.engine, id, "tester", NULL, NULL)
              : gw_engine_cancel_job(trial->world.engine, id, NULL);
 }
 
@@ -347,7 +347,8 @@ static guint repair(Trial *trial)
         g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(trial->world.engine, job->id, NULL);
         if (plan == NULL || !plan->possible || g_strcmp0(plan->kind, GW_JOB_KIND_REPAIR) != 0)
             continue;
-        g_autoptr(GwJob) repairs = gw_engine_undo(trial->world.engine, job->id, "tester", NULL);
+        g_autoptr(GwJob) repairs =
+            gw_engine_undo(trial->world.engine, job->id, "tester", NULL, NULL);
         begun += repairs != NULL;
     }
     return begun;

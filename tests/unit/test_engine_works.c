@@ -332,6 +332,8 @@ static void storage_of_a_running_vm_moves(void **state)
     is_state(job, GW_JOB_DONE);
     assert_string_equal(job->kind, GW_JOB_KIND_STORAGE);
     assert_int_equal(job->transfer, GW_TRANSFER_STORAGE);
+    assert_true(job->result->disk_bytes > 0);
+    assert_int_equal(job->result->disk_sent_bytes, 0); /* it stayed on its host */
     assert_true(is_at(&world, uri_a(), RUN, GW_VM_RUNNING));
     g_autofree char *vda = source_of(&world, uri_a(), RUN, "vda");
     g_autofree char *vdb = source_of(&world, uri_a(), RUN, "vdb");
@@ -588,6 +590,48 @@ static void a_vm_that_is_started_under_us_runs_on(void **state)
     (void)state;
 }
 
+/* The request may be lost on its way to the host, and be repeated long after the last look: a VM
+ * that runs on its old disks must not start from the copies next. */
+static void a_vm_that_was_started_is_not_defined_with_old_copies(void **state)
+{
+    World world;
+    open_world(&world);
+    fault(&world, "define-from", "host-down", 60000, 0);
+    g_autofree char *id = move_storage(&world, "web", "fast");
+
+    await_state(&world, id, GW_JOB_COMMITTING);
+    world_run(&world, SECONDS(5));
+    power_on(&world, uri_a(), WEB);
+    g_autoptr(GwJob) job = await_end(&world, id);
+    is_state(job, GW_JOB_FAILED);
+    assert_non_null(strstr(job->error->message, "was started"));
+    gw_sim_shut_down(world.sim, WEB);
+    world_run(&world, SECONDS(60));
+    power_on(&world, uri_a(), WEB);
+    g_autofree char *source = source_of(&world, uri_a(), WEB, "vdb");
+    assert_string_equal(source, "/images/data.raw");
+    close_world(&world, "started before it was defined anew");
+    (void)state;
+}
+
+/* The answer alone was lost: it runs on its copies, and there is nothing to do. */
+static void a_vm_that_was_started_from_its_copies_is_defined_already(void **state)
+{
+    World world;
+    open_world(&world);
+    fault(&world, "define-from", "lose-reply", 0, 0);
+    g_autofree char *id = move_storage(&world, "web", "fast");
+
+    await_state(&world, id, GW_JOB_COMMITTING);
+    gw_sim_cut_off(world.sim, uri_a(), 30000);
+    power_on(&world, uri_a(), WEB);
+    ends(&world, id, GW_JOB_DONE);
+    g_autofree char *source = source_of(&world, uri_a(), WEB, "vdb");
+    assert_string_equal(source, "/fast/data.raw");
+    close_world(&world, "started after it was defined anew");
+    (void)state;
+}
+
 /* The controller was away, and saw nothing of it. */
 static void what_was_written_while_nobody_looked_is_noticed(void **state)
 {
@@ -773,6 +817,8 @@ int main(void)
         cmocka_unit_test(every_request_of_a_mirror_may_fail_or_be_lost),
         cmocka_unit_test(a_pool_that_fills_up),
         cmocka_unit_test(a_vm_that_is_started_under_us_runs_on),
+        cmocka_unit_test(a_vm_that_was_started_is_not_defined_with_old_copies),
+        cmocka_unit_test(a_vm_that_was_started_from_its_copies_is_defined_already),
         cmocka_unit_test(what_was_written_while_nobody_looked_is_noticed),
         cmocka_unit_test(a_held_vm_is_not_started),
         cmocka_unit_test(storage_slots_are_shared_with_moves),

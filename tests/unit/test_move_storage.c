@@ -373,6 +373,31 @@ static void test_progress_is_less_of_disks_or_of_memory(void **unused)
     assert_int_equal(kind, GW_MOVE_STALLED);
 }
 
+/* While the memory goes over nothing is told of the disks any more; images below a running disk
+ * were counted when they were copied. */
+static void test_the_result_tells_what_was_read_of_disks(void **unused)
+{
+    g_autoptr(GwMove) move = move_in(GW_JOB_PREPARING);
+    GwMoveOutcome outcome;
+    (void)unused;
+
+    move->job->result = gw_move_result_new();
+    move->job->result->disk_bytes = 2 * MIB;
+    move->job->result->disk_sent_bytes = MIB;
+    move->job->result->disk_same_bytes = MIB;
+    step(move, (GwMoveEvent){ .kind = GW_MOVE_PREPARED, .now_us = SECOND }, &outcome);
+    feed(move, 2, 3 * MIB, 0, 0, 0);
+    feed(move, 3, 0, 0, 7 * MIB, 0);
+    step(move, (GwMoveEvent){ .kind = GW_MOVE_RETURNED }, &outcome);
+    task(move, 1)->state = GW_TASK_DONE;
+    see(move, GW_SIDE_ABSENT, GW_SIDE_RUNNING, &outcome);
+    assert_int_equal(move->job->state, GW_JOB_DONE);
+    assert_int_equal(move->job->result->disk_bytes, 5 * MIB);
+    assert_int_equal(move->job->result->disk_sent_bytes, 4 * MIB);
+    assert_int_equal(move->job->result->disk_same_bytes, MIB);
+    assert_int_equal(move->job->result->transferred_bytes, 7 * MIB);
+}
+
 /* What a host says of itself may be anything. */
 static void test_absurd_figures_do_no_harm(void **unused)
 {
@@ -404,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_what_is_left_of_the_time_is_the_copys),
         cmocka_unit_test(test_disks_then_memory_is_one_way),
         cmocka_unit_test(test_progress_is_less_of_disks_or_of_memory),
+        cmocka_unit_test(test_the_result_tells_what_was_read_of_disks),
         cmocka_unit_test(test_absurd_figures_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -282,6 +282,62 @@ static void a_thousand_hosts(void **state)
     ask_a_thousand("/var/lib/libvirt/images");
 }
 
+/* Migrate Storage ------------------------------------------------------------------------- */
+
+static void add_disk(GwVm *vm, const char *target, const char *device, gboolean readonly)
+{
+    GwDisk *disk = gw_disk_new();
+
+    disk->target = g_strdup(target);
+    disk->device = g_strdup(device);
+    disk->source = g_strdup_printf("/images/%s", target);
+    disk->readonly = readonly;
+    g_ptr_array_add(vm->disks, disk);
+}
+
+static const char *format_of(const GwMoveOptions *options, const char *target)
+{
+    const GwDiskChoice *choice =
+        gw_record_find(&gw_disk_choice_record, options->disks, "target", target);
+    return choice != NULL ? choice->format : NULL;
+}
+
+static void a_format_for_all_is_one_for_each_that_moves(void **state)
+{
+    g_autoptr(GwVm) vm = gw_vm_new();
+    g_autoptr(GwStorageRequest) request = gw_storage_request_new();
+    GwDiskChoice *choice = gw_disk_choice_new();
+
+    if (vm->disks == NULL)
+        vm->disks = gw_record_array(&gw_disk_record);
+    add_disk(vm, "vda", "disk", FALSE);
+    add_disk(vm, "vdb", "disk", FALSE);
+    add_disk(vm, "vdc", "disk", TRUE);
+    add_disk(vm, "sda", "cdrom", FALSE);
+    add_disk(vm, "fda", "floppy", FALSE);
+    request->storage = g_strdup("fast");
+    request->format = g_strdup("raw");
+    g_clear_pointer(&request->disks, g_ptr_array_unref);
+    request->disks = gw_record_array(&gw_disk_choice_record);
+    choice->target = g_strdup("vdb");
+    choice->format = g_strdup("qcow2");
+    g_ptr_array_add(request->disks, choice);
+
+    g_autoptr(GwMoveOptions) all = gw_plan_storage_options(vm, request);
+    assert_int_equal(all->transfer, GW_TRANSFER_STORAGE);
+    assert_int_equal(all->disks->len, 2);
+    assert_string_equal(format_of(all, "vda"), "raw");
+    assert_string_equal(format_of(all, "vdb"), "qcow2"); /* its own word wins */
+
+    g_clear_pointer(&request->storage, g_free); /* only the one that is named moves */
+    g_clear_pointer(&choice->format, g_free);
+    g_autoptr(GwMoveOptions) one = gw_plan_storage_options(vm, request);
+    assert_int_equal(one->disks->len, 1);
+    assert_string_equal(format_of(one, "vdb"), "raw");
+    assert_null(choice->format); /* the request is as it was */
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +348,7 @@ int main(void)
         cmocka_unit_test(missing_parts),
         cmocka_unit_test(time_outs_count_disks),
         cmocka_unit_test(sizes_at_their_bounds),
+        cmocka_unit_test(a_format_for_all_is_one_for_each_that_moves),
         cmocka_unit_test(a_thousand_hosts),
     };
     return cmocka_run_group_tests_name("planner", tests, NULL, NULL);
