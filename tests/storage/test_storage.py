@@ -124,16 +124,17 @@ def test_controller_dies(controller, make):
 
 @pytest.mark.long
 def test_shared_disk_is_refused(controller, make):
-    """R15, with the way on."""
-    guest = make("sshare")
+    """R15, with the way on: nobody may copy what another VM writes to."""
+    guest = make("sshare", format="raw")
     xml = labs.virsh("kvm1", "dumpxml", "--inactive", guest.name).stdout
     guest.shut_down("kvm1")
     path = labs.settings.GUESTS + "/sshare.shareable.xml"
     with open(path, "w", encoding="utf-8") as out:
-        out.write(xml.replace("<target dev='vda'", "<shareable/><target dev='vda'")
-                  .replace("type='qcow2'", "type='raw'"))
+        out.write(xml.replace("<target dev='vda'", "<shareable/><target dev='vda'"))
     labs.virsh("kvm1", "define", path)
     os.unlink(path)
+    labs.virsh("kvm1", "start", guest.name)
+    guest.answers()
     labs.eventually("the change to be seen", lambda: any(
         disk["shareable"] for disk in controller.api.vms(guest.name)[0]["disks"]), 15)
     with pytest.raises(ApiError) as refused:

@@ -38,7 +38,7 @@ def test_of_a_move_off_is_a_delta(controller, make):
     guest.shut_down("kvm1")
     job = done(controller, controller.api.migrate(guest.name, "kvm2", start=True))
     guest.answers()
-    guest.spread(50)
+    guest.spread(5)
     time.sleep(2)
     before = guest.sum()
     guest.shut_down("kvm2")

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Disks of guests, seen from tests: where they are, what they take, and that nothing else is left."""
 import contextlib
+import json
 import os
+import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 
@@ -42,8 +44,18 @@ def images(host, name):
             source = node.find("source")
             chain.append(source.get("file") or source.get("dev") or source.get("name"))
             node = node.find("backingStore")
+        # Of a VM that is off libvirt says the top alone.
+        if disk.find("backingStore") is None and chain and chain[0].endswith(".qcow2"):
+            chain = chain_of(host, chain[0])
         found[disk.find("target").get("dev")] = chain
     return found
+
+
+def chain_of(host, path):
+    said = subprocess.run(labs.host(host).enter() + ["qemu-img", "info", "-U", "--backing-chain",
+                                                     "--output=json", path],
+                          capture_output=True, text=True, check=False)
+    return [row["filename"] for row in json.loads(said.stdout)] if said.returncode == 0 else [path]
 
 
 def allocated(host, path):
