@@ -107,5 +107,5 @@ def test_cancel(controller, guest, slow_line):
 def test_nothing_is_left_in_the_folder_of_sockets(controller, guest):
     check_done(move(controller, guest), guest)
     for host in labs.HOSTS:
-        left = labs.command("exec", host, "ls", "/run/libvirt/godwit").stdout.split()
-        assert left == [], left
+        labs.eventually("the folder of %s to be empty" % host, lambda at=host: labs.command(
+            "exec", at, "ls", "/run/libvirt/godwit").stdout.split() == [], 10)
