@@ -36,7 +36,10 @@ struct GwCommit {
     guint agreed; /* rounds in a row that said: resume the source */
 
     /* Destination. */
-    gboolean gone; /* the source's agent said so by itself */
+    guint doubles; /* questions in a row, each asked while it ran here, that said: there as well */
+    gboolean asked_running; /* the question under way was asked while it ran here */
+    gboolean owed;          /* such a question has still to be asked */
+    gboolean gone;          /* the source's agent said so by itself */
     gint64 gone_us;
 };
 
@@ -255,6 +258,13 @@ static guint resume_destination(GwCommit *commit, const GwWord *peer, const char
     return GW_COMMIT_DO_RESUME;
 }
 
+static guint ask_source(GwCommit *commit)
+{
+    commit->asking = TRUE;
+    commit->asked_running = commit->own.side == GW_SIDE_RUNNING;
+    return GW_COMMIT_DO_ATTEST;
+}
+
 static guint decide_destination(GwCommit *commit, gint64 now_us, const char **why)
 {
     static const GwWord gone = { .side = GW_SIDE_MIGRATED, .processes = 0, .moved = TRUE };
@@ -268,17 +278,41 @@ static guint decide_destination(GwCommit *commit, gint64 now_us, const char **wh
         return resume_destination(commit, &gone, why);
     if (!whole || commit->asking || commit->resuming || has_flag(commit, GW_COMMIT_RAN))
         return 0;
-    commit->asking = TRUE;
-    return GW_COMMIT_DO_ATTEST;
+    return ask_source(commit);
 }
 
+/* It runs here, and not through us: does it run there as well? */
+static guint look_for_double(GwCommit *commit)
+{
+    if (commit->own.side != GW_SIDE_RUNNING) {
+        commit->doubles = 0;
+        return 0;
+    }
+    if (commit->asking || !commit->owed)
+        return 0;
+    commit->owed = FALSE;
+    return ask_source(commit);
+}
+
+/* A question that was asked while the VM stood still here is answered by a source that still runs,
+ * and rightly so; and a look at a source reads its state and its job at two moments. So it takes
+ * two answers in a row, each to a question that a look here saw running before. */
 static guint attested_destination(GwCommit *commit, const GwCommitEvent *event, const char **why)
 {
+    gboolean twice = event->word.side == GW_SIDE_RUNNING && !event->word.job_active &&
+                     event->word.processes != 0;
+
     commit->asking = FALSE;
-    if (commit->own.side == GW_SIDE_RUNNING && event->word.side == GW_SIDE_RUNNING &&
-        !event->word.job_active)
+    if (commit->own.side != GW_SIDE_RUNNING)
+        return resume_destination(commit, &event->word, why);
+    if (!commit->asked_running)
+        commit->owed = TRUE;
+    else
+        commit->doubles = twice ? commit->doubles + 1 : 0;
+    if (commit->doubles == 2)
         return GW_COMMIT_DO_ALARM_TWICE;
-    return resume_destination(commit, &event->word, why);
+    commit->owed = commit->owed || commit->doubles == 1;
+    return commit->owed ? GW_COMMIT_DO_LOOK : 0;
 }
 
 static guint source_gone(GwCommit *commit, gint64 now_us)
@@ -310,12 +344,8 @@ static guint looked(GwCommit *commit, const GwCommitEvent *event, const char **w
     else {
         gboolean first = !has_flag(commit, GW_COMMIT_RAN);
         learn_destination(commit);
-        todo = decide_destination(commit, event->now_us, why);
-        /* It runs, and not through us: does it run there as well? */
-        if (first && has_flag(commit, GW_COMMIT_RAN) && !commit->asking) {
-            commit->asking = TRUE;
-            todo |= GW_COMMIT_DO_ATTEST;
-        }
+        commit->owed = commit->owed || (first && has_flag(commit, GW_COMMIT_RAN));
+        todo = decide_destination(commit, event->now_us, why) | look_for_double(commit);
     }
     return todo;
 }

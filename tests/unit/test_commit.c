@@ -111,6 +111,41 @@ static void test_destination_asks_every_second(void **state)
     assert_false(step(commit, GW_COMMIT_ATTESTED, moved_away()) & GW_COMMIT_DO_RESUME);
 }
 
+/* I1: the alarm that a VM runs twice is two answers, each to a question asked while it ran here. */
+static void test_alarm_takes_two_answers(void **state)
+{
+    g_autoptr(GwCommit) commit = gw_commit_new(FALSE, 0);
+
+    assert_true(step(commit, GW_COMMIT_LOOKED, WHOLE) & GW_COMMIT_DO_ATTEST);
+    /* It was asked before it ran here; the source answered that it still ran. */
+    assert_false(step(commit, GW_COMMIT_LOOKED, RUNNING) & GW_COMMIT_DO_ATTEST);
+    guint todo = step(commit, GW_COMMIT_ATTESTED, RUNNING);
+    assert_false(todo & GW_COMMIT_DO_ALARM_TWICE);
+    assert_true(todo & GW_COMMIT_DO_LOOK);
+    assert_true(step(commit, GW_COMMIT_LOOKED, RUNNING) & GW_COMMIT_DO_ATTEST);
+    todo = step(commit, GW_COMMIT_ATTESTED, RUNNING);
+    assert_false(todo & GW_COMMIT_DO_ALARM_TWICE);
+    assert_true(todo & GW_COMMIT_DO_LOOK);
+    assert_true(step(commit, GW_COMMIT_LOOKED, RUNNING) & GW_COMMIT_DO_ATTEST);
+    assert_true(step(commit, GW_COMMIT_ATTESTED, RUNNING) & GW_COMMIT_DO_ALARM_TWICE);
+    assert_false(step(commit, GW_COMMIT_LOOKED, RUNNING) & GW_COMMIT_DO_ATTEST); /* said once */
+}
+
+static void test_no_alarm_where_the_source_is_not_running(void **state)
+{
+    GwWord no_process = word_of(GW_SIDE_RUNNING, "", FALSE, 0);
+    const GwWord words[] = { RUNNING_MOVED, LEFT_PAUSED, ABSENT, MIGRATED, none, no_process };
+
+    for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
+        g_autoptr(GwCommit) commit = gw_commit_new(FALSE, 0);
+        assert_true(step(commit, GW_COMMIT_LOOKED, RUNNING) & GW_COMMIT_DO_ATTEST);
+        assert_true(step(commit, GW_COMMIT_ATTESTED, RUNNING) & GW_COMMIT_DO_LOOK);
+        assert_true(step(commit, GW_COMMIT_LOOKED, RUNNING) & GW_COMMIT_DO_ATTEST);
+        assert_int_equal(step(commit, GW_COMMIT_ATTESTED, words[i]), 0);
+        assert_false(step(commit, GW_COMMIT_LOOKED, RUNNING) & GW_COMMIT_DO_ATTEST);
+    }
+}
+
 static void test_closed_does_nothing(void **state)
 {
     for (int source = 0; source < 2; source++) {
@@ -420,6 +455,8 @@ static void carry(World *world, int who, GwCommitEvent event)
         note(world, "%d decides to resume: %s", who, why);
         post(world, (Message){ .what = RESUME, .to = who });
     }
+    if (todo & GW_COMMIT_DO_ALARM_TWICE) /* check_world saw that it never does */
+        fail_msg("a false alarm that it runs twice:\n%s", world->log->str);
     if (todo & GW_COMMIT_DO_NOTICE) {
         note(world, "%d says that it is gone", who);
         post(world, (Message){ .what = NOTICE, .to = 1 });
@@ -886,6 +923,8 @@ int main(void)
         cmocka_unit_test(test_destination_fast_path),
         cmocka_unit_test(test_destination_every_word),
         cmocka_unit_test(test_destination_asks_every_second),
+        cmocka_unit_test(test_alarm_takes_two_answers),
+        cmocka_unit_test(test_no_alarm_where_the_source_is_not_running),
         cmocka_unit_test(test_closed_does_nothing),
         cmocka_unit_test(test_source_fast_path),
         cmocka_unit_test(test_source_that_ran_on_is_not_gone),
