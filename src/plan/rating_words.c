@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/text.h"
+
 /* What a resource adds to a rating, in words (I8). A list of 1,000 hosts has 4,000 of these: they
  * are put together without printf. */
 
@@ -22,11 +24,12 @@ static void put_number(GString *out, gint64 value)
     g_string_append_len(out, digits + at, (gssize)(sizeof(digits) - at));
 }
 
-/* @part of @whole with one decimal, rounded as gw_plan_size does. */
+/* @part of @whole with one decimal, rounded as printf does. */
 static void put_ratio(GString *out, gint64 part, gint64 whole)
 {
-    gint64 rest = part % whole;
-    gint64 tenths = (rest * 10 + whole / 2) / whole;
+    gint64 tenths = part % whole * 10 / whole, rest = part % whole * 10 % whole;
+
+    tenths += rest * 2 > whole || (rest * 2 == whole && tenths % 2 == 1);
 
     put_number(out, part / whole + tenths / 10);
     g_string_append_c(out, '.');
@@ -136,36 +139,47 @@ static const char *required_words(const GwResources *resources, GwResourceKind k
                : "The group balances its hosts: the more is left, the better.";
 }
 
-static char *remedy_words(const GwPlanInput *input, const GwResources *resources,
+/* @before, the host's name, and @after. */
+static char *about(GString *out, const char *before, const char *on, const char *after)
+{
+    g_string_truncate(out, 0);
+    put(out, before);
+    put(out, on);
+    put(out, after);
+    return gw_text_printable(out->str, GW_TEXT_MESSAGE_MAX);
+}
+
+static char *remedy_words(GString *out, const GwPlanInput *input, const GwResources *resources,
                           GwResourceKind kind)
 {
+    static const char other[] = ", or choose another host.";
     const GwResource *r = &resources->of[kind];
     const char *on = gw_plan_host_name(input->destination);
 
     if (kind == GW_RESOURCE_DISK && r->pool == NULL)
-        return g_strconcat("Define and start a pool on ", on, ", or choose another host.", NULL);
+        return about(out, "Define and start a pool on ", on, other);
     if (r->unknown)
-        return g_strconcat("See that ", on, " answers, and wait for its next answer.", NULL);
+        return about(out, "See that ", on, " answers, and wait for its next answer.");
     if (resources->policy->goal == (int)GW_GOAL_FILL && r->left >= 0)
         return g_strdup("Choose a fuller host that has room.");
     if (kind == GW_RESOURCE_DISK)
-        return g_strconcat("Make room in the pools of ", on, ", or choose another host.", NULL);
-    return g_strconcat("Move VMs away from ", on, ", or choose another host.", NULL);
+        return about(out, "Make room in the pools of ", on, other);
+    return about(out, "Move VMs away from ", on, other);
 }
 
 void gw_rating_words(const GwPlanInput *input, const GwResources *resources, GwResourceKind kind,
-                     GwRatingFactor *factor)
+                     GwRatingFactor *factor, GString *out)
 {
     const GwResource *r = &resources->of[kind];
     gboolean seen = !r->free && !r->unknown && (kind != GW_RESOURCE_DISK || r->pool != NULL);
-    GString *out = g_string_sized_new(127);
 
+    g_string_truncate(out, 0);
     if (seen)
         put_seen(out, input, kind, r);
     else
         put_unseen(out, input, kind, r);
-    factor->observed = g_string_free(out, FALSE);
+    factor->observed = gw_text_printable(out->str, GW_TEXT_MESSAGE_MAX);
     factor->required = g_strdup(required_words(resources, kind, r));
     if (factor->lowers || factor->excludes)
-        factor->remedy = remedy_words(input, resources, kind);
+        factor->remedy = remedy_words(out, input, resources, kind);
 }

@@ -24,12 +24,19 @@ static void not_shown(GwReach *reach, char *why, char *remedy)
     reach->remedy = remedy;
 }
 
+/* What is called alike has one identity, which need not be looked up. */
+static gboolean is_same_id(const Ends *ends, const GwPool *a, const char *id_a, const GwPool *b)
+{
+    if (g_strcmp0(a->source, b->source) == 0 && g_strcmp0(a->type, b->type) == 0)
+        return TRUE;
+    return g_strcmp0(id_a, gw_shared_pool_id(ends->shared, b)) == 0;
+}
+
 /* Whether two pools are one storage; notes how in @reach where they are. */
 static gboolean same_storage(GwReach *reach, const Ends *ends, const GwPool *a, const GwPool *b)
 {
     const char *id_a = gw_shared_pool_id(ends->shared, a);
-    const char *id_b = id_a != NULL ? gw_shared_pool_id(ends->shared, b) : NULL;
-    gboolean equal = id_a != NULL && g_strcmp0(id_a, id_b) == 0;
+    gboolean equal = id_a != NULL && is_same_id(ends, a, id_a, b);
     const GwShare *share =
         gw_shared_share(ends->shared, TRUE, ends->source, a, ends->destination, b);
 
