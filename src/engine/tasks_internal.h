@@ -3,7 +3,7 @@
 
 #include "engine/engine_internal.h"
 
-/* What tasks.c (whose turn it is, the journal, waiting) and task_effects.c (requests) share. */
+/* What tasks.c (whose turn it is, the journal, waiting) and the task_*.c that ask hosts share. */
 
 /* One run over a job's tasks. */
 struct TaskRun {
@@ -34,12 +34,43 @@ struct TaskRun {
     GError *trouble;       /* the first undo that failed */
 };
 
+/* How a kind of task is done; gw_task_over follows. */
+typedef struct {
+    void (*act)(GwEngine *engine, TaskRun *run);
+    void (*undo)(GwEngine *engine, TaskRun *run); /* NULL: there is nothing to take back */
+    /* Of what takes long (run->poll_us): what asks for statistics, and takes them. */
+    GwRequest *(*poll)(GwEngine *engine, const TaskRun *run);
+    void (*said)(GwEngine *engine, TaskRun *run, const GwReply *reply);
+} TaskEffect;
+
+/* task_volumes.c */
+extern const TaskEffect gw_task_volume_create, gw_task_volume_replace, gw_task_volume_keep,
+    gw_task_volume_delete;
+/* task_copies.c */
+extern const TaskEffect gw_task_volume_copy;
+/* Breaks off the copy of a file. */
+void gw_task_abort_copy(GwEngine *engine, TaskRun *run);
+/* task_mirrors.c */
+extern const TaskEffect gw_task_block_copy, gw_task_block_pivot, gw_task_overlay, gw_task_merge;
+/* task_vm.c */
+extern const TaskEffect gw_task_define, gw_task_undefine, gw_task_snapshots_forget,
+    gw_task_snapshots_remember, gw_task_start, gw_task_autostart;
+
+/* Deleting a large file, or making all of a volume at once, takes its time. */
+#define GW_TASK_LONG_US (120 * G_USEC_PER_SEC)
+
 /* task_effects.c: does run->task, or undoes it; gw_task_over follows. */
 void gw_task_act(GwEngine *engine, TaskRun *run);
 /* Statistics of the copy or mirror are due. */
 void gw_task_poll(GwEngine *engine, TaskRun *run);
-/* Breaks off the copy of a file. */
-void gw_task_abort_copy(GwEngine *engine, TaskRun *run);
+/* The job that it is a task of. */
+GwJob *gw_task_job(GwEngine *engine, const TaskRun *run);
+/* A request to the task's host, about the job's VM and the task's volume. */
+GwRequest *gw_task_request(GwEngine *engine, const TaskRun *run, GwOp op);
+/* For what needs nothing but an answer. */
+void gw_task_replied(GwEngine *engine, TaskRun *run, const GwReply *reply);
+/* Where the job's figures are summed up. */
+GwMoveResult *gw_task_result(GwEngine *engine, const TaskRun *run);
 
 /* tasks.c */
 /* Asks for run->task; an answer that another question has overtaken is dropped. */
