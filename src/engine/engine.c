@@ -64,6 +64,12 @@ GwFeed *gw_engine_feed(GwEngine *engine)
     return engine->feed;
 }
 
+const char *gw_engine_host_name(GwEngine *engine, const char *host_id)
+{
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
+    return host != NULL ? host->name : host_id;
+}
+
 void gw_engine_tell(GwEngine *engine, const char *type, const char *id, const char *host_id)
 {
     for (guint i = engine->news->len; i > 0 && i + 16 > engine->news->len; i--) {
@@ -366,27 +372,22 @@ char *gw_engine_new_id(GwEngine *engine)
 
 /* Turns ------------------------------------------------------------------------------------ */
 
-static gint64 earlier(gint64 a, gint64 b)
-{
-    return a == 0 ? b : b == 0 ? a : MIN(a, b);
-}
-
 static gint64 next_deadline(GwEngine *engine)
 {
-    gint64 next = earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
-    next = earlier(next, gw_tasks_next_us(engine));
-    next = earlier(next, gw_works_next_us(engine));
-    next = earlier(next, gw_certificates_next_us(engine));
-    next = earlier(next, gw_links_next_us(engine));
-    next = earlier(next, gw_kept_next_us(engine));
+    gint64 next = gw_earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
+    next = gw_earlier(next, gw_tasks_next_us(engine));
+    next = gw_earlier(next, gw_works_next_us(engine));
+    next = gw_earlier(next, gw_certificates_next_us(engine));
+    next = gw_earlier(next, gw_links_next_us(engine));
+    next = gw_earlier(next, gw_kept_next_us(engine));
     GHashTableIter iter;
     gpointer value;
 
     g_hash_table_iter_init(&iter, engine->pending);
     while (g_hash_table_iter_next(&iter, NULL, &value))
-        next = earlier(next, ((Pending *)value)->deadline_us);
+        next = gw_earlier(next, ((Pending *)value)->deadline_us);
     if (engine->hyper->driver->next_us != NULL && gw_clock_is_virtual(engine->clock))
-        next = earlier(next, engine->hyper->driver->next_us(engine->hyper));
+        next = gw_earlier(next, engine->hyper->driver->next_us(engine->hyper));
     return next;
 }
 

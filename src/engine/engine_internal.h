@@ -69,6 +69,8 @@ void gw_engine_post(GwEngine *engine, MessageFn fn, gpointer data);
 const GwFabric *gw_engine_now(GwEngine *engine);
 /* The same, to be changed; it is published at the end of the turn. */
 GwFabric *gw_engine_change(GwEngine *engine);
+/* For people: the host's name, or its id where it is not managed any more. */
+const char *gw_engine_host_name(GwEngine *engine, const char *host_id);
 /* Says in the feed that a record changed or went; @type: host, group, vm, share, job. */
 void gw_engine_tell(GwEngine *engine, const char *type, const char *id, const char *host_id);
 

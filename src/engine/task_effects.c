@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
 #include "engine/tasks_internal.h"
 
 /* Tasks as requests to hosts: which file does which, and what all of them need. */
@@ -47,6 +48,50 @@ GwMoveResult *gw_task_result(GwEngine *engine, const TaskRun *run)
     if (job->result == NULL)
         job->result = gw_move_result_new();
     return job->result;
+}
+
+static gboolean is_ready(GwEngine *engine, TaskRun *run, const char *host_id)
+{
+    const HostRun *host = g_hash_table_lookup(engine->hosts, host_id);
+
+    if (host == NULL) {
+        g_autoptr(GError) gone = NULL;
+        gw_error_set(&gone, GW_ERR_NOT_FOUND, "Add the host again, then repair the job.",
+                     "the host is no longer managed");
+        gw_task_over(engine, run, gone);
+        return FALSE;
+    }
+    if (host->listed)
+        return TRUE;
+    g_autofree char *why =
+        g_strdup_printf("host '%s' to answer", gw_engine_host_name(engine, host_id));
+    gw_task_wait(engine, run, why);
+    return FALSE;
+}
+
+gboolean gw_task_hosts_ready(GwEngine *engine, TaskRun *run, const char *host_id,
+                             const char *peer_host_id)
+{
+    return is_ready(engine, run, host_id) &&
+           (peer_host_id == NULL || is_ready(engine, run, peer_host_id));
+}
+
+static void answered(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 number)
+{
+    TaskRun *run = g_hash_table_lookup(engine->task_runs, job_id);
+
+    if (run == NULL || (guint64)number != run->asked || gw_tasks_job(engine, job_id) == NULL)
+        return;
+    run->asked = 0;
+    run->then(engine, run, reply);
+}
+
+void gw_task_ask(GwEngine *engine, TaskRun *run, GwRequest *request,
+                 void (*then)(GwEngine *, TaskRun *, const GwReply *))
+{
+    run->asked = ++engine->last_task_question;
+    run->then = then;
+    gw_engine_ask(engine, request, answered, run->job_id, (gint64)run->asked);
 }
 
 static void polled(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 number)

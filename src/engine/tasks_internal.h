@@ -71,21 +71,34 @@ GwRequest *gw_task_request(GwEngine *engine, const TaskRun *run, GwOp op);
 void gw_task_replied(GwEngine *engine, TaskRun *run, const GwReply *reply);
 /* Where the job's figures are summed up. */
 GwMoveResult *gw_task_result(GwEngine *engine, const TaskRun *run);
-
-/* tasks.c */
 /* Asks for run->task; an answer that another question has overtaken is dropped. */
 void gw_task_ask(GwEngine *engine, TaskRun *run, GwRequest *request,
                  void (*then)(GwEngine *, TaskRun *, const GwReply *));
+/* Whether those hosts of the task that are needed answer; else it waits for them. */
+gboolean gw_task_hosts_ready(GwEngine *engine, TaskRun *run, const char *host_id,
+                             const char *peer_host_id);
+
+/* tasks.c */
 /* run->task is done, or failed; @error is the host's. What leaves the outcome open is tried again.
  */
 void gw_task_over(GwEngine *engine, TaskRun *run, const GError *error);
 /* run->task cannot be done yet, for @why: it is tried again later. */
 void gw_task_wait(GwEngine *engine, TaskRun *run, const char *why);
-/* Whether those hosts of the task that are needed answer; else it waits for them. */
-gboolean gw_task_hosts_ready(GwEngine *engine, TaskRun *run, const char *host_id,
-                             const char *peer_host_id);
+
+/* task_journal.c */
+/* Makes the job and @batch durable with a row of its history, shows it, and then runs @then, unless
+ * @run was replaced meanwhile. */
+typedef void (*TaskFn)(GwEngine *engine, TaskRun *run);
+void gw_task_journal(GwEngine *engine, TaskRun *run, GwJob *job, GwBatch *batch, const char *event,
+                     const char *why, TaskFn then);
 /* A line of the job's history: shown now, stored with the next change. */
 void gw_task_note(GwEngine *engine, GwJob *job, const char *event, const char *why);
 void gw_task_show(GwEngine *engine, const GwJob *job);
+/* gw_task_words with the names of its hosts. */
+char *gw_task_words_of(GwEngine *engine, const GwTask *task);
+/* With what was being done, and where, before what the host said of it. */
+GError *gw_task_error_of(GwEngine *engine, const GwTask *task, const GError *error);
+/* What the job waits for, to be seen; NULL: nothing. */
+void gw_task_set_waiting(GwEngine *engine, GwJob *job, const char *why);
 /* How far the copy under way is: into the job's progress, and from time to time the journal. */
 void gw_task_progress(GwEngine *engine, TaskRun *run, const GwProgress *progress);
