@@ -282,7 +282,7 @@ void gw_moves_timers(GwEngine *engine, gint64 now_us)
         if (run->merge_us != 0 && run->merge_us <= now_us)
             gw_moves_look_at_merge(engine, run);
         if (gw_move_due(run->move, now_us, &kind)) {
-            run->move->wake_us = kind == GW_MOVE_TIMER ? 0 : run->move->wake_us;
+            run->move->times.wake_us = kind == GW_MOVE_TIMER ? 0 : run->move->times.wake_us;
             step_kind(engine, run, kind);
         }
     }

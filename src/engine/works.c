@@ -261,7 +261,7 @@ static void run_timers(GwEngine *engine, WorkRun *run, gint64 now_us)
         gw_works_look(engine, run);
     if (gw_work_due(run->work, now_us, &kind)) {
         if (kind == GW_WORK_TIMER)
-            run->work->wake_us = 0;
+            run->work->times.wake_us = 0;
         step_kind(engine, run, kind);
     }
 }

@@ -8,13 +8,9 @@
 #define MS(n) ((gint64)(n)*1000)
 #define SECONDS(n) ((gint64)(n)*G_USEC_PER_SEC)
 
-void gw_move_add_effect(GwMoveOutcome *outcome, GwMoveDo effect);
-void gw_move_replace_string(char **slot, const char *text);
-void gw_move_set_error(GwJob *job, const char *code, const char *message, const char *remedy);
-/* The one setter of a move's state: it writes the history and asks for the journal. */
+/* gw_life_enter and gw_life_finish, by an event of a move. */
 void gw_move_enter(GwMove *move, GwJobState next, const GwMoveEvent *event, const char *why,
                    GwMoveOutcome *outcome);
-void gw_move_set_phase(GwMove *move, const char *phase);
 void gw_move_finish(GwMove *move, GwJobState state, const GwMoveEvent *event, const char *why,
                     GwMoveOutcome *outcome);
 /* The hypervisor's figures of the whole move: while the source still has its definition. */
