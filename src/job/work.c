@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "job/work.h"
+#include "job/work_internal.h"
 
 #include "base/error.h"
 
-#define WATCH_US (2 * G_USEC_PER_SEC)
-#define COMMIT_TRIES 12 /* some five minutes */
-#define PAUSE_MAX_US (60 * G_USEC_PER_SEC)
 /* An agent that cannot end the leave: it expires, or the next epoch ends it. */
 #define CLOSE_TRIES 5
 
@@ -91,211 +88,6 @@ void gw_work_free(GwWork *work)
     g_free(work);
 }
 
-/* Small doings ------------------------------------------------------------------------------ */
-
-/* What was said first stays: the rest follows from it. */
-static void take_error(GwJob *job, const GError *error)
-{
-    if (job->error == NULL)
-        gw_life_take_error(job, error, "Look at the hosts and their libvirtd, then try again.");
-}
-
-static GwLifeMoment moment(const GwWorkEvent *event)
-{
-    return (GwLifeMoment){
-        .event = gw_work_event_word(event->kind),
-        .now_us = event->now_us,
-        .wall_us = event->wall_us,
-    };
-}
-
-static GwMoveResult *result_of(GwJob *job)
-{
-    if (job->result == NULL) {
-        job->result = gw_move_result_new();
-        job->result->downtime_ms = job->result->downtime_libvirt_ms = -1;
-    }
-    return job->result;
-}
-
-static void finish(GwWork *work, GwJobState state, const GwWorkEvent *event, const char *why,
-                   GwWorkOutcome *outcome)
-{
-    GwJob *job = work->job;
-
-    result_of(job);
-    gw_life_finish(job, &work->times, state, moment(event), why, outcome);
-    if (state == GW_JOB_DONE)
-        job->progress->percent = 100;
-    g_clear_pointer(&job->progress->note, g_free);
-}
-
-/* Copying ----------------------------------------------------------------------------------- */
-
-static guint done_tasks(const GwJob *job)
-{
-    guint done = 0;
-
-    for (guint i = 0; job->tasks != NULL && i < job->tasks->len; i++)
-        done += ((const GwTask *)job->tasks->pdata[i])->state == GW_TASK_DONE;
-    return done;
-}
-
-static void begin_copy(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome)
-{
-    const GwJob *job = work->job;
-
-    work->times.started_us = event->now_us;
-    work->times.too_long_us = gw_life_due_after(event->now_us, job->completion_timeout_s);
-    work->times.stalled_us = gw_life_due_after(event->now_us, job->progress_timeout_s);
-    work->times.wake_us = event->now_us + WATCH_US;
-    work->done_tasks = done_tasks(job);
-    gw_tasks_progress(job, &work->done_bytes, NULL);
-    gw_life_set_phase(work->job, "copying");
-    gw_life_add_effect(outcome, GW_WORK_DO_COPY);
-}
-
-static void watch(GwWork *work, const GwWorkEvent *event)
-{
-    gint64 bytes;
-    guint tasks = done_tasks(work->job);
-
-    gw_tasks_progress(work->job, &bytes, NULL);
-    work->times.wake_us = event->now_us + WATCH_US;
-    if (bytes <= work->done_bytes && tasks <= work->done_tasks)
-        return;
-    work->done_bytes = MAX(bytes, work->done_bytes);
-    work->done_tasks = tasks;
-    if (work->times.stalled_us != 0)
-        work->times.stalled_us = gw_life_due_after(event->now_us, work->job->progress_timeout_s);
-}
-
-static void stop(GwWork *work, GwWorkOutcome *outcome)
-{
-    work->times.too_long_us = work->times.stalled_us = 0;
-    gw_life_set_phase(work->job, "cancelling");
-    gw_life_add_effect(outcome, GW_WORK_DO_STOP);
-}
-
-static void stop_with(GwWork *work, const char *code, const char *message, const char *remedy,
-                      GwWorkOutcome *outcome)
-{
-    if (!work->job->cancel_requested && work->job->error == NULL)
-        gw_life_set_error(work->job, code, message, remedy);
-    stop(work, outcome);
-}
-
-static void stop_started(GwWork *work, GwWorkOutcome *outcome)
-{
-    g_autofree char *message =
-        g_strdup_printf("'%s' was started while its disks were being copied, which must not change "
-                        "meanwhile; it runs on where it is",
-                        work->job->vm_name);
-    stop_with(work, "conflict", message,
-              "Move it as it runs (Live, or Live (VSM)), or shut it down and try again.", outcome);
-}
-
-static void stop_too_long(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome)
-{
-    gint64 done, total;
-    gw_tasks_progress(work->job, &done, &total);
-    g_autofree char *message = g_strdup_printf(
-        "not complete after %" G_GINT64_FORMAT " s (completion time-out); %" G_GINT64_FORMAT
-        " of %" G_GINT64_FORMAT " MiB copied",
-        (event->now_us - work->times.started_us) / G_USEC_PER_SEC, done >> 20, total >> 20);
-    stop_with(work, "timeout", message, "Give it more bandwidth, or a longer completion time-out.",
-              outcome);
-}
-
-static void stop_stalled(GwWork *work, GwWorkOutcome *outcome)
-{
-    const GwJob *job = work->job;
-    g_autofree char *message = g_strdup_printf(
-        "no progress for %" G_GINT64_FORMAT " s (progress time-out)%s%s", job->progress_timeout_s,
-        job->waiting_for != NULL ? "; it waited for: " : "",
-        job->waiting_for != NULL ? job->waiting_for : "");
-    stop_with(work, "timeout", message,
-              "Check the hosts, their storage and the network between them.", outcome);
-}
-
-/* Its ends ---------------------------------------------------------------------------------- */
-
-static void undo(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome)
-{
-    if (!work->job->cancel_requested)
-        take_error(work->job, event->error);
-    gw_life_disarm(&work->times);
-    work->looking = FALSE;
-    gw_life_set_phase(work->job, "undoing");
-    gw_life_add_effect(outcome, GW_WORK_DO_UNDO);
-}
-
-/* What was cancelled but could not be undone is cancelled all the same; what is left is said. */
-static void end_undone(GwWork *work, const GwWorkEvent *event, const char *why,
-                       GwWorkOutcome *outcome)
-{
-    GwJob *job = work->job;
-    gboolean cancelled = job->cancel_requested;
-
-    if (cancelled && job->error == NULL)
-        gw_life_set_error(job, "cancelled", "cancelled on request", NULL);
-    if (job->error == NULL)
-        gw_life_set_error(job, "internal", "it failed without a reason", NULL);
-    if (event->error != NULL) {
-        g_autofree char *message = g_strdup_printf("%s; something is left: %s", job->error->message,
-                                                   event->error->message);
-        gw_life_replace(&job->error->message, message);
-        gw_life_replace(&job->error->remedy, "Remove what is left: godwit job undo.");
-    }
-    finish(work, cancelled ? GW_JOB_CANCELLED : GW_JOB_FAILED, event, why, outcome);
-}
-
-static void commit(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome)
-{
-    if (work->times.started_us != 0 && work->job->state == GW_JOB_COMMITTING && work->tries == 0)
-        result_of(work->job)->copy_ms = (event->now_us - work->times.started_us) / 1000;
-    gw_life_disarm(&work->times);
-    work->looking = FALSE;
-    gw_life_set_phase(work->job, "committing");
-    gw_life_add_effect(outcome, GW_WORK_DO_COMMIT);
-}
-
-static void pause_or_give_up(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome)
-{
-    GwJob *job = work->job;
-
-    if (++work->tries < COMMIT_TRIES) {
-        gint64 span = MIN(G_USEC_PER_SEC << work->tries, PAUSE_MAX_US);
-        work->times.wake_us = event->now_us + span;
-        gw_life_replace(&job->waiting_for, event->error != NULL ? event->error->message : "a host");
-        return;
-    }
-    take_error(job, event->error);
-    if (job->error != NULL) {
-        g_autofree char *message =
-            g_strdup_printf("%s; what was done before that stands, and both copies of what was "
-                            "copied are there",
-                            job->error->message);
-        gw_life_replace(&job->error->message, message);
-    }
-    finish(work, GW_JOB_FAILED, event, "refused too often", outcome);
-}
-
-/* Moved is moved: what else did not work is told beside it. */
-static void end_done(GwWork *work, const GwWorkEvent *event, const char *why,
-                     GwWorkOutcome *outcome)
-{
-    GwJob *job = work->job;
-    g_autofree char *remarks = gw_tasks_remarks(job);
-
-    g_clear_pointer(&job->error, gw_job_error_free);
-    if (remarks != NULL) {
-        g_autofree char *message = g_strdup_printf("done, but: %s", remarks);
-        gw_life_set_error(job, "operation-failed", message, GW_TASKS_REMARKS_REMEDY);
-    }
-    finish(work, GW_JOB_DONE, event, remarks != NULL ? job->error->message : why, outcome);
-}
-
 /* Dispatch ---------------------------------------------------------------------------------- */
 
 static void run_action(GwWork *work, const GwWorkRow *row, const GwWorkEvent *event,
@@ -307,13 +99,13 @@ static void run_action(GwWork *work, const GwWorkRow *row, const GwWorkEvent *ev
     case NOTHING:
         break;
     case CHECK:
-        result_of(job);
-        gw_life_begin(job, &work->times, moment(event));
+        gw_work_result(job);
+        gw_life_begin(job, &work->times, gw_work_moment(event));
         gw_life_add_effect(outcome, GW_WORK_DO_CHECK);
         break;
     case BEGIN:
     case GO_ON:
-        begin_copy(work, event, outcome);
+        gw_work_begin_copy(work, event, outcome);
         break;
     case LOOK:
         work->looking = TRUE;
@@ -321,47 +113,47 @@ static void run_action(GwWork *work, const GwWorkRow *row, const GwWorkEvent *ev
         gw_life_add_effect(outcome, GW_WORK_DO_LOOK);
         break;
     case COMMIT:
-        commit(work, event, outcome);
+        gw_work_commit(work, event, outcome);
         break;
     case UNDO:
-        undo(work, event, outcome);
+        gw_work_undo(work, event, outcome);
         break;
     case STOP_CANCEL:
         job->cancel_requested = TRUE;
-        stop(work, outcome);
+        gw_work_stop(work, outcome);
         break;
     case STOP_STARTED:
-        stop_started(work, outcome);
+        gw_work_stop_started(work, outcome);
         break;
     case STOP_TOO_LONG:
-        stop_too_long(work, event, outcome);
+        gw_work_stop_too_long(work, event, outcome);
         break;
     case STOP_STALLED:
-        stop_stalled(work, outcome);
+        gw_work_stop_stalled(work, outcome);
         break;
     case WATCH:
-        watch(work, event);
+        gw_work_watch(work, event);
         break;
     case CHANGE:
         gw_life_add_effect(outcome, GW_WORK_DO_CHANGE);
         break;
     case PAUSE:
-        pause_or_give_up(work, event, outcome);
+        gw_work_pause_or_give_up(work, event, outcome);
         break;
     case DONE:
-        end_done(work, event, row->why, outcome);
+        gw_work_end_done(work, event, row->why, outcome);
         break;
     case END_UNDONE:
-        end_undone(work, event, row->why, outcome);
+        gw_work_end_undone(work, event, row->why, outcome);
         break;
     case FAIL:
-        take_error(job, event->error);
-        finish(work, GW_JOB_FAILED, event, row->why, outcome);
+        gw_work_take_error(job, event->error);
+        gw_work_finish(work, GW_JOB_FAILED, event, row->why, outcome);
         break;
     case CANCEL:
         job->cancel_requested = TRUE;
         gw_life_set_error(job, "cancelled", "cancelled on request before it began", NULL);
-        finish(work, GW_JOB_CANCELLED, event, row->why, outcome);
+        gw_work_finish(work, GW_JOB_CANCELLED, event, row->why, outcome);
         break;
     }
 }
@@ -388,7 +180,7 @@ static gboolean is_quiet(Action action)
 static gboolean is_end(const GwWork *work, Action action)
 {
     return action == DONE || action == END_UNDONE ||
-           (action == PAUSE && work->tries + 1 >= COMMIT_TRIES);
+           (action == PAUSE && work->tries + 1 >= GW_WORK_COMMIT_TRIES);
 }
 
 /* The agents' leave for copies of files ends before the job does, so that no death of the
@@ -455,8 +247,8 @@ gboolean gw_work_step(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *out
     }
     outcome->changed = row->action != WATCH;
     if (row->next != state || !is_quiet((Action)row->action)) {
-        if (!gw_job_state_is_final(row->next)) /* finish() enters those */
-            gw_life_enter(work->job, row->next, moment(event), row->why, outcome);
+        if (!gw_job_state_is_final(row->next)) /* gw_work_finish() enters those */
+            gw_life_enter(work->job, row->next, gw_work_moment(event), row->why, outcome);
     }
     run_action(work, row, event, outcome);
     return TRUE;
