@@ -31,7 +31,11 @@ GW_DEFINE_RECORD(GwCandidate, gw_candidate, "Candidate", "What moving a VM to a 
                  GW_F(GwCandidate, transfers, GW_ARRAY, .of = &gw_transfer_option_record,
                       .doc = "Every transfer type, and why it is or is not there (R34)."),
                  GW_F(GwCandidate, disks, GW_ARRAY, .of = &gw_disk_move_record,
-                      .doc = "Where each disk would go."));
+                      .doc = "Where each disk would go."),
+                 GW_F(GwCandidate, rating, GW_OBJECT, .of = &gw_rating_record,
+                      .doc = "How well the host suits the VM (R33)."),
+                 GW_F(GwCandidate, prediction, GW_OBJECT, .of = &gw_prediction_record,
+                      .doc = "How long the move will take (R66)."));
 
 GW_DEFINE_RECORD(GwMovePlan, gw_move_plan, "MovePlan", "A move as it would be done.",
                  GW_F(GwMovePlan, vm_uuid, GW_STRING, .doc = "The VM's UUID."),

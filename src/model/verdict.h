@@ -32,11 +32,13 @@ GW_DECLARE_RECORD(GwTransferOption, gw_transfer_option)
 typedef struct {
     char *host_id;
     char *host_name;
-    int transfer;         /* GwTransfer, by where the storage is; NONE: no way */
-    gboolean suitable;    /* no finding is an error */
-    GPtrArray *findings;  /* GwFinding */
-    GPtrArray *transfers; /* GwTransferOption: every type but None, in the enum's order */
-    GPtrArray *disks;     /* GwDiskMove: where each disk would go, as far as it is known */
+    int transfer;             /* GwTransfer, by where the storage is; NONE: no way */
+    gboolean suitable;        /* no finding is an error */
+    GPtrArray *findings;      /* GwFinding */
+    GPtrArray *transfers;     /* GwTransferOption: every type but None, in the enum's order */
+    GPtrArray *disks;         /* GwDiskMove: where each disk would go, as far as it is known */
+    GwRating *rating;         /* NULL: not rated */
+    GwPrediction *prediction; /* NULL: not suitable, or not asked for */
 } GwCandidate;
 GW_DECLARE_RECORD(GwCandidate, gw_candidate)
 
