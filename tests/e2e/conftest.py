@@ -6,10 +6,12 @@ runs in exactly one QEMU, by libvirt's word and by the process table (I1, I2); i
 are right (I9); every job is final and says what is true (I3, I6); nothing is left over.
 """
 import os
+import sys
 
 import pytest
 
 os.environ.setdefault("GODWIT_LAB_NAME", "e2e")  # before the lab's modules read it
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support import labs  # noqa: E402
 from support.controller import Controller  # noqa: E402

@@ -10,8 +10,7 @@ import sys
 import pytest
 
 os.environ.setdefault("GODWIT_LAB_NAME", "sto")  # before the lab's modules read it
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
-                                "e2e"))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support import disks, labs  # noqa: E402
 from support.agent_controller import AgentController  # noqa: E402
