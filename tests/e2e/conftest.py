@@ -22,24 +22,14 @@ from support.fixtures import (KEEP, a_factory_of_guests,  # noqa: E402,F401
 
 @pytest.fixture(scope="session", name="lab")
 def lab_is_up():
-    labs.command("install")
-    try:
-        labs.command("up", "--hosts", "2")
+    with labs.up("--hosts", "2", keep=KEEP):
         yield labs
-    finally:
-        if not KEEP:
-            labs.command("down")
 
 
 @pytest.fixture(scope="session", name="main_controller")
 def the_session_controller(lab, tmp_path_factory):
-    controller = Controller(tmp_path_factory.mktemp("godwitd"))
-    try:
-        controller.start()
-        controller.manage_lab()
+    with Controller(tmp_path_factory.mktemp("godwitd")).managing_lab() as controller:
         yield controller
-    finally:
-        controller.stop()
 
 
 @pytest.fixture(name="peers_apart")

@@ -28,6 +28,22 @@ def command(*words, check=True):
     return done
 
 
+@contextlib.contextmanager
+def up(*options, storage=(), anew=False, keep=False):
+    """A lab by `lab up OPTIONS`, until the end unless it is to be kept; @anew: none of before."""
+    command("install")
+    try:
+        if anew:
+            command("down")
+        command("up", *options)
+        if storage:
+            command("storage", *storage)
+        yield
+    finally:
+        if not keep:
+            command("down")
+
+
 def host(name):
     return hosts.find_host(name)
 
