@@ -37,9 +37,9 @@ gboolean gw_plan_is_other_job(const GwPlanInput *input, const GwJob *job);
 gboolean gw_plan_is_live(const GwVm *vm);
 /* Where @target goes; NULL: not known. */
 const GwDiskMove *gw_plan_disk_move(const GwPlanInput *input, const char *target);
-/* Whether anything of it is copied to another place. */
 /* Whether a running VM's disk can be compared with @kept block by block, to any use. */
 gboolean gw_plan_is_comparable(const GwFabric *fabric, const GwKeptVolume *kept);
+/* Whether anything of it is copied to another place. */
 gboolean gw_plan_is_copied(const GwDiskMove *move);
 /* Whether source and destination are one host. */
 gboolean gw_plan_is_within(const GwPlanInput *input);
