@@ -232,6 +232,8 @@ GwPool *gw_lv_read_pool(virStoragePoolPtr handle);
 GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error);
 /* Fills in the sizes of @vm's disks that were read with the facts; needs no lock. */
 void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm);
+/* Asks its QEMU for the sizes of its network disks. */
+void gw_lv_ask_sizes(virDomainPtr domain, GwVm *vm);
 
 /* libvirt_cpu.c */
 gboolean gw_lv_op_cpu_compare(GwLvTask *task, GwReply *reply, GError **error);
