@@ -59,7 +59,8 @@ typedef enum {
                             succeeds where it runs already, or where the VM is on @volume. number:
                             MiB/s; 0: no limit */
     GW_OP_BLOCK_PROGRESS, /* vm_uuid, text: target. Answers progress (phase "ready": can be
-                             pivoted), NULL where no job runs; text: the live disk's source */
+                             pivoted), NULL where no job runs (why); text: the live disk's
+                             source */
     GW_OP_BLOCK_PIVOT, /* vm_uuid, text: target, volume. Succeeds where the VM is on it already */
     GW_OP_BLOCK_ABORT, /* vm_uuid, text: target. The VM stays where it is; succeeds if none */
     GW_OP_DEFINE_FROM, /* vm_uuid, peer_host_id (may be the host itself), disks (GwDiskMove): the
@@ -213,6 +214,7 @@ typedef struct {
     GwCopyResult *copied;
     char **definitions;
     char *text;
+    char *why; /* GW_OP_BLOCK_PROGRESS, where no job runs: what was said of its end, if anything */
     gboolean verdict;
     gint64 at_us; /* monotonic, when the driver had the answer */
 } GwReply;
