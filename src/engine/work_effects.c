@@ -327,7 +327,7 @@ static void undone(GwEngine *engine, const char *job_id, const GError *error)
 {
     WorkRun *run = find_run(engine, job_id);
     if (run != NULL)
-        step(engine, run, GW_WORK_UNDONE, error);
+        step(engine, run, error == NULL ? GW_WORK_UNDONE : GW_WORK_NOT_UNDONE, error);
 }
 
 static void commit(GwEngine *engine, WorkRun *run)

@@ -50,7 +50,8 @@ typedef enum {
                             written to (number: 1, what a restart found half done); else one that
                             is there is a CONFLICT */
     GW_OP_VOLUME_DELETE, /* volume. Refuses (CONFLICT) what a VM of the host uses, or has below a
-                            disk; succeeds if there is none */
+                            disk, and (BUSY) while it cannot be told, as of a VM that is arriving;
+                            succeeds if there is none */
     GW_OP_VOLUME_COPY,   /* copy. Of a file that nothing writes to. Answers copied when it is over;
                             again with the same copy id: goes on where it was */
     GW_OP_COPY_PROGRESS, /* text: copy id. Answers progress; NULL: no such copy is under way */

@@ -6,6 +6,7 @@
 #define SECONDS(n) ((gint64)(n)*G_USEC_PER_SEC)
 #define WATCH_US SECONDS(2)
 #define COMMIT_TRIES 12 /* some five minutes */
+#define UNDO_TRIES 5
 #define PAUSE_MAX_US SECONDS(60)
 /* An agent that cannot end the leave: it expires, or the next epoch ends it. */
 #define CLOSE_TRIES 5
@@ -13,11 +14,13 @@
 typedef enum {
     NOTHING,
     CHECK,
-    BEGIN,       /* the first BEFORE task */
-    GO_ON,       /* after a restart: with the task that was under way */
-    LOOK,        /* before the point of no return */
-    COMMIT,      /* from here on only forward */
-    UNDO,        /* the event's error becomes the job's */
+    BEGIN,  /* the first BEFORE task */
+    GO_ON,  /* after a restart: with the task that was under way */
+    LOOK,   /* before the point of no return */
+    COMMIT, /* from here on only forward */
+    UNDO,   /* the event's error becomes the job's */
+    UNDO_AGAIN,
+    PAUSE_UNDO,  /* try again later, or say what is left */
     STOP_CANCEL, /* the tasks break off; NOT_COPIED follows */
     STOP_STARTED,
     STOP_TOO_LONG,
@@ -65,8 +68,10 @@ static const GwWorkRow rows[] = {
     ROW(COMMITTING, RESTART, COMMITTING, COMMIT, "the controller restarted: go on where it was"),
 
     ROW(SETTLING, UNDONE, FAILED, END_UNDONE, "what was made is undone"),
+    ROW(SETTLING, NOT_UNDONE, SETTLING, PAUSE_UNDO, "refused: try again later"),
+    ROW(SETTLING, TIMER, SETTLING, UNDO_AGAIN, "try again"),
     ROW(SETTLING, CANCEL, SETTLING, NOTHING, "it is being undone already"),
-    ROW(SETTLING, RESTART, SETTLING, UNDO, "the controller restarted: undo the rest"),
+    ROW(SETTLING, RESTART, SETTLING, UNDO_AGAIN, "the controller restarted: undo the rest"),
 };
 
 const GwWorkRow *gw_work_rows(guint *count)
@@ -287,6 +292,14 @@ static void undo(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome)
     add_effect(outcome, GW_WORK_DO_UNDO);
 }
 
+static void undo_again(GwWork *work, GwWorkOutcome *outcome)
+{
+    work->wake_us = 0;
+    gw_tasks_undo_again(work->job);
+    set_phase(work, "undoing");
+    add_effect(outcome, GW_WORK_DO_UNDO);
+}
+
 /* What was cancelled but could not be undone is cancelled all the same; what is left is said. */
 static void end_undone(GwWork *work, const GwWorkEvent *event, const char *why,
                        GwWorkOutcome *outcome)
@@ -305,6 +318,17 @@ static void end_undone(GwWork *work, const GwWorkEvent *event, const char *why,
         replace_string(&job->error->remedy, g_strdup("Remove what is left: godwit job undo."));
     }
     finish(work, cancelled ? GW_JOB_CANCELLED : GW_JOB_FAILED, event, why, outcome);
+}
+
+static void pause_undo(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome)
+{
+    if (++work->undos >= UNDO_TRIES) {
+        end_undone(work, event, "what is left was refused too often", outcome);
+        return;
+    }
+    work->wake_us = event->now_us + (G_USEC_PER_SEC << (work->undos - 1));
+    replace_string(&work->job->waiting_for,
+                   g_strdup(event->error != NULL ? event->error->message : "a host"));
 }
 
 static void commit(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome)
@@ -392,6 +416,12 @@ static void run_action(GwWork *work, const GwWorkRow *row, const GwWorkEvent *ev
     case UNDO:
         undo(work, event, outcome);
         break;
+    case UNDO_AGAIN:
+        undo_again(work, outcome);
+        break;
+    case PAUSE_UNDO:
+        pause_undo(work, event, outcome);
+        break;
     case STOP_CANCEL:
         job->cancel_requested = TRUE;
         stop(work, outcome);
@@ -463,7 +493,8 @@ static gboolean is_quiet(Action action)
 static gboolean is_end(const GwWork *work, Action action)
 {
     return action == DONE || action == END_UNDONE ||
-           (action == PAUSE && work->tries + 1 >= COMMIT_TRIES);
+           (action == PAUSE && work->tries + 1 >= COMMIT_TRIES) ||
+           (action == PAUSE_UNDO && work->undos + 1 >= UNDO_TRIES);
 }
 
 /* The agents' leave for copies of files ends before the job does, so that no death of the
@@ -566,10 +597,11 @@ gboolean gw_work_due(const GwWork *work, gint64 now_us, GwWorkEventKind *kind)
 const char *gw_work_event_word(GwWorkEventKind kind)
 {
     static const char *const words[GW_WORK_EVENT_COUNT] = {
-        "slots free",        "checked",   "refused",     "copied",    "not copied",
-        "unchanged",         "disturbed", "started",     "committed", "not committed",
-        "taken back",        "undone",    "leave ended", "timer",     "completion time-out",
-        "progress time-out", "cancel",    "change",      "restart",
+        "slots free",        "checked",       "refused",    "copied",
+        "not copied",        "unchanged",     "disturbed",  "started",
+        "committed",         "not committed", "taken back", "undone",
+        "not undone",        "leave ended",   "timer",      "completion time-out",
+        "progress time-out", "cancel",        "change",     "restart",
     };
     return (guint)kind < GW_WORK_EVENT_COUNT ? words[kind] : "unknown";
 }
