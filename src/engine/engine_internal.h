@@ -309,6 +309,7 @@ struct WorkRun {
     gint64 unchanged_us;              /* when all was seen to be as it was */
     gint64 merge_us;                  /* queued behind a merge: when to look again; 0: not */
     guint close_round, close_missing; /* of the two answers that the end of its leave waits for */
+    GError *refusal; /* of a definition that its host would not give up: it is asked for it */
 };
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_start_restored(GwEngine *engine);

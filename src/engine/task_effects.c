@@ -520,9 +520,36 @@ static void define(GwEngine *engine, TaskRun *run)
     gw_task_ask(engine, run, request, over);
 }
 
+/* The last definition of a VM is not removed, whatever was seen before (I2). */
+static void twin_looked(GwEngine *engine, TaskRun *run, const GwReply *reply)
+{
+    g_autoptr(GError) only = NULL;
+
+    if (reply->error != NULL) {
+        gw_task_over(engine, run, reply->error);
+        return;
+    }
+    if (reply->look->present && reply->look->persistent) {
+        gw_task_ask(engine, run, request_of(engine, run, GW_OP_UNDEFINE), over);
+        return;
+    }
+    gw_error_set(&only, GW_ERR_CONFLICT, "See what can be done: godwit job undo JOB --dry-run.",
+                 "it is the VM's only definition: the other host has none any more");
+    gw_task_over(engine, run, only);
+}
+
 static void undefine(GwEngine *engine, TaskRun *run)
 {
-    gw_task_ask(engine, run, request_of(engine, run, GW_OP_UNDEFINE), over);
+    const GwTask *task = run->task;
+
+    if (task->peer_host_id == NULL) {
+        gw_task_ask(engine, run, request_of(engine, run, GW_OP_UNDEFINE), over);
+        return;
+    }
+    if (gw_task_hosts_ready(engine, run, task->host_id, task->peer_host_id))
+        gw_task_ask(engine, run,
+                    gw_request_new(GW_OP_LOOK, task->peer_host_id, job_of(engine, run)->vm_uuid),
+                    twin_looked);
 }
 
 /* What a repair undefined was a remnant, and is not put back: it saved none. */

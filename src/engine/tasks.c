@@ -216,6 +216,7 @@ static void next(GwEngine *engine, TaskRun *run)
     if (!run->undo && task->kind == GW_TASK_VOLUME_COPY && task->delta)
         begin_delta(engine, batch, task);
     gw_task_begin(task, run->undo);
+    task->lost = task->lost || (run->unsure && !run->undo);
     g_autofree char *words = words_of(engine, task);
     gw_task_note(engine, job, "task", words);
     if (job->progress == NULL)
@@ -333,6 +334,7 @@ void gw_task_over(GwEngine *engine, TaskRun *run, const GError *error)
     if (error != NULL && is_open(error)) {
         g_autoptr(GError) whole = in_words(engine, run->task, error);
         run->unsure = TRUE;
+        run->task->lost = run->task->lost || !run->undo;
         wait_for(engine, run, whole->message);
         return;
     }

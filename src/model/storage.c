@@ -113,6 +113,8 @@ GW_DEFINE_RECORD(GwTask, gw_task, "Task", "One step of a job on a host.",
                       .doc = "How it is copied."),
                  GW_F(GwTask, delta, GW_BOOL, .doc = "Only what differs is sent."),
                  GW_F(GwTask, made, GW_BOOL, .doc = "It is known that we made it."),
+                 GW_F(GwTask, lost, GW_BOOL,
+                      .doc = "An answer was lost: it may be done, whatever was said since."),
                  GW_F(GwTask, copied_bytes, GW_INT, .doc = "How far a copy surely got, bytes."),
                  GW_F(GwTask, total_bytes, GW_INT, .doc = "How long it is, bytes."),
                  GW_F(GwTask, why, GW_STRING, .doc = "Why it failed."));

@@ -57,6 +57,15 @@ static void open_world(World *world)
     world_run(world, SECONDS(2));
 }
 
+static void plant(World *world, const char *at, const char *what, guint times)
+{
+    for (guint i = 0; i < times; i++) {
+        g_autoptr(GwJson) fault =
+            json_pack("{s:s,s:s,s:i,s:i}", "at", at, "do", what, "percent", 0, "ms", 1000);
+        UNIT_OK(gw_sim_fault(world->sim, fault, error));
+    }
+}
+
 static GwMoveRequest *request_to(const char *host)
 {
     GwMoveRequest *request = gw_move_request_new();
@@ -234,12 +243,71 @@ static void a_vm_that_never_arrives_is_not_waited_for(void **state)
     world_free(&world);
 }
 
+/* The commit --------------------------------------------------------------------------------- */
+
+/* What a host refuses may be done all the same: it is asked, before anything is taken back. */
+static void a_definition_that_went_although_refused(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    plant(&world, "undefine", "do-and-fail", 1);
+    g_autofree char *id = begin(&world, "web", "b");
+    ends(&world, id, GW_JOB_DONE);
+    assert_true(is_at(&world, 1, WEB, GW_VM_OFF));
+    check(&world, "undefined although it was refused");
+    world_free(&world);
+}
+
+/* The same with a lost answer before it, and with a controller that dies. */
+static void a_definition_that_went_unheard(void **state)
+{
+    (void)state;
+    for (guint i = 0; i < 8; i++) {
+        World world;
+        open_world(&world);
+        plant(&world, "undefine", "lose-reply", 1);
+        plant(&world, "undefine", "fail", 1);
+        g_autofree char *id = begin(&world, "web", "b");
+        for (int k = 0; k < 3000 && gw_sim_definitions(world.sim, WEB) < 2; k++)
+            world_run(&world, G_USEC_PER_SEC / 50);
+        world_run(&world, (gint64)i * G_USEC_PER_SEC / 5);
+        if (i % 2 == 1) {
+            world_kill(&world);
+            world_start(&world);
+        }
+        ends(&world, id, GW_JOB_DONE);
+        assert_true(is_at(&world, 1, WEB, GW_VM_OFF));
+        check(&world, "undefined, and nobody heard of it");
+        world_free(&world);
+    }
+}
+
+static void a_definition_that_stays_is_taken_back(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    plant(&world, "undefine", "break", 1);
+    plant(&world, "undefine", "fail", 1);
+    g_autofree char *id = begin(&world, "web", "b");
+    ends(&world, id, GW_JOB_FAILED);
+    assert_true(is_at(&world, 0, WEB, GW_VM_OFF));
+    check(&world, "not undefined");
+    world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_undo_waits_for_a_vm_that_arrives),
         cmocka_unit_test(a_removal_waits_for_a_vm_that_arrives),
         cmocka_unit_test(a_vm_that_never_arrives_is_not_waited_for),
+        cmocka_unit_test(a_definition_that_went_although_refused),
+        cmocka_unit_test(a_definition_that_went_unheard),
+        cmocka_unit_test(a_definition_that_stays_is_taken_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
