@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "job/tasks.h"
 
+#include "base/error.h"
+
 /* Which tasks a job has is in task_list.c; here is what becomes of them. */
 
 /* Marks ------------------------------------------------------------------------------------ */
@@ -57,7 +59,9 @@ void gw_task_end(GwTask *task, const GError *error)
     g_clear_pointer(&task->why, g_free);
     if (error != NULL)
         say(task, error);
-    else
+    /* All that is asked succeeds where it is done already, so a host that looked, and says what is
+     * in the way, has not done it. */
+    if (error == NULL || g_error_matches(error, GW_ERROR, GW_ERR_CONFLICT))
         task->lost = FALSE;
     if (error == NULL)
         task->made = !undo && makes_something(task);

@@ -450,6 +450,7 @@ static void a_commit_whose_answer_was_lost_is_not_taken_back(void **state)
 {
     g_autoptr(GwJob) job = cold_job();
     g_autoptr(GError) gone = NULL;
+    g_autoptr(GError) runs = NULL;
     GwTask *undefine = task_of(job, 3);
 
     gw_error_set(&gone, GW_ERR_OPERATION, NULL, "no domain");
@@ -460,6 +461,12 @@ static void a_commit_whose_answer_was_lost_is_not_taken_back(void **state)
     assert_false(gw_tasks_take_back(job));
     assert_int_equal(undefine->state, GW_TASK_FAILED);
     undefine->lost = FALSE; /* its host said so */
+    assert_true(gw_tasks_take_back(job));
+
+    undefine->lost = TRUE;
+    gw_task_begin(undefine, FALSE);
+    gw_error_set(&runs, GW_ERR_CONFLICT, NULL, "it runs");
+    gw_task_end(undefine, runs); /* the host looked */
     assert_true(gw_tasks_take_back(job));
 
     undefine->lost = TRUE;
