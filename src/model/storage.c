@@ -151,7 +151,8 @@ GW_DEFINE_RECORD(
     GW_F(GwStorageRequest, storage, GW_STRING,
          .doc = "Where all of it goes; absent: only the chosen disks move, or, where none is "
                 "chosen, all to the host's first default location."),
-    GW_F(GwStorageRequest, disks, GW_ARRAY, .of = &gw_disk_choice_record, .doc = "Chosen disks."),
+    GW_F(GwStorageRequest, disks, GW_ARRAY, .of = &gw_disk_choice_record,
+         .max = GW_DISK_CHOICES_MAX, .doc = "Chosen disks, each once."),
     GW_F(GwStorageRequest, format, GW_STRING,
          .doc = "raw or qcow2, of all disks; default: as they are."),
     GW_F(GwStorageRequest, flatten, GW_BOOL,

@@ -73,6 +73,8 @@ typedef struct {
 } GwDiskMove;
 GW_DECLARE_RECORD(GwDiskMove, gw_disk_move)
 
+#define GW_DISK_CHOICES_MAX 256 /* of one request: more than a VM can have */
+
 /* What a person chose for one disk. */
 typedef struct {
     char *target; /* vda */
