@@ -247,7 +247,7 @@ char *gw_moves_merge_words(const GwVm *vm, int percent);
 gboolean gw_moves_wait_for_merge(GwEngine *engine, MoveRun *run, char **why);
 /* run->merge_us has come. */
 void gw_moves_look_at_merge(GwEngine *engine, MoveRun *run);
-/* Whether QEMU copies disks of it. */
+/* Whether disks of it are copied, by QEMU or as files before. */
 gboolean gw_moves_copies_disks(const GwJob *job);
 /* move_effects.c */
 void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);

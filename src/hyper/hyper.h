@@ -119,8 +119,9 @@ typedef struct {
     gint64 channels;        /* 0: no multifd */
     char *compression;      /* "zstd", "xbzrle", … or NULL */
     GPtrArray *disks; /* GwDiskMove: those that MIRROR are copied to volumes made before (the top
-                         image only where it keeps images below it); the others stay. NULL: all
-                         stay. Counted; nobody changes it once it is handed over */
+                         image only where it keeps images below it); others were copied as files,
+                         and are named where they are now, or stay. NULL: all stay. Counted; nobody
+                         changes it once it is handed over */
 } GwMigrate;
 
 /* Leave for one move between two hosts with agents; the driver signs it (wire/ticket.h). */
