@@ -265,7 +265,7 @@ char *gw_moves_merge_words(const GwVm *vm, int percent);
 gboolean gw_moves_wait_for_merge(GwEngine *engine, MoveRun *run, char **why);
 /* run->merge_us has come. */
 void gw_moves_look_at_merge(GwEngine *engine, MoveRun *run);
-/* Whether QEMU copies disks of it. */
+/* Whether disks of it are copied, by QEMU or as files before. */
 gboolean gw_moves_copies_disks(const GwJob *job);
 /* move_effects.c */
 void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);
@@ -327,6 +327,7 @@ struct WorkRun {
     gint64 unchanged_us;              /* when all was seen to be as it was */
     gint64 merge_us;                  /* queued behind a merge: when to look again; 0: not */
     guint close_round, close_missing; /* of the two answers that the end of its leave waits for */
+    GError *refusal; /* of a definition that its host would not give up: it is asked for it */
 };
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_start_restored(GwEngine *engine);

@@ -13,6 +13,7 @@ void gw_work_run_free(gpointer data)
 
     gw_work_free(run->work);
     g_clear_error(&run->disturbed);
+    g_clear_error(&run->refusal);
     g_free(run);
 }
 

@@ -50,7 +50,8 @@ typedef enum {
                             written to (number: 1, what a restart found half done); else one that
                             is there is a CONFLICT */
     GW_OP_VOLUME_DELETE, /* volume. Refuses (CONFLICT) what a VM of the host uses, or has below a
-                            disk; succeeds if there is none */
+                            disk, and (BUSY) while it cannot be told, as of a VM that is arriving;
+                            succeeds if there is none */
     GW_OP_VOLUME_COPY,   /* copy. Of a file that nothing writes to. Answers copied when it is over;
                             again with the same copy id: goes on where it was */
     GW_OP_COPY_PROGRESS, /* text: copy id. Answers progress; NULL: no such copy is under way */
@@ -119,8 +120,9 @@ typedef struct {
     gint64 channels;        /* 0: no multifd */
     char *compression;      /* "zstd", "xbzrle", … or NULL */
     GPtrArray *disks; /* GwDiskMove: those that MIRROR are copied to volumes made before (the top
-                         image only where it keeps images below it); the others stay. NULL: all
-                         stay. Counted; nobody changes it once it is handed over */
+                         image only where it keeps images below it); others were copied as files,
+                         and are named where they are now, or stay. NULL: all stay. Counted; nobody
+                         changes it once it is handed over */
 } GwMigrate;
 
 /* Leave for one move between two hosts with agents; the driver signs it (wire/ticket.h). */
