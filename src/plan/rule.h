@@ -64,4 +64,6 @@ extern const GwRule gw_rule_storage_place, gw_rule_share_path, gw_rule_volume_na
 extern const GwRule gw_rule_cdrom, gw_rule_floppy, gw_rule_transient_disk, gw_rule_shareable_disk,
     gw_rule_disk_cache, gw_rule_block_job, gw_rule_internal_snapshots, gw_rule_encrypted_image,
     gw_rule_image_chain, gw_rule_disk_serial;
+extern const GwRule gw_rule_maintenance, gw_rule_vm_affinity, gw_rule_vm_anti_affinity,
+    gw_rule_run_on, gw_rule_keep_off, gw_rule_network_hosts;
 extern const GwRule gw_rule_option_conflict, gw_rule_tls_certificates;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "plan/shared.h"
 #include "plan/storage.h"
 
 /* Rules on where disks are copied to: is there such a place, is there room, can what is there hold
@@ -86,8 +87,7 @@ static void check_pool(const GwRule *self, const GwPlanInput *input, GPtrArray *
     if (pool->capacity_bytes <= 0)
         return; /* not told */
     sum_up(input, pool, &need, &capacity);
-    gint64 promised =
-        gw_plan_promised_bytes(input->fabric, input->destination->id, pool->name, input->job_id);
+    gint64 promised = gw_shared_promised_bytes(input, pool->name);
     gint64 left = MAX(pool->available_bytes, 0) - promised;
     gboolean short_of = need > left;
     if (!short_of && capacity <= left)
