@@ -13,6 +13,7 @@
 #include "agent/copy_starter.h"
 #include "agent/volume_access.h"
 #include "base/error.h"
+#include "base/fd.h"
 
 #define RUNNING_MAX 16
 #define KEPT_MAX 256 /* that are over */
@@ -44,13 +45,6 @@ typedef struct {
     GArray *waiting; /* guint64: calls that wait for its end */
 } FileCopy;
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 static void free_copy(gpointer data)
 {
     FileCopy *copy = data;
@@ -60,9 +54,9 @@ static void free_copy(gpointer data)
     g_clear_pointer(&copy->stall, gw_timer_free);
     if (copy->pidfd >= 0)
         syscall(SYS_pidfd_send_signal, copy->pidfd, SIGKILL, NULL, 0);
-    close_fd(&copy->pidfd);
-    close_fd(&copy->report_fd);
-    close_fd(&copy->front_fd);
+    gw_fd_close(&copy->pidfd);
+    gw_fd_close(&copy->report_fd);
+    gw_fd_close(&copy->front_fd);
     for (guint i = 0; i < copy->waiting->len; i++)
         gw_warden_answer(copy->warden, g_array_index(copy->waiting, guint64, i), json_object(), -1,
                          NULL);
@@ -105,9 +99,9 @@ static void end(FileCopy *copy, State state)
     g_clear_pointer(&copy->process, gw_watch_free);
     g_clear_pointer(&copy->reports, gw_watch_free);
     g_clear_pointer(&copy->stall, gw_timer_free);
-    close_fd(&copy->pidfd);
-    close_fd(&copy->report_fd);
-    close_fd(&copy->front_fd);
+    gw_fd_close(&copy->pidfd);
+    gw_fd_close(&copy->report_fd);
+    gw_fd_close(&copy->front_fd);
     for (guint i = 0; i < copy->waiting->len; i++)
         gw_warden_answer(copy->warden, g_array_index(copy->waiting, guint64, i), json_object(), -1,
                          NULL);
@@ -270,8 +264,8 @@ typedef struct {
 
 static void free_opening(Opening *opening)
 {
-    close_fd(&opening->from_fd);
-    close_fd(&opening->to_fd);
+    gw_fd_close(&opening->from_fd);
+    gw_fd_close(&opening->to_fd);
     g_clear_error(&opening->error);
     g_free(opening->id);
     g_free(opening->proc);
@@ -337,9 +331,9 @@ static gboolean start(FileCopy *copy, const Opening *opening, GError **error)
     }
     copy->pidfd = gw_copy_starter_ask(warden->starter_fd, &copy->task, file,
                                       local ? opening->to_fd : pair[0], &copy->report_fd, error);
-    close_fd(&pair[0]);
+    gw_fd_close(&pair[0]);
     if (copy->pidfd < 0) {
-        close_fd(&pair[1]);
+        gw_fd_close(&pair[1]);
         return FALSE;
     }
     copy->state = RUNNING;
@@ -351,7 +345,7 @@ static gboolean start(FileCopy *copy, const Opening *opening, GError **error)
         copy->front_fd = pair[1];
     } else if (!local) {
         carry(copy, pair[1]);
-        close_fd(&pair[1]);
+        gw_fd_close(&pair[1]);
     }
     return TRUE;
 }

@@ -99,6 +99,9 @@ static json_t *news_body(const GwFabric *fabric, const News *news)
     } else if (strcmp(news->type, "kept") == 0) {
         record = g_hash_table_lookup(fabric->kept, news->id);
         type = &gw_kept_volume_record;
+    } else if (strcmp(news->type, "rule") == 0) {
+        record = g_hash_table_lookup(fabric->rules, news->id);
+        type = &gw_placement_rule_record;
     } else {
         record = g_hash_table_lookup(fabric->shares, news->id);
         type = &gw_share_record;
@@ -151,6 +154,7 @@ static void publish(GwEngine *engine)
     if (engine->draft == NULL)
         return;
     show_use(engine);
+    gw_maintenance_look(engine);
     g_mutex_lock(&engine->lock);
     GwFabric *old = engine->published;
     engine->published = g_steal_pointer(&engine->draft);
@@ -496,6 +500,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->works = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_work_run_free);
     engine->task_runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_task_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    engine->changing = g_ptr_array_new();
     engine->links = gw_links_new();
     engine->kept = gw_kept_new();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -582,6 +587,7 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->works);
     g_hash_table_unref(engine->moves);
     g_hash_table_unref(engine->accepting);
+    g_ptr_array_unref(engine->changing);
     gw_links_free(engine->links);
     g_hash_table_unref(engine->kept);
     g_hash_table_unref(engine->epochs);

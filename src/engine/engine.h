@@ -32,6 +32,15 @@ GwHost *gw_engine_change_host(GwEngine *engine, const GwHost *host, GError **err
 /* Refused while a job uses it. Its VMs go on running; only the management ends. */
 gboolean gw_engine_remove_host(GwEngine *engine, const char *id, GError **error);
 gboolean gw_engine_refresh_host(GwEngine *engine, const char *id, GError **error);
+/* Nothing is moved: with @on the host gets no VM any more, and is in maintenance once no VM runs
+ * there; otherwise it takes VMs again (R49). */
+GwHost *gw_engine_set_maintenance(GwEngine *engine, const char *id, gboolean on, GError **error);
+/* Rules of where VMs may run (R57). VMs are named by UUID, hosts by id. A rule that cannot be kept
+ * beside the others is refused (CONFLICT). */
+GwPlacementRule *gw_engine_add_rule(GwEngine *engine, const GwPlacementRule *rule, GError **error);
+GwPlacementRule *gw_engine_change_rule(GwEngine *engine, const GwPlacementRule *rule,
+                                       GError **error);
+gboolean gw_engine_remove_rule(GwEngine *engine, const char *id, GError **error);
 /* Stores the declaration and begins the job that proves it. */
 GwJob *gw_engine_add_share(GwEngine *engine, const GwShare *share, const char *user,
                            GError **error);

@@ -46,6 +46,7 @@ struct GwEngine {
     GwLinks *links;
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */
+    GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
     GHashTable *accepting; /* VM UUIDs whose new job is being journaled */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
@@ -69,7 +70,8 @@ void gw_engine_post(GwEngine *engine, MessageFn fn, gpointer data);
 const GwFabric *gw_engine_now(GwEngine *engine);
 /* The same, to be changed; it is published at the end of the turn. */
 GwFabric *gw_engine_change(GwEngine *engine);
-/* Says in the feed that a record changed or went; @type: host, group, vm, share, job. */
+/* Says in the feed that a record changed or went; @type: host, group, vm, share, job, kept, rule.
+ */
 void gw_engine_tell(GwEngine *engine, const char *type, const char *id, const char *host_id);
 
 /* Asks a driver; @done gets the reply exactly once, on the loop (the reply is freed after it). At
@@ -85,6 +87,20 @@ void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, Message
 
 /* What to answer where the store refused. */
 GError *gw_engine_store_error(GwEngine *engine);
+
+/* fabric_commands.c: journals a group, host or rule (takes @record; NULL: @id is removed), then
+ * shows it, runs @after with the id, and answers @call with the record; of a removal with the id.
+ */
+void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
+                       MessageFn after);
+gboolean gw_records_is_changing(const GwEngine *engine, const char *id);
+
+/* maintenance.c: a host that is being emptied is in maintenance once nothing runs there any more;
+ * looked at whenever hosts, VMs or jobs changed. */
+void gw_maintenance_look(GwEngine *engine);
+/* What a host that is to be emptied is in from now on: GW_MAINTENANCE_ENTERING, or _IN where it is
+ * empty already. */
+GwMaintenance gw_maintenance_on(GwEngine *engine, const GwHost *host);
 
 /* journal.c */
 gpointer gw_journal_thread(gpointer engine);
