@@ -299,7 +299,7 @@ static gint64 memory_stats_kib(virConnectPtr ptr, const char *const *names)
  * memory alone (virNodeGetFreeMemory) is near zero on any host that has run for a while. This is a
  * little too much where "cached" holds shared memory; libvirt does not tell the kernel's own
  * estimate. */
-static void read_memory(virConnectPtr ptr, const virNodeInfo *node, GwHostFacts *facts)
+void gw_lv_read_memory(virConnectPtr ptr, gint64 *total_kib, gint64 *available_kib)
 {
     static const char *const total[] = { VIR_NODE_MEMORY_STATS_TOTAL, NULL };
     static const char *const available[] = { VIR_NODE_MEMORY_STATS_FREE,
@@ -307,8 +307,13 @@ static void read_memory(virConnectPtr ptr, const virNodeInfo *node, GwHostFacts 
                                              VIR_NODE_MEMORY_STATS_CACHED, NULL };
 
     /* Of one source where there is one: the node's own figure can be that of another moment. */
-    facts->memory_kib = memory_stats_kib(ptr, total);
-    facts->free_memory_kib = memory_stats_kib(ptr, available);
+    *total_kib = memory_stats_kib(ptr, total);
+    *available_kib = memory_stats_kib(ptr, available);
+}
+
+static void read_memory(virConnectPtr ptr, const virNodeInfo *node, GwHostFacts *facts)
+{
+    gw_lv_read_memory(ptr, &facts->memory_kib, &facts->free_memory_kib);
     if (facts->memory_kib == 0)
         facts->memory_kib = (gint64)node->memory;
     if (facts->free_memory_kib == 0)

@@ -80,6 +80,7 @@ struct GwLvHost {
     GHashTable *block_ends;      /* (L) "uuid/target" -> see libvirt_block_end.c */
     GHashTable *sizes;           /* (L) "uuid/target" -> gint64 *, see libvirt_facts.c */
     GPtrArray *pools;            /* (L) GwPool, the last that were read */
+    GHashTable *counts;          /* (L) VM's UUID, or "" -> GwUsageCounts, see libvirt_usage.c */
     gboolean storage_busy;       /* (L) they are being read */
     gboolean storage_late;       /* (L) and facts have gone out without them */
     GMutex folders_lock; /* held while pools that pass are made and ended (libvirt_place.c) */
@@ -230,12 +231,19 @@ gboolean gw_lv_op_start(GwLvTask *task, GwReply *reply, GError **error);
 /* libvirt_facts.c */
 gboolean gw_lv_op_facts(GwLvTask *task, GwReply *reply, GError **error);
 GwPool *gw_lv_read_pool(virStoragePoolPtr handle);
+/* The host's memory, and what of it can be had; 0 where it does not tell. */
+void gw_lv_read_memory(virConnectPtr ptr, gint64 *total_kib, gint64 *available_kib);
 /* The facts of the host behind @ptr, which is its control connection. */
 GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error);
 /* Fills in the sizes of @vm's disks that were read with the facts; needs no lock. */
 void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm);
 /* Asks its QEMU for the sizes of its network disks. */
 void gw_lv_ask_sizes(virDomainPtr domain, GwVm *vm);
+
+/* libvirt_usage.c */
+gboolean gw_lv_op_usage(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_dirty_start(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_dirty_read(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_cpu.c */
 gboolean gw_lv_op_cpu_compare(GwLvTask *task, GwReply *reply, GError **error);
