@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/engine_config.h"
+#include "engine/jobs_internal.h"
 
 #define FEED_ITEMS 20000
 #define REQUEST_TIMEOUT_US (30 * G_USEC_PER_SEC)
@@ -378,9 +379,8 @@ char *gw_engine_new_id(GwEngine *engine)
 
 static gint64 next_deadline(GwEngine *engine)
 {
-    gint64 next = gw_earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
+    gint64 next = gw_earlier(gw_inventory_next_us(engine), gw_jobs_next_us(engine));
     next = gw_earlier(next, gw_tasks_next_us(engine));
-    next = gw_earlier(next, gw_works_next_us(engine));
     next = gw_earlier(next, gw_certificates_next_us(engine));
     next = gw_earlier(next, gw_links_next_us(engine));
     next = gw_earlier(next, gw_kept_next_us(engine));
@@ -399,8 +399,7 @@ static void end_turn(GwEngine *engine)
 {
     if (engine->schedule) {
         engine->schedule = FALSE;
-        gw_moves_schedule(engine);
-        gw_works_schedule(engine);
+        gw_queue_schedule(engine);
     }
     publish(engine);
     deliver_answers(engine);
@@ -438,8 +437,7 @@ static gboolean turn(GwEngine *engine, gint64 wait_us)
     gw_certificates_timers(engine, now);
     gw_links_timers(engine, now);
     gw_tasks_timers(engine, now);
-    gw_works_timers(engine, now);
-    gw_moves_timers(engine, now);
+    gw_jobs_timers(engine, now);
     gw_kept_timers(engine, now);
     end_turn(engine);
     return did;
@@ -473,8 +471,7 @@ static void start(GwEngine *engine, gpointer data)
 
     for (guint i = 0; i < hosts->len; i++)
         gw_inventory_start_host(engine, ((GwHost *)hosts->pdata[i])->id);
-    gw_moves_start_restored(engine);
-    gw_works_start_restored(engine);
+    gw_jobs_start_restored(engine);
     engine->schedule = TRUE;
     (void)data;
 }
@@ -497,8 +494,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->answered = g_ptr_array_new();
     engine->pending = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, pending_free);
     engine->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_host_run_free);
-    engine->moves = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_move_run_free);
-    engine->works = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_work_run_free);
+    engine->runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_job_run_free);
     engine->task_runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_task_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     engine->changing = g_ptr_array_new();
@@ -556,8 +552,7 @@ static void drain(GwEngine *engine)
 {
     gw_inventory_stop(engine);
     g_hash_table_remove_all(engine->task_runs);
-    g_hash_table_remove_all(engine->works);
-    g_hash_table_remove_all(engine->moves);
+    g_hash_table_remove_all(engine->runs);
     do {
         Message *message;
         while ((message = g_async_queue_try_pop(engine->inbox)) != NULL) {
@@ -585,8 +580,7 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->pending);
     g_hash_table_unref(engine->hosts);
     g_hash_table_unref(engine->task_runs);
-    g_hash_table_unref(engine->works);
-    g_hash_table_unref(engine->moves);
+    g_hash_table_unref(engine->runs);
     g_hash_table_unref(engine->accepting);
     g_ptr_array_unref(engine->changing);
     gw_links_free(engine->links);

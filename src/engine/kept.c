@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/jobs_internal.h"
 #include "plan/reach.h"
 
 /* Old copies of disks, which are kept for Undo until their time is over (I4). Time is the wall's,
@@ -260,9 +260,7 @@ static void begun(GwEngine *engine, gpointer data)
 
     if (removal->call != NULL)
         gw_engine_answer(removal->call, gw_job_copy(removal->job), NULL);
-    gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(removal->job));
-    gw_engine_tell(engine, "job", removal->job->id, NULL);
-    gw_works_add(engine, g_steal_pointer(&removal->job));
+    gw_jobs_begin(engine, g_steal_pointer(&removal->job));
     engine->kept_us = gw_clock_now_us(engine->clock) + BUSY_LOOK_US;
     removal_free(removal);
 }

@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/moves_internal.h"
 #include "model/definition.h"
 
 /* What a move wants done, as requests to hosts; and their replies as events of the move. What is
  * asked of agents alone is in move_agents.c. */
 
 #define LOOK_TIMEOUT_US (15 * G_USEC_PER_SEC)
-
-static MoveRun *find_run(GwEngine *engine, const char *job_id)
-{
-    return g_hash_table_lookup(engine->moves, job_id);
-}
-
-static void step(GwEngine *engine, MoveRun *run, GwMoveEvent event)
-{
-    g_autoptr(GError) late = NULL;
-    if (!gw_moves_step(engine, run, event, &late))
-        g_debug("job %s: %s", run->move->job->id, late->message);
-}
 
 static void ask(GwEngine *engine, const MoveRun *run, GwRequest *request, ReplyFn done,
                 gint64 number)
@@ -80,17 +68,18 @@ static void take_disks(GwEngine *engine, MoveRun *run, CheckResult *result)
 static void checked(GwEngine *engine, CheckResult *result, gpointer user)
 {
     g_autofree char *job_id = user;
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run == NULL)
         return;
     if (result->error != NULL) {
-        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_REFUSED, .error = result->error });
+        gw_moves_news(engine, run,
+                      (GwMoveEvent){ .kind = GW_MOVE_REFUSED, .error = result->error });
         return;
     }
     GwMove *move = run->move;
     if (gw_moves_is_merging(result->vm) && move->job->options->wait_for_merge) {
-        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_MERGING });
+        gw_moves_news(engine, run, (GwMoveEvent){ .kind = GW_MOVE_MERGING });
         return;
     }
     gw_move_decision_free(run->decision);
@@ -112,7 +101,7 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     move->job->peer_to_peer = peer != NULL || move->job->through_agents;
     gw_tasks_make(move->job, result->vm);
     gw_kept_spare_shared(engine, move->job, result->vm);
-    step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_CHECKED });
+    gw_moves_news(engine, run, (GwMoveEvent){ .kind = GW_MOVE_CHECKED });
 }
 
 static void do_check(GwEngine *engine, MoveRun *run)
@@ -127,19 +116,19 @@ static void do_check(GwEngine *engine, MoveRun *run)
 
 static void prepared(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     (void)unused;
     if (run == NULL)
         return;
     GwMoveEventKind kind = reply->error == NULL ? GW_MOVE_PREPARED : GW_MOVE_NOT_PREPARED;
-    step(engine, run, (GwMoveEvent){ .kind = kind, .error = reply->error });
+    gw_moves_news(engine, run, (GwMoveEvent){ .kind = kind, .error = reply->error });
 }
 
 static void epoch_stored(GwEngine *engine, gpointer data)
 {
     g_autofree char *job_id = data;
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run != NULL)
         gw_moves_ask_leave(engine, run, prepared);
@@ -170,7 +159,7 @@ static gboolean copied_files(const GwJob *job)
 /* The last thing that preparing does: nothing is to be undone where it is refused. */
 static void autostart_off(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run == NULL || reply->error != NULL || !run->move->job->through_agents)
         prepared(engine, reply, job_id, unused);
@@ -203,7 +192,7 @@ static void take_xml(GwJob *job, const GwReply *reply)
 
 static void saved_again(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run == NULL)
         return;
@@ -228,13 +217,13 @@ static gboolean has_overlay(const GwJob *job)
  * that started from it would lose what was written since. */
 static void tasks_done(GwEngine *engine, const char *job_id, const GError *error)
 {
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run == NULL)
         return;
     const GwJob *job = run->move->job;
     if (error != NULL)
-        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_NOT_PREPARED, .error = error });
+        gw_moves_news(engine, run, (GwMoveEvent){ .kind = GW_MOVE_NOT_PREPARED, .error = error });
     else if (has_overlay(job))
         ask(engine, run, gw_request_new(GW_OP_GET_XML, job->source_host_id, job->vm_uuid),
             saved_again, 0);
@@ -244,7 +233,7 @@ static void tasks_done(GwEngine *engine, const char *job_id, const GError *error
 
 static void saved_xml(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run == NULL)
         return;
@@ -271,11 +260,12 @@ static void do_prepare(GwEngine *engine, MoveRun *run)
 
 static void returned(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     (void)unused;
     if (run != NULL)
-        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_RETURNED, .error = reply->error });
+        gw_moves_news(engine, run,
+                      (GwMoveEvent){ .kind = GW_MOVE_RETURNED, .error = reply->error });
 }
 
 static char *migration_uri(const GwHost *destination)
@@ -341,7 +331,7 @@ static void do_migrate(GwEngine *engine, MoveRun *run)
 
 static void progress_came(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     (void)unused;
     if (run == NULL)
@@ -350,9 +340,10 @@ static void progress_came(GwEngine *engine, const GwReply *reply, const char *jo
     if (reply->error != NULL)
         return; /* the next one may come through; time-outs watch over it */
     if (reply->progress == NULL)
-        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_NO_JOB });
+        gw_moves_news(engine, run, (GwMoveEvent){ .kind = GW_MOVE_NO_JOB });
     else
-        step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_PROGRESS, .progress = reply->progress });
+        gw_moves_news(engine, run,
+                      (GwMoveEvent){ .kind = GW_MOVE_PROGRESS, .progress = reply->progress });
 }
 
 static void do_progress(GwEngine *engine, MoveRun *run)
@@ -405,7 +396,7 @@ enum { SIDE_SOURCE, SIDE_DESTINATION };
 
 static void looked(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 number)
 {
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run == NULL || (guint)(number >> 1) != run->looks)
         return; /* a later look has taken its place */
@@ -418,10 +409,10 @@ static void looked(GwEngine *engine, const GwReply *reply, const char *job_id, g
     }
     if (!run->have_source || !run->have_destination)
         return;
-    step(engine, run,
-         (GwMoveEvent){ .kind = GW_MOVE_LOOKED,
-                        .source = run->seen_source,
-                        .destination = run->seen_destination });
+    gw_moves_news(engine, run,
+                  (GwMoveEvent){ .kind = GW_MOVE_LOOKED,
+                                 .source = run->seen_source,
+                                 .destination = run->seen_destination });
 }
 
 static void do_look(GwEngine *engine, MoveRun *run)
@@ -449,7 +440,7 @@ static void do_look(GwEngine *engine, MoveRun *run)
 
 static void acted(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 settle)
 {
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run == NULL || run->storing)
         return; /* an earlier step's, which was overtaken */
@@ -457,18 +448,18 @@ static void acted(GwEngine *engine, const GwReply *reply, const char *job_id, gi
     if (settle == GW_SETTLE_RESUME_DESTINATION && reply->error == NULL &&
         run->move->resumed_us < run->move->paused_us)
         run->move->resumed_us = reply->at_us;
-    step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_ACTED, .error = reply->error });
+    gw_moves_news(engine, run, (GwMoveEvent){ .kind = GW_MOVE_ACTED, .error = reply->error });
 }
 
 /* Storage has come to rest, or a host refused. */
 static void stored(GwEngine *engine, const char *job_id, const GError *error)
 {
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run == NULL || !run->storing)
         return;
     run->storing = FALSE;
-    step(engine, run, (GwMoveEvent){ .kind = GW_MOVE_ACTED, .error = error });
+    gw_moves_news(engine, run, (GwMoveEvent){ .kind = GW_MOVE_ACTED, .error = error });
 }
 
 static void do_store(GwEngine *engine, MoveRun *run)
@@ -533,7 +524,7 @@ static void do_settle(GwEngine *engine, MoveRun *run)
 /* The hypervisor's own figures complete the result; without them the job is no less done. */
 static void stats_came(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    MoveRun *run = find_run(engine, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     (void)unused;
     if (run == NULL || reply->error != NULL)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "base/text.h"
-#include "engine/engine_internal.h"
+#include "engine/jobs_internal.h"
 
 /* Shares: a directory declared shared is proved so (R2). A marker with a fresh number is written
  * through the first member and must be read through every other; then the marker's write lock is
@@ -40,8 +40,7 @@ static void put_job(GwEngine *engine, const GwJob *job, GwBatch *batch, const ch
     gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
     gw_batch_journal(batch, job->id, gw_clock_wall_us(engine->clock),
                      gw_enum_word(&gw_job_state_enum, job->state), "proof", why);
-    gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
-    gw_engine_tell(engine, "job", job->id, NULL);
+    gw_jobs_show(engine, job);
 }
 
 static void put_share(GwEngine *engine, const GwShare *share, GwBatch *batch)
@@ -61,8 +60,7 @@ static void say(Proof *proof, const char *phase, guint percent)
     job->progress->phase = g_strdup(phase);
     job->progress->percent = percent;
     job->progress->converging = TRUE;
-    gw_fabric_put_job(gw_engine_change(proof->engine), gw_job_copy(job));
-    gw_engine_tell(proof->engine, "job", job->id, NULL);
+    gw_jobs_show(proof->engine, job);
 }
 
 static void end(Proof *proof)

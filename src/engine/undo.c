@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/jobs_internal.h"
 
 /* Undo. What a job did is taken back by a job that goes the other way (the planner says which);
  * what a failed one left is removed by a job of its own, after both hosts were looked at again. */
@@ -234,11 +234,9 @@ static void repair_accepted(GwEngine *engine, gpointer data)
     GwJob *job = g_steal_pointer(&repair->repair);
 
     gw_undo_show_link(engine, job);
-    gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
-    gw_engine_tell(engine, "job", job->id, NULL);
     g_hash_table_remove(engine->accepting, job->vm_uuid);
     repair_end(engine, repair, gw_job_copy(job), NULL);
-    gw_works_add(engine, job);
+    gw_jobs_begin(engine, job);
 }
 
 static void repair_not_accepted(GwEngine *engine, gpointer data)
