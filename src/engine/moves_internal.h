@@ -39,8 +39,20 @@ void gw_moves_look_at_merge(GwEngine *engine, MoveRun *run);
 
 /* move_effects.c */
 void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);
+/* Asks a host about the move's VM. */
+void gw_moves_ask(GwEngine *engine, const MoveRun *run, GwRequest *request, ReplyFn done,
+                  gint64 number);
 /* Whether QEMU copies disks of it. */
 gboolean gw_moves_copies_disks(const GwJob *job);
+
+/* move_prepare.c: GW_DO_CHECK, GW_DO_PREPARE */
+void gw_moves_check(GwEngine *engine, MoveRun *run);
+void gw_moves_prepare(GwEngine *engine, MoveRun *run);
+
+/* move_settle.c: GW_DO_LOOK, GW_DO_SETTLE, GW_DO_STATS */
+void gw_moves_look(GwEngine *engine, MoveRun *run);
+void gw_moves_settle(GwEngine *engine, MoveRun *run);
+void gw_moves_stats(GwEngine *engine, MoveRun *run);
 
 /* move_agents.c: leave for moves through agents, and its end. */
 /* Asks the destination's agent, then the source's, keeps the paths in @run, and calls @done with
