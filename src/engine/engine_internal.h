@@ -61,6 +61,10 @@ typedef void (*MessageFn)(GwEngine *engine, gpointer data);
 /* From any thread. */
 void gw_engine_post(GwEngine *engine, MessageFn fn, gpointer data);
 
+/* Takes all messages there are, waiting up to @wait_us for the first (a virtual clock is advanced
+ * instead). TRUE: something was done. */
+gboolean gw_engine_turn(GwEngine *engine, gint64 wait_us);
+
 /* The picture as it is within this turn; never NULL, never kept. */
 const GwFabric *gw_engine_now(GwEngine *engine);
 /* The same, to be changed; it is published at the end of the turn. */
@@ -81,9 +85,6 @@ void gw_engine_ask(GwEngine *engine, GwRequest *request, ReplyFn done, const cha
  * refuses: if @failed is NULL it is tried again until it succeeds, else @failed is run. */
 void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, MessageFn failed,
                        gpointer data);
-
-/* What to answer where the store refused. */
-GError *gw_engine_store_error(GwEngine *engine);
 
 /* fabric_commands.c: journals a group, host or rule (takes @record; NULL: @id is removed), then
  * shows it, runs @after with the id, and answers @call with the record; of a removal with the id.
@@ -106,7 +107,7 @@ void gw_journal_stop(GwEngine *engine);
 /* startup.c */
 gboolean gw_startup_load(GwEngine *engine, GError **error);
 
-/* A call of another thread that waits for the loop's answer. */
+/* calls.c: a call of another thread that waits for the loop's answer. */
 typedef void (*CallFn)(GwEngine *engine, Call *call);
 struct Call {
     gint refs;
@@ -126,6 +127,27 @@ gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpoin
 /* Answers at the end of the turn, once, when readers see what it changed; takes @result or @error.
  */
 void gw_engine_answer(Call *call, gpointer result, GError *error);
+
+/* Wakes whom this turn answered: after the picture is published, so that they find in it what they
+ * were answered (the job of a 202's Location). */
+void gw_calls_deliver(GwEngine *engine);
+/* The host, or NULL with what to answer. */
+const GwHost *gw_engine_find_host(GwEngine *engine, const char *which, GError **error);
+/* The same; NULL: @call has been answered. */
+const GwHost *gw_call_find_host(GwEngine *engine, Call *call, const char *which);
+/* What to answer where the store refused @what ("the change"). */
+GError *gw_engine_store_error(GwEngine *engine, const char *what);
+/* What follows when a change is durable, or is refused. */
+typedef struct {
+    const char *what; /* could not be recorded; NULL: "the change" */
+    /* The result to answer with; NULL: it sees to the answer itself. */
+    gpointer (*done)(GwEngine *engine, gpointer data);
+    void (*failed)(GwEngine *engine, gpointer data); /* NULL: nothing is to be taken back */
+    GDestroyNotify free;                             /* of the data, in either case; may be NULL */
+} CallCommit;
+/* Takes @batch and @data, and answers @call (NULL: nobody waits) once the store has it, or not. */
+void gw_call_commit(GwEngine *engine, Call *call, GwBatch *batch, const CallCommit *commit,
+                    gpointer data);
 
 char *gw_engine_rfc3339(GwEngine *engine);
 char *gw_engine_new_id(GwEngine *engine);

@@ -56,6 +56,17 @@ void gw_jobs_mark_vm(GwEngine *engine, const GwJob *job);
 void gw_jobs_follow(GwEngine *engine, JobRun *run, const GwLifeOutcome *outcome, gint64 now_us,
                     gint64 wall_us);
 
+/* accept.c */
+/* A job that is QUEUED from now on, with an id and its times. */
+GwJob *gw_jobs_new(GwEngine *engine, const char *kind, const char *user);
+/* @stored: it begins; else the store refused, and the job goes. */
+typedef void (*JobAccepted)(GwEngine *engine, const GwJob *job, gboolean stored, gpointer user);
+/* Makes a new job durable, with what else is in @batch; then lets go of its VM (engine->accepting),
+ * calls @over (may be NULL), begins it, and answers @call (NULL: nobody waits) with it. Takes
+ * @batch and @job. */
+void gw_jobs_accept(GwEngine *engine, Call *call, GwBatch *batch, GwJob *job, JobAccepted over,
+                    gpointer user);
+
 /* queue.c */
 /* Lets begin what may: whose hosts answer, whose slots are free (R23). */
 void gw_queue_schedule(GwEngine *engine);

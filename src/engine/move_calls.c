@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <string.h>
-
 #include "base/error.h"
 #include "engine/moves_internal.h"
 #include "engine/works_internal.h"
@@ -12,18 +10,11 @@
 static gboolean resolve(GwEngine *engine, const char *vm_name, const char *host_name,
                         const GwVm **vm, const GwHost **host, GError **error)
 {
-    const GwFabric *fabric = gw_engine_now(engine);
-
-    *vm = gw_fabric_find_vm(fabric, vm_name, error);
+    *vm = gw_fabric_find_vm(gw_engine_now(engine), vm_name, error);
     if (*vm == NULL)
         return FALSE;
-    *host = gw_fabric_find_host(fabric, host_name);
-    if (*host == NULL) {
-        gw_error_set(error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
-                     host_name);
-        return FALSE;
-    }
-    return TRUE;
+    *host = gw_engine_find_host(engine, host_name, error);
+    return *host != NULL;
 }
 
 static void planned(GwEngine *engine, CheckResult *result, gpointer user)
@@ -72,60 +63,23 @@ static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMov
     const GwMoveOptions *options = begin->request->options;
     const GwMovePlan *plan = check->plan;
     const GwHost *source = gw_fabric_host(gw_engine_now(engine), plan->source_host_id);
-    GwJob *job = gw_job_new();
+    GwJob *job = gw_jobs_new(engine, kind_of(plan->candidate->transfer), begin->user);
 
-    job->id = gw_engine_new_id(engine);
-    job->kind = g_strdup(kind_of(plan->candidate->transfer));
     job->title = plan->candidate->transfer == (int)GW_TRANSFER_STORAGE
                      ? g_strdup_printf("Move storage of %s on %s", plan->vm_name, source->name)
                      : g_strdup_printf("Migrate %s from %s to %s", plan->vm_name, source->name,
                                        plan->candidate->host_name);
-    job->state = GW_JOB_QUEUED;
     job->vm_uuid = g_strdup(plan->vm_uuid);
     job->vm_name = g_strdup(plan->vm_name);
     job->source_host_id = g_strdup(plan->source_host_id);
     job->destination_host_id = g_strdup(plan->candidate->host_id);
     job->transfer = plan->candidate->transfer;
     job->options = options != NULL ? gw_move_options_copy(options) : gw_move_options_new();
-    job->user = g_strdup(begin->user);
     job->undoes = g_strdup(begin->undoes);
-    job->created_at = gw_engine_rfc3339(engine);
-    job->wall_created_us = gw_clock_wall_us(engine->clock);
     job->vm_persistent = check->vm->persistent;
     job->vm_autostart = check->vm->autostart;
     job->vm_memory_kib = check->vm->max_memory_kib;
     return job;
-}
-
-typedef struct {
-    Call *call;
-    GwJob *job;
-} Accepting;
-
-static void accepted(GwEngine *engine, gpointer data)
-{
-    Accepting *accepting = data;
-    GwJob *job = g_steal_pointer(&accepting->job);
-
-    gw_engine_answer(accepting->call, gw_job_copy(job), NULL);
-    gw_undo_show_link(engine, job);
-    g_hash_table_remove(engine->accepting, job->vm_uuid);
-    g_free(accepting);
-    gw_jobs_begin(engine, job);
-}
-
-static void not_accepted(GwEngine *engine, gpointer data)
-{
-    Accepting *accepting = data;
-    GError *error = NULL;
-
-    gw_error_set(&error, GW_ERR_STORE,
-                 "Free space under the controller's database, then try again.",
-                 "the move was not begun, since it cannot be recorded: %s", engine->store_trouble);
-    g_hash_table_remove(engine->accepting, accepting->job->vm_uuid);
-    gw_engine_answer(accepting->call, NULL, error);
-    gw_job_free(accepting->job);
-    g_free(accepting);
 }
 
 static void checked(GwEngine *engine, CheckResult *result, gpointer user)
@@ -144,16 +98,10 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
         gw_engine_answer(call, NULL, error);
         return;
     }
-    Accepting *accepting = g_new0(Accepting, 1);
     GwBatch *batch = gw_batch_new();
     GwJob *job = new_job(engine, result, call->in[0]);
     job->epoch = gw_moves_next_epoch(engine, job->vm_uuid, batch);
-    accepting->call = call;
-    accepting->job = job;
-    gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
-    gw_batch_journal(batch, job->id, job->wall_created_us, "queued", "accepted", job->title);
-    gw_undo_put_link(engine, batch, job);
-    gw_engine_journal(engine, batch, accepted, not_accepted, accepting);
+    gw_jobs_accept(engine, call, batch, job, NULL, NULL);
 }
 
 static void call_migrate(GwEngine *engine, Call *call)
