@@ -17,6 +17,12 @@ JobRun *gw_jobs_find(GwEngine *engine, const char *job_id)
     return g_hash_table_lookup(engine->runs, job_id);
 }
 
+JobRun *gw_jobs_find_of(GwEngine *engine, const char *job_id, const JobKind *kind)
+{
+    JobRun *run = gw_jobs_find(engine, job_id);
+    return run != NULL && run->kind == kind ? run : NULL;
+}
+
 void gw_jobs_add(GwEngine *engine, JobRun *run, const JobKind *kind, GwJob *job)
 {
     run->kind = kind;

@@ -42,6 +42,8 @@ struct JobRun {
 /* jobs.c */
 /* The run of a job that is not over, of whatever kind; NULL: there is none. */
 JobRun *gw_jobs_find(GwEngine *engine, const char *job_id);
+/* The same of one kind alone. */
+JobRun *gw_jobs_find_of(GwEngine *engine, const char *job_id, const JobKind *kind);
 /* Takes @run, which is of @kind and for @job. */
 void gw_jobs_add(GwEngine *engine, JobRun *run, const JobKind *kind, GwJob *job);
 /* Begins a job that was made and journaled: it is taken, shown, and queued. */

@@ -152,24 +152,27 @@ static void ready(GwEngine *engine, MoveRun *run)
     autostart_off(engine, nothing, job->id, 0);
 }
 
-static void take_xml(GwJob *job, const GwReply *reply)
+/* The move whose definition it is, which is saved; NULL: it is over, or its host refused. */
+static MoveRun *take_xml(GwEngine *engine, const GwReply *reply, const char *job_id)
 {
-    g_free(job->saved_xml);
-    job->saved_xml = g_strdup(reply->text);
+    MoveRun *run = gw_moves_find(engine, job_id);
+
+    if (run != NULL && reply->error != NULL)
+        prepared(engine, reply, job_id, 0);
+    if (run == NULL || reply->error != NULL)
+        return NULL;
+    g_free(run->move->job->saved_xml);
+    run->move->job->saved_xml = g_strdup(reply->text);
+    return run;
 }
 
 static void saved_again(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    MoveRun *run = gw_moves_find(engine, job_id);
+    MoveRun *run = take_xml(engine, reply, job_id);
 
-    if (run == NULL)
-        return;
-    if (reply->error != NULL) {
-        prepared(engine, reply, job_id, unused);
-        return;
-    }
-    take_xml(run->move->job, reply);
-    ready(engine, run);
+    (void)unused;
+    if (run != NULL)
+        ready(engine, run);
 }
 
 static gboolean has_overlay(const GwJob *job)
@@ -201,17 +204,12 @@ static void tasks_done(GwEngine *engine, const char *job_id, const GError *error
 
 static void saved_xml(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    MoveRun *run = gw_moves_find(engine, job_id);
+    MoveRun *run = take_xml(engine, reply, job_id);
 
+    (void)unused;
     if (run == NULL)
         return;
-    if (reply->error != NULL) {
-        prepared(engine, reply, job_id, unused);
-        return;
-    }
-    GwJob *job = run->move->job;
-    take_xml(job, reply);
-    if (gw_tasks_next(job, GW_TASK_BEFORE) == NULL)
+    if (gw_tasks_next(run->move->job, GW_TASK_BEFORE) == NULL)
         tasks_done(engine, job_id, NULL);
     else
         gw_tasks_run(engine, job_id, GW_TASK_BEFORE, FALSE, tasks_done);

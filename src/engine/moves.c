@@ -171,8 +171,7 @@ static const JobKind move_kind = {
 
 MoveRun *gw_moves_find(GwEngine *engine, const char *job_id)
 {
-    JobRun *run = gw_jobs_find(engine, job_id);
-    return run != NULL && run->kind == &move_kind ? (MoveRun *)run : NULL;
+    return (MoveRun *)gw_jobs_find_of(engine, job_id, &move_kind);
 }
 
 void gw_moves_restore(GwEngine *engine, GwJob *job)

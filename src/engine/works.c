@@ -141,8 +141,7 @@ static const JobKind work_kind = {
 
 WorkRun *gw_works_find(GwEngine *engine, const char *job_id)
 {
-    JobRun *run = gw_jobs_find(engine, job_id);
-    return run != NULL && run->kind == &work_kind ? (WorkRun *)run : NULL;
+    return (WorkRun *)gw_jobs_find_of(engine, job_id, &work_kind);
 }
 
 void gw_works_restore(GwEngine *engine, GwJob *job)
