@@ -94,7 +94,6 @@ void gw_task_journal(GwEngine *engine, TaskRun *run, GwJob *job, GwBatch *batch,
                      const char *why, TaskFn then);
 /* A line of the job's history: shown now, stored with the next change. */
 void gw_task_note(GwEngine *engine, GwJob *job, const char *event, const char *why);
-void gw_task_show(GwEngine *engine, const GwJob *job);
 /* gw_task_words with the names of its hosts. */
 char *gw_task_words_of(GwEngine *engine, const GwTask *task);
 /* With what was being done, and where, before what the host said of it. */
