@@ -9,8 +9,9 @@
 /* Beside each request's own word: when a mirror, or a merge, could be ended. */
 static const char *const moments[] = { "block-ready" };
 
-static const char *const strikes[] = { "fail",      "break",      "lose-reply", "host-down",
-                                       "peer-down", "power-loss", "full",       "slow" };
+static const char *const strikes[] = { "fail",      "break",     "lose-reply",
+                                       "host-down", "peer-down", "power-loss",
+                                       "full",      "slow",      "do-and-fail" };
 
 void gw_sim_fault_free(gpointer data)
 {
@@ -166,8 +167,8 @@ static gboolean strikes_later(const SimFault *fault, const GwRequest *request)
            ((request->op == GW_OP_BLOCK_COPY || request->op == GW_OP_MERGE) && fault->percent > 0);
 }
 
-/* It is done, and nobody hears of it. */
-static void lose_reply(GwSim *sim, GwRequest *request)
+/* It is done, and something else is answered. */
+static void do_and_answer(GwSim *sim, GwRequest *request, GwErrorCode code, const char *words)
 {
     struct SimDriver *driver = sim->driver;
     guint64 id = request->id;
@@ -176,7 +177,7 @@ static void lose_reply(GwSim *sim, GwRequest *request)
     gw_sim_serve(sim, request);
     sim->driver = driver;
     GwRequest lost = { .id = id };
-    answer(sim, &lost, GW_ERR_UNREACHABLE, "connection lost");
+    answer(sim, &lost, code, words);
 }
 
 gboolean gw_sim_op_struck(GwSim *sim, SimHost *host, GwRequest *request)
@@ -188,7 +189,9 @@ gboolean gw_sim_op_struck(GwSim *sim, SimHost *host, GwRequest *request)
             continue;
         g_ptr_array_steal_index(sim->faults, i);
         if (strcmp(fault->what, "lose-reply") == 0)
-            lose_reply(sim, request);
+            do_and_answer(sim, request, GW_ERR_UNREACHABLE, "connection lost");
+        else if (strcmp(fault->what, "do-and-fail") == 0)
+            do_and_answer(sim, request, GW_ERR_OPERATION, "simulated failure");
         else
             strike(sim, host, request, fault);
         gw_sim_fault_free(fault);

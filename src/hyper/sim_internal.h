@@ -176,6 +176,13 @@ SimLeave *gw_sim_agent_way(const SimHost *source, const GwMigrate *how, const ch
 void gw_sim_agent_dies(GwSim *sim, SimHost *host, gint64 ms);
 void gw_sim_link_cut(GwSim *sim, SimHost *a, SimHost *b, gint64 ms);
 
+/* sim_usage.c */
+void gw_sim_usage_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);
+/* Makes unknown what @json's "usage" does not say; @usage, made from it, may be NULL. */
+void gw_sim_usage_unsaid(const GwRecord *record, gpointer usage, json_t *json);
+/* What @vm (may be NULL) dirties. */
+gint64 gw_sim_dirty_bps(const GwSim *sim, const SimVm *vm);
+
 void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request);
 SimMove *gw_sim_move_of(GwSim *sim, const SimHost *source, const char *uuid);
 void gw_sim_abort(GwSim *sim, SimMove *move);

@@ -136,7 +136,8 @@ static void copy_round(GwSim *sim, SimMove *move)
     move->sent_bytes += move->remaining_bytes;
     SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
     gint64 memory = vm->vm->memory_kib * 1024;
-    move->remaining_bytes = MIN(memory, (gint64)((double)span * sim->dirty_bps / G_USEC_PER_SEC));
+    move->remaining_bytes =
+        MIN(memory, (gint64)((double)span * (double)gw_sim_dirty_bps(sim, vm) / G_USEC_PER_SEC));
     next_phase(sim, move, SIM_COPY, MAX(span, 1000));
 }
 
@@ -347,9 +348,9 @@ GwProgress *gw_sim_progress(GwSim *sim, const SimMove *move)
     progress->remaining_bytes = move->remaining_bytes + progress->disk_remaining_bytes;
     progress->total_bytes = progress->processed_bytes + progress->remaining_bytes;
     progress->bandwidth_bps = sim->link_bps;
-    progress->dirty_rate_bps = sim->dirty_bps;
+    progress->dirty_rate_bps = gw_sim_dirty_bps(sim, gw_sim_find(move->source, move->vm_uuid));
     progress->elapsed_ms = (gw_clock_now_us(sim->clock) - move->began_us) / 1000;
-    progress->converging = sim->dirty_bps < sim->link_bps || move->iteration < 2;
+    progress->converging = progress->dirty_rate_bps < sim->link_bps || move->iteration < 2;
     progress->eta_ms = progress->converging ? send_us(sim, move) / 1000 : -1;
     return progress;
 }

@@ -6,10 +6,12 @@
 
 static const char *const fabric_text =
     "{'link_mibps': 100, 'dirty_mibps': 20, 'confirm_ms': 150, 'hosts': ["
-    " {'uri': '" URI_A "', 'latency_ms': 3, 'facts': {'hostname': 'a', 'pools': ["
+    " {'uri': '" URI_A
+    "', 'latency_ms': 3, 'facts': {'hostname': 'a', 'usage': {'cpu_permille': 250}, 'pools': ["
     "   {'name': 'vms', 'type': 'netfs', 'source': 'nas:/vms', 'active': true}]},"
     "  'vms': [{'uuid': '" VM "', 'name': 'web1', 'state': 'running', 'persistent': true,"
-    "           'memory_kib': 262144, 'max_memory_kib': 262144}]},"
+    "           'memory_kib': 262144, 'max_memory_kib': 262144,"
+    "           'usage': {'cpu_permille': 700, 'memory_used_kib': 131072}}]},"
     " {'uri': '" URI_B "', 'latency_ms': 7, 'facts': {'hostname': 'b', 'pools': ["
     "   {'name': 'vms', 'type': 'netfs', 'source': 'nas:/vms', 'active': true}]}}]}";
 
@@ -425,6 +427,48 @@ static void agents_measure_and_check(void **unused)
     world_close(&world);
 }
 
+/* What is not said of it is unknown, not zero; and only who asks for usage is told it. */
+static void usage_is_what_the_file_says(void **unused)
+{
+    World world;
+
+    open_connected(&world);
+    const GwReply *used = ask(&world, submit_op(&world, GW_OP_USAGE, "A"));
+    assert_int_equal(used->usage->cpu_permille, 250);
+    assert_int_equal(used->usage->memory_used_kib, -1);
+    assert_int_equal(used->vms->len, 1);
+    const GwVm *vm = used->vms->pdata[0];
+    assert_string_equal(vm->uuid, VM);
+    assert_int_equal(vm->usage->cpu_permille, 700);
+    assert_int_equal(vm->usage->memory_used_kib, 131072);
+    assert_int_equal(vm->usage->disk_read_bps, -1);
+
+    const GwReply *untold = ask(&world, submit_op(&world, GW_OP_USAGE, "B"));
+    assert_int_equal(untold->usage->cpu_permille, -1);
+    assert_int_equal(untold->vms->len, 0);
+    const GwReply *listed = ask(&world, submit_op(&world, GW_OP_LIST_VMS, "A"));
+    assert_null(((const GwVm *)listed->vms->pdata[0])->usage);
+    assert_null(ask(&world, submit_op(&world, GW_OP_FACTS, "A"))->facts->usage);
+    close_world(&world);
+}
+
+static void dirtying_is_sampled_but_not_of_a_vm_that_moves(void **unused)
+{
+    World world;
+
+    open_connected(&world);
+    assert_null(ask(&world, submit_op(&world, GW_OP_DIRTY_START, "A"))->error);
+    const GwReply *read = ask(&world, submit_op(&world, GW_OP_DIRTY_READ, "A"));
+    assert_int_equal(read->dirty_bps, 20 * 1024 * 1024);
+    assert_int_equal(ask(&world, submit_op(&world, GW_OP_DIRTY_READ, "B"))->error->code,
+                     GW_ERR_NOT_FOUND);
+    submit_migrate(&world, "A", "B");
+    run_for(&world, SECOND);
+    assert_int_equal(ask(&world, submit_op(&world, GW_OP_DIRTY_START, "A"))->error->code,
+                     GW_ERR_CONFLICT);
+    close_world(&world);
+}
+
 static void bad_fabrics_are_refused(void **unused)
 {
     static const char *const bad[] = {
@@ -474,6 +518,8 @@ int main(void)
         cmocka_unit_test(agents_carry_only_what_they_have_leave_for),
         cmocka_unit_test(a_lost_notice_is_made_up_for_by_asking),
         cmocka_unit_test(agents_measure_and_check),
+        cmocka_unit_test(usage_is_what_the_file_says),
+        cmocka_unit_test(dirtying_is_sampled_but_not_of_a_vm_that_moves),
         cmocka_unit_test(bad_fabrics_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
