@@ -32,6 +32,8 @@ struct TaskRun {
     gboolean in_agent;     /* this copy goes between the agents */
     gboolean resumed;      /* it goes on where an earlier try was */
     gboolean from_scratch; /* a copy that went on where it was did not fit: all of it anew */
+    GPtrArray *provers;    /* of a removal: char *, ids of hosts that are asked before */
+    guint proved;          /* how many of them said that they do not use it */
     GError *trouble;       /* the first undo that failed */
 };
 
@@ -41,6 +43,10 @@ void gw_task_act(GwEngine *engine, TaskRun *run);
 void gw_task_poll(GwEngine *engine, TaskRun *run);
 /* Breaks off the copy of a file. */
 void gw_task_abort_copy(GwEngine *engine, TaskRun *run);
+
+/* task_delete.c: removes run->task->volume once every host that reaches it has proved that no VM of
+ * it uses it. */
+void gw_task_delete(GwEngine *engine, TaskRun *run);
 
 /* tasks.c */
 /* Asks for run->task; an answer that another question has overtaken is dropped. */
