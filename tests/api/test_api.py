@@ -318,6 +318,23 @@ def test_wrong_options_of_a_move(shared, change):
     problem(shared.ask('POST', '/api/v1/vms/web1/migrate', body), 400, 'invalid')
 
 
+def test_more_disks_than_a_vm_can_have(server):
+    def disks(count):
+        return [{'target': f'vd{n}', 'storage': 'fast'} for n in range(count)]
+
+    def ask(where, body):
+        return server.ask('POST', '/api/v1/vms/web1/' + where, body)
+
+    for body, where in (({'destination': 'kvm2', 'options': {'disks': disks(257)}}, 'migrate'),
+                        ({'disks': disks(257)}, 'migrate-storage')):
+        refused = problem(ask(where, body), 400, 'invalid')
+        assert "'disks' has 257 elements, must have at most 256" in refused['detail']
+        assert refused['remedy']
+        assert ask(where + '?dry_run=true', body).status == 400
+    assert server.tick() == 0
+    assert ask('migrate-storage?dry_run=true', {'disks': disks(256)}).status == 200
+
+
 def test_candidates_with_storage(shared):
     rows = shared.get('/api/v1/vms/web1/candidates?storage=fast').json['items']
     assert {r['transfer'] for r in rows} == {'Live (VSM)'}
