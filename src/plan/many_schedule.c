@@ -291,11 +291,11 @@ static double run(Many *many, guint *order)
         many_step(many, i)->after = MANY_NONE;
         many_step(many, i)->ends_ms = -1;
     }
-    do {
+    begin_all(&c, many->steps->len);
+    while (c.running->len > 0) {
+        go_on(&c);
         begin_all(&c, many->steps->len);
-        if (c.running->len > 0)
-            go_on(&c);
-    } while (c.running->len > 0);
+    }
     double now = c.now;
     clear(&c);
     return now;

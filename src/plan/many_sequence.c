@@ -179,7 +179,6 @@ static void add_steps(Many *many, ManyBooks *books, guint unit, guint to, gboole
                           .from = books->at[vm],
                           .to = to,
                           .loose = loose,
-                          .detour = !many_is_end(many, vm, to),
                           .after = MANY_NONE };
         if (step.from == to)
             continue;
@@ -200,6 +199,18 @@ static void from_places(Many *many, const guint *to)
     }
 }
 
+/* All but a VM's last step. */
+static void mark_detours(Many *many)
+{
+    g_autofree gboolean *later = g_new0(gboolean, MAX(many->vms->len, 1));
+
+    for (guint i = many->steps->len; i-- > 0;) {
+        ManyStep *step = many_step(many, i);
+        step->detour = later[step->vm];
+        later[step->vm] = TRUE;
+    }
+}
+
 static void from_hops(Many *many, const GArray *hops)
 {
     g_autoptr(ManyBooks) books = many_books_new(many);
@@ -208,6 +219,7 @@ static void from_hops(Many *many, const GArray *hops)
         const ManyHop *item = &g_array_index(hops, ManyHop, i);
         add_steps(many, books, item->unit, item->to, FALSE);
     }
+    mark_detours(many);
 }
 
 void many_sequence(Many *many)
