@@ -64,6 +64,12 @@ GwFeed *gw_engine_feed(GwEngine *engine)
     return engine->feed;
 }
 
+const char *gw_engine_host_name(GwEngine *engine, const char *host_id)
+{
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
+    return host != NULL ? host->name : host_id;
+}
+
 void gw_engine_tell(GwEngine *engine, const char *type, const char *id, const char *host_id)
 {
     for (guint i = engine->news->len; i > 0 && i + 16 > engine->news->len; i--) {
@@ -99,6 +105,9 @@ static json_t *news_body(const GwFabric *fabric, const News *news)
     } else if (strcmp(news->type, "kept") == 0) {
         record = g_hash_table_lookup(fabric->kept, news->id);
         type = &gw_kept_volume_record;
+    } else if (strcmp(news->type, "rule") == 0) {
+        record = g_hash_table_lookup(fabric->rules, news->id);
+        type = &gw_placement_rule_record;
     } else {
         record = g_hash_table_lookup(fabric->shares, news->id);
         type = &gw_share_record;
@@ -151,6 +160,7 @@ static void publish(GwEngine *engine)
     if (engine->draft == NULL)
         return;
     show_use(engine);
+    gw_maintenance_look(engine);
     g_mutex_lock(&engine->lock);
     GwFabric *old = engine->published;
     engine->published = g_steal_pointer(&engine->draft);
@@ -366,27 +376,24 @@ char *gw_engine_new_id(GwEngine *engine)
 
 /* Turns ------------------------------------------------------------------------------------ */
 
-static gint64 earlier(gint64 a, gint64 b)
-{
-    return a == 0 ? b : b == 0 ? a : MIN(a, b);
-}
-
 static gint64 next_deadline(GwEngine *engine)
 {
-    gint64 next = earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
-    next = earlier(next, gw_tasks_next_us(engine));
-    next = earlier(next, gw_works_next_us(engine));
-    next = earlier(next, gw_certificates_next_us(engine));
-    next = earlier(next, gw_links_next_us(engine));
-    next = earlier(next, gw_kept_next_us(engine));
+    gint64 next = gw_earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
+    next = gw_earlier(next, gw_tasks_next_us(engine));
+    next = gw_earlier(next, gw_works_next_us(engine));
+    next = gw_earlier(next, gw_certificates_next_us(engine));
+    next = gw_earlier(next, gw_links_next_us(engine));
+    next = gw_earlier(next, gw_kept_next_us(engine));
+    next = gw_earlier(next, gw_usage_next_us(engine));
+    next = gw_earlier(next, gw_dirty_next_us(engine));
     GHashTableIter iter;
     gpointer value;
 
     g_hash_table_iter_init(&iter, engine->pending);
     while (g_hash_table_iter_next(&iter, NULL, &value))
-        next = earlier(next, ((Pending *)value)->deadline_us);
+        next = gw_earlier(next, ((Pending *)value)->deadline_us);
     if (engine->hyper->driver->next_us != NULL && gw_clock_is_virtual(engine->clock))
-        next = earlier(next, engine->hyper->driver->next_us(engine->hyper));
+        next = gw_earlier(next, engine->hyper->driver->next_us(engine->hyper));
     return next;
 }
 
@@ -436,6 +443,8 @@ static gboolean turn(GwEngine *engine, gint64 wait_us)
     gw_works_timers(engine, now);
     gw_moves_timers(engine, now);
     gw_kept_timers(engine, now);
+    gw_usage_timers(engine, now);
+    gw_dirty_timers(engine, now);
     end_turn(engine);
     return did;
 }
@@ -496,7 +505,11 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->works = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_work_run_free);
     engine->task_runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_task_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    engine->changing = g_ptr_array_new();
     engine->links = gw_links_new();
+    engine->usage = gw_usage_new(config->usage_interval_us);
+    engine->usage_wanted = config->usage_interval_us >= 0;
+    engine->dirty = gw_dirty_new();
     engine->kept = gw_kept_new();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -549,6 +562,7 @@ static gboolean cancel_request(GwEngine *engine)
 static void drain(GwEngine *engine)
 {
     gw_inventory_stop(engine);
+    gw_dirty_stop(engine);
     g_hash_table_remove_all(engine->task_runs);
     g_hash_table_remove_all(engine->works);
     g_hash_table_remove_all(engine->moves);
@@ -582,7 +596,10 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->works);
     g_hash_table_unref(engine->moves);
     g_hash_table_unref(engine->accepting);
+    g_ptr_array_unref(engine->changing);
     gw_links_free(engine->links);
+    gw_usage_free(engine->usage);
+    g_hash_table_unref(engine->dirty);
     g_hash_table_unref(engine->kept);
     g_hash_table_unref(engine->epochs);
     g_hash_table_unref(engine->tokens);

@@ -19,6 +19,7 @@ typedef struct MoveRun MoveRun;
 typedef struct TaskRun TaskRun;
 typedef struct WorkRun WorkRun;
 typedef struct GwLinks GwLinks;
+typedef struct GwUsageWatch GwUsageWatch;
 
 struct GwEngine {
     GwClock *clock;
@@ -44,8 +45,12 @@ struct GwEngine {
     GHashTable *task_runs; /* job id -> TaskRun */
     guint64 last_task_question;
     GwLinks *links;
+    GwUsageWatch *usage;
+    gboolean usage_wanted; /* nothing is read or sampled otherwise */
+    GHashTable *dirty;     /* "host/uuid" -> Sample: under way */
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */
+    GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
     GHashTable *accepting; /* VM UUIDs whose new job is being journaled */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
@@ -69,7 +74,10 @@ void gw_engine_post(GwEngine *engine, MessageFn fn, gpointer data);
 const GwFabric *gw_engine_now(GwEngine *engine);
 /* The same, to be changed; it is published at the end of the turn. */
 GwFabric *gw_engine_change(GwEngine *engine);
-/* Says in the feed that a record changed or went; @type: host, group, vm, share, job. */
+/* For people: the host's name, or its id where it is not managed any more. */
+const char *gw_engine_host_name(GwEngine *engine, const char *host_id);
+/* Says in the feed that a record changed or went; @type: host, group, vm, share, job, kept, rule.
+ */
 void gw_engine_tell(GwEngine *engine, const char *type, const char *id, const char *host_id);
 
 /* Asks a driver; @done gets the reply exactly once, on the loop (the reply is freed after it). At
@@ -85,6 +93,20 @@ void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, Message
 
 /* What to answer where the store refused. */
 GError *gw_engine_store_error(GwEngine *engine);
+
+/* fabric_commands.c: journals a group, host or rule (takes @record; NULL: @id is removed), then
+ * shows it, runs @after with the id, and answers @call with the record; of a removal with the id.
+ */
+void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
+                       MessageFn after);
+gboolean gw_records_is_changing(const GwEngine *engine, const char *id);
+
+/* maintenance.c: a host that is being emptied is in maintenance once nothing runs there any more;
+ * looked at whenever hosts, VMs or jobs changed. */
+void gw_maintenance_look(GwEngine *engine);
+/* What a host that is to be emptied is in from now on: GW_MAINTENANCE_ENTERING, or _IN where it is
+ * empty already. */
+GwMaintenance gw_maintenance_on(GwEngine *engine, const GwHost *host);
 
 /* journal.c */
 gpointer gw_journal_thread(gpointer engine);
@@ -247,7 +269,7 @@ char *gw_moves_merge_words(const GwVm *vm, int percent);
 gboolean gw_moves_wait_for_merge(GwEngine *engine, MoveRun *run, char **why);
 /* run->merge_us has come. */
 void gw_moves_look_at_merge(GwEngine *engine, MoveRun *run);
-/* Whether QEMU copies disks of it. */
+/* Whether disks of it are copied, by QEMU or as files before. */
 gboolean gw_moves_copies_disks(const GwJob *job);
 /* move_effects.c */
 void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);
@@ -272,6 +294,28 @@ void gw_links_free(GwLinks *links);
 void gw_links_host_up(GwEngine *engine, const char *host_id);
 gint64 gw_links_next_us(GwEngine *engine);
 void gw_links_timers(GwEngine *engine, gint64 now_us);
+
+/* usage.c: what hosts and VMs use, read from time to time */
+GwUsageWatch *gw_usage_new(gint64 interval_us); /* 0: a minute; negative: nothing is read */
+void gw_usage_free(GwUsageWatch *watch);
+/* A host is listed: it is to be read. */
+void gw_usage_host_up(GwEngine *engine, const char *host_id);
+gint64 gw_usage_next_us(GwEngine *engine);
+void gw_usage_timers(GwEngine *engine, gint64 now_us);
+/* What a sample found; -1: nothing could be found out. */
+void gw_usage_put_dirty(GwEngine *engine, const char *host_id, const char *uuid, gint64 dirty_bps);
+
+/* dirty.c: samples of what VMs dirty */
+typedef void (*GwSampled)(GwEngine *engine, gpointer user);
+GHashTable *gw_dirty_new(void);
+/* Samples @vm unless that was done within the last minute, or cannot be now (it does not run, is
+ * moved, too many are under way); @done (NULL: nobody waits) is called once either way, maybe at
+ * once. */
+void gw_dirty_sample(GwEngine *engine, const GwVm *vm, GwSampled done, gpointer user);
+gint64 gw_dirty_next_us(GwEngine *engine);
+void gw_dirty_timers(GwEngine *engine, gint64 now_us);
+/* Who waits is told; nothing is sampled any more. */
+void gw_dirty_stop(GwEngine *engine);
 
 /* tasks.c: a job's tasks (job/tasks.h), carried out one after the other, and shown and journaled
  * before and after each. The owner of the job (moves, works) keeps it where it is meanwhile. */
@@ -309,6 +353,7 @@ struct WorkRun {
     gint64 unchanged_us;              /* when all was seen to be as it was */
     gint64 merge_us;                  /* queued behind a merge: when to look again; 0: not */
     guint close_round, close_missing; /* of the two answers that the end of its leave waits for */
+    GError *refusal; /* of a definition that its host would not give up: it is asked for it */
 };
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_start_restored(GwEngine *engine);

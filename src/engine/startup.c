@@ -34,6 +34,11 @@ static void put_share(GwEngine *engine, gpointer record)
     gw_fabric_put_share(gw_engine_change(engine), record);
 }
 
+static void put_rule(GwEngine *engine, gpointer record)
+{
+    gw_fabric_put_rule(gw_engine_change(engine), record);
+}
+
 static void put_host(GwEngine *engine, gpointer record)
 {
     GwHost *host = record;
@@ -89,6 +94,7 @@ gboolean gw_startup_load(GwEngine *engine, GError **error)
         { GW_KIND_GROUP, { engine, &gw_group_record, put_group } },
         { GW_KIND_HOST, { engine, &gw_host_record, put_host } },
         { GW_KIND_SHARE, { engine, &gw_share_record, put_share } },
+        { GW_KIND_PLACEMENT_RULE, { engine, &gw_placement_rule_record, put_rule } },
         { GW_KIND_JOB, { engine, &gw_job_record, put_job } },
     };
 
