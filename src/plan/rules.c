@@ -37,6 +37,7 @@ const GwRule *const gw_rules[] = {
     &gw_rule_disk_cache,
     &gw_rule_direct_io,
     &gw_rule_storage_space,
+    &gw_rule_disk_size,
     &gw_rule_file_size,
     &gw_rule_permissions,
     &gw_rule_encrypted_image,
