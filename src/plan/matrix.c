@@ -11,6 +11,7 @@ struct GwMatrix {
     const GwFabric *fabric;
     const GwMoveOptions *options;
     GwShapes *shapes;
+    GwPlanShared *shared;
     GHashTable *vm_keys; /* text -> its number, from 1 */
     GHashTable *host_keys;
     GHashTable *vms;   /* GwVm -> number of its shape */
@@ -41,6 +42,7 @@ GwMatrix *gw_matrix_new(const GwFabric *fabric, const GwMoveOptions *options)
     matrix->fabric = fabric;
     matrix->options = options;
     matrix->shapes = gw_shapes_new(fabric);
+    matrix->shared = gw_plan_shared_new(fabric);
     matrix->vm_keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     matrix->host_keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     matrix->vms = g_hash_table_new(NULL, NULL);
@@ -54,6 +56,7 @@ void gw_matrix_free(GwMatrix *matrix)
     if (matrix == NULL)
         return;
     gw_shapes_free(matrix->shapes);
+    gw_plan_shared_free(matrix->shared);
     g_hash_table_unref(matrix->vm_keys);
     g_hash_table_unref(matrix->host_keys);
     g_hash_table_unref(matrix->vms);
@@ -134,7 +137,8 @@ static GwMatrixCell *make_cell(GwMatrix *matrix, const GwVm *vm, const GwHost *d
                           .vm = vm,
                           .source = gw_fabric_host(matrix->fabric, vm->host_id),
                           .destination = destination,
-                          .options = matrix->options };
+                          .options = matrix->options,
+                          .shared = matrix->shared };
 
     cell->vm = vm;
     matrix->verdicts++;
