@@ -194,7 +194,8 @@ static const GwVm *user_of(const GwStorage *st, const char *path)
     return NULL;
 }
 
-static void add_there(GwStorage *st, const char *disk, const GwVolume *to, const GwVm *user)
+/* @user: who has it, in words; NULL: nobody that is known. */
+static void add_there(GwStorage *st, const char *disk, const GwVolume *to, const char *user)
 {
     const char *target = gw_plan_text(disk);
 
@@ -203,8 +204,7 @@ static void add_there(GwStorage *st, const char *disk, const GwVolume *to, const
         g_strdup_printf("Disk %s would become %s, which is already there on %s%s%s", target,
                         gw_plan_text(to->path != NULL ? to->path : to->name),
                         gw_plan_host_name(st->input->destination),
-                        user != NULL ? ", in use by " : "",
-                        user != NULL ? gw_plan_vm_name(user) : ""),
+                        user != NULL ? ", in use by " : "", user != NULL ? user : ""),
         g_strdup("A name that is free: what Godwit did not make it does not overwrite."),
         g_strdup_printf("Choose another name or place (--disk %s:POOL/NAME), or remove what is "
                         "there by hand if nothing needs it. If both hosts see one storage there, "
@@ -222,7 +222,7 @@ static void check_free(GwStorage *st, const GwDiskWay *way, GwImageMove *image, 
     gboolean same_vm = user != NULL && g_strcmp0(user->uuid, st->input->vm->uuid) == 0;
 
     if (user != NULL && (!same_vm || st->within)) {
-        add_there(st, way->disk->target, to, user);
+        add_there(st, way->disk->target, to, gw_plan_vm_name(user));
         return;
     }
     if (kept == NULL) {
@@ -250,11 +250,15 @@ static void check_device(GwStorage *st, const GwDiskWay *way, const GwVolume *to
     const char *on = gw_plan_host_name(st->input->destination);
 
     if (user != NULL) {
-        add_there(st, way->disk->target, to, user);
+        add_there(st, way->disk->target, to, gw_plan_vm_name(user));
         return;
     }
     if (st->input->there == NULL)
-        return; /* not asked */
+        return;                                    /* not asked */
+    if (there != NULL && there->used_by != NULL) { /* under another of its names */
+        add_there(st, way->disk->target, to, there->used_by);
+        return;
+    }
     if (there == NULL || (there->kind != NULL && strcmp(there->kind, "block") != 0)) {
         gw_storage_find(st, &gw_rule_storage_place,
                         g_strdup_printf("Disk %s is to go to %s, which is %s on %s", target,
@@ -596,8 +600,9 @@ void gw_storage_state_file(GwStorage *st, GwDiskMove *move, const char *path, co
         image->to->kind = g_strdup(kind);
     }
     image->replace = kept_here(st, move->target, image->to) != NULL;
+    const GwVm *user = user_of(st, image->to->path);
     if (!image->replace && volume_there(st, image->to) != NULL)
-        add_there(st, move->target, image->to, user_of(st, image->to->path));
+        add_there(st, move->target, image->to, user != NULL ? gw_plan_vm_name(user) : NULL);
     gint64 data = bounded(image->from->allocation_bytes);
     move->need_bytes = data;
     move->copy_bytes = data;
