@@ -9,17 +9,11 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 
 static const char room_remedy[] = "Make room on the file system of the agent's state folder.";
 static const char foreign_remedy[] =
     "Look at who put it there; the agent's state belongs to root alone, with mode 0700 and 0600.";
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-}
-#define AUTO_FD __attribute__((cleanup(close_fd))) int
 
 static void fail(GError **error, const char *what, const char *folder, const char *name, int number)
 {
@@ -56,7 +50,7 @@ gboolean gw_files_folder(const char *folder, GError **error)
         fail(error, "cannot make", folder, ".", errno);
         return FALSE;
     }
-    AUTO_FD fd = open_folder(folder, error);
+    GW_AUTO_FD fd = open_folder(folder, error);
     return fd >= 0;
 }
 
@@ -79,7 +73,7 @@ static gboolean write_all(int fd, const char *text, gsize length)
 /* Beside its place first, so that a full disk or a power cut leaves the old one as it was. */
 static gboolean write_beside(int folder, const char *beside, const char *text, gsize length)
 {
-    AUTO_FD fd = -1;
+    GW_AUTO_FD fd = -1;
 
     if (unlinkat(folder, beside, 0) < 0 && errno != ENOENT)
         return FALSE;
@@ -91,7 +85,7 @@ gboolean gw_files_write(const char *folder, const char *name, const char *text, 
                         GError **error)
 {
     g_autofree char *beside = g_strconcat(".", name, ".new", NULL);
-    AUTO_FD at = open_folder(folder, error);
+    GW_AUTO_FD at = open_folder(folder, error);
 
     if (at < 0)
         return FALSE;
@@ -134,12 +128,12 @@ static char *read_all(int fd, gsize max, gsize *length)
 char *gw_files_read(const char *folder, const char *name, gsize max, gsize *length, GError **error)
 {
     struct stat st;
-    AUTO_FD at = open_folder(folder, error);
+    GW_AUTO_FD at = open_folder(folder, error);
 
     if (at < 0)
         return NULL;
     /* Without O_NONBLOCK a planted FIFO would hold us up for ever. */
-    AUTO_FD fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    GW_AUTO_FD fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
         fail(error, "cannot read", folder, name, errno);
         return NULL;
@@ -157,7 +151,7 @@ char *gw_files_read(const char *folder, const char *name, gsize max, gsize *leng
 
 gboolean gw_files_remove(const char *folder, const char *name, GError **error)
 {
-    AUTO_FD at = open_folder(folder, error);
+    GW_AUTO_FD at = open_folder(folder, error);
 
     if (at < 0)
         return FALSE;

@@ -12,6 +12,7 @@
 #include "agent/attest.h"
 #include "agent/warden_internal.h"
 #include "base/error.h"
+#include "base/fd.h"
 
 /* The folder of sockets, in which emulators make theirs: nothing in it is trusted for its name. */
 
@@ -21,13 +22,6 @@
 #define OWN_SOCKET_MODE 0600
 #define BACKLOG 64
 #define CONF_MAX ((gsize)1024 * 1024)
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-}
-#define AUTO_FD __attribute__((cleanup(close_fd))) int
 
 static void fail(GError **error, const char *what, const char *folder, const char *name)
 {
@@ -129,7 +123,7 @@ gboolean gw_sockets_folder(const GwWarden *warden, GError **error)
         fail(error, "cannot make", folder, ".");
         return FALSE;
     }
-    AUTO_FD fd = open_folder(warden, error);
+    GW_AUTO_FD fd = open_folder(warden, error);
     if (fd < 0)
         return FALSE;
     if (fchown(fd, (uid_t)-1, gw_sockets_group(warden)) < 0 || fchmod(fd, FOLDER_MODE) < 0) {
@@ -173,7 +167,7 @@ static gboolean set_path(struct sockaddr_un *address, const char *folder, const 
 
 void gw_sockets_remove(const GwWarden *warden, const char *name)
 {
-    AUTO_FD folder = open_folder(warden, NULL);
+    GW_AUTO_FD folder = open_folder(warden, NULL);
 
     if (folder >= 0)
         unlinkat(folder, name, 0);
@@ -183,8 +177,8 @@ int gw_sockets_listen(const GwWarden *warden, const char *name, gboolean for_emu
                       GError **error)
 {
     struct sockaddr_un address = { 0 };
-    AUTO_FD folder = open_folder(warden, error);
-    AUTO_FD fd = -1;
+    GW_AUTO_FD folder = open_folder(warden, error);
+    GW_AUTO_FD fd = -1;
 
     if (folder < 0 || !set_path(&address, warden->paths.run_folder, name, error))
         return -1;
@@ -205,9 +199,7 @@ int gw_sockets_listen(const GwWarden *warden, const char *name, gboolean for_emu
         fail(error, "cannot listen on", warden->paths.run_folder, name);
         return -1;
     }
-    int out = fd;
-    fd = -1;
-    return out;
+    return g_steal_fd(&fd);
 }
 
 /* Names that only we make: JOB.rpc, JOB.tunnelmigrate.dest.NAME, JOB.disk.tunnelmigrate.dest.NAME.
@@ -231,7 +223,7 @@ static gboolean is_dead(const GwWarden *warden, int folder, const char *name)
         return FALSE;
     if (!S_ISSOCK(st.st_mode))
         return TRUE;
-    AUTO_FD fd = gw_sockets_connect(warden, name, NULL, NULL);
+    GW_AUTO_FD fd = gw_sockets_connect(warden, name, NULL, NULL);
     return fd < 0;
 }
 
@@ -287,9 +279,9 @@ int gw_sockets_connect(const GwWarden *warden, const char *name, const char *vm_
 {
     struct stat st;
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    AUTO_FD folder = open_folder(warden, error);
-    AUTO_FD at = -1;
-    AUTO_FD fd = -1;
+    GW_AUTO_FD folder = open_folder(warden, error);
+    GW_AUTO_FD at = -1;
+    GW_AUTO_FD fd = -1;
 
     if (folder < 0)
         return -1;
@@ -312,9 +304,7 @@ int gw_sockets_connect(const GwWarden *warden, const char *name, const char *vm_
     }
     if (vm_uuid != NULL && !check_listener(warden, fd, vm_uuid, error))
         return -1;
-    int out = fd;
-    fd = -1;
-    return out;
+    return g_steal_fd(&fd);
 }
 
 int gw_sockets_connect_libvirt(const GwWarden *warden, GError **error)

@@ -32,6 +32,15 @@ GwHost *gw_engine_change_host(GwEngine *engine, const GwHost *host, GError **err
 /* Refused while a job uses it. Its VMs go on running; only the management ends. */
 gboolean gw_engine_remove_host(GwEngine *engine, const char *id, GError **error);
 gboolean gw_engine_refresh_host(GwEngine *engine, const char *id, GError **error);
+/* Nothing is moved: with @on the host gets no VM any more, and is in maintenance once no VM runs
+ * there; otherwise it takes VMs again (R49). */
+GwHost *gw_engine_set_maintenance(GwEngine *engine, const char *id, gboolean on, GError **error);
+/* Rules of where VMs may run (R57). VMs are named by UUID, hosts by id. A rule that cannot be kept
+ * beside the others is refused (CONFLICT). */
+GwPlacementRule *gw_engine_add_rule(GwEngine *engine, const GwPlacementRule *rule, GError **error);
+GwPlacementRule *gw_engine_change_rule(GwEngine *engine, const GwPlacementRule *rule,
+                                       GError **error);
+gboolean gw_engine_remove_rule(GwEngine *engine, const char *id, GError **error);
 /* Stores the declaration and begins the job that proves it. */
 GwJob *gw_engine_add_share(GwEngine *engine, const GwShare *share, const char *user,
                            GError **error);
@@ -42,7 +51,8 @@ gboolean gw_engine_remove_share(GwEngine *engine, const char *id, GError **error
  * another host's copy runs or cannot be seen (CONFLICT). */
 GwVm *gw_engine_start_vm(GwEngine *engine, const char *vm, GError **error);
 
-/* Moves. @vm is a UUID, a name or HOST/NAME; @request->destination a host id or name. */
+/* Moves. @vm is a UUID, a name or HOST/NAME; @request->destination a host, or a host group: the
+ * best host of it, and its best storage, are chosen (R46), or REFUSED where none will do. */
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
                                 GError **error); /* GwCandidate */
 GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRequest *request,
@@ -50,6 +60,10 @@ GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRe
 /* Where preflight refuses (GW_ERR_REFUSED), *@plan (may be NULL) gets the findings. */
 GwJob *gw_engine_migrate(GwEngine *engine, const char *vm, const GwMoveRequest *request,
                          const char *user, GwMovePlan **plan, GError **error);
+
+/* What could not leave @host now, and why: each of its VMs, those that stay first (GwLeaving, R49).
+ * Nothing is asked of any host. */
+GPtrArray *gw_engine_leaving(GwEngine *engine, const char *host, GError **error);
 
 /* Moves a VM's storage within its host (R14); a dry run as above. */
 GwMovePlan *gw_engine_plan_storage(GwEngine *engine, const char *vm,

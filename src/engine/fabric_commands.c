@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "engine/engine_internal.h"
 
-/* Adding, changing and removing groups and hosts. */
+/* Adding, changing and removing groups and hosts; placement.c does the same with rules. */
 
 /* A change of one record that waits for the journal before it is seen. */
 typedef struct {
@@ -18,11 +18,25 @@ typedef struct {
 
 static const GwRecord *record_of(GwKind kind)
 {
+    if (kind == GW_KIND_PLACEMENT_RULE)
+        return &gw_placement_rule_record;
     return kind == GW_KIND_GROUP ? &gw_group_record : &gw_host_record;
 }
 
-static void change_free(Change *change)
+/* Whether a change of it waits for the journal: what is written of it meanwhile would be lost. */
+gboolean gw_records_is_changing(const GwEngine *engine, const char *id)
 {
+    for (guint i = 0; i < engine->changing->len; i++) {
+        if (strcmp(engine->changing->pdata[i], id) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static void change_free(gpointer data)
+{
+    Change *change = data;
+
     gw_record_free(record_of(change->kind), change->record);
     g_free(change->id);
     g_free(change);
@@ -40,22 +54,39 @@ static void tell_kept(GwEngine *engine, const char *host_id)
     }
 }
 
-static void apply(GwEngine *engine, Change *change)
+static void put(GwFabric *fabric, const Change *change)
 {
-    GwFabric *fabric = gw_engine_change(engine);
-    gboolean group = change->kind == GW_KIND_GROUP;
-
-    if (change->record != NULL && group)
+    if (change->kind == GW_KIND_GROUP)
         gw_fabric_put_group(fabric, gw_group_copy(change->record));
-    else if (change->record != NULL)
+    else if (change->kind == GW_KIND_PLACEMENT_RULE)
+        gw_fabric_put_rule(fabric, gw_placement_rule_copy(change->record));
+    else
         gw_fabric_put_host(fabric, gw_host_copy(change->record));
-    else if (group)
+}
+
+static void forget(GwEngine *engine, GwFabric *fabric, const Change *change)
+{
+    if (change->kind == GW_KIND_GROUP) {
         gw_fabric_remove_group(fabric, change->id);
-    else {
+    } else if (change->kind == GW_KIND_PLACEMENT_RULE) {
+        gw_fabric_remove_rule(fabric, change->id);
+    } else {
         tell_kept(engine, change->id);
         gw_fabric_remove_host(fabric, change->id);
     }
-    gw_engine_tell(engine, group ? "group" : "host", change->id, NULL);
+}
+
+static void apply(GwEngine *engine, const Change *change)
+{
+    static const char *const words[GW_KIND_COUNT] = {
+        [GW_KIND_GROUP] = "group", [GW_KIND_HOST] = "host", [GW_KIND_PLACEMENT_RULE] = "rule"
+    };
+
+    if (change->record != NULL)
+        put(gw_engine_change(engine), change);
+    else
+        forget(engine, gw_engine_change(engine), change);
+    gw_engine_tell(engine, words[change->kind], change->id, NULL);
 }
 
 static void begin_managing(GwEngine *engine, gpointer id)
@@ -65,10 +96,11 @@ static void begin_managing(GwEngine *engine, gpointer id)
 
 static const char revoked_why[] = "the host is no longer managed through its agent";
 
-static void changed(GwEngine *engine, gpointer data)
+static gpointer changed(GwEngine *engine, gpointer data)
 {
     Change *change = data;
 
+    g_ptr_array_remove(engine->changing, change->id);
     apply(engine, change);
     if (change->kind == GW_KIND_HOST &&
         (change->record == NULL || !gw_host_has_agent(change->record)))
@@ -78,37 +110,25 @@ static void changed(GwEngine *engine, gpointer data)
     engine->schedule = TRUE;
     if (change->after == begin_managing) {
         gw_inventory_answer_when_listed(engine, change->id, change->call);
-        change_free(change);
-        return;
+        return NULL;
     }
     /* A removal answers with its id: anything but NULL is success. */
-    gpointer result =
-        change->record != NULL ? g_steal_pointer(&change->record) : g_steal_pointer(&change->id);
-    gw_engine_answer(change->call, result, NULL);
-    change_free(change);
-}
-
-GError *gw_engine_store_error(GwEngine *engine)
-{
-    GError *error = NULL;
-
-    gw_error_set(&error, GW_ERR_STORE,
-                 "Free space under the controller's database, then try again.",
-                 "the change cannot be recorded: %s", engine->store_trouble);
-    return error;
+    return change->record != NULL ? g_steal_pointer(&change->record) : g_steal_pointer(&change->id);
 }
 
 static void not_changed(GwEngine *engine, gpointer data)
 {
-    Change *change = data;
-
-    gw_engine_answer(change->call, NULL, gw_engine_store_error(engine));
-    change_free(change);
+    g_ptr_array_remove(engine->changing, ((Change *)data)->id);
 }
 
-/* Takes @record (NULL: remove @id). */
-static void commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
-                   MessageFn after)
+static const CallCommit change_commit = {
+    .done = changed,
+    .failed = not_changed,
+    .free = change_free,
+};
+
+void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
+                       MessageFn after)
 {
     Change *change = g_new0(Change, 1);
     GwBatch *batch = gw_batch_new();
@@ -118,6 +138,7 @@ static void commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, c
     change->record = record;
     change->id = g_strdup(id);
     change->after = after;
+    g_ptr_array_add(engine->changing, change->id);
     if (record != NULL)
         gw_batch_put(batch, kind, id, gw_record_to_json(record_of(kind), record));
     else
@@ -128,7 +149,7 @@ static void commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, c
         gw_joins_forget_host(engine, batch, id);
         gw_kept_forget_host(engine, batch, id);
     }
-    gw_engine_journal(engine, batch, changed, not_changed, change);
+    gw_call_commit(engine, call, batch, &change_commit, change);
 }
 
 /* Groups ----------------------------------------------------------------------------------- */
@@ -185,13 +206,13 @@ static void put_group(GwEngine *engine, Call *call, const GwGroup *wanted, gbool
         gw_engine_answer(call, NULL, error);
         return;
     }
-    commit(engine, call, GW_KIND_GROUP, group, group->id, NULL);
+    gw_records_commit(engine, call, GW_KIND_GROUP, group, group->id, NULL);
 }
 
 static gboolean known_group(GwEngine *engine, const char *id, GError **error)
 {
     if (g_strcmp0(id, GW_GROUP_ROOT) == 0) {
-        gw_error_set(error, GW_ERR_CONFLICT, NULL, "All Hosts is the root and stays as it is");
+        gw_error_set(error, GW_ERR_CONFLICT, NULL, "All Hosts is the root and stays where it is");
         return FALSE;
     }
     if (id == NULL || g_hash_table_lookup(gw_engine_now(engine)->groups, id) == NULL) {
@@ -207,12 +228,23 @@ static void call_add_group(GwEngine *engine, Call *call)
     put_group(engine, call, call->in[0], TRUE);
 }
 
+/* Of All Hosts only how VMs are placed may be said. */
+static gboolean is_root_placed_anew(GwEngine *engine, const GwGroup *group)
+{
+    const GwGroup *root = g_hash_table_lookup(gw_engine_now(engine)->groups, GW_GROUP_ROOT);
+
+    return strcmp(group->id, GW_GROUP_ROOT) == 0 && group->parent_id == NULL &&
+           g_strcmp0(group->name, root->name) == 0;
+}
+
 static void call_change_group(GwEngine *engine, Call *call)
 {
     const GwGroup *group = call->in[0];
     GError *error = NULL;
 
-    if (known_group(engine, group->id, &error))
+    if (is_root_placed_anew(engine, group))
+        gw_records_commit(engine, call, GW_KIND_GROUP, gw_group_copy(group), group->id, NULL);
+    else if (known_group(engine, group->id, &error))
         put_group(engine, call, group, FALSE);
     else
         gw_engine_answer(call, NULL, error);
@@ -248,7 +280,7 @@ static void call_remove_group(GwEngine *engine, Call *call)
                      "host group '%s' is not empty", group->name);
         gw_engine_answer(call, NULL, error);
     } else {
-        commit(engine, call, GW_KIND_GROUP, NULL, group->id, NULL);
+        gw_records_commit(engine, call, GW_KIND_GROUP, NULL, group->id, NULL);
     }
 }
 
@@ -354,6 +386,8 @@ gboolean gw_hosts_check(GwEngine *engine, GwHost *host, GError **error)
         return FALSE;
     if (host->name != NULL && !gw_text_check_name("the host's name", host->name, error))
         return FALSE;
+    if (!gw_tags_check(host->tags, error))
+        return FALSE;
     return check_unique(fabric, host, error);
 }
 
@@ -390,8 +424,8 @@ static void tried(GwEngine *engine, const GwReply *reply, const char *key, gint6
         gw_engine_answer(call, NULL, error);
     } else {
         GwHost *host = g_steal_pointer(&trial->host);
-        commit(engine, call, GW_KIND_HOST, host, host->id,
-               trial->is_new ? begin_managing : go_on_managing);
+        gw_records_commit(engine, call, GW_KIND_HOST, host, host->id,
+                          trial->is_new ? begin_managing : go_on_managing);
     }
     trial_free(trial);
 }
@@ -464,6 +498,7 @@ static void call_change_host(GwEngine *engine, Call *call)
         return;
     }
     GwHost *host = gw_host_copy(wanted);
+    host->maintenance = old->maintenance; /* it may have become empty meanwhile */
     gboolean moved = g_strcmp0(host->uri, old->uri) != 0;
     /* Behind a new URI may be another machine, which knows nothing of the job's VM. */
     if (!gw_hosts_check(engine, host, &error) ||
@@ -474,7 +509,7 @@ static void call_change_host(GwEngine *engine, Call *call)
     } else if (moved) {
         try_host(engine, call, host, FALSE);
     } else {
-        commit(engine, call, GW_KIND_HOST, host, host->id, NULL);
+        gw_records_commit(engine, call, GW_KIND_HOST, host, host->id, NULL);
     }
 }
 
@@ -483,23 +518,9 @@ static void stop_managing(GwEngine *engine, gpointer id)
     gw_inventory_stop_host(engine, id);
 }
 
-/* The host that @call names; NULL: it has been answered. */
-static const GwHost *find_host(GwEngine *engine, Call *call)
-{
-    const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), call->in[0]);
-    GError *error = NULL;
-
-    if (host != NULL)
-        return host;
-    gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
-                 (const char *)call->in[0]);
-    gw_engine_answer(call, NULL, error);
-    return NULL;
-}
-
 static void call_remove_host(GwEngine *engine, Call *call)
 {
-    const GwHost *host = find_host(engine, call);
+    const GwHost *host = gw_call_find_host(engine, call, call->in[0]);
     GError *error = NULL;
 
     if (host == NULL)
@@ -508,12 +529,12 @@ static void call_remove_host(GwEngine *engine, Call *call)
         gw_engine_answer(call, NULL, error);
         return;
     }
-    commit(engine, call, GW_KIND_HOST, NULL, host->id, stop_managing);
+    gw_records_commit(engine, call, GW_KIND_HOST, NULL, host->id, stop_managing);
 }
 
 static void call_refresh_host(GwEngine *engine, Call *call)
 {
-    const GwHost *host = find_host(engine, call);
+    const GwHost *host = gw_call_find_host(engine, call, call->in[0]);
 
     if (host == NULL)
         return;

@@ -11,7 +11,7 @@ typedef struct GwFeed GwFeed;
 typedef struct {
     gatomicrefcount refs;
     guint64 id;
-    char *type; /* "host", "group", "vm", "share", "job", "kept" */
+    char *type; /* "host", "group", "vm", "share", "job", "kept", "rule" */
     char *data; /* one line of JSON: {"id": …, "removed": true} or the record's public form */
 } GwFeedItem;
 

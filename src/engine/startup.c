@@ -34,6 +34,11 @@ static void put_share(GwEngine *engine, gpointer record)
     gw_fabric_put_share(gw_engine_change(engine), record);
 }
 
+static void put_rule(GwEngine *engine, gpointer record)
+{
+    gw_fabric_put_rule(gw_engine_change(engine), record);
+}
+
 static void put_host(GwEngine *engine, gpointer record)
 {
     GwHost *host = record;
@@ -48,12 +53,10 @@ static void put_job(GwEngine *engine, gpointer record)
     gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
     if (gw_job_state_is_final(job->state))
         gw_job_free(job);
-    else if (g_strcmp0(job->kind, GW_JOB_KIND_MIGRATE) == 0)
-        gw_moves_restore(engine, job);
     else if (g_strcmp0(job->kind, GW_JOB_KIND_PROVE) == 0)
         gw_shares_restore(engine, job);
     else
-        gw_works_restore(engine, job);
+        gw_jobs_restore(engine, job);
 }
 
 static gboolean load_epoch(const char *id, json_t *body, gpointer user, GError **error)
@@ -89,6 +92,7 @@ gboolean gw_startup_load(GwEngine *engine, GError **error)
         { GW_KIND_GROUP, { engine, &gw_group_record, put_group } },
         { GW_KIND_HOST, { engine, &gw_host_record, put_host } },
         { GW_KIND_SHARE, { engine, &gw_share_record, put_share } },
+        { GW_KIND_PLACEMENT_RULE, { engine, &gw_placement_rule_record, put_rule } },
         { GW_KIND_JOB, { engine, &gw_job_record, put_job } },
     };
 

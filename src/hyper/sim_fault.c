@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "hyper/sim_storage.h"
 
-/* What strikes single requests, and copies once they have come so far. */
+/* What strikes single requests, and copies once they have come so far; and hosts that go away. */
 
 /* Beside each request's own word: when a mirror, or a merge, could be ended. */
 static const char *const moments[] = { "block-ready" };
@@ -58,6 +58,30 @@ SimFault *gw_sim_take_fault(GwSim *sim, const char *at, gint64 percent)
     return NULL;
 }
 
+/* Hosts that are away ------------------------------------------------------------------------ */
+
+static void host_back(GwSim *sim, gpointer data)
+{
+    SimHost *host = data;
+    host->down = FALSE;
+    (void)sim;
+}
+
+void gw_sim_host_down(GwSim *sim, SimHost *host, gint64 ms)
+{
+    gw_sim_tell_lost(sim, host);
+    host->down = TRUE;
+    gw_sim_copies_host_lost(sim, host);
+    gw_sim_later(sim, ms * 1000, host_back, host);
+}
+
+void gw_sim_libvirtd_down(GwSim *sim, SimHost *host, gint64 ms)
+{
+    host->libvirtd_down_until_us =
+        MAX(host->libvirtd_down_until_us, gw_clock_now_us(sim->clock) + ms * 1000);
+    gw_sim_host_down(sim, host, ms);
+}
+
 void gw_sim_take_away(GwSim *sim, SimHost *host, gint64 ms)
 {
     if (gw_sim_has_agent(host))
@@ -91,6 +115,8 @@ void gw_sim_fill(GwSim *sim, SimStore *store, gint64 ms)
     store->full_until_us =
         MAX(store->full_until_us, gw_clock_now_us(sim->clock) + MAX(ms, 1) * 1000);
 }
+
+/* Requests -------------------------------------------------------------------------------- */
 
 static void answer(GwSim *sim, const GwRequest *request, GwErrorCode code, const char *words)
 {

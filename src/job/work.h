@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "job/life.h"
 #include "job/tasks.h"
 
 /* The life of a job that is nothing but tasks (vm-transfer, vm-migrate-storage, job-repair,
- * volume-remove) as a table: (state, event) -> (next state, action, why). Pure, like move.h.
+ * volume-remove) as a table (job/life.h).
  *
  *   queued -> checking -> copying (BEFORE tasks) -> committing (AFTER tasks) -> done
  *                            | failed, cancelled, started under us
@@ -59,22 +60,12 @@ typedef enum {
     GW_WORK_DO_COUNT
 } GwWorkDo;
 
-#define GW_WORK_EFFECTS_MAX 2
-
-typedef struct {
-    GwWorkDo effects[GW_WORK_EFFECTS_MAX];
-    guint count;
-    gboolean journal; /* the job changed in a way that must be durable before the effects */
-    gboolean changed; /* readers should see it */
-} GwWorkOutcome;
+typedef GwLifeOutcome GwWorkOutcome; /* its effects: GwWorkDo */
 
 typedef struct {
     GwJob *job; /* the durable part; owned */
-    /* Volatile. Times are monotonic; 0: none. */
-    gint64 created_us, started_us;
-    gint64 wake_us;
-    gint64 too_long_us;
-    gint64 stalled_us;
+    GwLifeTimes times;
+    /* Volatile, like those. */
     gint64 done_bytes; /* high-water mark that progress is measured by */
     guint done_tasks;  /* likewise */
     guint tries;       /* of committing */
@@ -102,11 +93,5 @@ gboolean gw_work_due(const GwWork *work, gint64 now_us, GwWorkEventKind *kind);
 const char *gw_work_event_word(GwWorkEventKind kind);
 const char *gw_work_do_word(GwWorkDo effect);
 
-typedef struct {
-    GwJobState state;
-    GwWorkEventKind event;
-    GwJobState next;
-    int action; /* work.c's own */
-    const char *why;
-} GwWorkRow;
+typedef GwLifeRow GwWorkRow; /* its events: GwWorkEventKind */
 const GwWorkRow *gw_work_rows(guint *count);

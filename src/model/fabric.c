@@ -71,6 +71,7 @@ GwFabric *gw_fabric_new(void)
         fabric->shares = record_table(&gw_share_record),
         fabric->jobs = record_table(&gw_job_record),
         fabric->kept = record_table(&gw_kept_volume_record),
+        fabric->rules = record_table(&gw_placement_rule_record),
         fabric->vms = vm_tables(),
     };
     for (guint i = 0; i < G_N_ELEMENTS(tables); i++)
@@ -93,6 +94,7 @@ void gw_fabric_unref(GwFabric *fabric)
     g_hash_table_unref(fabric->shares);
     g_hash_table_unref(fabric->jobs);
     g_hash_table_unref(fabric->kept);
+    g_hash_table_unref(fabric->rules);
     g_hash_table_unref(fabric->vms);
     g_hash_table_unref(fabric->own);
     g_free(fabric);
@@ -107,6 +109,7 @@ GwFabric *gw_fabric_next(const GwFabric *fabric)
     next->shares = g_hash_table_ref(fabric->shares);
     next->jobs = g_hash_table_ref(fabric->jobs);
     next->kept = g_hash_table_ref(fabric->kept);
+    next->rules = g_hash_table_ref(fabric->rules);
     next->vms = g_hash_table_ref(fabric->vms);
     return next;
 }
@@ -174,6 +177,16 @@ void gw_fabric_put_kept(GwFabric *fabric, GwKeptVolume *kept)
 void gw_fabric_remove_kept(GwFabric *fabric, const char *id)
 {
     g_hash_table_remove(own(fabric, &fabric->kept, &gw_kept_volume_record), id);
+}
+
+void gw_fabric_put_rule(GwFabric *fabric, GwPlacementRule *rule)
+{
+    g_hash_table_replace(own(fabric, &fabric->rules, &gw_placement_rule_record), rule->id, rule);
+}
+
+void gw_fabric_remove_rule(GwFabric *fabric, const char *id)
+{
+    g_hash_table_remove(own(fabric, &fabric->rules, &gw_placement_rule_record), id);
 }
 
 void gw_fabric_put_vm(GwFabric *fabric, GwVm *vm)
@@ -266,6 +279,11 @@ static const char *share_name(gconstpointer record)
     return ((const GwShare *)record)->name;
 }
 
+static const char *rule_name(gconstpointer record)
+{
+    return ((const GwPlacementRule *)record)->name;
+}
+
 static gconstpointer find(GHashTable *table, const char *id_or_name, NameOf name_of)
 {
     GHashTableIter iter;
@@ -297,6 +315,11 @@ const GwGroup *gw_fabric_find_group(const GwFabric *fabric, const char *id_or_na
 const GwShare *gw_fabric_find_share(const GwFabric *fabric, const char *id_or_name)
 {
     return find(fabric->shares, id_or_name, share_name);
+}
+
+const GwPlacementRule *gw_fabric_find_rule(const GwFabric *fabric, const char *id_or_name)
+{
+    return find(fabric->rules, id_or_name, rule_name);
 }
 
 /* How well a VM answers for its UUID: during and after a move two hosts hold one. */
@@ -470,6 +493,7 @@ static GPtrArray *sorted(GHashTable *table, GCompareFunc compare)
 COMPARE(compare_groups, GwGroup, a->name, b->name)
 COMPARE(compare_hosts, GwHost, a->name, b->name)
 COMPARE(compare_shares, GwShare, a->name, b->name)
+COMPARE(compare_rules, GwPlacementRule, a->name, b->name)
 COMPARE(compare_jobs, GwJob, b->id, a->id)
 #undef COMPARE
 
@@ -497,6 +521,11 @@ GPtrArray *gw_fabric_list_hosts(const GwFabric *fabric)
 GPtrArray *gw_fabric_list_shares(const GwFabric *fabric)
 {
     return sorted(fabric->shares, compare_shares);
+}
+
+GPtrArray *gw_fabric_list_rules(const GwFabric *fabric)
+{
+    return sorted(fabric->rules, compare_rules);
 }
 
 GPtrArray *gw_fabric_list_jobs(const GwFabric *fabric)

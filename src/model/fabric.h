@@ -16,6 +16,7 @@ typedef struct {
     GHashTable *shares; /* id -> GwShare */
     GHashTable *jobs;   /* id -> GwJob */
     GHashTable *kept;   /* id -> GwKeptVolume */
+    GHashTable *rules;  /* id -> GwPlacementRule */
     GHashTable *own;    /* which tables belong to this picture alone; fabric.c's business */
 } GwFabric;
 
@@ -42,6 +43,8 @@ void gw_fabric_put_kept(GwFabric *fabric, GwKeptVolume *kept);
 void gw_fabric_remove_kept(GwFabric *fabric, const char *id);
 /* Newest first; borrowed records in a new array. */
 GPtrArray *gw_fabric_list_kept(const GwFabric *fabric);
+void gw_fabric_put_rule(GwFabric *fabric, GwPlacementRule *rule);
+void gw_fabric_remove_rule(GwFabric *fabric, const char *id);
 /* With its VMs and the old copies that are kept there. */
 void gw_fabric_remove_host(GwFabric *fabric, const char *host_id);
 void gw_fabric_remove_group(GwFabric *fabric, const char *id);
@@ -55,6 +58,7 @@ const GwVm *gw_fabric_vm(const GwFabric *fabric, const char *host_id, const char
 const GwHost *gw_fabric_find_host(const GwFabric *fabric, const char *id_or_name);
 const GwGroup *gw_fabric_find_group(const GwFabric *fabric, const char *id_or_name);
 const GwShare *gw_fabric_find_share(const GwFabric *fabric, const char *id_or_name);
+const GwPlacementRule *gw_fabric_find_rule(const GwFabric *fabric, const char *id_or_name);
 /* By UUID or name, optionally "HOST/NAME". Where several match, the running one; an error where
  * none or still several match. */
 const GwVm *gw_fabric_find_vm(const GwFabric *fabric, const char *which, GError **error);
@@ -70,4 +74,5 @@ GPtrArray *gw_fabric_list_groups(const GwFabric *fabric);
 GPtrArray *gw_fabric_list_hosts(const GwFabric *fabric);
 GPtrArray *gw_fabric_list_vms(const GwFabric *fabric, const char *host_id);
 GPtrArray *gw_fabric_list_shares(const GwFabric *fabric);
+GPtrArray *gw_fabric_list_rules(const GwFabric *fabric);
 GPtrArray *gw_fabric_list_jobs(const GwFabric *fabric);

@@ -10,7 +10,9 @@ GW_DEFINE_RECORD(
     GwGroup, gw_group, "HostGroup", "A host group: a node of the tree under All Hosts.",
     GW_F(GwGroup, id, GW_STRING, .flags = GW_READ_ONLY, .doc = "Identifier."),
     GW_F(GwGroup, name, GW_STRING, .flags = GW_REQUIRED, .doc = "Name, unique in its parent."),
-    GW_F(GwGroup, parent_id, GW_STRING, .doc = "The parent's id; absent only for All Hosts."));
+    GW_F(GwGroup, parent_id, GW_STRING, .doc = "The parent's id; absent only for All Hosts."),
+    GW_F(GwGroup, placement, GW_OBJECT, .of = &gw_placement_policy_record,
+         .doc = "How VMs are placed in it; absent: as in its parent."));
 
 GW_DEFINE_RECORD(GwNetwork, gw_network, "Network", "A network that VMs on the host can attach to.",
                  GW_F(GwNetwork, name, GW_STRING, .flags = GW_REQUIRED, .doc = "Name on the host."),
@@ -46,12 +48,18 @@ GW_DEFINE_RECORD(
     GW_F(GwHostFacts, bridges, GW_STRINGS, .doc = "Bridges of the host."),
     GW_F(GwHostFacts, networks, GW_ARRAY, .of = &gw_network_record, .doc = "libvirt networks."),
     GW_F(GwHostFacts, pools, GW_ARRAY, .of = &gw_pool_record, .doc = "Storage pools."),
+    GW_F(GwHostFacts, usage, GW_OBJECT, .of = &gw_host_usage_record,
+         .doc = "How busy it is; absent: not seen yet."),
     GW_F(GwHostFacts, agent, GW_OBJECT, .of = &gw_agent_facts_record,
          .doc = "What the agent says; absent without one."));
 
 const GwEnum gw_host_status_enum = { "HostStatus",
                                      (const char *const[]){ "Connecting", "OK", "OK (Limited)",
                                                             "Not responding", NULL } };
+
+const GwEnum gw_maintenance_enum = {
+    "Maintenance", (const char *const[]){ "none", "entering", "in maintenance", NULL }
+};
 
 const GwEnum gw_method_enum = { "SpeedMethod",
                                 (const char *const[]){ "default", "standard", "compression",
@@ -90,6 +98,13 @@ GW_DEFINE_RECORD(
          .doc = "Completion time-out in seconds per GiB to move; 0: none (R59)."),
     GW_F(GwHost, progress_timeout_s, GW_INT, .min = 0, .max = 1000000,
          .doc = "Progress time-out in seconds; 0: none (R60)."),
+    GW_F(GwHost, maintenance, GW_ENUM, .of_enum = &gw_maintenance_enum, .flags = GW_READ_ONLY,
+         .doc = "Whether it may be given VMs (R49)."),
+    GW_F(GwHost, tags, GW_STRINGS, .doc = "Words and key=value, for placement rules (R57)."),
+    GW_F(GwHost, cpu_reserve_percent, GW_INT, .max = 100,
+         .doc = "CPU left alone, percent, beside what its group leaves alone."),
+    GW_F(GwHost, memory_reserve_kib, GW_INT, .doc = "Memory left alone, KiB."),
+    GW_F(GwHost, disk_reserve_bytes, GW_INT, .doc = "Space left alone in each pool, bytes."),
     GW_F(GwHost, status, GW_ENUM, .of_enum = &gw_host_status_enum, .flags = GW_READ_ONLY,
          .doc = "Status."),
     GW_F(GwHost, status_reason, GW_STRING, .flags = GW_READ_ONLY, .doc = "Why it has this status."),

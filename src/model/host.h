@@ -2,6 +2,8 @@
 #pragma once
 
 #include "model/agent.h"
+#include "model/placement.h"
+#include "model/prediction.h"
 
 /* Host groups form a tree under "All Hosts", whose id is GW_GROUP_ROOT. */
 #define GW_GROUP_ROOT "all-hosts"
@@ -9,7 +11,8 @@
 typedef struct {
     char *id;
     char *name;
-    char *parent_id; /* NULL only for the root */
+    char *parent_id;              /* NULL only for the root */
+    GwPlacementPolicy *placement; /* NULL: the parent's */
 } GwGroup;
 GW_DECLARE_RECORD(GwGroup, gw_group)
 
@@ -49,6 +52,7 @@ typedef struct {
     char **bridges;
     GPtrArray *networks; /* GwNetwork */
     GPtrArray *pools;    /* GwPool */
+    GwHostUsage *usage;  /* NULL: not seen yet */
     GwAgentFacts *agent; /* NULL: no agent there */
 } GwHostFacts;
 GW_DECLARE_RECORD(GwHostFacts, gw_host_facts)
@@ -60,6 +64,14 @@ typedef enum {
     GW_HOST_NOT_RESPONDING,
 } GwHostStatus;
 extern const GwEnum gw_host_status_enum;
+
+/* Whether it may be given VMs (R49). */
+typedef enum {
+    GW_MAINTENANCE_NONE,
+    GW_MAINTENANCE_ENTERING, /* it is being emptied, and gets no VM any more */
+    GW_MAINTENANCE_IN,       /* it is empty, or what is left there stays by a person's word */
+} GwMaintenance;
+extern const GwEnum gw_maintenance_enum;
 
 /* Speed methods (R24). */
 typedef enum {
@@ -94,7 +106,12 @@ typedef struct {
     gint64 keep_source_s;   /* how long old copies of moved disks are kept for Undo; 0: not */
     gint64 completion_timeout_s_per_gib;
     gint64 progress_timeout_s;
-    int status; /* GwHostStatus */
+    int maintenance;            /* GwMaintenance */
+    char **tags;                /* words and key=value, for placement rules (R57) */
+    gint64 cpu_reserve_percent; /* left alone, beside what its group leaves alone */
+    gint64 memory_reserve_kib;
+    gint64 disk_reserve_bytes; /* of each pool */
+    int status;                /* GwHostStatus */
     char *status_reason;
     char *status_remedy;
     char *last_seen;                    /* RFC 3339 */

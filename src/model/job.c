@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model/job.h"
 
+#include "model/migration_plan.h"
+
 const GwEnum gw_transfer_enum = {
     "TransferType", (const char *const[]){ "None", "Live", "Live (VSM)", "Network",
                                            "Fast file copy", "SAN", "Register", "Storage", NULL }
@@ -168,4 +170,10 @@ GW_DEFINE_RECORD(
     GW_F(GwJob, undoes, GW_STRING, .doc = "The job that this one undoes."),
     GW_F(GwJob, undone_by, GW_STRING, .doc = "The job that undid this one, or tries to."),
     GW_F(GwJob, keep_source_s, GW_INT, .max = GW_KEEP_SOURCE_MAX_S,
-         .doc = "How long the old copies are kept for Undo, s."));
+         .doc = "How long the old copies are kept for Undo, s."),
+    GW_F(GwJob, prediction, GW_OBJECT, .of = &gw_prediction_record,
+         .doc = "How long it was predicted to take, right before it began (R66)."),
+    GW_F(GwJob, part_of, GW_STRING, .doc = "The job whose plan this move carries out."),
+    GW_F(GwJob, plan, GW_OBJECT, .of = &gw_migration_plan_record,
+         .doc = "The plan that it carries out."),
+    GW_F(GwJob, pause_requested, GW_BOOL, .doc = "It begins no further move."));

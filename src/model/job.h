@@ -86,6 +86,11 @@ GW_DECLARE_RECORD(GwMoveResult, gw_move_result)
 #define GW_JOB_KIND_REPAIR "job-repair"           /* what a failed job left is cleaned up */
 #define GW_JOB_KIND_VOLUME_REMOVE "volume-remove" /* a kept copy's time is over */
 #define GW_JOB_KIND_PROVE "share-prove"
+/* Those that carry out a GwMigrationPlan; their children are moves. */
+#define GW_JOB_KIND_DRAIN "host-drain"
+#define GW_JOB_KIND_UNDRAIN "host-undrain"
+#define GW_JOB_KIND_MOVES "vms-migrate"
+#define GW_JOB_KIND_BALANCE "group-balance"
 
 typedef enum {
     GW_JOB_CHECKING,
@@ -119,6 +124,8 @@ typedef struct {
     char *why;
 } GwJobStep;
 GW_DECLARE_RECORD(GwJobStep, gw_job_step)
+
+typedef struct GwMigrationPlan GwMigrationPlan; /* model/migration_plan.h */
 
 typedef struct {
     char *id;
@@ -164,8 +171,12 @@ typedef struct {
     GPtrArray *tasks; /* GwTask: what is, or was, done on the hosts, in order */
     char **snapshots; /* their metadata (XML), parents first, before it is forgotten */
     char *snapshot_current;
-    char *undoes;         /* the job that this one undoes */
-    char *undone_by;      /* the job that undid this one, or tries to */
-    gint64 keep_source_s; /* as decided */
+    char *undoes;             /* the job that this one undoes */
+    char *undone_by;          /* the job that undid this one, or tries to */
+    gint64 keep_source_s;     /* as decided */
+    GwPrediction *prediction; /* made right before it began; the result says what came of it */
+    char *part_of;            /* the job whose plan this move carries out; NULL: none */
+    GwMigrationPlan *plan;    /* of a job that carries out a plan */
+    gboolean pause_requested; /* of such a job: begin no further move */
 } GwJob;
 GW_DECLARE_RECORD(GwJob, gw_job)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/job.h"
+#include "model/vm.h"
 
 typedef enum {
     GW_SEVERITY_ERROR,   /* blocks the move */
@@ -32,13 +33,28 @@ GW_DECLARE_RECORD(GwTransferOption, gw_transfer_option)
 typedef struct {
     char *host_id;
     char *host_name;
-    int transfer;         /* GwTransfer, by where the storage is; NONE: no way */
-    gboolean suitable;    /* no finding is an error */
-    GPtrArray *findings;  /* GwFinding */
-    GPtrArray *transfers; /* GwTransferOption: every type but None, in the enum's order */
-    GPtrArray *disks;     /* GwDiskMove: where each disk would go, as far as it is known */
+    int transfer;             /* GwTransfer, by where the storage is; NONE: no way */
+    gboolean suitable;        /* no finding is an error */
+    GPtrArray *findings;      /* GwFinding */
+    GPtrArray *transfers;     /* GwTransferOption: every type but None, in the enum's order */
+    GPtrArray *disks;         /* GwDiskMove: where each disk would go, as far as it is known */
+    GwRating *rating;         /* NULL: not rated */
+    GwPrediction *prediction; /* NULL: not suitable, or not asked for */
 } GwCandidate;
 GW_DECLARE_RECORD(GwCandidate, gw_candidate)
+
+/* Whether a VM could leave its host now, and why not (R49). */
+typedef struct {
+    char *vm_uuid;
+    char *vm_name;
+    int state;            /* GwVmState */
+    gboolean leaves;      /* some host takes it */
+    gint64 hosts;         /* how many do */
+    GwCandidate *nearest; /* the best of those; where none does, the one that comes nearest; NULL:
+                             there is no other host */
+    char *why;            /* in one sentence why it stays; NULL: it can leave */
+} GwLeaving;
+GW_DECLARE_RECORD(GwLeaving, gw_leaving)
 
 /* The answer to a dry run. */
 typedef struct {

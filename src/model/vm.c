@@ -73,6 +73,8 @@ GW_DEFINE_RECORD(GwVm, gw_vm, "Vm", "A VM as one host holds it.",
                  GW_F(GwVm, tpm, GW_STRING, .doc = "Backend of its TPM, e.g. emulator."),
                  GW_F(GwVm, shared_memory, GW_BOOL,
                       .doc = "Something outside QEMU holds its memory (vhost-user, virtiofs)."),
+                 GW_F(GwVm, usage, GW_OBJECT, .of = &gw_vm_usage_record,
+                      .doc = "How busy it is; absent: not running, or not seen yet."),
                  GW_F(GwVm, error, GW_STRING, .doc = "Why the description is incomplete."),
                  GW_F(GwVm, job_id, GW_STRING, .doc = "The job that moves it."));
 

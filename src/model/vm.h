@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "model/record.h"
+#include "model/prediction.h"
 
 typedef struct {
     char *target; /* vda */
@@ -83,6 +83,7 @@ typedef struct {
     char *nvram_format;
     char *tpm;              /* backend of its TPM: emulator, passthrough, external; NULL: none */
     gboolean shared_memory; /* vhost-user, virtiofs: something outside QEMU holds its memory */
+    GwVmUsage *usage;       /* NULL: not running, or not seen yet */
     char *error;            /* why the rest is incomplete: an unreadable definition */
     char *job_id;           /* the Godwit job that moves it */
 } GwVm;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/fabric.h"
+#include "model/migration_plan.h"
 #include "model/request.h"
 #include "model/verdict.h"
 
@@ -15,6 +16,12 @@ typedef enum {
 } GwCpuVerdict;
 
 typedef struct GwStoragePlan GwStoragePlan;
+/* What all candidates of one picture share (jobs by host, rules by VM): made once for as many
+ * questions as are asked of that picture, by one thread at a time. */
+typedef struct GwPlanShared GwPlanShared;
+GwPlanShared *gw_plan_shared_new(const GwFabric *fabric);
+void gw_plan_shared_free(GwPlanShared *shared);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwPlanShared, gw_plan_shared_free)
 
 typedef struct {
     const GwFabric *fabric;
@@ -35,6 +42,7 @@ typedef struct {
                                      would get; none: all names are free */
     const GPtrArray *reached;     /* GwDiskReached: of the destination (R28) */
     const GwStoragePlan *storage; /* the planner's own: leave it NULL */
+    GwPlanShared *shared;         /* of @fabric; NULL: made for this question alone */
 } GwPlanInput;
 
 /* Where each disk goes, how, and which transfer type that comes to. */
@@ -95,10 +103,51 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwMoveDecision, gw_move_decision_free)
 
 /* Runs every preflight rule. Owned by the caller. */
 GwCandidate *gw_plan_candidate(const GwPlanInput *input);
-/* One candidate for every host (the source's own too, with its reason), best first: suitable before
- * unsuitable, then by name. options may be NULL. */
+/* One candidate for every host (the source's own too, with its reason), rated, best first: suitable
+ * before unsuitable, then by rating, name and id. options may be NULL. */
 GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
 GwMoveDecision *gw_plan_decide(const GwPlanInput *input);
+
+/* rating.c. Sets candidate->rating (R33): what preflight found first, then the resources that the
+ * destination would have left, by its group's policy. */
+void gw_plan_rate(const GwPlanInput *input, GwCandidate *candidate);
+/* The policy that holds for @host: its group's, or the nearest parent's that has one, or the
+ * product's. Borrowed from the fabric, or static. */
+const GwPlacementPolicy *gw_plan_policy(const GwFabric *fabric, const GwHost *host);
+
+/* place.c. The best host for @vm, and the best pool on it, within @where (id or name of a host or a
+ * host group; NULL: everywhere): automatic placement (R26, R46). *@chosen gets @options with what
+ * was chosen filled in; owned by the caller, as is the answer. NULL with REFUSED where none will
+ * do, the error saying why the best of them does not. */
+GwCandidate *gw_plan_place(const GwFabric *fabric, const GwVm *vm, const char *where,
+                           const GwMoveOptions *options, GwMoveOptions **chosen, GError **error);
+/* Whether @rule can be kept at all beside the others: names what contradicts it (R57). */
+gboolean gw_plan_check_rule(const GwFabric *fabric, const GwPlacementRule *rule, GError **error);
+
+/* predict.c. Learns from the finished jobs of @fabric, once for as many predictions as are asked of
+ * one picture. */
+typedef struct GwPredictor GwPredictor;
+GwPredictor *gw_predictor_new(const GwFabric *fabric);
+void gw_predictor_free(GwPredictor *predictor);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwPredictor, gw_predictor_free)
+/* Never NULL; owned by the caller. @candidate: of @input, suitable. */
+GwPrediction *gw_predict(const GwPredictor *predictor, const GwPlanInput *input,
+                         const GwCandidate *candidate);
+
+/* many.c. A plan of many moves (R19, R49): capacity, slots and rules hold at every step. What
+ * cannot be moved is in its stays; an error only where the request itself is wrong. */
+GwMigrationPlan *gw_plan_many(const GwFabric *fabric, const GwPlanRequest *request,
+                              const GwPredictor *predictor, GError **error);
+/* Of all that @plan rests on, in @fabric as it is now: where it is not plan->fingerprint, the plan
+ * has to be made again. Owned. */
+char *gw_plan_fingerprint(const GwFabric *fabric, const GwMigrationPlan *plan);
+/* many_check.c. Replays what of @plan still waits, from @fabric as it is now: an error names the
+ * first move that would break capacity, slots, a rule or the order (for a plan that was kept, or
+ * changed by hand). It shares nothing with the planner but the preflight rules. */
+gboolean gw_plan_many_check(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error);
+/* many_ready.c. Whether move @index (from 0) of @plan may begin now, by the states of the others;
+ * @why gets what it waits for (owned). Slots and preflight are the queue's. */
+gboolean gw_plan_move_ready(const GwMigrationPlan *plan, guint index, char **why);
 
 /* Whether a move between the two goes through their agents: both have one, and it answers. */
 gboolean gw_plan_through_agents(const GwHost *source, const GwHost *destination);

@@ -40,6 +40,7 @@ static const char *const tables[GW_KIND_COUNT] = {
     [GW_KIND_JOIN_TOKEN] = "join_token",
     [GW_KIND_CERTIFICATE] = "certificate",
     [GW_KIND_KEPT_VOLUME] = "kept_volume",
+    [GW_KIND_PLACEMENT_RULE] = "placement_rule",
 };
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(sqlite3_stmt, sqlite3_finalize)

@@ -19,6 +19,7 @@ typedef enum {
     GW_KIND_JOIN_TOKEN,  /* id: SHA-256 of the token, hex */
     GW_KIND_CERTIFICATE, /* id: serial, hex; made for an agent, good or revoked */
     GW_KIND_KEPT_VOLUME,
+    GW_KIND_PLACEMENT_RULE,
     GW_KIND_COUNT
 } GwKind;
 

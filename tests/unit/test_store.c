@@ -586,16 +586,18 @@ static void test_first_schema(void **state)
 
     fill(place->path, 3);
     run_sql(place->path, "DROP TABLE join_token; DROP TABLE certificate; DROP TABLE kept_volume;"
-                         "PRAGMA user_version = 1");
+                         "DROP TABLE placement_rule; PRAGMA user_version = 1");
     g_autoptr(GwStore) store = open_store(place->path);
     assert_int_equal(count(store, GW_KIND_JOIN_TOKEN), 0);
     gw_batch_put(batch, GW_KIND_JOIN_TOKEN, "hash", named("a", 0));
     gw_batch_put(batch, GW_KIND_CERTIFICATE, "serial", named("b", 0));
+    gw_batch_put(batch, GW_KIND_PLACEMENT_RULE, "apart", named("c", 0));
     UNIT_OK(gw_store_commit(store, batch, error));
     gw_store_close(g_steal_pointer(&store));
     store = open_store(place->path);
     assert_true(has(store, GW_KIND_JOIN_TOKEN, "hash"));
     assert_true(has(store, GW_KIND_CERTIFICATE, "serial"));
+    assert_true(has(store, GW_KIND_PLACEMENT_RULE, "apart"));
     assert_int_equal(count(store, GW_KIND_JOB), 3);
 }
 

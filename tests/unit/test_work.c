@@ -158,13 +158,13 @@ static void refuse_undo(GwWork *work, const GError *why)
     guint tries = 1;
 
     step_at(work, GW_WORK_NOT_UNDONE, why, now);
-    for (; work->wake_us != 0 && tries < 100; tries++) {
+    for (; work->times.wake_us != 0 && tries < 100; tries++) {
         assert_int_equal(work->job->state, GW_JOB_SETTLING);
         assert_string_equal(work->job->waiting_for, why->message);
-        now = work->wake_us;
+        now = work->times.wake_us;
         GwWorkOutcome outcome = step_at(work, GW_WORK_TIMER, NULL, now);
         is_effect(&outcome, GW_WORK_DO_UNDO);
-        assert_int_equal(work->wake_us, 0);
+        assert_int_equal(work->times.wake_us, 0);
         step_at(work, GW_WORK_NOT_UNDONE, why, now);
     }
     assert_int_equal(tries, 5);
@@ -290,7 +290,7 @@ static void it_takes_too_long(void **state)
 
     work->job->progress_timeout_s = 0;
     step_at(work, GW_WORK_CHECKED, NULL, SECOND);
-    work->wake_us = 0;
+    work->times.wake_us = 0;
     assert_false(gw_work_due(work, 800 * SECOND, &kind));
     assert_true(gw_work_due(work, 801 * SECOND, &kind));
     assert_int_equal(kind, GW_WORK_TOO_LONG);
@@ -313,9 +313,9 @@ static void a_commit_that_is_refused(void **state)
         if (work->job->state != (int)GW_JOB_COMMITTING)
             break;
         assert_string_equal(work->job->waiting_for, "definition is locked");
-        assert_true(work->wake_us - now >= pause);
-        pause = work->wake_us - now;
-        now = work->wake_us;
+        assert_true(work->times.wake_us - now >= pause);
+        pause = work->times.wake_us - now;
+        now = work->times.wake_us;
         GwWorkOutcome outcome = step_at(work, GW_WORK_TIMER, NULL, now);
         is_effect(&outcome, GW_WORK_DO_COMMIT);
     }

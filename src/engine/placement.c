@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "engine/engine_internal.h"
+
+/* Adding, changing and removing placement rules (R57). */
+
+#define RULES_MAX 1000 /* each is looked at for every VM and host */
+
+/* What is named twice is meant once. */
+static void remove_doubles(char **strings)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    guint kept = 0;
+
+    for (guint i = 0; strings != NULL && strings[i] != NULL; i++) {
+        char *string = strings[i];
+        strings[i] = NULL;
+        if (g_hash_table_add(seen, string))
+            strings[kept++] = string;
+        else
+            g_free(string);
+    }
+}
+
+/* libvirt writes UUIDs in lower case. */
+static void lower(char **strings)
+{
+    for (guint i = 0; strings != NULL && strings[i] != NULL; i++) {
+        char *word = g_ascii_strdown(strings[i], -1);
+        g_free(strings[i]);
+        strings[i] = word;
+    }
+}
+
+static void put_in_order(GwPlacementRule *rule)
+{
+    lower(rule->vms);
+    remove_doubles(rule->vms);
+    remove_doubles(rule->hosts);
+    remove_doubles(rule->networks);
+    remove_doubles(rule->host_tags);
+}
+
+static gboolean check_name(const GwFabric *fabric, const GwPlacementRule *rule, GError **error)
+{
+    const GwPlacementRule *other = gw_fabric_find_rule(fabric, rule->name);
+
+    if (other == NULL || g_strcmp0(other->id, rule->id) == 0)
+        return TRUE;
+    gw_error_set(error, GW_ERR_CONFLICT, "Choose another name, or change that one.",
+                 "a placement rule '%s' exists already", rule->name);
+    return FALSE;
+}
+
+static gboolean check(GwEngine *engine, const GwPlacementRule *rule, GError **error)
+{
+    const GwFabric *fabric = gw_engine_now(engine);
+
+    return gw_text_check_name("the rule's name", rule->name, error) &&
+           check_name(fabric, rule, error) && gw_placement_rule_check(rule, error);
+}
+
+/* Takes @rule. */
+static void commit_checked(GwEngine *engine, Call *call, GwPlacementRule *rule)
+{
+    GError *error = NULL;
+
+    put_in_order(rule);
+    if (check(engine, rule, &error)) {
+        gw_records_commit(engine, call, GW_KIND_PLACEMENT_RULE, rule, rule->id, NULL);
+        return;
+    }
+    gw_placement_rule_free(rule);
+    gw_engine_answer(call, NULL, error);
+}
+
+static void call_add(GwEngine *engine, Call *call)
+{
+    GwPlacementRule *rule = gw_placement_rule_copy(call->in[0]);
+    GError *error = NULL;
+
+    if (g_hash_table_size(gw_engine_now(engine)->rules) >= RULES_MAX) {
+        gw_error_set(&error, GW_ERR_CONFLICT, "Remove some, or join them: a rule takes many VMs.",
+                     "there are %d placement rules already, and no more are kept", RULES_MAX);
+        gw_placement_rule_free(rule);
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    g_free(rule->id);
+    rule->id = gw_engine_new_id(engine);
+    commit_checked(engine, call, rule);
+}
+
+/* The rule that @call names; NULL: it has been answered. */
+static const GwPlacementRule *find(GwEngine *engine, Call *call, const char *which)
+{
+    const GwPlacementRule *rule =
+        which != NULL ? gw_fabric_find_rule(gw_engine_now(engine), which) : NULL;
+    GError *error = NULL;
+
+    if (rule != NULL)
+        return rule;
+    gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit rule list.", "no placement rule '%s'",
+                 which != NULL ? which : "");
+    gw_engine_answer(call, NULL, error);
+    return NULL;
+}
+
+static void call_change(GwEngine *engine, Call *call)
+{
+    const GwPlacementRule *wanted = call->in[0];
+
+    if (find(engine, call, wanted->id) != NULL)
+        commit_checked(engine, call, gw_placement_rule_copy(wanted));
+}
+
+static void call_remove(GwEngine *engine, Call *call)
+{
+    const GwPlacementRule *rule = find(engine, call, call->in[0]);
+
+    if (rule != NULL)
+        gw_records_commit(engine, call, GW_KIND_PLACEMENT_RULE, NULL, rule->id, NULL);
+}
+
+GwPlacementRule *gw_engine_add_rule(GwEngine *engine, const GwPlacementRule *rule, GError **error)
+{
+    return gw_engine_call(engine, call_add, rule, NULL, NULL, NULL, error);
+}
+
+GwPlacementRule *gw_engine_change_rule(GwEngine *engine, const GwPlacementRule *rule,
+                                       GError **error)
+{
+    return gw_engine_call(engine, call_change, rule, NULL, NULL, NULL, error);
+}
+
+gboolean gw_engine_remove_rule(GwEngine *engine, const char *id, GError **error)
+{
+    g_autofree char *removed = gw_engine_call(engine, call_remove, id, NULL, NULL, NULL, error);
+    return removed != NULL;
+}
