@@ -359,8 +359,6 @@ void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const
  * nothing: images below a disk, and disks that VMs share, on storage that is not this host's alone.
  * They stay, and nobody keeps them. */
 void gw_kept_spare_shared(GwEngine *engine, GwJob *job, const GwVm *vm);
-/* Whether both name one volume of a host. */
-gboolean gw_same_volume(const GwVolume *a, const GwVolume *b);
 /* The kept copy that is @volume of that host, or NULL. */
 const GwKeptVolume *gw_kept_find(GwEngine *engine, const char *host_id, const GwVolume *volume);
 /* FALSE: what @task is to remove is no kept copy any more, or a job may need it. */

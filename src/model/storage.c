@@ -197,6 +197,16 @@ gboolean gw_disk_move_is_delta(const GwDiskMove *move)
            ((const GwImageMove *)move->images->pdata[1])->delta;
 }
 
+gboolean gw_same_volume(const GwVolume *a, const GwVolume *b)
+{
+    if (a == NULL || b == NULL)
+        return FALSE;
+    if (a->path != NULL && b->path != NULL)
+        return strcmp(a->path, b->path) == 0;
+    return a->pool != NULL && a->name != NULL && g_strcmp0(a->pool, b->pool) == 0 &&
+           g_strcmp0(a->name, b->name) == 0;
+}
+
 const GwImageMove *gw_disk_move_top(const GwDiskMove *move)
 {
     if (move->images == NULL || move->images->len == 0)

@@ -224,6 +224,9 @@ gboolean gw_disk_move_is_delta(const GwDiskMove *move);
  * one below it. NULL: nothing is copied. */
 const GwImageMove *gw_disk_move_top(const GwDiskMove *move);
 
+/* Whether both name one volume of a host. */
+gboolean gw_same_volume(const GwVolume *a, const GwVolume *b);
+
 #define GW_VOLUME_NAME_MAX 255
 
 /* Whether @name can be a volume's: one file name, no control characters, not "." or "..". */
