@@ -298,6 +298,8 @@ static gint64 next_deadline(GwEngine *engine)
     next = gw_earlier(next, gw_certificates_next_us(engine));
     next = gw_earlier(next, gw_links_next_us(engine));
     next = gw_earlier(next, gw_kept_next_us(engine));
+    next = gw_earlier(next, gw_usage_next_us(engine));
+    next = gw_earlier(next, gw_dirty_next_us(engine));
     GHashTableIter iter;
     gpointer value;
 
@@ -351,6 +353,8 @@ gboolean gw_engine_turn(GwEngine *engine, gint64 wait_us)
     gw_tasks_timers(engine, now);
     gw_jobs_timers(engine, now);
     gw_kept_timers(engine, now);
+    gw_usage_timers(engine, now);
+    gw_dirty_timers(engine, now);
     end_turn(engine);
     return did;
 }
@@ -411,6 +415,9 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     engine->changing = g_ptr_array_new();
     engine->links = gw_links_new();
+    engine->usage = gw_usage_new(config->usage_interval_us);
+    engine->usage_wanted = config->usage_interval_us >= 0;
+    engine->dirty = gw_dirty_new();
     engine->kept = gw_kept_new();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -463,6 +470,7 @@ static gboolean cancel_request(GwEngine *engine)
 static void drain(GwEngine *engine)
 {
     gw_inventory_stop(engine);
+    gw_dirty_stop(engine);
     g_hash_table_remove_all(engine->task_runs);
     g_hash_table_remove_all(engine->runs);
     do {
@@ -496,6 +504,8 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->accepting);
     g_ptr_array_unref(engine->changing);
     gw_links_free(engine->links);
+    gw_usage_free(engine->usage);
+    g_hash_table_unref(engine->dirty);
     g_hash_table_unref(engine->kept);
     g_hash_table_unref(engine->epochs);
     g_hash_table_unref(engine->tokens);

@@ -15,6 +15,7 @@ typedef struct Call Call;
 typedef struct HostRun HostRun;
 typedef struct TaskRun TaskRun;
 typedef struct GwLinks GwLinks;
+typedef struct GwUsageWatch GwUsageWatch;
 
 struct GwEngine {
     GwClock *clock;
@@ -39,6 +40,9 @@ struct GwEngine {
     GHashTable *task_runs; /* job id -> TaskRun */
     guint64 last_task_question;
     GwLinks *links;
+    GwUsageWatch *usage;
+    gboolean usage_wanted; /* nothing is read or sampled otherwise */
+    GHashTable *dirty;     /* "host/uuid" -> Sample: under way */
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */
     GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
@@ -279,6 +283,28 @@ void gw_links_free(GwLinks *links);
 void gw_links_host_up(GwEngine *engine, const char *host_id);
 gint64 gw_links_next_us(GwEngine *engine);
 void gw_links_timers(GwEngine *engine, gint64 now_us);
+
+/* usage.c: what hosts and VMs use, read from time to time */
+GwUsageWatch *gw_usage_new(gint64 interval_us); /* 0: a minute; negative: nothing is read */
+void gw_usage_free(GwUsageWatch *watch);
+/* A host is listed: it is to be read. */
+void gw_usage_host_up(GwEngine *engine, const char *host_id);
+gint64 gw_usage_next_us(GwEngine *engine);
+void gw_usage_timers(GwEngine *engine, gint64 now_us);
+/* What a sample found; -1: nothing could be found out. */
+void gw_usage_put_dirty(GwEngine *engine, const char *host_id, const char *uuid, gint64 dirty_bps);
+
+/* dirty.c: samples of what VMs dirty */
+typedef void (*GwSampled)(GwEngine *engine, gpointer user);
+GHashTable *gw_dirty_new(void);
+/* Samples @vm unless that was done within the last minute, or cannot be now (it does not run, is
+ * moved, too many are under way); @done (NULL: nobody waits) is called once either way, maybe at
+ * once. */
+void gw_dirty_sample(GwEngine *engine, const GwVm *vm, GwSampled done, gpointer user);
+gint64 gw_dirty_next_us(GwEngine *engine);
+void gw_dirty_timers(GwEngine *engine, gint64 now_us);
+/* Who waits is told; nothing is sampled any more. */
+void gw_dirty_stop(GwEngine *engine);
 
 /* tasks.c: a job's tasks (job/tasks.h), carried out one after the other, and shown and journaled
  * before and after each. The owner of the job (moves, works) keeps it where it is meanwhile. */

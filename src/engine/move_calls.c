@@ -28,8 +28,9 @@ static void planned(GwEngine *engine, CheckResult *result, gpointer user)
         gw_engine_answer(user, NULL, g_steal_pointer(&result->error));
 }
 
-static void call_plan(GwEngine *engine, Call *call)
+static void plan_now(GwEngine *engine, gpointer user)
 {
+    Call *call = user;
     const GwMoveRequest *request = call->in[1];
     const GwVm *vm;
     const GwHost *host;
@@ -40,6 +41,18 @@ static void call_plan(GwEngine *engine, Call *call)
         return;
     }
     gw_check_begin(engine, vm->uuid, vm->host_id, host->id, request->options, NULL, planned, call);
+}
+
+/* Who asks what a move would be waits for the sample that the prediction wants; who asks for the
+ * move does not. */
+static void call_plan(GwEngine *engine, Call *call)
+{
+    const GwVm *vm = gw_fabric_find_vm(gw_engine_now(engine), call->in[0], NULL);
+
+    if (vm != NULL)
+        gw_dirty_sample(engine, vm, plan_now, call);
+    else
+        plan_now(engine, call);
 }
 
 GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRequest *request,

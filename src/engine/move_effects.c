@@ -26,10 +26,13 @@ static void tell(GwEngine *engine, const MoveRun *run, GwOp op, const char *host
     gw_moves_ask(engine, run, request, noted, op);
 }
 
+/* A read-only disk is copied as a file: QEMU mirrors none. */
 gboolean gw_moves_copies_disks(const GwJob *job)
 {
     for (guint i = 0; job->disks != NULL && i < job->disks->len; i++) {
-        if (((const GwDiskMove *)job->disks->pdata[i])->how == (int)GW_DISK_MIRROR)
+        int how = ((const GwDiskMove *)job->disks->pdata[i])->how;
+        if (how == (int)GW_DISK_MIRROR || how == (int)GW_DISK_NETWORK ||
+            how == (int)GW_DISK_FAST_COPY)
             return TRUE;
     }
     return FALSE;

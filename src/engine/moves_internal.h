@@ -42,7 +42,7 @@ void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);
 /* Asks a host about the move's VM. */
 void gw_moves_ask(GwEngine *engine, const MoveRun *run, GwRequest *request, ReplyFn done,
                   gint64 number);
-/* Whether QEMU copies disks of it. */
+/* Whether disks of it are copied, by QEMU or as files before. */
 gboolean gw_moves_copies_disks(const GwJob *job);
 
 /* move_prepare.c: GW_DO_CHECK, GW_DO_PREPARE */

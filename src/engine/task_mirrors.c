@@ -80,21 +80,26 @@ static void overlay(GwEngine *engine, TaskRun *run)
 }
 
 /* No mirror runs any more: either the VM has gone over, or it was broken off. */
-static void mirror_ended(GwEngine *engine, TaskRun *run, const char *live)
+static void mirror_ended(GwEngine *engine, TaskRun *run, const char *live, const char *why)
 {
     g_autoptr(GError) error = NULL;
+    const char *colon = why != NULL ? ": " : "";
+
+    if (why == NULL)
+        why = "";
 
     run->poll_us = 0;
     gboolean above = g_strcmp0(live, run->task->volume->path) == 0;
     if (is_merge(run) && above)
         gw_error_set(&error, GW_ERR_OPERATION,
                      "See whether its storage is full or failed (the VM's log), then try again.",
-                     "the merge ended before it was complete; the VM goes on with %s", live);
+                     "the merge ended before it was complete%s%s; the VM goes on with %s", colon,
+                     why, live);
     else if (!is_merge(run) && !above)
         gw_error_set(&error, GW_ERR_OPERATION,
                      "See whether its storage is full or failed (the VM's log), then try again.",
-                     "the mirror ended before it was complete; the VM goes on with %s",
-                     live != NULL ? live : "the disk that it had");
+                     "the mirror ended before it was complete%s%s; the VM goes on with %s", colon,
+                     why, live != NULL ? live : "the disk that it had");
     gw_task_over(engine, run, error);
 }
 
@@ -103,7 +108,7 @@ static void mirror_said(GwEngine *engine, TaskRun *run, const GwReply *reply)
     const GwProgress *progress = reply->progress;
 
     if (progress == NULL) {
-        mirror_ended(engine, run, reply->text);
+        mirror_ended(engine, run, reply->text, reply->why);
         return;
     }
     gw_task_progress(engine, run, progress);

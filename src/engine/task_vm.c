@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
 #include "engine/tasks_internal.h"
 
 /* Tasks about the VM itself: its definition, autostart, start, and the records of its snapshots. */
@@ -19,9 +20,37 @@ static void define(GwEngine *engine, TaskRun *run)
     gw_task_ask(engine, run, request, gw_task_replied);
 }
 
+/* The last definition of a VM is not removed, whatever was seen before (I2). */
+static void twin_looked(GwEngine *engine, TaskRun *run, const GwReply *reply)
+{
+    g_autoptr(GError) only = NULL;
+
+    if (reply->error != NULL) {
+        gw_task_over(engine, run, reply->error);
+        return;
+    }
+    if (reply->look->present && reply->look->persistent) {
+        gw_task_ask(engine, run, gw_task_request(engine, run, GW_OP_UNDEFINE), gw_task_replied);
+        return;
+    }
+    gw_error_set(&only, GW_ERR_CONFLICT, "See what can be done: godwit job undo JOB --dry-run.",
+                 "it is the VM's only definition: the other host has none any more");
+    gw_task_over(engine, run, only);
+}
+
 static void undefine(GwEngine *engine, TaskRun *run)
 {
-    gw_task_ask(engine, run, gw_task_request(engine, run, GW_OP_UNDEFINE), gw_task_replied);
+    const GwTask *task = run->task;
+
+    if (task->peer_host_id == NULL) {
+        gw_task_ask(engine, run, gw_task_request(engine, run, GW_OP_UNDEFINE), gw_task_replied);
+        return;
+    }
+    if (gw_task_hosts_ready(engine, run, task->host_id, task->peer_host_id))
+        gw_task_ask(
+            engine, run,
+            gw_request_new(GW_OP_LOOK, task->peer_host_id, gw_task_job(engine, run)->vm_uuid),
+            twin_looked);
 }
 
 /* What a repair undefined was a remnant, and is not put back: it saved none. */

@@ -8,6 +8,7 @@
 
 #define POLL_US (G_USEC_PER_SEC / 2)
 #define RETRY_MAX_US (30 * G_USEC_PER_SEC)
+#define REFUSALS_MAX 12 /* of what passes by itself: some five minutes */
 
 void gw_task_run_free(gpointer data)
 {
@@ -109,11 +110,12 @@ static void next(GwEngine *engine, TaskRun *run)
     GwBatch *batch = gw_batch_new();
     /* What was under way when it was left: an earlier try may have done it. */
     run->unsure = task->state == GW_TASK_DOING || task->state == GW_TASK_UNDOING;
-    run->tries = 0;
+    run->tries = run->refusals = 0;
     run->from_scratch = FALSE;
     if (!run->undo && task->kind == GW_TASK_VOLUME_COPY && task->delta)
         begin_delta(engine, batch, task);
     gw_task_begin(task, run->undo);
+    task->lost = task->lost || (run->unsure && !run->undo);
     g_autofree char *words = gw_task_words_of(engine, task);
     gw_task_note(engine, job, "task", words);
     if (job->progress == NULL)
@@ -130,6 +132,12 @@ static gboolean is_open(const GError *error)
     return g_error_matches(error, GW_ERROR, GW_ERR_UNREACHABLE) ||
            g_error_matches(error, GW_ERROR, GW_ERR_TIMEOUT) ||
            g_error_matches(error, GW_ERROR, GW_ERR_UNKNOWN_OUTCOME);
+}
+
+/* Refused for now only: a VM that arrives at that moment must not leave a volume behind. */
+static gboolean will_pass(TaskRun *run, const GError *error)
+{
+    return g_error_matches(error, GW_ERROR, GW_ERR_BUSY) && ++run->refusals < REFUSALS_MAX;
 }
 
 static void wait_for(GwEngine *engine, TaskRun *run, const char *why)
@@ -225,7 +233,13 @@ void gw_task_over(GwEngine *engine, TaskRun *run, const GError *error)
     if (error != NULL && is_open(error)) {
         g_autoptr(GError) whole = gw_task_error_of(engine, run->task, error);
         run->unsure = TRUE;
+        run->task->lost = run->task->lost || !run->undo;
         wait_for(engine, run, whole->message);
+        return;
+    }
+    if (error != NULL && will_pass(run, error)) {
+        g_autoptr(GError) whole = gw_task_error_of(engine, run->task, error);
+        gw_task_wait(engine, run, whole->message);
         return;
     }
     gw_task_set_waiting(engine, gw_tasks_job(engine, run->job_id), NULL);

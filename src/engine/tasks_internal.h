@@ -24,6 +24,7 @@ struct TaskRun {
     gint64 rate_us;        /* when the rate was measured last, */
     gint64 rate_bytes;     /* at how many bytes of the job */
     guint tries;           /* of this task, in a row */
+    guint refusals;        /* of this task: it could not be done just then */
     gboolean unsure;       /* an earlier try may have done it */
     gboolean stopping;     /* asked to stop */
     gboolean again;        /* the copy is broken off only to go on with another limit */

@@ -57,6 +57,7 @@ static void run_free(JobRun *base)
 
     gw_work_free(run->work);
     g_clear_error(&run->disturbed);
+    g_clear_error(&run->refusal);
     g_free(run);
 }
 

@@ -18,6 +18,7 @@ typedef struct {
     gint64 unchanged_us;              /* when all was seen to be as it was */
     gint64 merge_us;                  /* queued behind a merge: when to look again; 0: not */
     guint close_round, close_missing; /* of the two answers that the end of its leave waits for */
+    GError *refusal; /* of a definition that its host would not give up: it is asked for it */
 } WorkRun;
 
 /* works.c */

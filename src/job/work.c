@@ -9,11 +9,13 @@
 typedef enum {
     NOTHING,
     CHECK,
-    BEGIN,       /* the first BEFORE task */
-    GO_ON,       /* after a restart: with the task that was under way */
-    LOOK,        /* before the point of no return */
-    COMMIT,      /* from here on only forward */
-    UNDO,        /* the event's error becomes the job's */
+    BEGIN,  /* the first BEFORE task */
+    GO_ON,  /* after a restart: with the task that was under way */
+    LOOK,   /* before the point of no return */
+    COMMIT, /* from here on only forward */
+    UNDO,   /* the event's error becomes the job's */
+    UNDO_AGAIN,
+    PAUSE_UNDO,  /* try again later, or say what is left */
     STOP_CANCEL, /* the tasks break off; NOT_COPIED follows */
     STOP_STARTED,
     STOP_TOO_LONG,
@@ -61,8 +63,10 @@ static const GwWorkRow rows[] = {
     ROW(COMMITTING, RESTART, COMMITTING, COMMIT, "the controller restarted: go on where it was"),
 
     ROW(SETTLING, UNDONE, FAILED, END_UNDONE, "what was made is undone"),
+    ROW(SETTLING, NOT_UNDONE, SETTLING, PAUSE_UNDO, "refused: try again later"),
+    ROW(SETTLING, TIMER, SETTLING, UNDO_AGAIN, "try again"),
     ROW(SETTLING, CANCEL, SETTLING, NOTHING, "it is being undone already"),
-    ROW(SETTLING, RESTART, SETTLING, UNDO, "the controller restarted: undo the rest"),
+    ROW(SETTLING, RESTART, SETTLING, UNDO_AGAIN, "the controller restarted: undo the rest"),
 };
 
 const GwWorkRow *gw_work_rows(guint *count)
@@ -117,6 +121,12 @@ static void run_action(GwWork *work, const GwWorkRow *row, const GwWorkEvent *ev
         break;
     case UNDO:
         gw_work_undo(work, event, outcome);
+        break;
+    case UNDO_AGAIN:
+        gw_work_undo_again(work, outcome);
+        break;
+    case PAUSE_UNDO:
+        gw_work_pause_undo(work, event, outcome);
         break;
     case STOP_CANCEL:
         job->cancel_requested = TRUE;
@@ -180,7 +190,8 @@ static gboolean is_quiet(Action action)
 static gboolean is_end(const GwWork *work, Action action)
 {
     return action == DONE || action == END_UNDONE ||
-           (action == PAUSE && work->tries + 1 >= GW_WORK_COMMIT_TRIES);
+           (action == PAUSE && work->tries + 1 >= GW_WORK_COMMIT_TRIES) ||
+           (action == PAUSE_UNDO && work->undos + 1 >= GW_WORK_UNDO_TRIES);
 }
 
 /* The agents' leave for copies of files ends before the job does, so that no death of the
@@ -275,10 +286,11 @@ gboolean gw_work_due(const GwWork *work, gint64 now_us, GwWorkEventKind *kind)
 const char *gw_work_event_word(GwWorkEventKind kind)
 {
     static const char *const words[GW_WORK_EVENT_COUNT] = {
-        "slots free",        "checked",   "refused",     "copied",    "not copied",
-        "unchanged",         "disturbed", "started",     "committed", "not committed",
-        "taken back",        "undone",    "leave ended", "timer",     "completion time-out",
-        "progress time-out", "cancel",    "change",      "restart",
+        "slots free",        "checked",       "refused",    "copied",
+        "not copied",        "unchanged",     "disturbed",  "started",
+        "committed",         "not committed", "taken back", "undone",
+        "not undone",        "leave ended",   "timer",      "completion time-out",
+        "progress time-out", "cancel",        "change",     "restart",
     };
     return (guint)kind < GW_WORK_EVENT_COUNT ? words[kind] : "unknown";
 }

@@ -12,6 +12,8 @@
  *                            v
  *                         settling (tasks undone) -> failed / cancelled
  *
+ * What a host refuses to undo is tried again a few times; then it is said that it is left.
+ *
  * From the first AFTER task on it only goes forward: what a host refuses is tried again with
  * growing pauses, and given up in the end with the truth told; nothing is undone. */
 
@@ -27,7 +29,8 @@ typedef enum {
     GW_WORK_COMMITTED,     /* all AFTER tasks are done */
     GW_WORK_NOT_COMMITTED, /* one failed */
     GW_WORK_TAKEN_BACK,    /* the first was refused, and nothing was done by it */
-    GW_WORK_UNDONE,        /* all is undone that could be; an error says what could not */
+    GW_WORK_UNDONE,        /* all is undone */
+    GW_WORK_NOT_UNDONE,    /* all that could be; the error says what was refused */
     GW_WORK_CLOSED,        /* the agents were asked to end the leave */
     GW_WORK_TIMER,
     GW_WORK_TOO_LONG, /* completion time-out (R59) */
@@ -50,7 +53,7 @@ typedef enum {
     GW_WORK_DO_COPY,   /* BEFORE tasks -> COPIED or NOT_COPIED */
     GW_WORK_DO_LOOK,   /* -> UNCHANGED or DISTURBED */
     GW_WORK_DO_COMMIT, /* AFTER tasks -> COMMITTED, NOT_COMMITTED or TAKEN_BACK */
-    GW_WORK_DO_UNDO,   /* BEFORE tasks -> UNDONE */
+    GW_WORK_DO_UNDO,   /* BEFORE tasks -> UNDONE or NOT_UNDONE */
     GW_WORK_DO_STOP,   /* nothing comes back but NOT_COPIED */
     GW_WORK_DO_CHANGE, /* nothing comes back */
     GW_WORK_DO_CLOSE,  /* the agents' leave ends -> CLOSED */
@@ -66,6 +69,7 @@ typedef struct {
     gint64 done_bytes; /* high-water mark that progress is measured by */
     guint done_tasks;  /* likewise */
     guint tries;       /* of committing */
+    guint undos;       /* likewise, of undoing */
     gboolean looking;  /* tasks are over, and it is being asked whether all is as it was */
     gboolean closing;  /* the agents' leave ends before the job does, with the event that follows */
     gboolean closed;

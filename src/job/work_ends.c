@@ -52,6 +52,25 @@ void gw_work_undo(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome
     gw_life_add_effect(outcome, GW_WORK_DO_UNDO);
 }
 
+void gw_work_undo_again(GwWork *work, GwWorkOutcome *outcome)
+{
+    work->times.wake_us = 0;
+    gw_tasks_undo_again(work->job);
+    gw_life_set_phase(work->job, "undoing");
+    gw_life_add_effect(outcome, GW_WORK_DO_UNDO);
+}
+
+void gw_work_pause_undo(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome)
+{
+    if (++work->undos >= GW_WORK_UNDO_TRIES) {
+        gw_work_end_undone(work, event, "what is left was refused too often", outcome);
+        return;
+    }
+    work->times.wake_us = event->now_us + (G_USEC_PER_SEC << (work->undos - 1));
+    gw_life_replace(&work->job->waiting_for,
+                    event->error != NULL ? event->error->message : "a host");
+}
+
 /* What was cancelled but could not be undone is cancelled all the same; what is left is said. */
 void gw_work_end_undone(GwWork *work, const GwWorkEvent *event, const char *why,
                         GwWorkOutcome *outcome)

@@ -6,6 +6,7 @@
 /* What work.c (the table), work_copy.c and work_ends.c share. */
 
 #define GW_WORK_COMMIT_TRIES 12 /* some five minutes */
+#define GW_WORK_UNDO_TRIES 5
 
 /* work_copy.c */
 void gw_work_begin_copy(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome);
@@ -25,6 +26,9 @@ void gw_work_take_error(GwJob *job, const GError *error);
 void gw_work_finish(GwWork *work, GwJobState state, const GwWorkEvent *event, const char *why,
                     GwWorkOutcome *outcome);
 void gw_work_undo(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome);
+void gw_work_undo_again(GwWork *work, GwWorkOutcome *outcome);
+/* Later again, or the end. */
+void gw_work_pause_undo(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome);
 void gw_work_end_undone(GwWork *work, const GwWorkEvent *event, const char *why,
                         GwWorkOutcome *outcome);
 void gw_work_commit(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *outcome);
