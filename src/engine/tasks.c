@@ -15,6 +15,7 @@ void gw_task_run_free(gpointer data)
     TaskRun *run = data;
 
     g_clear_error(&run->trouble);
+    g_clear_pointer(&run->provers, g_ptr_array_unref);
     g_free(run->job_id);
     g_free(run);
 }

@@ -32,6 +32,8 @@ struct TaskRun {
     gboolean in_agent;     /* this copy goes between the agents */
     gboolean resumed;      /* it goes on where an earlier try was */
     gboolean from_scratch; /* a copy that went on where it was did not fit: all of it anew */
+    GPtrArray *provers;    /* of a removal: char *, ids of hosts that are asked before */
+    guint proved;          /* how many of them said that they do not use it */
     GError *trouble;       /* the first undo that failed */
 };
 
@@ -78,6 +80,10 @@ void gw_task_ask(GwEngine *engine, TaskRun *run, GwRequest *request,
 /* Whether those hosts of the task that are needed answer; else it waits for them. */
 gboolean gw_task_hosts_ready(GwEngine *engine, TaskRun *run, const char *host_id,
                              const char *peer_host_id);
+
+/* task_delete.c: removes run->task->volume once every host that reaches it has proved that no VM of
+ * it uses it. */
+void gw_task_delete(GwEngine *engine, TaskRun *run);
 
 /* tasks.c */
 /* run->task is done, or failed; @error is the host's. What leaves the outcome open is tried again.
