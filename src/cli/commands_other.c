@@ -235,13 +235,10 @@ static int pool_names(GwSession *session, GError **error)
 static int names(GwSession *session, const GwArgs *args, GError **error)
 {
     static const char *const rows[][3] = {
-        { "hosts", "/hosts", "name" },
-        { "groups", "/host-groups", "name" },
-        { "vms", "/vms?limit=500", "name" },
-        { "jobs", "/jobs?active=true", "id" },
-        { "shares", "/shares", "name" },
-        { "kept", "/kept-volumes?limit=500", "id" },
-        { "past-jobs", "/jobs?limit=500", "id" },
+        { "hosts", "/hosts", "name" },           { "groups", "/host-groups", "name" },
+        { "vms", "/vms?limit=500", "name" },     { "jobs", "/jobs?active=true", "id" },
+        { "shares", "/shares", "name" },         { "kept", "/kept-volumes?limit=500", "id" },
+        { "rules", "/rules?limit=500", "name" }, { "past-jobs", "/jobs?limit=500", "id" },
     };
 
     gw_client_set_timeout(session->client, NAMES_TIMEOUT_MS);
@@ -274,7 +271,8 @@ static int man_source(GwSession *session, const GwArgs *args, GError **error)
     return GW_EXIT_OK;
 }
 
-static const char *const type_words[] = { "host", "group", "vm", "share", "job", "kept", NULL };
+static const char *const type_words[] = { "host", "group", "vm",   "share",
+                                          "job",  "kept",  "rule", NULL };
 
 static const GwOption event_options[] = {
     { "type", GW_OPTION_CHOICE, NULL, "Only events of this type.", .words = type_words },
@@ -286,7 +284,7 @@ static const GwArgument shell_argument[] = {
     { .name = NULL },
 };
 static const GwArgument kind_argument[] = {
-    { "KIND", NULL, "hosts, groups, vms, pools, jobs, past-jobs, kept or shares.",
+    { "KIND", NULL, "hosts, groups, vms, pools, jobs, past-jobs, kept, rules or shares.",
       GW_ARGUMENT_ONE },
     { .name = NULL },
 };

@@ -64,6 +64,12 @@ GwFeed *gw_engine_feed(GwEngine *engine)
     return engine->feed;
 }
 
+const char *gw_engine_host_name(GwEngine *engine, const char *host_id)
+{
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
+    return host != NULL ? host->name : host_id;
+}
+
 void gw_engine_tell(GwEngine *engine, const char *type, const char *id, const char *host_id)
 {
     for (guint i = engine->news->len; i > 0 && i + 16 > engine->news->len; i--) {
@@ -370,29 +376,24 @@ char *gw_engine_new_id(GwEngine *engine)
 
 /* Turns ------------------------------------------------------------------------------------ */
 
-static gint64 earlier(gint64 a, gint64 b)
-{
-    return a == 0 ? b : b == 0 ? a : MIN(a, b);
-}
-
 static gint64 next_deadline(GwEngine *engine)
 {
-    gint64 next = earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
-    next = earlier(next, gw_tasks_next_us(engine));
-    next = earlier(next, gw_works_next_us(engine));
-    next = earlier(next, gw_certificates_next_us(engine));
-    next = earlier(next, gw_links_next_us(engine));
-    next = earlier(next, gw_kept_next_us(engine));
-    next = earlier(next, gw_usage_next_us(engine));
-    next = earlier(next, gw_dirty_next_us(engine));
+    gint64 next = gw_earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
+    next = gw_earlier(next, gw_tasks_next_us(engine));
+    next = gw_earlier(next, gw_works_next_us(engine));
+    next = gw_earlier(next, gw_certificates_next_us(engine));
+    next = gw_earlier(next, gw_links_next_us(engine));
+    next = gw_earlier(next, gw_kept_next_us(engine));
+    next = gw_earlier(next, gw_usage_next_us(engine));
+    next = gw_earlier(next, gw_dirty_next_us(engine));
     GHashTableIter iter;
     gpointer value;
 
     g_hash_table_iter_init(&iter, engine->pending);
     while (g_hash_table_iter_next(&iter, NULL, &value))
-        next = earlier(next, ((Pending *)value)->deadline_us);
+        next = gw_earlier(next, ((Pending *)value)->deadline_us);
     if (engine->hyper->driver->next_us != NULL && gw_clock_is_virtual(engine->clock))
-        next = earlier(next, engine->hyper->driver->next_us(engine->hyper));
+        next = gw_earlier(next, engine->hyper->driver->next_us(engine->hyper));
     return next;
 }
 
@@ -509,6 +510,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->usage = gw_usage_new(config->usage_interval_us);
     engine->usage_wanted = config->usage_interval_us >= 0;
     engine->dirty = gw_dirty_new();
+    engine->predictions = gw_predictions_new();
     engine->kept = gw_kept_new();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -599,6 +601,7 @@ void gw_engine_free(GwEngine *engine)
     gw_links_free(engine->links);
     gw_usage_free(engine->usage);
     g_hash_table_unref(engine->dirty);
+    gw_predictions_free(engine->predictions);
     g_hash_table_unref(engine->kept);
     g_hash_table_unref(engine->epochs);
     g_hash_table_unref(engine->tokens);

@@ -20,6 +20,7 @@ typedef struct TaskRun TaskRun;
 typedef struct WorkRun WorkRun;
 typedef struct GwLinks GwLinks;
 typedef struct GwUsageWatch GwUsageWatch;
+typedef struct GwPredictions GwPredictions;
 
 struct GwEngine {
     GwClock *clock;
@@ -48,6 +49,7 @@ struct GwEngine {
     GwUsageWatch *usage;
     gboolean usage_wanted; /* nothing is read or sampled otherwise */
     GHashTable *dirty;     /* "host/uuid" -> Sample: under way */
+    GwPredictions *predictions;
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */
     GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
@@ -74,6 +76,8 @@ void gw_engine_post(GwEngine *engine, MessageFn fn, gpointer data);
 const GwFabric *gw_engine_now(GwEngine *engine);
 /* The same, to be changed; it is published at the end of the turn. */
 GwFabric *gw_engine_change(GwEngine *engine);
+/* For people: the host's name, or its id where it is not managed any more. */
+const char *gw_engine_host_name(GwEngine *engine, const char *host_id);
 /* Says in the feed that a record changed or went; @type: host, group, vm, share, job, kept, rule.
  */
 void gw_engine_tell(GwEngine *engine, const char *type, const char *id, const char *host_id);
@@ -267,7 +271,7 @@ char *gw_moves_merge_words(const GwVm *vm, int percent);
 gboolean gw_moves_wait_for_merge(GwEngine *engine, MoveRun *run, char **why);
 /* run->merge_us has come. */
 void gw_moves_look_at_merge(GwEngine *engine, MoveRun *run);
-/* Whether QEMU copies disks of it. */
+/* Whether disks of it are copied, by QEMU or as files before. */
 gboolean gw_moves_copies_disks(const GwJob *job);
 /* move_effects.c */
 void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);
@@ -315,6 +319,18 @@ void gw_dirty_timers(GwEngine *engine, gint64 now_us);
 /* Who waits is told; nothing is sampled any more. */
 void gw_dirty_stop(GwEngine *engine);
 
+/* predictions.c: what moves would take */
+GwPredictions *gw_predictions_new(void);
+void gw_predictions_free(GwPredictions *predictions);
+/* By all jobs that have finished; borrowed, for this turn. */
+const GwPredictor *gw_predictions_predictor(GwEngine *engine);
+/* Puts a prediction into @candidate, where it is suitable: of one, or of all for @vm. */
+void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate);
+void gw_predictions_add_all(GwEngine *engine, const GwVm *vm, const GwMoveOptions *options,
+                            const GPtrArray *candidates);
+/* @job is about to begin as @plan says: what was predicted is kept with it. */
+void gw_predictions_note(GwJob *job, const GwMovePlan *plan);
+
 /* tasks.c: a job's tasks (job/tasks.h), carried out one after the other, and shown and journaled
  * before and after each. The owner of the job (moves, works) keeps it where it is meanwhile. */
 /* @error: the task that failed, with its host and what it was (of an undo: the first; the others
@@ -351,6 +367,7 @@ struct WorkRun {
     gint64 unchanged_us;              /* when all was seen to be as it was */
     gint64 merge_us;                  /* queued behind a merge: when to look again; 0: not */
     guint close_round, close_missing; /* of the two answers that the end of its leave waits for */
+    GError *refusal; /* of a definition that its host would not give up: it is asked for it */
 };
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_start_restored(GwEngine *engine);

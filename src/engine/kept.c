@@ -213,12 +213,6 @@ void gw_kept_spare_shared(GwEngine *engine, GwJob *job, const GwVm *vm)
 
 /* Removing --------------------------------------------------------------------------------- */
 
-static const char *host_name(GwEngine *engine, const char *id)
-{
-    const GwHost *host = gw_fabric_host(gw_engine_now(engine), id);
-    return host != NULL ? host->name : id;
-}
-
 static GwJob *removal_job(GwEngine *engine, const GwKeptVolume *kept, const char *user)
 {
     GwJob *job = gw_job_new();
@@ -227,7 +221,7 @@ static GwJob *removal_job(GwEngine *engine, const GwKeptVolume *kept, const char
     job->id = gw_engine_new_id(engine);
     job->kind = g_strdup(GW_JOB_KIND_VOLUME_REMOVE);
     job->title = g_strdup_printf("Remove the old copy of %s of %s at %s", kept->target,
-                                 kept->vm_name, host_name(engine, kept->host_id));
+                                 kept->vm_name, gw_engine_host_name(engine, kept->host_id));
     job->state = GW_JOB_QUEUED;
     /* It does not hold the VM, which lives elsewhere and may move meanwhile. */
     job->vm_name = g_strdup(kept->vm_name);
@@ -431,8 +425,8 @@ static gint64 look_at(GwEngine *engine, const GwKeptVolume *kept, gint64 now_us)
     if (user_of(engine, kept) != NULL || above(engine, kept) != NULL)
         return now_us + BUSY_LOOK_US;
     if (!is_there(engine, kept->host_id)) {
-        g_autofree char *why =
-            g_strdup_printf("host '%s' does not answer", host_name(engine, kept->host_id));
+        g_autofree char *why = g_strdup_printf("host '%s' does not answer",
+                                               gw_engine_host_name(engine, kept->host_id));
         say_trouble(engine, kept, why);
         run->retry_us = now_us + AWAY_LOOK_US;
         return run->retry_us;

@@ -16,6 +16,15 @@ enum { AT_DESTINATION, AT_SOURCE };
 
 /* Leave ------------------------------------------------------------------------------------ */
 
+static gboolean is_mirrored(const GwJob *job)
+{
+    for (guint i = 0; job->disks != NULL && i < job->disks->len; i++) {
+        if (((const GwDiskMove *)job->disks->pdata[i])->how == (int)GW_DISK_MIRROR)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static GwPermit *permit_of(const MoveRun *run)
 {
     const GwJob *job = run->move->job;
@@ -33,7 +42,7 @@ static GwPermit *permit_of(const MoveRun *run)
     permit->channels = run->decision->channels;
     permit->commit_by_resume = run->decision->commit_by_resume;
     permit->post_copy = run->decision->post_copy;
-    permit->disks = gw_moves_copies_disks(job);
+    permit->disks = is_mirrored(job);
     return permit;
 }
 

@@ -52,10 +52,13 @@ static gint64 keep_source_s(GwEngine *engine, const GwJob *job)
     return source != NULL ? source->keep_source_s : 0;
 }
 
+/* A read-only disk is copied as a file: QEMU mirrors none. */
 gboolean gw_moves_copies_disks(const GwJob *job)
 {
     for (guint i = 0; job->disks != NULL && i < job->disks->len; i++) {
-        if (((const GwDiskMove *)job->disks->pdata[i])->how == (int)GW_DISK_MIRROR)
+        int how = ((const GwDiskMove *)job->disks->pdata[i])->how;
+        if (how == (int)GW_DISK_MIRROR || how == (int)GW_DISK_NETWORK ||
+            how == (int)GW_DISK_FAST_COPY)
             return TRUE;
     }
     return FALSE;
@@ -96,6 +99,7 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     gw_move_decision_free(run->decision);
     run->decision = g_steal_pointer(&result->decision);
     take_disks(engine, run, result);
+    gw_predictions_note(move->job, result->plan);
     move->job->commit_by_resume = run->decision->commit_by_resume;
     move->job->through_agents = run->decision->through_agents;
     move->job->vm_persistent = result->vm->persistent;

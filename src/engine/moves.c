@@ -282,7 +282,7 @@ void gw_moves_timers(GwEngine *engine, gint64 now_us)
         if (run->merge_us != 0 && run->merge_us <= now_us)
             gw_moves_look_at_merge(engine, run);
         if (gw_move_due(run->move, now_us, &kind)) {
-            run->move->wake_us = kind == GW_MOVE_TIMER ? 0 : run->move->wake_us;
+            run->move->times.wake_us = kind == GW_MOVE_TIMER ? 0 : run->move->times.wake_us;
             step_kind(engine, run, kind);
         }
     }
@@ -533,10 +533,14 @@ static void call_candidates(GwEngine *engine, Call *call)
     GError *error = NULL;
     const GwVm *vm = gw_fabric_find_vm(gw_engine_now(engine), call->in[0], &error);
 
-    if (vm == NULL)
+    if (vm == NULL) {
         gw_engine_answer(call, NULL, error);
-    else
-        gw_engine_answer(call, gw_plan_candidates(gw_engine_now(engine), vm, call->in[1]), NULL);
+        return;
+    }
+    GPtrArray *candidates = gw_plan_candidates(gw_engine_now(engine), vm, call->in[1]);
+    gw_predictions_add_all(engine, vm, call->in[1], candidates);
+    gw_engine_answer(call, candidates, NULL);
+    gw_dirty_sample(engine, vm, NULL, NULL); /* for who asks next: a list waits for no host */
 }
 
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,

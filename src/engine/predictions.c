@@ -71,7 +71,8 @@ void gw_predictions_add_all(GwEngine *engine, const GwVm *vm, const GwMoveOption
                             const GPtrArray *candidates)
 {
     const GwFabric *fabric = gw_engine_now(engine);
-    GwPlanInput input = { .fabric = fabric, .vm = vm, .options = options };
+    g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
+    GwPlanInput input = { .fabric = fabric, .vm = vm, .options = options, .shared = shared };
 
     input.source = gw_fabric_host(fabric, vm->host_id);
     for (guint i = 0; i < candidates->len; i++) {

@@ -33,12 +33,6 @@ static const GwShareMember *member(const Proof *proof, guint index)
     return proof->share->members->pdata[index];
 }
 
-static const char *host_name(GwEngine *engine, const char *id)
-{
-    const GwHost *host = gw_fabric_host(gw_engine_now(engine), id);
-    return host != NULL ? host->name : id;
-}
-
 /* Ending ----------------------------------------------------------------------------------- */
 
 static void put_job(GwEngine *engine, const GwJob *job, GwBatch *batch, const char *why)
@@ -147,10 +141,10 @@ static void judge_read(Proof *proof, const GwReply *reply, const char *host)
         disproved(proof, g_strdup_printf("reading the marker through %s: %s", host,
                                          reply->error->message));
     else if (!reply->verdict)
-        disproved(proof,
-                  g_strdup_printf("a marker written through %s is not seen through %s: these "
-                                  "are different storage",
-                                  host_name(proof->engine, member(proof, 0)->host_id), host));
+        disproved(proof, g_strdup_printf(
+                             "a marker written through %s is not seen through %s: these "
+                             "are different storage",
+                             gw_engine_host_name(proof->engine, member(proof, 0)->host_id), host));
     else if (proof->member + 1 < proof->share->members->len)
         go(proof, READ, proof->member + 1);
     else {
@@ -183,7 +177,7 @@ static void judge_lock(Proof *proof, const GwReply *reply, const char *host)
 static void step_came(GwEngine *engine, const GwReply *reply, const char *key, gint64 number)
 {
     Proof *proof = GSIZE_TO_POINTER((gsize)number);
-    const char *host = host_name(engine, member(proof, proof->member)->host_id);
+    const char *host = gw_engine_host_name(engine, member(proof, proof->member)->host_id);
 
     (void)key;
     switch (proof->step) {

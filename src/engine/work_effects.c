@@ -108,6 +108,7 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
         return;
     }
     take_check(job, result);
+    gw_predictions_note(job, result->plan);
     job->keep_source_s = keep_source_s(engine, job);
     gw_tasks_make(job, result->vm);
     gw_kept_spare_shared(engine, job, result->vm);
@@ -309,14 +310,46 @@ static void copied(GwEngine *engine, const char *job_id, const GError *error)
         step(engine, run, error == NULL ? GW_WORK_COPIED : GW_WORK_NOT_COPIED, error);
 }
 
+/* An error is an unknown outcome: the host that refused to give the definition up says whether it
+ * has it. Where it has not, what follows is done, and where it does not say it is asked again. */
+static void undefine_looked(GwEngine *engine, const GwReply *reply, const char *job_id,
+                            gint64 number)
+{
+    WorkRun *run = find_run(engine, job_id);
+    GwTask *refused = run != NULL ? gw_tasks_refused(run->work->job) : NULL;
+
+    if (refused == NULL || run->looks != (guint)number || run->refusal == NULL)
+        return;
+    g_autoptr(GError) refusal = g_steal_pointer(&run->refusal);
+    gboolean there = reply->error == NULL && reply->look->present && reply->look->persistent;
+    refused->lost = !there;
+    step(engine, run,
+         gw_tasks_take_back(run->work->job) ? GW_WORK_TAKEN_BACK : GW_WORK_NOT_COMMITTED, refusal);
+}
+
+static void ask_definition(GwEngine *engine, WorkRun *run, const GwTask *refused,
+                           const GError *error)
+{
+    GwRequest *request = gw_request_new(GW_OP_LOOK, refused->host_id, run->work->job->vm_uuid);
+
+    request->timeout_us = LOOK_TIMEOUT_US;
+    g_clear_error(&run->refusal);
+    run->refusal = g_error_copy(error);
+    run->looks++;
+    gw_engine_ask(engine, request, undefine_looked, run->work->job->id, run->looks);
+}
+
 static void committed(GwEngine *engine, const char *job_id, const GError *error)
 {
     WorkRun *run = find_run(engine, job_id);
 
     if (run == NULL)
         return;
+    const GwTask *refused = error != NULL ? gw_tasks_refused(run->work->job) : NULL;
     if (error == NULL)
         step(engine, run, GW_WORK_COMMITTED, NULL);
+    else if (refused != NULL && refused->kind == (int)GW_TASK_UNDEFINE)
+        ask_definition(engine, run, refused, error);
     else if (gw_tasks_take_back(run->work->job))
         step(engine, run, GW_WORK_TAKEN_BACK, error);
     else
@@ -327,7 +360,7 @@ static void undone(GwEngine *engine, const char *job_id, const GError *error)
 {
     WorkRun *run = find_run(engine, job_id);
     if (run != NULL)
-        step(engine, run, GW_WORK_UNDONE, error);
+        step(engine, run, error == NULL ? GW_WORK_UNDONE : GW_WORK_NOT_UNDONE, error);
 }
 
 static void commit(GwEngine *engine, WorkRun *run)

@@ -13,6 +13,7 @@ void gw_work_run_free(gpointer data)
 
     gw_work_free(run->work);
     g_clear_error(&run->disturbed);
+    g_clear_error(&run->refusal);
     g_free(run);
 }
 
@@ -261,7 +262,7 @@ static void run_timers(GwEngine *engine, WorkRun *run, gint64 now_us)
         gw_works_look(engine, run);
     if (gw_work_due(run->work, now_us, &kind)) {
         if (kind == GW_WORK_TIMER)
-            run->work->wake_us = 0;
+            run->work->times.wake_us = 0;
         step_kind(engine, run, kind);
     }
 }

@@ -211,6 +211,7 @@ void gw_reply_free(GwReply *reply)
     gw_copy_result_free(reply->copied);
     g_strfreev(reply->definitions);
     g_free(reply->text);
+    g_free(reply->why);
     g_free(reply);
 }
 

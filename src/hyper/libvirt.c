@@ -92,6 +92,7 @@ static GwLvHost *make_host(GwLvDriver *driver, const char *id)
     host->id = g_strdup(id);
     g_queue_init(&host->waiting);
     host->running = g_ptr_array_new();
+    host->block_ends = gw_lv_block_ends_new();
     g_mutex_init(&host->folders_lock);
     host->folders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_hash_table_insert(driver->hosts, host->id, host);
@@ -106,6 +107,7 @@ static void free_host(gpointer data)
     g_free(host->uri);
     g_ptr_array_unref(host->running);
     g_clear_pointer(&host->sizes, g_hash_table_unref);
+    g_hash_table_unref(host->block_ends);
     g_clear_pointer(&host->pools, g_ptr_array_unref);
     g_clear_pointer(&host->counts, g_hash_table_unref);
     g_hash_table_unref(host->folders);

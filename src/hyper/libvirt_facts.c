@@ -178,6 +178,24 @@ void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm)
     }
 }
 
+/* A network disk that is in no pool is opened by its VM's QEMU alone, and its copy is made as large
+ * as that says: what was read with the facts knows nothing of a VM that has just come, nor of a LUN
+ * that has grown. */
+void gw_lv_ask_sizes(virDomainPtr domain, GwVm *vm)
+{
+    for (guint i = 0; vm->disks != NULL && i < vm->disks->len; i++) {
+        GwDisk *disk = vm->disks->pdata[i];
+        virDomainBlockInfo info = { 0 };
+        if (disk->target == NULL || g_strcmp0(disk->type, "network") != 0)
+            continue;
+        int result = virDomainGetBlockInfo(domain, disk->target, &info, 0);
+        if (result < 0 && gw_lv_last_code() == VIR_ERR_OPERATION_TIMEOUT)
+            break; /* a job that lets no question through */
+        if (result == 0 && info.capacity > 0)
+            disk->capacity_bytes = (gint64)MIN(info.capacity, (guint64)G_MAXINT64);
+    }
+}
+
 /* Networks ------------------------------------------------------------------------------------ */
 
 static GwNetwork *read_network(virNetworkPtr handle)

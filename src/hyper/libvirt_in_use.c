@@ -111,7 +111,7 @@ static gboolean check_definition(const GwLvPlace *place, const char *what, virDo
     if (below)
         return FALSE;
     if (unread) {
-        gw_error_set(error, GW_ERR_CONFLICT, "Try again when the VM can be asked.",
+        gw_error_set(error, GW_ERR_BUSY, "Try again when the VM can be asked.",
                      "whether VM '%s' uses %s cannot be told: %s", virDomainGetName(domain), what,
                      virGetLastErrorMessage());
         return FALSE;
@@ -126,7 +126,7 @@ static gboolean check_domain(const GwLvPlace *place, const char *what, virDomain
 {
     if (virDomainIsActive(domain) == 1 && gw_lv_job(domain) == GW_LV_JOB_IN) {
         /* Its definition can be read only once it is there. */
-        gw_error_set(error, GW_ERR_CONFLICT, "Try again when it has arrived.",
+        gw_error_set(error, GW_ERR_BUSY, "Try again when it has arrived.",
                      "VM '%s' is arriving; whether it uses %s cannot be told yet",
                      virDomainGetName(domain), what);
         return FALSE;

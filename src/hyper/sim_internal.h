@@ -4,8 +4,8 @@
 #include "hyper/sim.h"
 
 /* sim.c: the world, its hosts and simple requests. sim_load.c: the file it is made from.
- * sim_move.c: moves and their faults. sim_agent.c: the hosts' agents. sim_storage.h: what hosts
- * keep. All under sim->lock. sim_witness.c: what happened, seen from outside. */
+ * sim_move.h: moves, and what strikes them. sim_agent.c: the hosts' agents. sim_storage.h: what
+ * hosts keep. All under sim->lock. sim_witness.c: what happened, seen from outside. */
 
 typedef struct SimStore SimStore;
 

@@ -194,6 +194,21 @@ static gboolean carries_another(GwSim *sim, const SimHost *host, const SimImage 
     return FALSE;
 }
 
+/* A VM that comes to @host, whose definition nobody can read before it is there; NULL: none. */
+static const char *arriving(const SimHost *host)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, host->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const SimVm *vm = value;
+        if (vm->job && !vm->vm->persistent && vm->vm->state == (int)GW_VM_PAUSED)
+            return vm->vm->name;
+    }
+    return NULL;
+}
+
 /* libvirt of this host refuses only what it knows of: another host's VM is the witness's. */
 static void delete_volume(GwSim *sim, const SimHost *host, const GwRequest *request, GwReply *reply)
 {
@@ -204,6 +219,12 @@ static void delete_volume(GwSim *sim, const SimHost *host, const GwRequest *requ
 
     if (image == NULL)
         return;
+    if (arriving(host) != NULL) {
+        gw_error_set(&reply->error, GW_ERR_BUSY, "Try again when it has arrived.",
+                     "VM '%s' is arriving; whether it uses '%s' cannot be told yet", arriving(host),
+                     path);
+        return;
+    }
     if (gw_sim_is_used(sim, host, image) || image->busy > 0) {
         fail(reply, GW_ERR_CONFLICT, "the volume is in use", path);
         return;

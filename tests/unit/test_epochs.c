@@ -11,6 +11,7 @@
 #include "agent/epochs.h"
 #include "agent/files.h"
 #include "agent/state.h"
+#include "folder.h"
 
 /* What must survive a restart, a full disk and a damaged file. */
 
@@ -24,26 +25,6 @@ static int setup(void **state)
     char *folder = g_dir_make_tmp("godwit-epochs-XXXXXX", NULL);
     *state = folder;
     return folder == NULL;
-}
-
-static void remove_tree(const char *path)
-{
-    GDir *dir = g_dir_open(path, 0, NULL);
-    const char *name = NULL;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *inner = g_build_filename(path, name, NULL);
-        remove_tree(inner);
-    }
-    g_clear_pointer(&dir, g_dir_close);
-    g_remove(path);
-}
-
-static int teardown(void **state)
-{
-    remove_tree(*state);
-    g_free(*state);
-    return 0;
 }
 
 static GwEpochs *open_or_fail(const char *folder)
@@ -351,17 +332,17 @@ static void test_clock_is_set(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_order, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_close_is_for_good, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_left_survives, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_nonsense, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_damaged_is_one_vm, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_planted_is_damaged, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_foreign_folder, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_state_survives, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_state_damaged, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_state_full_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_order, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_close_is_for_good, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_left_survives, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_nonsense, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_is_one_vm, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_planted_is_damaged, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_full_disk, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_foreign_folder, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_state_survives, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_state_damaged, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_state_full_disk, setup, folder_teardown),
         cmocka_unit_test(test_clock_is_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

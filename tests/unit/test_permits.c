@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/warden_internal.h"
+#include "folder.h"
 #include "wire/identity.h"
 
 /* The whole warden, with a front that the test plays over the real pair of sockets, and a libvirt
@@ -261,26 +262,13 @@ static int setup(void **state)
     return 0;
 }
 
-static void remove_tree(const char *path)
-{
-    GDir *dir = g_file_test(path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open(path, 0, NULL);
-    const char *name = NULL;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *inner = g_build_filename(path, name, NULL);
-        remove_tree(inner);
-    }
-    g_clear_pointer(&dir, g_dir_close);
-    g_remove(path);
-}
-
 static int teardown(void **state)
 {
     World *world = *state;
 
     stop(world);
     close(world->libvirt_fd);
-    remove_tree(world->folder);
+    folder_remove(world->folder);
     gw_authority_free(world->authority);
     gw_authority_free(world->other_authority);
     g_ptr_array_unref(world->told);

@@ -34,7 +34,10 @@ static GPtrArray *candidates_of(const Scenario *s)
         return gw_plan_candidates(s->fabric, s->vm, s->options);
     GwPlanInput input = scenario_input(s);
     GPtrArray *one = gw_record_array(&gw_candidate_record);
-    g_ptr_array_add(one, gw_plan_candidate(&input));
+    GwCandidate *candidate = gw_plan_candidate(&input);
+    if (s->rate)
+        gw_plan_rate(&input, candidate);
+    g_ptr_array_add(one, candidate);
     return one;
 }
 
@@ -108,6 +111,24 @@ static json_t *disks_json(const GwCandidate *candidate)
     return disks;
 }
 
+/* "memory 3.5 of 50", "maintenance 0 excludes" */
+static json_t *rating_json(const GwRating *rating)
+{
+    json_t *factors = json_array();
+
+    for (guint i = 0; i < rating->factors->len; i++) {
+        const GwRatingFactor *f = rating->factors->pdata[i];
+        g_autofree char *line =
+            g_strdup_printf("%s %g of %" G_GINT64_FORMAT "%s", f->name, f->stars, f->weight,
+                            f->excludes ? " excludes"
+                            : f->lowers ? " lowers"
+                                        : "");
+        json_array_append_new(factors, json_string(line));
+    }
+    return json_pack("{s:f, s:I, s:s?, s:o}", "stars", rating->stars, "points",
+                     (json_int_t)rating->points, "storage", rating->storage, "factors", factors);
+}
+
 static json_t *candidate_json(const Scenario *s, const GwCandidate *candidate)
 {
     json_t *findings = json_array();
@@ -123,6 +144,8 @@ static json_t *candidate_json(const Scenario *s, const GwCandidate *candidate)
                              candidate->suitable, "findings", findings);
     if (shows_storage(s, candidate))
         json_object_set_new(json, "disks", disks_json(candidate));
+    if (s->rate)
+        json_object_set_new(json, "rating", rating_json(candidate->rating));
     return json;
 }
 
@@ -196,6 +219,28 @@ static void why_storage(GString *out, const GwCandidate *candidate)
     }
 }
 
+static void why_rating(GString *out, const GwRating *rating)
+{
+    g_string_append_printf(out, "  rating: %.1f stars\n", rating->stars);
+    if (rating->storage_why != NULL)
+        g_string_append_printf(out, "    storage: %s, %s\n",
+                               rating->storage != NULL ? rating->storage : "none",
+                               rating->storage_why);
+    for (guint i = 0; i < rating->factors->len; i++) {
+        const GwRatingFactor *f = rating->factors->pdata[i];
+        g_string_append_printf(out,
+                               "    %s (%s): %g stars%s\n      observed: %s\n"
+                               "      required: %s\n",
+                               f->name, f->requirement, f->stars,
+                               f->excludes ? ", excludes"
+                               : f->lowers ? ", lowers"
+                                           : "",
+                               f->observed, f->required);
+        if (f->remedy != NULL)
+            g_string_append_printf(out, "      remedy:   %s\n", f->remedy);
+    }
+}
+
 static void why_candidate(GString *out, const Scenario *s, const GwCandidate *candidate)
 {
     g_string_append_printf(out, "%s from %s to %s: %s, %s\n", s->vm->name,
@@ -212,6 +257,8 @@ static void why_candidate(GString *out, const Scenario *s, const GwCandidate *ca
     }
     if (shows_storage(s, candidate))
         why_storage(out, candidate);
+    if (s->rate)
+        why_rating(out, candidate->rating);
 }
 
 static void compare(const char *folder, const char *name, const char *got)
@@ -272,7 +319,7 @@ static void rules_are_well_formed(void **state)
         assert_true(g_regex_match_simple("^[RI][1-9][0-9]?$", rule->requirement, 0, 0));
         assert_true(g_str_has_suffix(rule->summary, "."));
     }
-    assert_int_equal(g_hash_table_size(names), 60);
+    assert_int_equal(g_hash_table_size(names), 67);
 }
 
 static int compare_words(gconstpointer a, gconstpointer b)

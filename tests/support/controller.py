@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """godwitd as a child process that can be killed and started again on one state folder."""
+import contextlib
 import json
 import os
 import re
@@ -95,6 +96,16 @@ class Controller:
             self.api.post("/hosts", {"uri": labs.host(name).uri, "name": name})
         self.wait_hosts()
         self.prove_share()
+
+    @contextlib.contextmanager
+    def managing_lab(self):
+        """Running, with the lab's hosts, until the end."""
+        try:
+            self.start()
+            self.manage_lab()
+            yield self
+        finally:
+            self.stop()
 
     def prove_share(self):
         hosts = self.api.hosts()
