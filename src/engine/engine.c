@@ -418,6 +418,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->usage = gw_usage_new(config->usage_interval_us);
     engine->usage_wanted = config->usage_interval_us >= 0;
     engine->dirty = gw_dirty_new();
+    engine->predictions = gw_predictions_new();
     engine->kept = gw_kept_new();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -506,6 +507,7 @@ void gw_engine_free(GwEngine *engine)
     gw_links_free(engine->links);
     gw_usage_free(engine->usage);
     g_hash_table_unref(engine->dirty);
+    gw_predictions_free(engine->predictions);
     g_hash_table_unref(engine->kept);
     g_hash_table_unref(engine->epochs);
     g_hash_table_unref(engine->tokens);

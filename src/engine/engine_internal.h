@@ -16,6 +16,7 @@ typedef struct HostRun HostRun;
 typedef struct TaskRun TaskRun;
 typedef struct GwLinks GwLinks;
 typedef struct GwUsageWatch GwUsageWatch;
+typedef struct GwPredictions GwPredictions;
 
 struct GwEngine {
     GwClock *clock;
@@ -43,6 +44,7 @@ struct GwEngine {
     GwUsageWatch *usage;
     gboolean usage_wanted; /* nothing is read or sampled otherwise */
     GHashTable *dirty;     /* "host/uuid" -> Sample: under way */
+    GwPredictions *predictions;
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */
     GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
@@ -305,6 +307,18 @@ gint64 gw_dirty_next_us(GwEngine *engine);
 void gw_dirty_timers(GwEngine *engine, gint64 now_us);
 /* Who waits is told; nothing is sampled any more. */
 void gw_dirty_stop(GwEngine *engine);
+
+/* predictions.c: what moves would take */
+GwPredictions *gw_predictions_new(void);
+void gw_predictions_free(GwPredictions *predictions);
+/* By all jobs that have finished; borrowed, for this turn. */
+const GwPredictor *gw_predictions_predictor(GwEngine *engine);
+/* Puts a prediction into @candidate, where it is suitable: of one, or of all for @vm. */
+void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate);
+void gw_predictions_add_all(GwEngine *engine, const GwVm *vm, const GwMoveOptions *options,
+                            const GPtrArray *candidates);
+/* @job is about to begin as @plan says: what was predicted is kept with it. */
+void gw_predictions_note(GwJob *job, const GwMovePlan *plan);
 
 /* tasks.c: a job's tasks (job/tasks.h), carried out one after the other, and shown and journaled
  * before and after each. The owner of the job (moves, works) keeps it where it is meanwhile. */

@@ -156,10 +156,14 @@ static void call_candidates(GwEngine *engine, Call *call)
     GError *error = NULL;
     const GwVm *vm = gw_fabric_find_vm(gw_engine_now(engine), call->in[0], &error);
 
-    if (vm == NULL)
+    if (vm == NULL) {
         gw_engine_answer(call, NULL, error);
-    else
-        gw_engine_answer(call, gw_plan_candidates(gw_engine_now(engine), vm, call->in[1]), NULL);
+        return;
+    }
+    GPtrArray *candidates = gw_plan_candidates(gw_engine_now(engine), vm, call->in[1]);
+    gw_predictions_add_all(engine, vm, call->in[1], candidates);
+    gw_engine_answer(call, candidates, NULL);
+    gw_dirty_sample(engine, vm, NULL, NULL); /* for who asks next: a list waits for no host */
 }
 
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
