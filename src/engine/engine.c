@@ -380,6 +380,7 @@ static gint64 next_deadline(GwEngine *engine)
     gint64 next = earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
     next = earlier(next, gw_tasks_next_us(engine));
     next = earlier(next, gw_works_next_us(engine));
+    next = earlier(next, gw_plans_next_us(engine));
     next = earlier(next, gw_certificates_next_us(engine));
     next = earlier(next, gw_links_next_us(engine));
     next = earlier(next, gw_kept_next_us(engine));
@@ -400,8 +401,10 @@ static void end_turn(GwEngine *engine)
         engine->schedule = FALSE;
         gw_moves_schedule(engine);
         gw_works_schedule(engine);
+        gw_plans_schedule(engine);
     }
     publish(engine);
+    gw_plans_published(engine);
     deliver_answers(engine);
 }
 
@@ -439,6 +442,7 @@ static gboolean turn(GwEngine *engine, gint64 wait_us)
     gw_tasks_timers(engine, now);
     gw_works_timers(engine, now);
     gw_moves_timers(engine, now);
+    gw_plans_timers(engine, now);
     gw_kept_timers(engine, now);
     end_turn(engine);
     return did;
@@ -474,6 +478,7 @@ static void start(GwEngine *engine, gpointer data)
         gw_inventory_start_host(engine, ((GwHost *)hosts->pdata[i])->id);
     gw_moves_start_restored(engine);
     gw_works_start_restored(engine);
+    gw_plans_start_restored(engine);
     engine->schedule = TRUE;
     (void)data;
 }
@@ -498,6 +503,8 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_host_run_free);
     engine->moves = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_move_run_free);
     engine->works = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_work_run_free);
+    engine->plans = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_plan_run_free);
+    engine->planners = g_hash_table_new(g_direct_hash, g_direct_equal);
     engine->task_runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_task_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     engine->changing = g_ptr_array_new();
@@ -554,6 +561,7 @@ static gboolean cancel_request(GwEngine *engine)
 static void drain(GwEngine *engine)
 {
     gw_inventory_stop(engine);
+    gw_plans_stop(engine);
     g_hash_table_remove_all(engine->task_runs);
     g_hash_table_remove_all(engine->works);
     g_hash_table_remove_all(engine->moves);
@@ -585,6 +593,8 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->hosts);
     g_hash_table_unref(engine->task_runs);
     g_hash_table_unref(engine->works);
+    g_hash_table_unref(engine->plans);
+    g_hash_table_unref(engine->planners);
     g_hash_table_unref(engine->moves);
     g_hash_table_unref(engine->accepting);
     g_ptr_array_unref(engine->changing);

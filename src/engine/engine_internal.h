@@ -5,6 +5,7 @@
 #include "engine/feed.h"
 #include "hyper/hyper.h"
 #include "job/move.h"
+#include "job/plan_job.h"
 #include "job/tasks.h"
 #include "job/work.h"
 #include "plan/plan.h"
@@ -16,6 +17,7 @@
 typedef struct Call Call;
 typedef struct HostRun HostRun;
 typedef struct MoveRun MoveRun;
+typedef struct PlanRun PlanRun;
 typedef struct TaskRun TaskRun;
 typedef struct WorkRun WorkRun;
 typedef struct GwLinks GwLinks;
@@ -41,6 +43,8 @@ struct GwEngine {
     GHashTable *hosts;     /* host id -> HostRun */
     GHashTable *moves;     /* job id -> MoveRun */
     GHashTable *works;     /* job id -> WorkRun */
+    GHashTable *plans;     /* job id -> PlanRun */
+    GHashTable *planners;  /* GThread: each plans anew what is left of a plan */
     GHashTable *task_runs; /* job id -> TaskRun */
     guint64 last_task_question;
     GwLinks *links;
@@ -253,6 +257,18 @@ typedef struct {
 } BeginMove;
 /* Any thread: what gw_engine_migrate does. */
 GwJob *gw_moves_begin(GwEngine *engine, const BeginMove *begin, GwMovePlan **plan, GError **error);
+/* A move that a plan wants begun; borrowed. */
+typedef struct {
+    const char *vm_uuid, *source_host_id, *destination_host_id;
+    const GwMoveOptions *options;
+    const char *part_of; /* the plan's job */
+    const char *user;
+} BeginPart;
+/* @job: the move's, as it was accepted (borrowed), or NULL with @error. Called once. */
+typedef void (*PartBegun)(GwEngine *engine, const GwJob *job, const GError *error, gpointer user);
+void gw_moves_begin_part(GwEngine *engine, const BeginPart *part, PartBegun done, gpointer user);
+/* Cancels the job of a VM, of any kind; one that is over, or cannot be cancelled, goes on. */
+void gw_moves_cancel(GwEngine *engine, const char *job_id);
 /* The VM's next epoch, which @batch makes durable. */
 gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch);
 /* move_merge.c: whether a block job runs on a disk, which a move can wait for (R31). */
@@ -345,6 +361,24 @@ gboolean gw_works_step(GwEngine *engine, WorkRun *run, GwWorkEvent event, GError
 void gw_works_carry_out(GwEngine *engine, WorkRun *run, GwWorkDo effect);
 /* Whether the VM and what was copied are as they were; again, where a host did not answer. */
 void gw_works_look(GwEngine *engine, WorkRun *run);
+
+/* plans.c: jobs that carry out a plan of many moves. */
+gboolean gw_plans_is_kind(const char *kind);
+void gw_plans_restore(GwEngine *engine, GwJob *job);
+void gw_plans_start_restored(GwEngine *engine);
+/* A job or a slot changed: what is over is noted, what may begin begins. */
+void gw_plans_schedule(GwEngine *engine);
+/* A picture was published: planning anew, where it is due, rests on it. */
+void gw_plans_published(GwEngine *engine);
+gint64 gw_plans_next_us(GwEngine *engine);
+void gw_plans_timers(GwEngine *engine, gint64 now_us);
+void gw_plans_stop(GwEngine *engine);
+void gw_plan_run_free(gpointer run);
+/* Begins a job that was made and journaled; takes it. */
+void gw_plans_add(GwEngine *engine, GwJob *job);
+/* A person's event; a copy of the job, or an error. */
+GwJob *gw_plans_event(GwEngine *engine, const char *job_id, GwPlanJobEventKind kind,
+                      GError **error);
 
 /* storage_calls.c. Any thread: what gw_engine_migrate_storage does; @undoes: the job that it
  * undoes, or NULL. */

@@ -57,6 +57,8 @@ static void put_job(GwEngine *engine, gpointer record)
         gw_moves_restore(engine, job);
     else if (g_strcmp0(job->kind, GW_JOB_KIND_PROVE) == 0)
         gw_shares_restore(engine, job);
+    else if (gw_plans_is_kind(job->kind))
+        gw_plans_restore(engine, job);
     else
         gw_works_restore(engine, job);
 }
