@@ -251,7 +251,7 @@ static const struct {
     { "copy-local", gw_copies_local },
     { "copy-status", gw_copies_status },
     { "copy-stop", gw_copies_stop },
-    { "volume-access", gw_copies_access },
+    { "volume-access", gw_access_call },
 };
 
 static void call_of_controller(GwWarden *warden, guint64 id, const json_t *peer, const char *method,

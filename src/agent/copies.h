@@ -17,7 +17,6 @@ void gw_copies_send(GwWarden *warden, guint64 id, const json_t *params);
 void gw_copies_local(GwWarden *warden, guint64 id, const json_t *params);
 void gw_copies_status(GwWarden *warden, guint64 id, const json_t *params);
 void gw_copies_stop(GwWarden *warden, guint64 id, const json_t *params);
-void gw_copies_access(GwWarden *warden, guint64 id, const json_t *params);
 /* The stream of an expected copy has come from @host_id with OPEN's @what: the socket for the
  * front, the caller's. -1 with @error. */
 int gw_copies_open(GwWarden *warden, const char *host_id, const json_t *what, char **vm_uuid,

@@ -8,6 +8,7 @@
 #include "agent/join.h"
 #include "agent/warden.h"
 #include "base/error.h"
+#include "base/options.h"
 #include "wire/identity.h"
 
 #define CONFIG_FILE "/etc/godwit/godwit-agent.conf"
@@ -53,19 +54,12 @@ gboolean membership_parse(MembershipOptions *options, const char *summary,
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(summary);
-    g_autoptr(GError) problem = NULL;
 
     g_option_context_add_main_entries(context, common, NULL);
     if (entries != NULL)
         g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, argc, argv, &problem)) {
-        gw_error_set(error, GW_ERR_INVALID, NULL, "%s; see --help", problem->message);
+    if (!gw_options_parse(context, "--help", argc, argv, error))
         return FALSE;
-    }
-    if (*argc > 1) {
-        gw_error_set(error, GW_ERR_INVALID, NULL, "unexpected '%s'; see --help", (*argv)[1]);
-        return FALSE;
-    }
     set_defaults(options);
     return TRUE;
 }

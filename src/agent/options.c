@@ -3,6 +3,7 @@
 
 #include "agent/front.h"
 #include "base/error.h"
+#include "base/options.h"
 
 #define CONFIG_FILE "/etc/godwit/godwit-agent.conf"
 #define GROUP "agent"
@@ -36,15 +37,10 @@ static void read_number(GKeyFile *file, const char *key, gint *value)
 
 static gboolean read_file(RunOptions *options, GError **error)
 {
-    g_autoptr(GKeyFile) file = g_key_file_new();
-    g_autoptr(GError) problem = NULL;
+    g_autoptr(GKeyFile) file = gw_options_load(CONFIG_FILE, error);
 
-    if (!g_key_file_load_from_file(file, CONFIG_FILE, G_KEY_FILE_NONE, &problem)) {
-        if (g_error_matches(problem, G_FILE_ERROR, G_FILE_ERROR_NOENT))
-            return TRUE;
-        gw_error_set(error, GW_ERR_INVALID, NULL, "%s: %s", CONFIG_FILE, problem->message);
+    if (file == NULL)
         return FALSE;
-    }
     if (options->listen == NULL)
         options->listen = g_key_file_get_string_list(file, GROUP, "listen", NULL, NULL);
     read_number(file, "port", &options->port);
@@ -111,18 +107,9 @@ static gboolean parse(RunOptions *options, int *argc, char ***argv, GError **err
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new("- serve as the agent of this host");
-    g_autoptr(GError) problem = NULL;
 
     g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, argc, argv, &problem))
-        gw_error_set(error, GW_ERR_INVALID, NULL, "%s; see godwit-agent run --help",
-                     problem->message);
-    else if (*argc > 1)
-        gw_error_set(error, GW_ERR_INVALID, NULL, "unexpected '%s'; see godwit-agent run --help",
-                     (*argv)[1]);
-    else
-        return TRUE;
-    return FALSE;
+    return gw_options_parse(context, "godwit-agent run --help", argc, argv, error);
 }
 
 gboolean run_options_parse(RunOptions *options, int *argc, char ***argv, GError **error)

@@ -210,10 +210,11 @@ void gw_guard_news(GwGuard *guard, const GwHyperEvent *event);
 /* What to remember of a VM that left. */
 char *gw_guard_note(const GwLeave *leave);
 
-/* facts.c, check.c, renew.c: calls of the controller --------------------------------------------
+/* facts.c, check.c, renew.c, access.c: calls of the controller ----------------------------------
  */
 
 void gw_facts_call(GwWarden *warden, guint64 id);
 void gw_check_call(GwWarden *warden, guint64 id, const json_t *params);
 void gw_renew_call(GwWarden *warden, guint64 id);
 void gw_renew_install(GwWarden *warden, guint64 id, const json_t *params);
+void gw_access_call(GwWarden *warden, guint64 id, const json_t *params);

@@ -16,6 +16,7 @@ static const guint status_of_code[] = {
     [GW_ERR_FORBIDDEN] = 403,   [GW_ERR_TOO_LARGE] = 413, [GW_ERR_UNREACHABLE] = 502,
     [GW_ERR_TIMEOUT] = 504,     [GW_ERR_CANCELLED] = 409, [GW_ERR_UNKNOWN_OUTCOME] = 500,
     [GW_ERR_UNSUPPORTED] = 422, [GW_ERR_STORE] = 503,     [GW_ERR_OPERATION] = 502,
+    [GW_ERR_BUSY] = 503,
 };
 
 static const struct {

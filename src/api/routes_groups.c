@@ -31,9 +31,34 @@ static gboolean get_group(GwCall *call, GError **error)
     return group != NULL && gw_call_answer(call, 200, &gw_group_record, group);
 }
 
+/* What a body leaves out of a policy keeps what was said before, or the product's default, which is
+ * not always zero. */
+static gboolean merge_placement(const GwCall *call, const GwGroup *old, GwGroup *wanted,
+                                GError **error)
+{
+    json_t *part = json_object_get(call->json, "placement");
+
+    if (!json_is_object(part))
+        return TRUE;
+    g_autoptr(GwPlacementPolicy) policy = old != NULL && old->placement != NULL
+                                              ? gw_placement_policy_copy(old->placement)
+                                              : gw_placement_policy_new_default();
+    if (!gw_record_patch(&gw_placement_policy_record, policy, part, error)) {
+        g_prefix_error(error, "'placement': ");
+        return FALSE;
+    }
+    gw_placement_policy_free(wanted->placement);
+    wanted->placement = g_steal_pointer(&policy);
+    return TRUE;
+}
+
 static gboolean add_group(GwCall *call, GError **error)
 {
-    g_autoptr(GwGroup) added = gw_engine_add_group(call->engine, call->record, error);
+    g_autoptr(GwGroup) wanted = gw_group_copy(call->record);
+
+    if (!merge_placement(call, NULL, wanted, error))
+        return FALSE;
+    g_autoptr(GwGroup) added = gw_engine_add_group(call->engine, wanted, error);
     return added != NULL &&
            gw_call_answer_at(call, 201, COLLECTION, added->id, &gw_group_record, added);
 }
@@ -59,7 +84,8 @@ static gboolean change_group(GwCall *call, GError **error)
     if (group == NULL)
         return FALSE;
     g_autoptr(GwGroup) wanted = gw_group_copy(group);
-    if (!gw_record_patch(&gw_group_record, wanted, call->json, error))
+    if (!gw_record_patch(&gw_group_record, wanted, call->json, error) ||
+        !merge_placement(call, group, wanted, error))
         return FALSE;
     g_autoptr(GwGroup) changed = gw_engine_change_group(call->engine, wanted, error);
     return changed != NULL && gw_call_answer(call, 200, &gw_group_record, changed);
@@ -115,7 +141,7 @@ const GwRoute gw_group_routes[] = {
         .body = &gw_group_record,
         .merge = TRUE,
         .answers = { { 200, GW_ANSWER_RECORD, &gw_group_record, "The group as it is now." } },
-        .summary = "Rename or move a host group.",
+        .summary = "Rename or move a host group, or say how VMs are placed in it.",
         .requirement = "R46",
         .handler = change_group,
     },

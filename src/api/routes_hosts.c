@@ -98,6 +98,27 @@ static gboolean check_host(GwCall *call, GError **error)
     return lines != NULL && gw_call_answer_items(call, &gw_check_line_record, lines);
 }
 
+static gboolean set_maintenance(GwCall *call, GError **error)
+{
+    const GwMaintenanceRequest *wanted = call->record;
+    const GwHost *host = find_for_change(call, error);
+
+    if (host == NULL)
+        return FALSE;
+    g_autoptr(GwHost) changed =
+        gw_engine_set_maintenance(call->engine, host->id, wanted->on, error);
+    return changed != NULL && gw_call_answer(call, 200, &gw_host_record, changed);
+}
+
+static gboolean list_leaving(GwCall *call, GError **error)
+{
+    const GwHost *host = find(call, error);
+    if (host == NULL)
+        return FALSE;
+    g_autoptr(GPtrArray) all = gw_engine_leaving(call->engine, host->id, error);
+    return all != NULL && gw_call_answer_items(call, &gw_leaving_record, all);
+}
+
 static gboolean list_locations(GwCall *call, GError **error)
 {
     const GwHost *host = find(call, error);
@@ -151,7 +172,7 @@ const GwRoute gw_host_routes[] = {
         .merge = TRUE,
         .answers = { { 200, GW_ANSWER_RECORD, &gw_host_record, "The host as it is now." } },
         .summary =
-            "Change a host's settings: limits, speed, time-outs, default storage, URI, group.",
+            "Change a host's settings: limits, speed, default storage, tags, reserves, URI, group.",
         .requirement = "R20",
         .handler = change_host,
     },
@@ -185,6 +206,28 @@ const GwRoute gw_host_routes[] = {
         .summary = "Try for real what a move between this host and a peer needs.",
         .requirement = "R51",
         .handler = check_host,
+    },
+    {
+        .method = "POST",
+        .path = "/api/v1/hosts/{id}/maintenance",
+        .operation = "setHostMaintenance",
+        .role = GW_ROLE_OPERATE,
+        .body = &gw_maintenance_request_record,
+        .answers = { { 200, GW_ANSWER_RECORD, &gw_host_record, "The host as it is now." } },
+        .summary = "Give a host no VM any more, or let it take VMs again; nothing is moved.",
+        .requirement = "R49",
+        .handler = set_maintenance,
+    },
+    {
+        .method = "GET",
+        .path = "/api/v1/hosts/{id}/leaving",
+        .operation = "listLeaving",
+        .role = GW_ROLE_READ,
+        .answers = { { 200, GW_ANSWER_ITEMS, &gw_leaving_record,
+                       "Its VMs, those that stay first." } },
+        .summary = "What could not leave this host now, and why.",
+        .requirement = "R49",
+        .handler = list_leaving,
     },
     {
         .method = "GET",

@@ -12,8 +12,7 @@ static gboolean make_plan(GwCall *call, GError **error)
 
 static gboolean apply_plan(GwCall *call, GError **error)
 {
-    g_autoptr(GwJob) job =
-        gw_engine_apply_plan(call->engine, call->record, call->user, error);
+    g_autoptr(GwJob) job = gw_engine_apply_plan(call->engine, call->record, call->user, error);
     return job != NULL && gw_call_answer_at(call, 202, "jobs", job->id, &gw_job_record, job);
 }
 

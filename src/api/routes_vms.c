@@ -171,7 +171,8 @@ const GwRoute gw_vm_routes[] = {
         .role = GW_ROLE_READ,
         .query = candidates_params,
         .answers = { { 200, GW_ANSWER_ITEMS, &gw_candidate_record, "Hosts, best first." } },
-        .summary = "Check every host as a destination: transfer type and what forbids it.",
+        .summary =
+            "Check and rate every host as a destination: stars, transfer type, what forbids it.",
         .requirement = "R4",
         .handler = list_candidates,
     },
@@ -194,7 +195,9 @@ const GwRoute gw_vm_routes[] = {
         .query = migrate_params,
         .answers = { { 202, GW_ANSWER_RECORD, &gw_job_record, "The job that moves it." },
                      { 200, GW_ANSWER_RECORD, &gw_move_plan_record, "The plan (dry_run)." } },
-        .summary = "Move a VM to another host: live with or without its disks, or as it is off.",
+        .summary =
+            "Move a VM to another host, or to the best of a host group: live with or without its "
+            "disks, or as it is off.",
         .requirement = "R1",
         .handler = migrate,
     },

@@ -20,3 +20,11 @@ gint64 gw_clock_now_us(const GwClock *clock);
 gint64 gw_clock_wall_us(const GwClock *clock);
 /* Moves a virtual clock on to @monotonic_us; never back. */
 void gw_clock_advance_to(GwClock *clock, gint64 monotonic_us);
+
+/* The earlier of two times at which something is due; 0: never. */
+static inline gint64 gw_earlier(gint64 a_us, gint64 b_us)
+{
+    if (a_us == 0 || b_us == 0)
+        return a_us + b_us;
+    return MIN(a_us, b_us);
+}

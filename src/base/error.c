@@ -62,6 +62,7 @@ static const char *const code_words[] = {
     [GW_ERR_UNSUPPORTED] = "unsupported",
     [GW_ERR_STORE] = "store",
     [GW_ERR_OPERATION] = "operation-failed",
+    [GW_ERR_BUSY] = "busy",
 };
 
 const char *gw_error_code_word(GwErrorCode code)

@@ -24,6 +24,7 @@ typedef enum {
     GW_ERR_UNSUPPORTED,     /* this version of libvirt or QEMU cannot do it */
     GW_ERR_STORE,           /* the database refused: full, corrupt, newer, locked */
     GW_ERR_OPERATION,       /* libvirt or QEMU said no */
+    GW_ERR_BUSY,            /* refused for now only: what is in the way passes by itself */
 } GwErrorCode;
 
 GQuark gw_error_quark(void);

@@ -11,7 +11,8 @@
 
 #define PLAN_FILE_MAX (32 * 1024 * 1024)
 
-/* What a plan says ------------------------------------------------------------------------------ */
+/* What a plan says ------------------------------------------------------------------------------
+ */
 
 static char *show_interval(GwSession *session, json_t *row, const char *path)
 {
@@ -86,14 +87,14 @@ void gw_print_plan(GwSession *session, json_t *plan)
         gw_print_heading(session, "What cannot leave");
         gw_print_table(session, gw_planned_stay_columns, stays);
     }
-    json_array_foreach(gw_at(plan, "notes"), i, note)
-    {
+    json_array_foreach (gw_at(plan, "notes"), i, note) {
         g_autofree char *line = gw_format_line(json_string_value(note));
         gw_say(session, "Note: %s", line);
     }
 }
 
-/* Making and carrying out ------------------------------------------------------------------------ */
+/* Making and carrying out ------------------------------------------------------------------------
+ */
 
 static void take_words(json_t *body, const char *key, const GwArgs *args)
 {
@@ -245,7 +246,8 @@ static int job_resume(GwSession *session, const GwArgs *args, GError **error)
     return change_pause(session, args, "resume", error);
 }
 
-/* The table ------------------------------------------------------------------------------------- */
+/* The table -------------------------------------------------------------------------------------
+ */
 
 static const GwArgument hosts_argument[] = {
     { "HOST", "hosts", "Hosts, by name or id.", GW_ARGUMENT_MANY },
@@ -272,16 +274,20 @@ static const GwArgument job_argument[] = {
 #define GROUP_OPTION                                                                               \
     {                                                                                              \
         "group", GW_OPTION_TEXT, "GROUP", "Only to hosts of this group.", .key = "group",          \
-                                          .complete = "groups"                                     \
+                                                                          .complete = "groups"     \
     }
 #define PLAN_OPTIONS                                                                               \
     { "dry-run", GW_OPTION_FLAG, NULL, "Show the plan, and change nothing." },                     \
         { "plan-file", GW_OPTION_TEXT, "FILE",                                                     \
           "Write the plan to this file to be reviewed, and change nothing.",                       \
           .complete = "files" },                                                                   \
-        { "moves-at-once", GW_OPTION_INT, "N",                                                     \
+        { "moves-at-once",                                                                         \
+          GW_OPTION_INT,                                                                           \
+          "N",                                                                                     \
           "At most so many moves at a time, beside the hosts' own limits.",                        \
-          .key = "moves_at_once", .min = 1, .max = GW_PLAN_VMS_MAX },                              \
+          .key = "moves_at_once",                                                                  \
+          .min = 1,                                                                                \
+          .max = GW_PLAN_VMS_MAX },                                                                \
         { "storage", GW_OPTION_FLAG, NULL, "Disks that are not shared may be copied.",             \
           .key = "storage" },                                                                      \
         { "cold", GW_OPTION_FLAG, NULL, "Move VMs that are off as well.", .key = "cold" },         \
@@ -340,8 +346,7 @@ const GwCommand gw_plan_commands[] = {
       (const GwExample[]){ { "godwit plan moves web1 web2 db1 --group rack2", "To other hosts." },
                            { NULL, NULL } },
       "R19 R26 R46", &gw_plan_request_record, move_many },
-    { "plan show", NULL, "Show a plan from a file",
-      "", file_argument, NULL,
+    { "plan show", NULL, "Show a plan from a file", "", file_argument, NULL,
       (const GwExample[]){ { "godwit plan show kvm1.json", "What --plan-file wrote." },
                            { NULL, NULL } },
       "R49", NULL, plan_show, .offline = TRUE },

@@ -35,6 +35,7 @@ int gw_exit_of_error(const GError *error, gboolean answered)
     case GW_ERR_NOT_FOUND:
         return GW_EXIT_NOT_FOUND;
     case GW_ERR_CONFLICT:
+    case GW_ERR_BUSY:
         return GW_EXIT_CONFLICT;
     case GW_ERR_UNREACHABLE:
         return answered ? GW_EXIT_FAILED : GW_EXIT_CONTROLLER;

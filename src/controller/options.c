@@ -3,6 +3,7 @@
 
 #include "api/api.h"
 #include "base/error.h"
+#include "base/options.h"
 
 #define CONFIG_FILE "/etc/godwit/godwitd.conf"
 #define GROUP "controller"
@@ -18,15 +19,10 @@ void options_clear(Options *options)
 
 static gboolean read_file(Options *options, GError **error)
 {
-    g_autoptr(GKeyFile) file = g_key_file_new();
-    g_autoptr(GError) problem = NULL;
+    g_autoptr(GKeyFile) file = gw_options_load(CONFIG_FILE, error);
 
-    if (!g_key_file_load_from_file(file, CONFIG_FILE, G_KEY_FILE_NONE, &problem)) {
-        if (g_error_matches(problem, G_FILE_ERROR, G_FILE_ERROR_NOENT))
-            return TRUE;
-        gw_error_set(error, GW_ERR_INVALID, NULL, "%s: %s", CONFIG_FILE, problem->message);
+    if (file == NULL)
         return FALSE;
-    }
     if (options->state_dir == NULL)
         options->state_dir = g_key_file_get_string(file, GROUP, "state-dir", NULL);
     if (options->listen == NULL)
@@ -81,20 +77,11 @@ gboolean options_parse(Options *options, int *argc, char ***argv, GError **error
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new("- the Godwit controller");
-    g_autoptr(GError) problem = NULL;
 
     options->port = PORT_UNSET;
     g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, argc, argv, &problem)) {
-        gw_error_set(error, GW_ERR_INVALID, NULL, "%s; see godwitd --help", problem->message);
-        return FALSE;
-    }
-    if (*argc > 1) {
-        gw_error_set(error, GW_ERR_INVALID, NULL, "unexpected '%s'; see godwitd --help",
-                     (*argv)[1]);
-        return FALSE;
-    }
-    if (!read_file(options, error))
+    if (!gw_options_parse(context, "godwitd --help", argc, argv, error) ||
+        !read_file(options, error))
         return FALSE;
     set_defaults(options);
     if (options->port < 0 || options->port > 65535) {

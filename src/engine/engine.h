@@ -52,7 +52,8 @@ gboolean gw_engine_remove_share(GwEngine *engine, const char *id, GError **error
  * another host's copy runs or cannot be seen (CONFLICT). */
 GwVm *gw_engine_start_vm(GwEngine *engine, const char *vm, GError **error);
 
-/* Moves. @vm is a UUID, a name or HOST/NAME; @request->destination a host id or name. */
+/* Moves. @vm is a UUID, a name or HOST/NAME; @request->destination a host, or a host group: the
+ * best host of it, and its best storage, are chosen (R46), or REFUSED where none will do. */
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
                                 GError **error); /* GwCandidate */
 GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRequest *request,
@@ -60,6 +61,10 @@ GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRe
 /* Where preflight refuses (GW_ERR_REFUSED), *@plan (may be NULL) gets the findings. */
 GwJob *gw_engine_migrate(GwEngine *engine, const char *vm, const GwMoveRequest *request,
                          const char *user, GwMovePlan **plan, GError **error);
+
+/* What could not leave @host now, and why: each of its VMs, those that stay first (GwLeaving, R49).
+ * Nothing is asked of any host. */
+GPtrArray *gw_engine_leaving(GwEngine *engine, const char *host, GError **error);
 
 /* Moves a VM's storage within its host (R14); a dry run as above. */
 GwMovePlan *gw_engine_plan_storage(GwEngine *engine, const char *vm,

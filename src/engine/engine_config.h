@@ -14,6 +14,7 @@ typedef struct {
     gpointer user;
     const char *admin_token_path; /* where the first token is left, mode 0600; NULL: nowhere */
     GwAuthority *authority;       /* outlives the engine; NULL: hosts get no agents */
+    gint64 usage_interval_us;     /* between looks at what hosts use; 0: a minute; negative: none */
 } GwEngineConfig;
 
 /* Loads the store, settles nothing yet. With a system clock its loop runs in a thread of its own;

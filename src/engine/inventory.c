@@ -167,6 +167,8 @@ void gw_inventory_put_facts(GwEngine *engine, const char *host_id, const GwHostF
     GwHost *host = gw_host_copy(old);
     gw_host_facts_free(host->facts);
     host->facts = gw_host_facts_copy(facts);
+    if (host->facts->usage == NULL && old->facts != NULL) /* read by itself: usage.c */
+        host->facts->usage = gw_host_usage_copy(old->facts->usage);
     derive_share_ids(gw_engine_now(engine), host);
     gw_fabric_put_host(gw_engine_change(engine), host);
     gw_engine_tell(engine, "host", host_id, NULL);
@@ -227,6 +229,17 @@ void gw_inventory_ask_facts(GwEngine *engine, const char *host_id)
 
 /* VMs -------------------------------------------------------------------------------------- */
 
+/* Usage is read by itself (usage.c). What was seen of a VM before it came here holds here, too. */
+static void keep_usage(GwEngine *engine, GwVm *vm, const GwVm *old, const GwJob *job)
+{
+    const GwVm *source =
+        job != NULL ? gw_fabric_vm(gw_engine_now(engine), job->source_host_id, vm->uuid) : NULL;
+    const GwVm *known = old != NULL && old->usage != NULL ? old : source;
+
+    if (vm->usage == NULL && gw_vm_is_active(vm) && known != NULL)
+        vm->usage = gw_vm_usage_copy(known->usage);
+}
+
 /* Marks a VM with the job that moves it, so that lists can show it. */
 static void put_vm(GwEngine *engine, const GwVm *fresh, const char *host_id)
 {
@@ -241,6 +254,7 @@ static void put_vm(GwEngine *engine, const GwVm *fresh, const char *host_id)
     vm->host_id = g_strdup(host_id);
     g_free(vm->job_id);
     vm->job_id = job != NULL ? g_strdup(job->id) : NULL;
+    keep_usage(engine, vm, old, job);
     if (old != NULL && gw_record_equal(&gw_vm_record, old, vm)) {
         gw_vm_free(vm);
         return;
@@ -346,10 +360,10 @@ static void list_came(GwEngine *engine, const GwReply *reply, const char *host_i
     gw_inventory_show_up(engine, host_id);
     gw_certificates_host_up(engine, run);
     answer_waiter(engine, run);
-    gw_moves_host_back(engine, host_id);
-    gw_works_host_back(engine, host_id);
+    gw_jobs_host_back(engine, host_id);
     gw_tasks_host_back(engine, host_id);
     gw_links_host_up(engine, host_id);
+    gw_usage_host_up(engine, host_id);
 }
 
 static void ask_list(GwEngine *engine, HostRun *run)

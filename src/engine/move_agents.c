@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/moves_internal.h"
 
 /* Moves between two hosts with agents need both agents' leave, which names job, VM, epoch and both
  * hosts. With it the agents carry every stream, and commit by themselves, whether or not a
@@ -15,6 +15,15 @@
 enum { AT_DESTINATION, AT_SOURCE };
 
 /* Leave ------------------------------------------------------------------------------------ */
+
+static gboolean is_mirrored(const GwJob *job)
+{
+    for (guint i = 0; job->disks != NULL && i < job->disks->len; i++) {
+        if (((const GwDiskMove *)job->disks->pdata[i])->how == (int)GW_DISK_MIRROR)
+            return TRUE;
+    }
+    return FALSE;
+}
 
 static GwPermit *permit_of(const MoveRun *run)
 {
@@ -33,7 +42,7 @@ static GwPermit *permit_of(const MoveRun *run)
     permit->channels = run->decision->channels;
     permit->commit_by_resume = run->decision->commit_by_resume;
     permit->post_copy = run->decision->post_copy;
-    permit->disks = gw_moves_copies_disks(job);
+    permit->disks = is_mirrored(job);
     return permit;
 }
 
@@ -81,7 +90,7 @@ static void refused(GwEngine *engine, const MoveRun *run, gint64 end, const GwRe
 
 static void leave_came(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 end)
 {
-    MoveRun *run = g_hash_table_lookup(engine->moves, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run == NULL)
         return;
@@ -153,7 +162,7 @@ void gw_moves_close_leave(GwEngine *engine, const GwJob *job)
 
 static void fence_answered(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 round)
 {
-    MoveRun *run = g_hash_table_lookup(engine->moves, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run == NULL || (guint)round != run->fence_round || run->fence_missing == 0)
         return; /* of an earlier try, or after a refusal */

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/plans_internal.h"
 
 /* What people ask of plans of many moves: make one, carry one out, pause it, let it go on. */
 
@@ -109,17 +109,11 @@ static GwJob *new_job(GwEngine *engine, const Apply *apply)
                        : request->kind == (int)GW_PLAN_BALANCE && request->group != NULL
                            ? request->group
                            : names;
-    GwJob *job = gw_job_new();
+    GwJob *job = gw_jobs_new(engine, kinds[request->kind].kind, apply->user);
     GString *title = g_string_new(kinds[request->kind].title);
 
     g_string_replace(title, "%s", what, 1);
-    job->id = gw_engine_new_id(engine);
-    job->kind = g_strdup(kinds[request->kind].kind);
     job->title = g_string_free(title, FALSE);
-    job->state = GW_JOB_QUEUED;
-    job->user = g_strdup(apply->user);
-    job->created_at = gw_engine_rfc3339(engine);
-    job->wall_created_us = gw_clock_wall_us(engine->clock);
     job->plan = gw_migration_plan_copy(apply->plan);
     for (guint i = 0; job->plan->moves != NULL && i < job->plan->moves->len; i++) {
         GwPlannedMove *move = job->plan->moves->pdata[i];
@@ -129,29 +123,6 @@ static GwJob *new_job(GwEngine *engine, const Apply *apply)
         g_clear_pointer(&move->error, g_free);
     }
     return job;
-}
-
-typedef struct {
-    Call *call;
-    GwJob *job;
-} Accepting;
-
-static void accepted(GwEngine *engine, gpointer data)
-{
-    Accepting *accepting = data;
-
-    gw_engine_answer(accepting->call, gw_job_copy(accepting->job), NULL);
-    gw_plans_add(engine, accepting->job);
-    g_free(accepting);
-}
-
-static void not_accepted(GwEngine *engine, gpointer data)
-{
-    Accepting *accepting = data;
-
-    gw_engine_answer(accepting->call, NULL, gw_engine_store_error(engine));
-    gw_job_free(accepting->job);
-    g_free(accepting);
 }
 
 /* Two plans for one host would undo each other's work. */
@@ -189,14 +160,7 @@ static void call_apply(GwEngine *engine, Call *call)
         gw_engine_answer(call, NULL, error);
         return;
     }
-    Accepting *accepting = g_new0(Accepting, 1);
-    GwBatch *batch = gw_batch_new();
-    GwJob *job = new_job(engine, apply);
-    accepting->call = call;
-    accepting->job = job;
-    gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
-    gw_batch_journal(batch, job->id, job->wall_created_us, "queued", "accepted", job->title);
-    gw_engine_journal(engine, batch, accepted, not_accepted, accepting);
+    gw_jobs_accept(engine, call, gw_batch_new(), new_job(engine, apply), NULL, NULL);
 }
 
 GwJob *gw_engine_apply_plan(GwEngine *engine, const GwMigrationPlan *plan, const char *user,

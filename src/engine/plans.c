@@ -2,90 +2,33 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/engine_internal.h"
-#include "job/plan_job.h"
+#include "engine/moves_internal.h"
+#include "engine/plans_internal.h"
 
 /* Jobs that carry out a plan of many moves: which of them begin now, what became of them, and
  * planning anew what is left. Planning may take a second for thousands of VMs, so it is done on a
  * thread of its own, over a picture that nobody changes. What is decided is in job/plan_job. */
 
-struct PlanRun {
+typedef struct {
+    JobRun base;
     GwPlanJob *self;
     GHashTable *beginning; /* UUIDs of VMs whose move is being checked and journaled */
     gboolean wants_plan;   /* as soon as this turn's picture is published */
-};
+} PlanRun;
 
-void gw_plan_run_free(gpointer data)
-{
-    PlanRun *run = data;
-
-    gw_plan_job_free(run->self);
-    g_hash_table_unref(run->beginning);
-    g_free(run);
-}
-
-static void carry_out(GwEngine *engine, PlanRun *run, const GwPlanJobOutcome *outcome);
-
-static PlanRun *find_run(GwEngine *engine, const char *job_id)
-{
-    return g_hash_table_lookup(engine->plans, job_id);
-}
-
-static void show(GwEngine *engine, const GwJob *job)
-{
-    gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
-    gw_engine_tell(engine, "job", job->id, NULL);
-}
-
-/* Steps ---------------------------------------------------------------------------------------- */
-
-typedef struct {
-    char *job_id;
-    GwPlanJobOutcome outcome;
-} Deferred;
-
-static void journaled(GwEngine *engine, gpointer data)
-{
-    Deferred *deferred = data;
-    PlanRun *run = find_run(engine, deferred->job_id);
-
-    if (run != NULL)
-        carry_out(engine, run, &deferred->outcome);
-    run = find_run(engine, deferred->job_id);
-    if (run != NULL && gw_job_state_is_final((GwJobState)run->self->job->state))
-        g_hash_table_remove(engine->plans, deferred->job_id);
-    g_free(deferred->job_id);
-    g_free(deferred);
-}
-
-static void journal(GwEngine *engine, const GwJob *job, const GwPlanJobOutcome *outcome,
-                    gint64 wall_us)
-{
-    const GwJobStep *step = job->steps->pdata[job->steps->len - 1];
-    GwBatch *batch = gw_batch_new();
-    Deferred *deferred = g_new0(Deferred, 1);
-
-    deferred->job_id = g_strdup(job->id);
-    deferred->outcome = *outcome;
-    gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
-    gw_batch_journal(batch, job->id, wall_us, step->state, step->event, step->why);
-    gw_engine_journal(engine, batch, journaled, NULL, deferred);
-}
+static PlanRun *find_run(GwEngine *engine, const char *job_id);
+/* Those of this kind, the oldest first; borrowed. */
+static GPtrArray *list_runs(GwEngine *engine);
 
 static gboolean step(GwEngine *engine, PlanRun *run, GwPlanJobEvent event, GError **error)
 {
-    GwPlanJobOutcome outcome;
+    GwLifeOutcome outcome;
 
     event.now_us = gw_clock_now_us(engine->clock);
     event.wall_us = gw_clock_wall_us(engine->clock);
     if (!gw_plan_job_step(run->self, &event, &outcome, error))
         return FALSE;
-    if (outcome.changed || outcome.journal)
-        show(engine, run->self->job);
-    if (outcome.journal)
-        journal(engine, run->self->job, &outcome, event.wall_us);
-    else
-        carry_out(engine, run, &outcome);
+    gw_jobs_follow(engine, &run->base, &outcome, event.now_us, event.wall_us);
     return TRUE;
 }
 
@@ -295,12 +238,10 @@ static void begin_planning(GwEngine *engine, const PlanRun *run)
 
 void gw_plans_published(GwEngine *engine)
 {
-    GHashTableIter iter;
-    gpointer value;
+    g_autoptr(GPtrArray) runs = list_runs(engine);
 
-    g_hash_table_iter_init(&iter, engine->plans);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        PlanRun *run = value;
+    for (guint i = 0; i < runs->len; i++) {
+        PlanRun *run = runs->pdata[i];
         if (run->wants_plan)
             begin_planning(engine, run);
         run->wants_plan = FALSE;
@@ -312,7 +253,6 @@ void gw_plans_stop(GwEngine *engine)
     GHashTableIter iter;
     gpointer thread;
 
-    g_hash_table_remove_all(engine->plans);
     g_hash_table_iter_init(&iter, engine->planners);
     while (g_hash_table_iter_next(&iter, &thread, NULL)) {
         g_hash_table_iter_remove(&iter);
@@ -361,25 +301,26 @@ static void do_finish(GwEngine *engine, PlanRun *run)
     gw_engine_journal(engine, batch, NULL, NULL, NULL);
 }
 
-static void carry_out(GwEngine *engine, PlanRun *run, const GwPlanJobOutcome *outcome)
+static void carry_out(GwEngine *engine, JobRun *base, guint effect, JobDecision decided)
 {
-    for (guint i = 0; i < outcome->count; i++) {
-        switch (outcome->effects[i]) {
-        case GW_PLAN_JOB_DO_BEGIN:
-            do_begin(engine, run);
-            break;
-        case GW_PLAN_JOB_DO_PLAN:
-            run->wants_plan = TRUE;
-            break;
-        case GW_PLAN_JOB_DO_CANCEL:
-            do_cancel(engine, run);
-            break;
-        case GW_PLAN_JOB_DO_FINISH:
-            do_finish(engine, run);
-            break;
-        case GW_PLAN_JOB_DO_COUNT:
-            break;
-        }
+    PlanRun *run = (PlanRun *)base;
+
+    (void)decided; /* what begins is checked on fresh facts anyway */
+    switch ((GwPlanJobDo)effect) {
+    case GW_PLAN_JOB_DO_BEGIN:
+        do_begin(engine, run);
+        break;
+    case GW_PLAN_JOB_DO_PLAN:
+        run->wants_plan = TRUE;
+        break;
+    case GW_PLAN_JOB_DO_CANCEL:
+        do_cancel(engine, run);
+        break;
+    case GW_PLAN_JOB_DO_FINISH:
+        do_finish(engine, run);
+        break;
+    case GW_PLAN_JOB_DO_COUNT:
+        break;
     }
 }
 
@@ -416,16 +357,12 @@ static gboolean is_over(GwEngine *engine, const GwPlannedMove *move, GError **er
 
 static void look_at_moves(GwEngine *engine, PlanRun *run)
 {
-    const char *job_id = run->self->job->id;
-
-    /* A step may make another list of moves; so one after the other, from the beginning. */
-    for (guint i = 0; run != NULL && moves_of(run) != NULL && i < moves_of(run)->len; i++) {
+    /* A step may make another list of moves. */
+    for (guint i = 0; moves_of(run) != NULL && i < moves_of(run)->len; i++) {
         g_autoptr(GError) error = NULL;
-        if (!is_over(engine, moves_of(run)->pdata[i], &error))
-            continue;
-        step_or_late(engine, run,
-                     (GwPlanJobEvent){ .kind = GW_PLAN_JOB_ENDED, .move = i, .error = error });
-        run = find_run(engine, job_id);
+        if (is_over(engine, moves_of(run)->pdata[i], &error))
+            step_or_late(engine, run,
+                         (GwPlanJobEvent){ .kind = GW_PLAN_JOB_ENDED, .move = i, .error = error });
     }
 }
 
@@ -455,16 +392,14 @@ static GError *drift_of(GwEngine *engine, const PlanRun *run)
 
 void gw_plans_schedule(GwEngine *engine)
 {
-    g_autoptr(GList) runs = g_hash_table_get_values(engine->plans);
+    g_autoptr(GPtrArray) runs = list_runs(engine);
 
-    for (GList *item = runs; item != NULL; item = item->next) {
-        PlanRun *run = item->data;
-        g_autofree char *id = g_strdup(run->self->job->id);
+    for (guint i = 0; i < runs->len; i++) {
+        PlanRun *run = runs->pdata[i];
         if (run->self->job->state != (int)GW_JOB_COPYING)
             continue;
         look_at_moves(engine, run);
-        run = find_run(engine, id);
-        if (run == NULL || run->self->planning || run->self->job->pause_requested)
+        if (run->self->planning || run->self->job->pause_requested)
             continue;
         g_autoptr(GError) drift = drift_of(engine, run);
         if (drift != NULL)
@@ -475,40 +410,17 @@ void gw_plans_schedule(GwEngine *engine)
     }
 }
 
-gint64 gw_plans_next_us(GwEngine *engine)
-{
-    GHashTableIter iter;
-    gpointer value;
-    gint64 next = 0;
-
-    g_hash_table_iter_init(&iter, engine->plans);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        gint64 due = gw_plan_job_next_us(((PlanRun *)value)->self);
-        if (due != 0 && (next == 0 || due < next))
-            next = due;
-    }
-    return next;
-}
-
-void gw_plans_timers(GwEngine *engine, gint64 now_us)
-{
-    gint64 next = gw_plans_next_us(engine);
-
-    if (next == 0 || next > now_us)
-        return;
-    g_autoptr(GList) runs = g_hash_table_get_values(engine->plans);
-    for (GList *item = runs; item != NULL; item = item->next) {
-        PlanRun *run = item->data;
-        gint64 due = gw_plan_job_next_us(run->self);
-        if (due == 0 || due > now_us)
-            continue;
-        step_or_late(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_TIMER });
-    }
-    engine->schedule = TRUE;
-}
-
-/* Beginning and restart --------------------------------------------------------------------------
+/* As a kind of job ------------------------------------------------------------------------------
  */
+
+static void run_free(JobRun *base)
+{
+    PlanRun *run = (PlanRun *)base;
+
+    gw_plan_job_free(run->self);
+    g_hash_table_unref(run->beginning);
+    g_free(run);
+}
 
 /* Those to be drained take no VM any more where that was asked for, those that get theirs back take
  * some again. */
@@ -529,14 +441,76 @@ static void begin_maintenance(GwEngine *engine, const GwMigrationPlan *plan)
     gw_engine_journal(engine, batch, NULL, NULL, NULL);
 }
 
-static PlanRun *add_run(GwEngine *engine, GwJob *job)
+static void begin_plan(GwEngine *engine, JobRun *base)
 {
-    PlanRun *run = g_new0(PlanRun, 1);
+    PlanRun *run = (PlanRun *)base;
 
-    run->self = gw_plan_job_new(job, gw_clock_now_us(engine->clock));
-    run->beginning = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_hash_table_replace(engine->plans, job->id, run);
-    return run;
+    begin_maintenance(engine, run->self->job->plan);
+    step_or_late(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGIN });
+}
+
+static void restart(GwEngine *engine, JobRun *base)
+{
+    PlanRun *run = (PlanRun *)base;
+    GHashTableIter iter;
+    gpointer child;
+
+    g_hash_table_iter_init(&iter, gw_engine_now(engine)->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &child)) {
+        if (g_strcmp0(((GwJob *)child)->part_of, base->job->id) == 0)
+            gw_plan_job_adopt(run->self, child);
+    }
+    begin_maintenance(engine, run->self->job->plan);
+    step_or_late(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_RESTART });
+}
+
+static void host_back(GwEngine *engine, JobRun *run)
+{
+    (void)run;
+    engine->schedule = TRUE;
+}
+
+static gint64 next_us(const JobRun *run)
+{
+    return gw_plan_job_next_us(((const PlanRun *)run)->self);
+}
+
+static void timers(GwEngine *engine, JobRun *base, gint64 now_us)
+{
+    PlanRun *run = (PlanRun *)base;
+    gint64 due = next_us(base);
+
+    if (due == 0 || due > now_us)
+        return;
+    step_or_late(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_TIMER });
+    engine->schedule = TRUE;
+}
+
+static const JobKind plan_kind = {
+    .rank = 2,
+    .free = run_free,
+    .restart = restart,
+    .begin = begin_plan,
+    .host_back = host_back,
+    .carry_out = carry_out,
+    .next_us = next_us,
+    .timers = timers,
+};
+
+static PlanRun *find_run(GwEngine *engine, const char *job_id)
+{
+    return (PlanRun *)gw_jobs_find_of(engine, job_id, &plan_kind);
+}
+
+static GPtrArray *list_runs(GwEngine *engine)
+{
+    GPtrArray *list = gw_jobs_list(engine);
+
+    for (guint i = list->len; i > 0; i--) {
+        if (((JobRun *)list->pdata[i - 1])->kind != &plan_kind)
+            g_ptr_array_remove_index(list, i - 1);
+    }
+    return list;
 }
 
 gboolean gw_plans_is_kind(const char *kind)
@@ -548,39 +522,15 @@ gboolean gw_plans_is_kind(const char *kind)
 
 void gw_plans_restore(GwEngine *engine, GwJob *job)
 {
+    PlanRun *run = g_new0(PlanRun, 1);
+
     if (job->plan == NULL)
         job->plan = gw_migration_plan_new();
     if (job->plan->request == NULL)
         job->plan->request = gw_plan_request_new();
-    add_run(engine, job);
-}
-
-void gw_plans_start_restored(GwEngine *engine)
-{
-    g_autoptr(GList) runs = g_hash_table_get_values(engine->plans);
-    GHashTableIter iter;
-    gpointer child;
-
-    g_hash_table_iter_init(&iter, gw_engine_now(engine)->jobs);
-    while (g_hash_table_iter_next(&iter, NULL, &child)) {
-        const char *part_of = ((GwJob *)child)->part_of;
-        PlanRun *run = part_of != NULL ? find_run(engine, part_of) : NULL;
-        if (run != NULL)
-            gw_plan_job_adopt(run->self, child);
-    }
-    for (GList *item = runs; item != NULL; item = item->next) {
-        PlanRun *run = item->data;
-        begin_maintenance(engine, run->self->job->plan);
-        step_or_late(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_RESTART });
-    }
-}
-
-void gw_plans_add(GwEngine *engine, GwJob *job)
-{
-    show(engine, job);
-    begin_maintenance(engine, job->plan);
-    step_or_late(engine, add_run(engine, job), (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGIN });
-    engine->schedule = TRUE;
+    run->self = gw_plan_job_new(job, gw_clock_now_us(engine->clock));
+    run->beginning = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    gw_jobs_add(engine, &run->base, &plan_kind, job);
 }
 
 GwJob *gw_plans_event(GwEngine *engine, const char *job_id, GwPlanJobEventKind kind, GError **error)
@@ -588,14 +538,12 @@ GwJob *gw_plans_event(GwEngine *engine, const char *job_id, GwPlanJobEventKind k
     PlanRun *run = find_run(engine, job_id);
 
     if (run == NULL) {
-        gw_error_set(error, GW_ERR_CONFLICT, "Nothing is left to do.",
+        gw_error_set(error, GW_ERR_CONFLICT, "Look at it: godwit job show.",
                      "the job is over, or carries out no plan");
         return NULL;
     }
-    engine->schedule = TRUE;
-    g_autofree char *id = g_strdup(job_id);
     if (!step(engine, run, (GwPlanJobEvent){ .kind = kind }, error))
         return NULL;
-    const GwJob *job = gw_fabric_find_job(gw_engine_now(engine), id, error);
-    return job != NULL ? gw_job_copy(job) : NULL;
+    engine->schedule = TRUE;
+    return gw_job_copy(run->self->job);
 }

@@ -1,128 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
+#include "engine/jobs_internal.h"
 #include "engine/tasks_internal.h"
 
 /* A job's tasks, one after the other: each is journaled before it is begun and when it is done; a
  * host that does not answer is waited for, since what became of the task is not known. */
 
 #define POLL_US (G_USEC_PER_SEC / 2)
-#define NOTE_US (10 * G_USEC_PER_SEC) /* between two rows of how far a copy is */
 #define RETRY_MAX_US (30 * G_USEC_PER_SEC)
-#define STEPS_MAX 1000
+#define REFUSALS_MAX 12 /* of what passes by itself: some five minutes */
 
 void gw_task_run_free(gpointer data)
 {
     TaskRun *run = data;
 
     g_clear_error(&run->trouble);
+    g_clear_pointer(&run->provers, g_ptr_array_unref);
     g_free(run->job_id);
     g_free(run);
 }
 
 GwJob *gw_tasks_job(GwEngine *engine, const char *job_id)
 {
-    const MoveRun *move = g_hash_table_lookup(engine->moves, job_id);
-    const WorkRun *work = g_hash_table_lookup(engine->works, job_id);
-
-    if (move != NULL)
-        return move->move->job;
-    return work != NULL ? work->work->job : NULL;
-}
-
-/* The journal ------------------------------------------------------------------------------ */
-
-void gw_task_show(GwEngine *engine, const GwJob *job)
-{
-    gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
-    gw_engine_tell(engine, "job", job->id, NULL);
-}
-
-void gw_task_note(GwEngine *engine, GwJob *job, const char *event, const char *why)
-{
-    if (job->steps == NULL)
-        job->steps = gw_record_array(&gw_job_step_record);
-    if (job->steps->len >= STEPS_MAX)
-        return;
-    GwJobStep *step = gw_job_step_new();
-    step->at = gw_engine_rfc3339(engine);
-    step->state = g_strdup(gw_enum_word(&gw_job_state_enum, job->state));
-    step->event = g_strdup(event);
-    step->why = g_strdup(why);
-    g_ptr_array_add(job->steps, step);
-}
-
-typedef void (*RunFn)(GwEngine *engine, TaskRun *run);
-
-/* What waits for the journal. A run that was replaced meanwhile does not go on. */
-typedef struct {
-    char *job_id;
-    guint64 serial;
-    RunFn then;
-} Deferred;
-
-static void journaled(GwEngine *engine, gpointer data)
-{
-    Deferred *deferred = data;
-    TaskRun *run = g_hash_table_lookup(engine->task_runs, deferred->job_id);
-
-    if (run != NULL && run->serial == deferred->serial && gw_tasks_job(engine, run->job_id) != NULL)
-        deferred->then(engine, run);
-    g_free(deferred->job_id);
-    g_free(deferred);
-}
-
-static void journal(GwEngine *engine, TaskRun *run, GwJob *job, GwBatch *batch, const char *event,
-                    const char *why, RunFn then)
-{
-    Deferred *deferred = g_new0(Deferred, 1);
-
-    deferred->job_id = g_strdup(job->id);
-    deferred->serial = run->serial;
-    deferred->then = then;
-    gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
-    gw_batch_journal(batch, job->id, gw_clock_wall_us(engine->clock),
-                     gw_enum_word(&gw_job_state_enum, job->state), event, why);
-    gw_task_show(engine, job);
-    gw_engine_journal(engine, batch, journaled, NULL, deferred);
-}
-
-/* Words ------------------------------------------------------------------------------------ */
-
-static const char *host_name(GwEngine *engine, const char *host_id)
-{
-    const GwHost *host = host_id != NULL ? gw_fabric_host(gw_engine_now(engine), host_id) : NULL;
-    return host != NULL ? host->name : NULL;
-}
-
-static char *words_of(GwEngine *engine, const GwTask *task)
-{
-    const char *host = host_name(engine, task->host_id);
-    return gw_task_words(task, host != NULL ? host : "a host that was removed",
-                         host_name(engine, task->peer_host_id));
-}
-
-/* With what was being done, and where, before what the host said of it. */
-static GError *in_words(GwEngine *engine, const GwTask *task, const GError *error)
-{
-    g_autofree char *words = words_of(engine, task);
-    GwErrorCode code = error->domain == GW_ERROR ? (GwErrorCode)error->code : GW_ERR_INTERNAL;
-    const char *remedy = gw_error_remedy(error);
-    GError *whole = NULL;
-
-    gw_error_set(&whole, code,
-                 remedy != NULL ? remedy
-                                : "Look at the host's storage and libvirtd, then try again.",
-                 "%s: %s", words, error->message);
-    return whole;
-}
-
-static void set_waiting(GwEngine *engine, GwJob *job, const char *why)
-{
-    if (g_strcmp0(job->waiting_for, why) == 0)
-        return;
-    g_free(job->waiting_for);
-    job->waiting_for = g_strdup(why);
-    gw_task_show(engine, job);
+    const JobRun *run = gw_jobs_find(engine, job_id);
+    return run != NULL ? run->job : NULL;
 }
 
 /* Turns ------------------------------------------------------------------------------------ */
@@ -136,7 +37,7 @@ static void finished(GwEngine *engine, TaskRun *run)
     g_autofree char *job_id = g_strdup(run->job_id);
     TasksDone done = run->done;
 
-    set_waiting(engine, gw_tasks_job(engine, job_id), NULL);
+    gw_task_set_waiting(engine, gw_tasks_job(engine, job_id), NULL);
     g_hash_table_remove(engine->task_runs, job_id);
     done(engine, job_id, error);
 }
@@ -154,8 +55,8 @@ static void finish(GwEngine *engine, TaskRun *run, GError *error)
         g_clear_error(&run->trouble);
         run->trouble = error;
     }
-    journal(engine, run, job, gw_batch_new(), run->undo ? "tasks undone" : "tasks done",
-            run->trouble != NULL ? run->trouble->message : NULL, finished);
+    gw_task_journal(engine, run, job, gw_batch_new(), run->undo ? "tasks undone" : "tasks done",
+                    run->trouble != NULL ? run->trouble->message : NULL, finished);
 }
 
 static void finish_stopped(GwEngine *engine, TaskRun *run)
@@ -210,18 +111,19 @@ static void next(GwEngine *engine, TaskRun *run)
     GwBatch *batch = gw_batch_new();
     /* What was under way when it was left: an earlier try may have done it. */
     run->unsure = task->state == GW_TASK_DOING || task->state == GW_TASK_UNDOING;
-    run->tries = 0;
+    run->tries = run->refusals = 0;
     run->from_scratch = FALSE;
     if (!run->undo && task->kind == GW_TASK_VOLUME_COPY && task->delta)
         begin_delta(engine, batch, task);
     gw_task_begin(task, run->undo);
-    g_autofree char *words = words_of(engine, task);
+    task->lost = task->lost || (run->unsure && !run->undo);
+    g_autofree char *words = gw_task_words_of(engine, task);
     gw_task_note(engine, job, "task", words);
     if (job->progress == NULL)
         job->progress = gw_progress_new();
     g_free(job->progress->note);
     job->progress->note = g_strdup(words);
-    journal(engine, run, job, batch, "task", words, act);
+    gw_task_journal(engine, run, job, batch, "task", words, act);
 }
 
 /* Outcomes --------------------------------------------------------------------------------- */
@@ -233,6 +135,12 @@ static gboolean is_open(const GError *error)
            g_error_matches(error, GW_ERROR, GW_ERR_UNKNOWN_OUTCOME);
 }
 
+/* Refused for now only: a VM that arrives at that moment must not leave a volume behind. */
+static gboolean will_pass(TaskRun *run, const GError *error)
+{
+    return g_error_matches(error, GW_ERROR, GW_ERR_BUSY) && ++run->refusals < REFUSALS_MAX;
+}
+
 static void wait_for(GwEngine *engine, TaskRun *run, const char *why)
 {
     gint64 span = MIN(G_USEC_PER_SEC << MIN(run->tries, 5), RETRY_MAX_US);
@@ -241,7 +149,7 @@ static void wait_for(GwEngine *engine, TaskRun *run, const char *why)
     run->asked = 0;
     run->poll_us = 0;
     run->retry_us = gw_clock_now_us(engine->clock) + span;
-    set_waiting(engine, gw_tasks_job(engine, run->job_id), why);
+    gw_task_set_waiting(engine, gw_tasks_job(engine, run->job_id), why);
 }
 
 void gw_task_wait(GwEngine *engine, TaskRun *run, const char *why)
@@ -293,8 +201,8 @@ static void go_on(GwEngine *engine, TaskRun *run, const GError *error)
 {
     GwJob *job = gw_tasks_job(engine, run->job_id);
     GwBatch *batch = gw_batch_new();
-    g_autofree char *words = words_of(engine, run->task);
-    g_autoptr(GError) whole = error != NULL ? in_words(engine, run->task, error) : NULL;
+    g_autofree char *words = gw_task_words_of(engine, run->task);
+    g_autoptr(GError) whole = error != NULL ? gw_task_error_of(engine, run->task, error) : NULL;
 
     if (error == NULL) {
         mind_kept(engine, batch, run, job);
@@ -310,8 +218,8 @@ static void go_on(GwEngine *engine, TaskRun *run, const GError *error)
         gw_task_note(engine, job, "task failed", whole->message);
     if (whole != NULL && run->trouble == NULL && run->undo)
         run->trouble = g_error_copy(whole);
-    journal(engine, run, job, batch, whole == NULL ? "task done" : "task failed",
-            whole == NULL ? words : whole->message, next);
+    gw_task_journal(engine, run, job, batch, whole == NULL ? "task done" : "task failed",
+                    whole == NULL ? words : whole->message, next);
 }
 
 void gw_task_over(GwEngine *engine, TaskRun *run, const GError *error)
@@ -324,125 +232,27 @@ void gw_task_over(GwEngine *engine, TaskRun *run, const GError *error)
         return;
     }
     if (error != NULL && is_open(error)) {
-        g_autoptr(GError) whole = in_words(engine, run->task, error);
+        g_autoptr(GError) whole = gw_task_error_of(engine, run->task, error);
         run->unsure = TRUE;
+        run->task->lost = run->task->lost || !run->undo;
         wait_for(engine, run, whole->message);
         return;
     }
-    set_waiting(engine, gw_tasks_job(engine, run->job_id), NULL);
+    if (error != NULL && will_pass(run, error)) {
+        g_autoptr(GError) whole = gw_task_error_of(engine, run->task, error);
+        gw_task_wait(engine, run, whole->message);
+        return;
+    }
+    gw_task_set_waiting(engine, gw_tasks_job(engine, run->job_id), NULL);
     if (error == NULL || is_passed(run) || run->undo) {
         go_on(engine, run, error);
         return;
     }
     GwJob *job = gw_tasks_job(engine, run->job_id);
-    GError *whole = in_words(engine, run->task, error);
+    GError *whole = gw_task_error_of(engine, run->task, error);
     gw_task_end(run->task, whole);
     gw_task_note(engine, job, "task failed", whole->message);
     finish(engine, run, whole);
-}
-
-/* Hosts ------------------------------------------------------------------------------------ */
-
-static gboolean is_ready(GwEngine *engine, TaskRun *run, const char *host_id)
-{
-    const HostRun *host = g_hash_table_lookup(engine->hosts, host_id);
-
-    if (host == NULL) {
-        g_autoptr(GError) gone = NULL;
-        gw_error_set(&gone, GW_ERR_NOT_FOUND, "Add the host again, then repair the job.",
-                     "the host is no longer managed");
-        gw_task_over(engine, run, gone);
-        return FALSE;
-    }
-    if (host->listed)
-        return TRUE;
-    if (is_stopped(run)) {
-        finish_stopped(engine, run);
-        return FALSE;
-    }
-    g_autofree char *why = g_strdup_printf("host '%s' to answer", host_name(engine, host_id));
-    wait_for(engine, run, why);
-    return FALSE;
-}
-
-gboolean gw_task_hosts_ready(GwEngine *engine, TaskRun *run, const char *host_id,
-                             const char *peer_host_id)
-{
-    return is_ready(engine, run, host_id) &&
-           (peer_host_id == NULL || is_ready(engine, run, peer_host_id));
-}
-
-static void answered(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 number)
-{
-    TaskRun *run = g_hash_table_lookup(engine->task_runs, job_id);
-
-    if (run == NULL || (guint64)number != run->asked || gw_tasks_job(engine, job_id) == NULL)
-        return;
-    run->asked = 0;
-    run->then(engine, run, reply);
-}
-
-void gw_task_ask(GwEngine *engine, TaskRun *run, GwRequest *request,
-                 void (*then)(GwEngine *, TaskRun *, const GwReply *))
-{
-    run->asked = ++engine->last_task_question;
-    run->then = then;
-    gw_engine_ask(engine, request, answered, run->job_id, (gint64)run->asked);
-}
-
-/* Progress --------------------------------------------------------------------------------- */
-
-static void measure(TaskRun *run, GwProgress *shown, gint64 done, gint64 now_us)
-{
-    if (run->rate_us != 0 && now_us > run->rate_us && done >= run->rate_bytes) {
-        gint64 rate = (gint64)((double)(done - run->rate_bytes) * G_USEC_PER_SEC /
-                               (double)(now_us - run->rate_us));
-        shown->bandwidth_bps =
-            shown->bandwidth_bps > 0 ? (shown->bandwidth_bps * 3 + rate) / 4 : rate;
-    }
-    run->rate_us = now_us;
-    run->rate_bytes = done;
-    shown->eta_ms =
-        shown->bandwidth_bps > 0
-            ? (gint64)((double)shown->disk_remaining_bytes * 1000.0 / (double)shown->bandwidth_bps)
-            : -1;
-}
-
-/* Percent never goes back, though a running guest dirties what was copied. */
-static void show_progress(TaskRun *run, GwJob *job, gint64 now_us)
-{
-    gint64 done, total;
-    int percent = gw_tasks_progress(job, &done, &total);
-    GwProgress *shown = job->progress;
-
-    shown->percent = CLAMP(MAX(percent, shown->percent), 0, 99);
-    shown->disk_total_bytes = total;
-    shown->disk_processed_bytes = done;
-    shown->disk_remaining_bytes = total - done;
-    shown->total_bytes = total;
-    shown->processed_bytes = done;
-    shown->remaining_bytes = total - done;
-    shown->converging = TRUE;
-    measure(run, shown, done, now_us);
-}
-
-void gw_task_progress(GwEngine *engine, TaskRun *run, const GwProgress *progress)
-{
-    GwJob *job = gw_tasks_job(engine, run->job_id);
-    GwTask *task = run->task;
-    gint64 now = gw_clock_now_us(engine->clock);
-
-    if (progress->total_bytes > 0)
-        task->total_bytes = progress->total_bytes;
-    task->copied_bytes = CLAMP(progress->processed_bytes, 0, task->total_bytes);
-    show_progress(run, job, now);
-    gw_task_show(engine, job);
-    if (now - run->noted_us < NOTE_US)
-        return;
-    run->noted_us = now;
-    GwBatch *batch = gw_batch_new();
-    gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
-    gw_engine_journal(engine, batch, NULL, NULL, NULL);
 }
 
 /* From outside ----------------------------------------------------------------------------- */
@@ -528,14 +338,7 @@ void gw_tasks_host_back(GwEngine *engine, const char *host_id)
 
 static gint64 due_us(const TaskRun *run)
 {
-    const gint64 times[] = { run->poll_us, run->retry_us, run->abort_us };
-    gint64 due = 0;
-
-    for (guint i = 0; i < G_N_ELEMENTS(times); i++) {
-        if (times[i] != 0 && (due == 0 || times[i] < due))
-            due = times[i];
-    }
-    return due;
+    return gw_earlier(run->poll_us, gw_earlier(run->retry_us, run->abort_us));
 }
 
 gint64 gw_tasks_next_us(GwEngine *engine)
@@ -545,11 +348,8 @@ gint64 gw_tasks_next_us(GwEngine *engine)
     gint64 due = 0;
 
     g_hash_table_iter_init(&iter, engine->task_runs);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        gint64 its = due_us(value);
-        if (its != 0 && (due == 0 || its < due))
-            due = its;
-    }
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        due = gw_earlier(due, due_us(value));
     return due;
 }
 

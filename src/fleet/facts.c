@@ -52,6 +52,12 @@ static void clean(const GwRecord *record, gpointer self)
     }
 }
 
+char *gw_fleet_read_text(const json_t *said, const char *key)
+{
+    const char *raw = json_string_value(json_object_get(said, key));
+    return raw != NULL ? gw_text_printable(raw, GW_TEXT_NAME_MAX) : NULL;
+}
+
 gpointer gw_fleet_read_record(const GwRecord *record, json_t *said, GError **error)
 {
     gpointer self = gw_record_from_stored(record, said, error);

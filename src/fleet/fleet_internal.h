@@ -183,12 +183,15 @@ json_t *gw_fleet_peer(GwFleet *fleet, const char *host_id, const char *address, 
 gboolean gw_fleet_copies_it(GwFleet *fleet, const GwRequest *request);
 void gw_fleet_copy_op(GwFleetTask *task);
 void gw_fleet_copy_free(gpointer copy);
-/* libvirt's word, and what the agent says that the files belong to. */
+
+/* volumes.c: libvirt's word, and what the agent says that the files belong to. */
 void gw_fleet_volume_look(GwFleetTask *task);
 
 /* facts.c: hostile answers, as records. */
 GwAgentFacts *gw_fleet_read_facts(json_t *said, GError **error);
 gpointer gw_fleet_read_record(const GwRecord *record, json_t *said, GError **error);
+/* A short text of @said, printable; NULL: there is none. Free with g_free. */
+char *gw_fleet_read_text(const json_t *said, const char *key);
 /* Puts the agent's facts into @facts: those of @said, or the last known where it is NULL. */
 void gw_fleet_merge_facts(GwFleetHost *host, GwHostFacts *facts, json_t *said, const GError *why);
 

@@ -7,6 +7,9 @@ static const char *const op_words[GW_OP_COUNT] = {
     [GW_OP_FACTS] = "facts",
     [GW_OP_LIST_VMS] = "list-vms",
     [GW_OP_GET_VM] = "get-vm",
+    [GW_OP_USAGE] = "usage",
+    [GW_OP_DIRTY_START] = "dirty-start",
+    [GW_OP_DIRTY_READ] = "dirty-read",
     [GW_OP_GET_XML] = "get-xml",
     [GW_OP_LOOK] = "look",
     [GW_OP_CPU_COMPARE] = "cpu-compare",
@@ -33,6 +36,7 @@ static const char *const op_words[GW_OP_COUNT] = {
     [GW_OP_VOLUME_LOOK] = "volume-look",
     [GW_OP_VOLUME_CREATE] = "volume-create",
     [GW_OP_VOLUME_DELETE] = "volume-delete",
+    [GW_OP_VOLUME_PROVE] = "volume-prove",
     [GW_OP_VOLUME_COPY] = "volume-copy",
     [GW_OP_COPY_PROGRESS] = "copy-progress",
     [GW_OP_COPY_ABORT] = "copy-abort",
@@ -177,6 +181,7 @@ GwReply *gw_reply_new(guint64 id)
 {
     GwReply *reply = g_new0(GwReply, 1);
     reply->id = id;
+    reply->dirty_bps = -1;
     return reply;
 }
 
@@ -194,6 +199,7 @@ void gw_reply_free(GwReply *reply)
         return;
     g_clear_error(&reply->error);
     gw_host_facts_free(reply->facts);
+    gw_host_usage_free(reply->usage);
     g_clear_pointer(&reply->vms, g_ptr_array_unref);
     gw_look_free(reply->look);
     gw_progress_free(reply->progress);
@@ -206,6 +212,7 @@ void gw_reply_free(GwReply *reply)
     gw_copy_result_free(reply->copied);
     g_strfreev(reply->definitions);
     g_free(reply->text);
+    g_free(reply->why);
     g_free(reply);
 }
 

@@ -15,6 +15,11 @@ typedef enum {
     GW_OP_FACTS,       /* answers facts */
     GW_OP_LIST_VMS,    /* answers vms: every VM of the host, complete or the request fails */
     GW_OP_GET_VM,      /* vm_uuid. Answers vms of 0 (no such VM) or 1 */
+    GW_OP_USAGE,       /* answers usage, of the host, and vms: each that runs, with uuid and usage
+                          alone. Rates are those since the answer before, -1 in the first */
+    GW_OP_DIRTY_START, /* vm_uuid, number: ms. Begins to sample how much memory it dirties in that
+                          time; UNSUPPORTED by an old libvirt or QEMU, CONFLICT while it migrates */
+    GW_OP_DIRTY_READ,  /* vm_uuid. Answers dirty_bps; -1: it is still being sampled */
     GW_OP_GET_XML,     /* vm_uuid. Answers text: the inactive definition, without secrets */
     GW_OP_LOOK,        /* vm_uuid. Answers look, from the host itself, never from a cache */
     GW_OP_CPU_COMPARE, /* text: <cpu> of a VM; number: 1 where it is TCG (text2: machine, virt).
@@ -50,7 +55,10 @@ typedef enum {
                             written to (number: 1, what a restart found half done); else one that
                             is there is a CONFLICT */
     GW_OP_VOLUME_DELETE, /* volume. Refuses (CONFLICT) what a VM of the host uses, or has below a
-                            disk; succeeds if there is none */
+                            disk, and (BUSY) while it cannot be told, as of a VM that is arriving;
+                            succeeds if there is none */
+    GW_OP_VOLUME_PROVE,  /* volume, with its path. Refuses as VOLUME_DELETE does where a VM of the
+                            host uses it, and does nothing; it need not be there */
     GW_OP_VOLUME_COPY,   /* copy. Of a file that nothing writes to. Answers copied when it is over;
                             again with the same copy id: goes on where it was */
     GW_OP_COPY_PROGRESS, /* text: copy id. Answers progress; NULL: no such copy is under way */
@@ -59,7 +67,8 @@ typedef enum {
                             succeeds where it runs already, or where the VM is on @volume. number:
                             MiB/s; 0: no limit */
     GW_OP_BLOCK_PROGRESS, /* vm_uuid, text: target. Answers progress (phase "ready": can be
-                             pivoted), NULL where no job runs; text: the live disk's source */
+                             pivoted), NULL where no job runs (why); text: the live disk's
+                             source */
     GW_OP_BLOCK_PIVOT, /* vm_uuid, text: target, volume. Succeeds where the VM is on it already */
     GW_OP_BLOCK_ABORT, /* vm_uuid, text: target. The VM stays where it is; succeeds if none */
     GW_OP_DEFINE_FROM, /* vm_uuid, peer_host_id (may be the host itself), disks (GwDiskMove): the
@@ -118,8 +127,9 @@ typedef struct {
     gint64 channels;        /* 0: no multifd */
     char *compression;      /* "zstd", "xbzrle", … or NULL */
     GPtrArray *disks; /* GwDiskMove: those that MIRROR are copied to volumes made before (the top
-                         image only where it keeps images below it); the others stay. NULL: all
-                         stay. Counted; nobody changes it once it is handed over */
+                         image only where it keeps images below it); others were copied as files,
+                         and are named where they are now, or stay. NULL: all stay. Counted; nobody
+                         changes it once it is handed over */
 } GwMigrate;
 
 /* Leave for one move between two hosts with agents; the driver signs it (wire/ticket.h). */
@@ -202,6 +212,8 @@ typedef struct {
     GError *error; /* set: nothing else is */
     GwHostFacts *facts;
     GPtrArray *vms; /* GwVm */
+    GwHostUsage *usage;
+    gint64 dirty_bps;
     GwLook *look;
     GwProgress *progress;
     GwMoveResult *result;
@@ -213,6 +225,7 @@ typedef struct {
     GwCopyResult *copied;
     char **definitions;
     char *text;
+    char *why; /* GW_OP_BLOCK_PROGRESS, where no job runs: what was said of its end, if anything */
     gboolean verdict;
     gint64 at_us; /* monotonic, when the driver had the answer */
 } GwReply;

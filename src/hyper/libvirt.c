@@ -23,6 +23,9 @@ static const GwLvOp ops[GW_OP_COUNT] = {
     [GW_OP_FACTS] = { gw_lv_op_facts, GW_LV_CONTROL },
     [GW_OP_LIST_VMS] = { gw_lv_op_list, GW_LV_CONTROL },
     [GW_OP_GET_VM] = { gw_lv_op_get, GW_LV_CONTROL },
+    [GW_OP_USAGE] = { gw_lv_op_usage, GW_LV_CONTROL },
+    [GW_OP_DIRTY_START] = { gw_lv_op_dirty_start, GW_LV_CONTROL },
+    [GW_OP_DIRTY_READ] = { gw_lv_op_dirty_read, GW_LV_CONTROL },
     [GW_OP_GET_XML] = { gw_lv_op_xml, GW_LV_CONTROL },
     [GW_OP_LOOK] = { gw_lv_op_look, GW_LV_CONTROL },
     [GW_OP_CPU_COMPARE] = { gw_lv_op_cpu_compare, GW_LV_CONTROL },
@@ -49,6 +52,7 @@ static const GwLvOp ops[GW_OP_COUNT] = {
     [GW_OP_VOLUME_LOOK] = { gw_lv_op_volume_look, GW_LV_SLOW },
     [GW_OP_VOLUME_CREATE] = { gw_lv_op_volume_create, GW_LV_SLOW },
     [GW_OP_VOLUME_DELETE] = { gw_lv_op_volume_delete, GW_LV_SLOW },
+    [GW_OP_VOLUME_PROVE] = { gw_lv_op_volume_prove, GW_LV_SLOW },
     [GW_OP_VOLUME_COPY] = { gw_lv_op_volume_copy, GW_LV_OWN },
     [GW_OP_COPY_PROGRESS] = { gw_lv_op_copy_progress, GW_LV_OWN },
     [GW_OP_COPY_ABORT] = { gw_lv_op_copy_abort, GW_LV_OWN },
@@ -89,6 +93,7 @@ static GwLvHost *make_host(GwLvDriver *driver, const char *id)
     host->id = g_strdup(id);
     g_queue_init(&host->waiting);
     host->running = g_ptr_array_new();
+    host->block_ends = gw_lv_block_ends_new();
     g_mutex_init(&host->folders_lock);
     host->folders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_hash_table_insert(driver->hosts, host->id, host);
@@ -103,7 +108,9 @@ static void free_host(gpointer data)
     g_free(host->uri);
     g_ptr_array_unref(host->running);
     g_clear_pointer(&host->sizes, g_hash_table_unref);
+    g_hash_table_unref(host->block_ends);
     g_clear_pointer(&host->pools, g_ptr_array_unref);
+    g_clear_pointer(&host->counts, g_hash_table_unref);
     g_hash_table_unref(host->folders);
     g_mutex_clear(&host->folders_lock);
     g_free(host);

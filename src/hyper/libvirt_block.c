@@ -159,8 +159,9 @@ static gboolean check_free(const Seen *seen, const char *target, GError **error)
     return result == 0;
 }
 
-static gboolean begin_copy(const GwRequest *request, const Seen *seen, GError **error)
+static gboolean begin_copy(GwLvTask *task, const Seen *seen, GError **error)
 {
+    const GwRequest *request = task->request;
     g_auto(GwLvParams) params = { 0 };
     int size = 0;
     /* The image was made before. That the mirror does not outlive the process is how it is: a VM
@@ -178,6 +179,7 @@ static gboolean begin_copy(const GwRequest *request, const Seen *seen, GError **
         gw_lv_error(error);
         return FALSE;
     }
+    gw_lv_block_begins(task->host, request->vm_uuid, request->text);
     if (virDomainBlockCopy(seen->domain, request->text, disk, params.list, params.count, flags) ==
         0)
         return TRUE;
@@ -198,7 +200,7 @@ gboolean gw_lv_op_block_copy(GwLvTask *task, GwReply *reply, GError **error)
         return TRUE;
     if (is_volume(seen.disk.mirror, request->volume) && g_strcmp0(seen.disk.job, "copy") == 0)
         return TRUE;
-    return check_free(&seen, request->text, error) && begin_copy(request, &seen, error);
+    return check_free(&seen, request->text, error) && begin_copy(task, &seen, error);
 }
 
 /* @info: of a job that runs. */
@@ -218,6 +220,15 @@ static GwProgress *progress_of(const Seen *seen, const virDomainBlockJobInfo *in
     return progress;
 }
 
+/* Why no job runs, where anybody said. */
+static char *why_none(GwLvTask *task, const Seen *seen)
+{
+    const GwRequest *request = task->request;
+
+    return seen->active ? gw_lv_block_why(task->host, request->vm_uuid, request->text)
+                        : g_strdup("the VM was shut down");
+}
+
 gboolean gw_lv_op_block_progress(GwLvTask *task, GwReply *reply, GError **error)
 {
     virDomainBlockJobInfo info = { 0 };
@@ -235,6 +246,8 @@ gboolean gw_lv_op_block_progress(GwLvTask *task, GwReply *reply, GError **error)
     reply->text = g_strdup(seen.disk.source);
     if (result > 0)
         reply->progress = progress_of(&seen, &info);
+    else
+        reply->why = why_none(task, &seen);
     return TRUE;
 }
 
@@ -248,8 +261,10 @@ static gboolean pivoted(GwLvTask *task, GError **error)
 
     if (!see_disk(task, &seen, error))
         return FALSE;
-    if (is_volume(seen.disk.source, request->volume))
+    if (is_volume(seen.disk.source, request->volume)) {
+        gw_lv_block_forget(task->host, request->vm_uuid, request->text);
         return persist(seen.domain, request->text, request->volume, error);
+    }
     gw_error_set(error, GW_ERR_OPERATION, "Look at the VM on its host; the disk is still whole.",
                  "disk %s: it is on %s after the pivot, required is %s", request->text,
                  seen.disk.source != NULL ? seen.disk.source : "nothing", request->volume->path);
@@ -268,10 +283,12 @@ gboolean gw_lv_op_block_pivot(GwLvTask *task, GwReply *reply, GError **error)
     if (!need_active(&seen, error))
         return FALSE;
     if (!is_volume(seen.disk.mirror, request->volume) || !seen.disk.ready) {
+        gboolean none = seen.disk.mirror == NULL;
+        g_autofree char *why = none ? why_none(task, &seen) : NULL;
         gw_error_set(error, GW_ERR_CONFLICT, "Begin the copy again, and wait until it is ready.",
-                     "disk %s: %s, required is a copy to %s that is ready", request->text,
-                     seen.disk.mirror == NULL ? "no copy of it runs" : "its copy is not ready",
-                     request->volume->path);
+                     "disk %s: %s%s%s, required is a copy to %s that is ready", request->text,
+                     none ? "no copy of it runs" : "its copy is not ready", why != NULL ? ": " : "",
+                     why != NULL ? why : "", request->volume->path);
         return FALSE;
     }
     if (virDomainBlockJobAbort(seen.domain, request->text, VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT) < 0) {
@@ -289,6 +306,7 @@ gboolean gw_lv_op_block_abort(GwLvTask *task, GwReply *reply, GError **error)
 
     if (!see_disk(task, &seen, error))
         return FALSE;
+    gw_lv_block_forget(task->host, task->request->vm_uuid, task->request->text);
     if (!seen.active || seen.disk.mirror == NULL)
         return TRUE;
     if (virDomainBlockJobAbort(seen.domain, task->request->text, 0) == 0)
@@ -375,6 +393,7 @@ gboolean gw_lv_op_merge(GwLvTask *task, GwReply *reply, GError **error)
         return TRUE;
     if (!check_free(&seen, request->text, error))
         return FALSE;
+    gw_lv_block_begins(task->host, request->vm_uuid, request->text);
     if (virDomainBlockCommit(seen.domain, request->text, NULL, NULL, 0, flags) == 0)
         return TRUE;
     gw_lv_error(error);

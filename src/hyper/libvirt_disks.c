@@ -201,8 +201,12 @@ gboolean gw_lv_add_disks(virDomainPtr domain, const GwMigrate *move, guint64 des
 {
     int size = params->count;
 
-    if (gw_lv_copied_disks(move) == 0)
+    if (move->disks == NULL)
         return TRUE;
+    if (gw_lv_copied_disks(move) == 0) { /* what was copied as files lies elsewhere all the same */
+        g_autofree char **none = g_new0(char *, 1);
+        return add_definitions(domain, move, none, params, &size, error);
+    }
     if (!check_socket(move, error))
         return FALSE;
     g_autofree char **targets = mirrored_targets(move, FALSE);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <libvirt/libvirt-qemu.h>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "hyper/libvirt_storage.h"
@@ -196,6 +198,17 @@ static void on_close(virConnectPtr conn, int reason, void *user)
     gw_lv_lost(ear->driver, ear->host, ear->serial, known ? words[reason] : words[0]);
 }
 
+/* Only what is kept of a job's end; that something changed is told by libvirt's own event. */
+static void on_monitor(virConnectPtr conn, virDomainPtr domain, const char *event,
+                       long long seconds, unsigned int micros, const char *details, void *user)
+{
+    const Ear *ear = user;
+    char uuid[VIR_UUID_STRING_BUFLEN] = "";
+
+    if (is_current(ear) && virDomainGetUUIDString(domain, uuid) == 0)
+        gw_lv_block_said(ear->host, uuid, event, details);
+}
+
 /* Subscriptions ------------------------------------------------------------------------------- */
 
 static const struct {
@@ -245,11 +258,25 @@ static void listen_facts(GwLvConn *conn)
         free_ear(ears[2]);
 }
 
+/* QEMU's own words (libvirt_block_end.c): nothing depends on them, and a host that hands none on is
+ * as good as another. */
+static void listen_monitor(GwLvConn *conn)
+{
+    Ear *ear = make_ear(conn);
+
+    conn->monitor_id = virConnectDomainQemuMonitorEventRegister(
+        conn->ptr, NULL, "^BLOCK_JOB_(COMPLETED|CANCELLED|ERROR)$", on_monitor, ear, free_ear,
+        VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX);
+    if (conn->monitor_id < 0)
+        free_ear(ear);
+}
+
 gboolean gw_lv_listen(GwLvConn *conn, GError **error)
 {
     conn->listening = TRUE;
     listen_domains(conn);
     listen_facts(conn);
+    listen_monitor(conn);
     if (conn->domain_ids[0] < 0) {
         gw_lv_error(error);
         g_prefix_error(error, "no events from this host: ");
@@ -278,6 +305,8 @@ void gw_lv_unlisten(GwLvConn *conn)
         if (conn->pool_ids[i] >= 0)
             virConnectStoragePoolEventDeregisterAny(conn->ptr, conn->pool_ids[i]);
     }
+    if (conn->monitor_id >= 0)
+        virConnectDomainQemuMonitorEventDeregister(conn->ptr, conn->monitor_id);
     if (conn->network_id >= 0)
         virConnectNetworkEventDeregisterAny(conn->ptr, conn->network_id);
 }

@@ -178,6 +178,24 @@ void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm)
     }
 }
 
+/* A network disk that is in no pool is opened by its VM's QEMU alone, and its copy is made as large
+ * as that says: what was read with the facts knows nothing of a VM that has just come, nor of a LUN
+ * that has grown. */
+void gw_lv_ask_sizes(virDomainPtr domain, GwVm *vm)
+{
+    for (guint i = 0; vm->disks != NULL && i < vm->disks->len; i++) {
+        GwDisk *disk = vm->disks->pdata[i];
+        virDomainBlockInfo info = { 0 };
+        if (disk->target == NULL || g_strcmp0(disk->type, "network") != 0)
+            continue;
+        int result = virDomainGetBlockInfo(domain, disk->target, &info, 0);
+        if (result < 0 && gw_lv_last_code() == VIR_ERR_OPERATION_TIMEOUT)
+            break; /* a job that lets no question through */
+        if (result == 0 && info.capacity > 0)
+            disk->capacity_bytes = (gint64)MIN(info.capacity, (guint64)G_MAXINT64);
+    }
+}
+
 /* Networks ------------------------------------------------------------------------------------ */
 
 static GwNetwork *read_network(virNetworkPtr handle)
@@ -281,7 +299,7 @@ static gint64 memory_stats_kib(virConnectPtr ptr, const char *const *names)
  * memory alone (virNodeGetFreeMemory) is near zero on any host that has run for a while. This is a
  * little too much where "cached" holds shared memory; libvirt does not tell the kernel's own
  * estimate. */
-static void read_memory(virConnectPtr ptr, const virNodeInfo *node, GwHostFacts *facts)
+void gw_lv_read_memory(virConnectPtr ptr, gint64 *total_kib, gint64 *available_kib)
 {
     static const char *const total[] = { VIR_NODE_MEMORY_STATS_TOTAL, NULL };
     static const char *const available[] = { VIR_NODE_MEMORY_STATS_FREE,
@@ -289,8 +307,13 @@ static void read_memory(virConnectPtr ptr, const virNodeInfo *node, GwHostFacts 
                                              VIR_NODE_MEMORY_STATS_CACHED, NULL };
 
     /* Of one source where there is one: the node's own figure can be that of another moment. */
-    facts->memory_kib = memory_stats_kib(ptr, total);
-    facts->free_memory_kib = memory_stats_kib(ptr, available);
+    *total_kib = memory_stats_kib(ptr, total);
+    *available_kib = memory_stats_kib(ptr, available);
+}
+
+static void read_memory(virConnectPtr ptr, const virNodeInfo *node, GwHostFacts *facts)
+{
+    gw_lv_read_memory(ptr, &facts->memory_kib, &facts->free_memory_kib);
     if (facts->memory_kib == 0)
         facts->memory_kib = (gint64)node->memory;
     if (facts->free_memory_kib == 0)

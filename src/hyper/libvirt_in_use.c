@@ -111,7 +111,7 @@ static gboolean check_definition(const GwLvPlace *place, const char *what, virDo
     if (below)
         return FALSE;
     if (unread) {
-        gw_error_set(error, GW_ERR_CONFLICT, "Try again when the VM can be asked.",
+        gw_error_set(error, GW_ERR_BUSY, "Try again when the VM can be asked.",
                      "whether VM '%s' uses %s cannot be told: %s", virDomainGetName(domain), what,
                      virGetLastErrorMessage());
         return FALSE;
@@ -126,7 +126,7 @@ static gboolean check_domain(const GwLvPlace *place, const char *what, virDomain
 {
     if (virDomainIsActive(domain) == 1 && gw_lv_job(domain) == GW_LV_JOB_IN) {
         /* Its definition can be read only once it is there. */
-        gw_error_set(error, GW_ERR_CONFLICT, "Try again when it has arrived.",
+        gw_error_set(error, GW_ERR_BUSY, "Try again when it has arrived.",
                      "VM '%s' is arriving; whether it uses %s cannot be told yet",
                      virDomainGetName(domain), what);
         return FALSE;
@@ -224,4 +224,22 @@ gboolean gw_lv_unused(const GwLvPlace *place, GError **error)
                                                 : g_strdup_printf("'%s'", place->name);
 
     return check_domains(place, what, error) && check_pools(place, what, error);
+}
+
+/* Images that stand on it are seen by the host that it is removed from: this is of its storage. */
+gboolean gw_lv_op_volume_prove(GwLvTask *task, GwReply *reply, GError **error)
+{
+    const GwVolume *volume = task->request->volume;
+
+    if (volume == NULL || volume->path == NULL) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "no path of a volume");
+        return FALSE;
+    }
+    const GwLvPlace place = { .host = task->host,
+                              .ptr = task->conn->ptr,
+                              .pool_name = volume->pool,
+                              .name = volume->name,
+                              .path = volume->path };
+    g_autofree char *what = g_strdup_printf("'%s'", volume->path);
+    return check_domains(&place, what, error);
 }

@@ -77,8 +77,10 @@ struct GwLvHost {
     guint dials;                 /* (L) attempts to connect under way */
     guint64 libvirt_version;     /* (L) of the host, when it was last asked; 0: not known */
     guint64 generation;          /* (L) of the last CONNECT or DISCONNECT: earlier are overtaken */
+    GHashTable *block_ends;      /* (L) "uuid/target" -> see libvirt_block_end.c */
     GHashTable *sizes;           /* (L) "uuid/target" -> gint64 *, see libvirt_facts.c */
     GPtrArray *pools;            /* (L) GwPool, the last that were read */
+    GHashTable *counts;          /* (L) VM's UUID, or "" -> GwUsageCounts, see libvirt_usage.c */
     gboolean storage_busy;       /* (L) they are being read */
     gboolean storage_late;       /* (L) and facts have gone out without them */
     GMutex folders_lock; /* held while pools that pass are made and ended (libvirt_place.c) */
@@ -98,6 +100,7 @@ struct GwLvConn {
     int domain_ids[8];
     int pool_ids[2];
     int network_id;
+    int monitor_id;
 };
 
 struct GwLvTask {
@@ -228,10 +231,19 @@ gboolean gw_lv_op_start(GwLvTask *task, GwReply *reply, GError **error);
 /* libvirt_facts.c */
 gboolean gw_lv_op_facts(GwLvTask *task, GwReply *reply, GError **error);
 GwPool *gw_lv_read_pool(virStoragePoolPtr handle);
+/* The host's memory, and what of it can be had; 0 where it does not tell. */
+void gw_lv_read_memory(virConnectPtr ptr, gint64 *total_kib, gint64 *available_kib);
 /* The facts of the host behind @ptr, which is its control connection. */
 GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error);
 /* Fills in the sizes of @vm's disks that were read with the facts; needs no lock. */
 void gw_lv_fill_sizes(GwLvHost *host, GwVm *vm);
+/* Asks its QEMU for the sizes of its network disks. */
+void gw_lv_ask_sizes(virDomainPtr domain, GwVm *vm);
+
+/* libvirt_usage.c */
+gboolean gw_lv_op_usage(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_dirty_start(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_dirty_read(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_cpu.c */
 gboolean gw_lv_op_cpu_compare(GwLvTask *task, GwReply *reply, GError **error);
@@ -279,6 +291,18 @@ gboolean gw_lv_op_block_pivot(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_block_abort(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_overlay(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_merge(GwLvTask *task, GwReply *reply, GError **error);
+
+/* libvirt_block_end.c */
+GHashTable *gw_lv_block_ends_new(void);
+/* A block job of the disk is about to begin: what was said of earlier ones is forgotten. */
+void gw_lv_block_begins(GwLvHost *host, const char *uuid, const char *target);
+/* QEMU's event, as libvirt hands it on. */
+void gw_lv_block_said(GwLvHost *host, const char *uuid, const char *event, const char *details);
+/* Why the last one that began ended, for people; it may still be on its way, and is waited for a
+ * moment. NULL: it did not fail, or nobody said. Free with g_free. */
+char *gw_lv_block_why(GwLvHost *host, const char *uuid, const char *target);
+/* Nobody will ask any more. */
+void gw_lv_block_forget(GwLvHost *host, const char *uuid, const char *target);
 
 /* libvirt_define.c */
 gboolean gw_lv_op_define_from(GwLvTask *task, GwReply *reply, GError **error);

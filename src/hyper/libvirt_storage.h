@@ -48,8 +48,12 @@ gboolean gw_lv_op_pool_look(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_volume_look(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_in_use.c */
-/* FALSE, with a CONFLICT that says by whom, where what is at @place is used on its host. */
+/* FALSE, with a CONFLICT that says by whom, where what is at @place is used on its host; BUSY where
+ * a VM of it cannot be asked just now. */
 gboolean gw_lv_unused(const GwLvPlace *place, GError **error);
+
+/* Whether no VM uses it; its pool is not looked into. */
+gboolean gw_lv_op_volume_prove(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_volume_make.c */
 /* Removes what is at @place, unless it is used. */

@@ -187,6 +187,8 @@ static GwVm *describe(GwLvTask *task, virDomainPtr domain, GError **error)
     vm->snapshots = MAX(virDomainSnapshotNum(domain, 0), 0);
     if (gw_vm_is_active(vm))
         set_job(domain, vm, job);
+    if (gw_vm_is_active(vm) && (job == GW_LV_JOB_NONE || job == GW_LV_JOB_OUT))
+        gw_lv_ask_sizes(domain, vm);
     return g_steal_pointer(&vm);
 }
 

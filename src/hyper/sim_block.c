@@ -21,6 +21,7 @@ typedef struct {
     gint64 began_us;
     gboolean ready;
     gboolean over;
+    const char *why; /* it ended, in QEMU's words; NULL: it did not fail */
     guint refs;
 } SimBlockJob;
 
@@ -71,6 +72,21 @@ gboolean gw_sim_is_mirrored_to(const GwSim *sim, const SimImage *image)
     return FALSE;
 }
 
+/* Why the last job of the disk ended; NULL: it did not fail. */
+static const char *why_ended(const GwSim *sim, const SimHost *host, const char *uuid,
+                             const char *target)
+{
+    const char *why = NULL;
+
+    for (guint i = 0; i < sim->block_jobs->len; i++) {
+        const SimBlockJob *job = sim->block_jobs->pdata[i];
+        if (job->over && job->host == host && strcmp(job->vm_uuid, uuid) == 0 &&
+            g_strcmp0(job->target, target) == 0)
+            why = job->why;
+    }
+    return why;
+}
+
 static GwDisk *disk_of(const SimVm *vm, const char *target)
 {
     return gw_record_find(&gw_disk_record, vm->vm->disks, "target", target);
@@ -84,12 +100,13 @@ static void tell(GwSim *sim, const SimHost *host, const char *uuid)
 
 /* The end ---------------------------------------------------------------------------------- */
 
-static void end(GwSim *sim, SimBlockJob *job)
+static void end(GwSim *sim, SimBlockJob *job, const char *why)
 {
     SimVm *vm = gw_sim_find(job->host, job->vm_uuid);
     GwDisk *disk = vm != NULL ? disk_of(vm, job->target) : NULL;
 
     job->over = TRUE;
+    job->why = why;
     job->to->busy--;
     if (disk != NULL) {
         disk->block_job = FALSE;
@@ -102,7 +119,7 @@ void gw_sim_block_ended(GwSim *sim, const SimHost *host, const char *vm_uuid)
 {
     for (SimBlockJob *job = find(sim, host, vm_uuid, NULL); job != NULL;
          job = find(sim, host, vm_uuid, NULL))
-        end(sim, job);
+        end(sim, job, NULL);
 }
 
 /* Progress --------------------------------------------------------------------------------- */
@@ -129,7 +146,7 @@ static void strike(GwSim *sim, SimBlockJob *job, const SimFault *fault, gint64 *
     else if (strcmp(fault->what, "power-loss") == 0)
         gw_sim_lose_power(sim, host, fault->ms);
     else if (strcmp(fault->what, "fail") == 0 || strcmp(fault->what, "break") == 0)
-        end(sim, job);
+        end(sim, job, "Input/output error (write)");
 }
 
 static void struck(GwSim *sim, SimBlockJob *job, gint64 *extra_us)
@@ -151,7 +168,8 @@ static void copy_part(GwSim *sim, SimBlockJob *job, gint64 extra_us)
                               : MAX(job->to->volume->allocation_bytes, job->done_bytes + part);
 
     if (part > 0 && !gw_sim_allocate(sim, job->to, taken)) {
-        end(sim, job); /* QEMU ends the job, and the VM stays where it is */
+        /* QEMU ends the job, and the VM stays where it is. */
+        end(sim, job, "No space left on device (write)");
         return;
     }
     job->done_bytes += part;
@@ -321,7 +339,7 @@ static void pivot(GwSim *sim, SimHost *host, SimVm *vm, GwDisk *disk, const GwRe
     job->to->content = from->content;
     if (!job->merge)
         job->to->below = job->to->volume->backing_path != NULL ? from->below : 0;
-    end(sim, job);
+    end(sim, job, NULL);
     go_on_with(sim, host, vm, disk, job->to_path, job->to);
 }
 
@@ -398,8 +416,11 @@ static void tell_progress(GwSim *sim, const SimHost *host, const GwDisk *disk,
     const SimBlockJob *job = find(sim, host, request->vm_uuid, request->text);
 
     reply->text = g_strdup(disk->source);
-    if (job == NULL)
+    if (job == NULL) {
+        const char *why = why_ended(sim, host, request->vm_uuid, request->text);
+        reply->why = why != NULL ? g_strconcat("QEMU says: ", why, NULL) : NULL;
         return;
+    }
     GwProgress *progress = reply->progress = gw_progress_new();
     progress->phase = g_strdup(job->ready ? "ready" : "disks");
     progress->total_bytes = progress->disk_total_bytes = job->total_bytes;
@@ -421,7 +442,7 @@ void gw_sim_block_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwR
 
     if (request->op == GW_OP_BLOCK_ABORT) {
         if (job != NULL)
-            end(sim, job);
+            end(sim, job, NULL);
         return;
     }
     if (disk == NULL) {

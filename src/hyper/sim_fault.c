@@ -4,13 +4,14 @@
 #include "base/error.h"
 #include "hyper/sim_storage.h"
 
-/* What strikes single requests, and copies once they have come so far. */
+/* What strikes single requests, and copies once they have come so far; and hosts that go away. */
 
 /* Beside each request's own word: when a mirror, or a merge, could be ended. */
 static const char *const moments[] = { "block-ready" };
 
-static const char *const strikes[] = { "fail",      "break",      "lose-reply", "host-down",
-                                       "peer-down", "power-loss", "full",       "slow" };
+static const char *const strikes[] = { "fail",      "break",     "lose-reply",
+                                       "host-down", "peer-down", "power-loss",
+                                       "full",      "slow",      "do-and-fail" };
 
 void gw_sim_fault_free(gpointer data)
 {
@@ -57,6 +58,30 @@ SimFault *gw_sim_take_fault(GwSim *sim, const char *at, gint64 percent)
     return NULL;
 }
 
+/* Hosts that are away ------------------------------------------------------------------------ */
+
+static void host_back(GwSim *sim, gpointer data)
+{
+    SimHost *host = data;
+    host->down = FALSE;
+    (void)sim;
+}
+
+void gw_sim_host_down(GwSim *sim, SimHost *host, gint64 ms)
+{
+    gw_sim_tell_lost(sim, host);
+    host->down = TRUE;
+    gw_sim_copies_host_lost(sim, host);
+    gw_sim_later(sim, ms * 1000, host_back, host);
+}
+
+void gw_sim_libvirtd_down(GwSim *sim, SimHost *host, gint64 ms)
+{
+    host->libvirtd_down_until_us =
+        MAX(host->libvirtd_down_until_us, gw_clock_now_us(sim->clock) + ms * 1000);
+    gw_sim_host_down(sim, host, ms);
+}
+
 void gw_sim_take_away(GwSim *sim, SimHost *host, gint64 ms)
 {
     if (gw_sim_has_agent(host))
@@ -90,6 +115,8 @@ void gw_sim_fill(GwSim *sim, SimStore *store, gint64 ms)
     store->full_until_us =
         MAX(store->full_until_us, gw_clock_now_us(sim->clock) + MAX(ms, 1) * 1000);
 }
+
+/* Requests -------------------------------------------------------------------------------- */
 
 static void answer(GwSim *sim, const GwRequest *request, GwErrorCode code, const char *words)
 {
@@ -140,8 +167,8 @@ static gboolean strikes_later(const SimFault *fault, const GwRequest *request)
            ((request->op == GW_OP_BLOCK_COPY || request->op == GW_OP_MERGE) && fault->percent > 0);
 }
 
-/* It is done, and nobody hears of it. */
-static void lose_reply(GwSim *sim, GwRequest *request)
+/* It is done, and something else is answered. */
+static void do_and_answer(GwSim *sim, GwRequest *request, GwErrorCode code, const char *words)
 {
     struct SimDriver *driver = sim->driver;
     guint64 id = request->id;
@@ -150,7 +177,7 @@ static void lose_reply(GwSim *sim, GwRequest *request)
     gw_sim_serve(sim, request);
     sim->driver = driver;
     GwRequest lost = { .id = id };
-    answer(sim, &lost, GW_ERR_UNREACHABLE, "connection lost");
+    answer(sim, &lost, code, words);
 }
 
 gboolean gw_sim_op_struck(GwSim *sim, SimHost *host, GwRequest *request)
@@ -162,7 +189,9 @@ gboolean gw_sim_op_struck(GwSim *sim, SimHost *host, GwRequest *request)
             continue;
         g_ptr_array_steal_index(sim->faults, i);
         if (strcmp(fault->what, "lose-reply") == 0)
-            lose_reply(sim, request);
+            do_and_answer(sim, request, GW_ERR_UNREACHABLE, "connection lost");
+        else if (strcmp(fault->what, "do-and-fail") == 0)
+            do_and_answer(sim, request, GW_ERR_OPERATION, "simulated failure");
         else
             strike(sim, host, request, fault);
         gw_sim_fault_free(fault);

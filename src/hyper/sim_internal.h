@@ -4,8 +4,8 @@
 #include "hyper/sim.h"
 
 /* sim.c: the world, its hosts and simple requests. sim_load.c: the file it is made from.
- * sim_move.c: moves and their faults. sim_agent.c: the hosts' agents. sim_storage.h: what hosts
- * keep. All under sim->lock. sim_witness.c: what happened, seen from outside. */
+ * sim_move.h: moves, and what strikes them. sim_agent.c: the hosts' agents. sim_storage.h: what
+ * hosts keep. All under sim->lock. sim_witness.c: what happened, seen from outside. */
 
 typedef struct SimStore SimStore;
 
@@ -175,6 +175,13 @@ const char *gw_sim_agent_refuses(const GwSim *sim, const SimHost *source, const 
 SimLeave *gw_sim_agent_way(const SimHost *source, const GwMigrate *how, const char *vm_uuid);
 void gw_sim_agent_dies(GwSim *sim, SimHost *host, gint64 ms);
 void gw_sim_link_cut(GwSim *sim, SimHost *a, SimHost *b, gint64 ms);
+
+/* sim_usage.c */
+void gw_sim_usage_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);
+/* Makes unknown what @json's "usage" does not say; @usage, made from it, may be NULL. */
+void gw_sim_usage_unsaid(const GwRecord *record, gpointer usage, json_t *json);
+/* What @vm (may be NULL) dirties. */
+gint64 gw_sim_dirty_bps(const GwSim *sim, const SimVm *vm);
 
 void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request);
 SimMove *gw_sim_move_of(GwSim *sim, const SimHost *source, const char *uuid);

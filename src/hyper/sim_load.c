@@ -40,6 +40,7 @@ static gboolean load_vms(GwSim *sim, SimHost *host, json_t *vms, GError **error)
         g_autoptr(GwVm) vm = gw_record_from_json(&gw_vm_record, json_array_get(vms, i), error);
         if (vm == NULL)
             return FALSE;
+        gw_sim_usage_unsaid(&gw_vm_usage_record, vm->usage, json_array_get(vms, i));
         SimVm *added = gw_sim_add_vm(host, vm);
         if (gw_vm_is_active(vm))
             gw_sim_note_running(sim, added, TRUE);
@@ -82,6 +83,8 @@ static gboolean load_host(GwSim *sim, json_t *json, GError **error)
     if (!gw_sim_load_files(sim, host, json, error) || !gw_sim_load_pools(sim, host, facts, error))
         return FALSE;
     host->facts = gw_record_from_json(&gw_host_facts_record, facts, error);
+    if (host->facts != NULL)
+        gw_sim_usage_unsaid(&gw_host_usage_record, host->facts->usage, facts);
     if (host->facts != NULL && gw_sim_has_agent(host) && host->facts->agent == NULL)
         host->facts->agent = simulated_agent();
     return host->facts != NULL && load_vms(sim, host, json_object_get(json, "vms"), error);

@@ -2,19 +2,14 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "hyper/sim_move.h"
 #include "hyper/sim_storage.h"
 
-/* A move as libvirt does it, in five phases, and what is left when something dies in one of them:
- * the failure catalogue of RECOVERY.md, row by row. */
+/* A move as libvirt does it, in five phases. */
 
 #define SETUP_US 20000
 #define DOWNTIME_US 300000
 #define FINISH_US 5000
-
-static const char *const phase_words[] = {
-    [SIM_SETUP] = "setup",           [SIM_DISKS] = "disks",   [SIM_COPY] = "copy",
-    [SIM_SWITCHOVER] = "switchover", [SIM_FINISH] = "finish", [SIM_CONFIRM] = "confirm",
-};
 
 void gw_sim_move_unref(gpointer data)
 {
@@ -49,7 +44,7 @@ static void count_end(SimMove *move)
     move->destination->moves--;
 }
 
-static void answer(GwSim *sim, SimMove *move, const char *failure)
+void gw_sim_move_answer(GwSim *sim, SimMove *move, const char *failure)
 {
     move->over = TRUE;
     count_end(move);
@@ -61,7 +56,7 @@ static void answer(GwSim *sim, SimMove *move, const char *failure)
     gw_sim_reply(sim, reply);
 }
 
-static void drop_destination(GwSim *sim, SimMove *move)
+void gw_sim_move_drop_destination(GwSim *sim, SimMove *move)
 {
     SimVm *vm = gw_sim_find(move->destination, move->vm_uuid);
 
@@ -71,14 +66,14 @@ static void drop_destination(GwSim *sim, SimMove *move)
     gw_sim_end_process(sim, move->destination, move->vm_uuid, "failed");
 }
 
-static void source_job_over(SimMove *move)
+void gw_sim_move_source_job_over(SimMove *move)
 {
     SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
     if (vm != NULL)
         vm->job = FALSE;
 }
 
-static void source_goes_on(GwSim *sim, SimMove *move)
+void gw_sim_move_source_goes_on(GwSim *sim, SimMove *move)
 {
     SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
 
@@ -89,273 +84,11 @@ static void source_goes_on(GwSim *sim, SimMove *move)
         gw_sim_set_state(sim, move->source, vm, GW_VM_RUNNING, "migration-canceled");
 }
 
-static void roll_back(GwSim *sim, SimMove *move, const char *failure)
+void gw_sim_move_roll_back(GwSim *sim, SimMove *move, const char *failure)
 {
-    drop_destination(sim, move);
-    source_goes_on(sim, move);
-    answer(sim, move, failure);
-}
-
-/* Faults ----------------------------------------------------------------------------------- */
-
-static void host_back(GwSim *sim, gpointer data)
-{
-    SimHost *host = data;
-    host->down = FALSE;
-    (void)sim;
-}
-
-void gw_sim_host_down(GwSim *sim, SimHost *host, gint64 ms)
-{
-    gw_sim_tell_lost(sim, host);
-    host->down = TRUE;
-    gw_sim_copies_host_lost(sim, host);
-    gw_sim_later(sim, ms * 1000, host_back, host);
-}
-
-void gw_sim_libvirtd_down(GwSim *sim, SimHost *host, gint64 ms)
-{
-    host->libvirtd_down_until_us =
-        MAX(host->libvirtd_down_until_us, gw_clock_now_us(sim->clock) + ms * 1000);
-    gw_sim_host_down(sim, host, ms);
-}
-
-void gw_sim_break_moves(GwSim *sim, const SimHost *host, const SimHost *other, const char *vm_uuid)
-{
-    for (guint i = 0; i < sim->moves->len; i++) {
-        SimMove *move = sim->moves->pdata[i];
-        gboolean of_host =
-            (move->source == host && (other == NULL || move->destination == other)) ||
-            (move->destination == host && (other == NULL || move->source == other));
-        if (move->over || !move->through_agents || !of_host || move->phase > SIM_FINISH ||
-            (vm_uuid != NULL && strcmp(move->vm_uuid, vm_uuid) != 0))
-            continue;
-        roll_back(sim, move, "the agents' stream broke");
-    }
-}
-
-static void fault_fail(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    (void)fault;
-    roll_back(sim, move, "simulated failure");
-}
-
-static void fault_kill_source(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    (void)fault;
-    if (move->phase <= SIM_FINISH)
-        drop_destination(sim, move);
-    gw_sim_end_process(sim, move->source, move->vm_uuid, "crashed");
-    answer(sim, move, "the source process died");
-}
-
-static void fault_kill_destination(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    (void)fault;
-    roll_back(sim, move, "the destination process died");
-}
-
-/* libvirtd of the source: before the switchover its restart cancels the job; at its end the VM is
- * left paused. */
-static void fault_source_down(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    if (move->phase <= SIM_COPY)
-        source_goes_on(sim, move);
-    else
-        source_job_over(move);
-    SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
-    if (move->phase == SIM_SWITCHOVER && vm != NULL && gw_vm_is_running(vm->vm))
-        gw_sim_set_state(sim, move->source, vm, GW_VM_PAUSED, "migration");
-    if (move->phase <= SIM_SWITCHOVER)
-        drop_destination(sim, move);
-    answer(sim, move, "connection to the source lost");
-    gw_sim_libvirtd_down(sim, move->source, fault->ms);
-}
-
-static void fault_destination_down(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    gw_sim_libvirtd_down(sim, move->destination, fault->ms);
-    roll_back(sim, move, "connection to the destination lost");
-}
-
-static void late_resume(GwSim *sim, gpointer data)
-{
-    SimMove *move = data;
-    source_goes_on(sim, move);
-    answer(sim, move, "no answer from the destination");
-    gw_sim_move_unref(move);
-}
-
-/* The destination has everything: it runs, or waits for the commit. */
-static void arrive(GwSim *sim, SimMove *move)
-{
-    SimVm *vm = gw_sim_find(move->destination, move->vm_uuid);
-    const SimVm *source = gw_sim_find(move->source, move->vm_uuid);
-
-    if (vm == NULL || !vm->job)
-        return;
-    vm->job = FALSE;
-    gw_sim_disks_arrive(sim, move, vm);
-    vm->memory = source != NULL ? source->memory : 0;
-    vm->vm->persistent = move->how->persist;
-    gw_sim_set_state(sim, move->destination, vm, move->how->paused ? GW_VM_PAUSED : GW_VM_RUNNING,
-                     move->how->paused ? "user" : "migrated");
-}
-
-/* The destination finishes, its reply is lost, and the source goes on 30 s later: libvirt's own way
- * of running a VM twice. */
-static void fault_lose_finish(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    arrive(sim, move);
-    gw_sim_host_down(sim, move->destination, fault->ms);
-    move->refs++;
-    gw_sim_later(sim, 30 * G_USEC_PER_SEC, late_resume, move);
-}
-
-/* The reply to the controller is lost although all went well. */
-static void fault_lose_reply(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    (void)fault;
-    arrive(sim, move);
-    gw_sim_end_process(sim, move->source, move->vm_uuid, "migrated");
-    answer(sim, move, "connection lost");
-}
-
-/* Streams break between all that was sent and the answer that it arrived: the destination is
- * complete and the source goes on. Where that would double the VM (the destination runs by itself)
- * libvirt's own rollback came first. After the answer the source ends as it would have. */
-static void break_off(GwSim *sim, SimMove *move, const char *failure)
-{
-    if (move->phase == SIM_CONFIRM) {
-        gw_sim_end_process(sim, move->source, move->vm_uuid, "migrated");
-    } else if (move->phase == SIM_FINISH && move->how->paused) {
-        arrive(sim, move);
-        source_goes_on(sim, move);
-    } else {
-        drop_destination(sim, move);
-        source_goes_on(sim, move);
-    }
-    answer(sim, move, failure);
-}
-
-/* All of that host dies, and is away for a while. */
-static void fault_source_power(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    fault_kill_source(sim, move, fault);
-    gw_sim_lose_power(sim, move->source, fault->ms);
-}
-
-static void fault_destination_power(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    if (move->phase == SIM_CONFIRM) { /* the source was told that it arrived */
-        gw_sim_end_process(sim, move->source, move->vm_uuid, "migrated");
-        answer(sim, move, NULL);
-    } else {
-        roll_back(sim, move, "connection to the destination lost");
-    }
-    gw_sim_lose_power(sim, move->destination, fault->ms);
-}
-
-static void fault_source_agent_dies(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    move->through_agents = FALSE; /* dealt with here */
-    gw_sim_agent_dies(sim, move->source, fault->ms);
-    break_off(sim, move, "connection to the source lost");
-}
-
-static void fault_destination_agent_dies(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    gboolean late = move->phase == SIM_CONFIRM;
-
-    move->through_agents = FALSE;
-    gw_sim_agent_dies(sim, move->destination, fault->ms);
-    break_off(sim, move, late ? NULL : "connection to the destination lost");
-}
-
-static void fault_link_cut(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    gboolean late = move->phase == SIM_CONFIRM;
-
-    move->through_agents = FALSE;
-    gw_sim_link_cut(sim, move->source, move->destination, fault->ms);
-    break_off(sim, move, late ? NULL : "connection to the destination lost");
-}
-
-static void again(GwSim *sim, SimMove *move);
-
-static void fault_lose_notice(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    (void)fault;
-    sim->lost_notices++;
-    again(sim, move);
-}
-
-static void fault_linger(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    if (gw_sim_has_agent(move->source)) /* nobody else could tell */
-        move->linger_ms = fault->ms;
-    again(sim, move);
-}
-
-/* The storage at the destination is full from here on: the next part does not fit. */
-static void fault_full(GwSim *sim, SimMove *move, const SimFault *fault)
-{
-    gw_sim_disks_fill(sim, move, fault->ms);
-    again(sim, move);
-}
-
-static const struct {
-    const char *what;
-    void (*strike)(GwSim *sim, SimMove *move, const SimFault *fault);
-} strikes[] = {
-    { "fail", fault_fail },
-    { "kill-source", fault_kill_source },
-    { "kill-destination", fault_kill_destination },
-    { "source-down", fault_source_down },
-    { "destination-down", fault_destination_down },
-    { "lose-finish", fault_lose_finish },
-    { "lose-reply", fault_lose_reply },
-    { "source-agent-dies", fault_source_agent_dies },
-    { "destination-agent-dies", fault_destination_agent_dies },
-    { "link-cut", fault_link_cut },
-    { "lose-notice", fault_lose_notice },
-    { "linger", fault_linger },
-    { "full", fault_full },
-    { "source-power-loss", fault_source_power },
-    { "destination-power-loss", fault_destination_power },
-};
-
-gboolean gw_sim_fault_known(const char *at, const char *what)
-{
-    gboolean phase = FALSE, strike = FALSE;
-
-    if (gw_sim_op_fault_known(at, what))
-        return TRUE;
-
-    for (guint i = 0; i < G_N_ELEMENTS(phase_words); i++)
-        phase = phase || g_strcmp0(phase_words[i], at) == 0;
-    for (guint i = 0; i < G_N_ELEMENTS(strikes); i++)
-        strike = strike || g_strcmp0(strikes[i].what, what) == 0;
-    return phase && strike;
-}
-
-/* TRUE: the move ended, or goes its own way from here. Each fault strikes once. */
-static gboolean struck(GwSim *sim, SimMove *move)
-{
-    for (guint i = 0; i < sim->faults->len; i++) {
-        SimFault *fault = sim->faults->pdata[i];
-        if (strcmp(fault->at, phase_words[move->phase]) != 0 ||
-            gw_sim_disks_percent(move) < fault->percent)
-            continue;
-        for (guint k = 0; k < G_N_ELEMENTS(strikes); k++) {
-            if (strcmp(strikes[k].what, fault->what) == 0) {
-                strikes[k].strike(sim, move, fault);
-                g_ptr_array_remove_index(sim->faults, i);
-                return TRUE;
-            }
-        }
-    }
-    return FALSE;
+    gw_sim_move_drop_destination(sim, move);
+    gw_sim_move_source_goes_on(sim, move);
+    gw_sim_move_answer(sim, move, failure);
 }
 
 /* Phases ----------------------------------------------------------------------------------- */
@@ -369,8 +102,7 @@ static void next_phase(GwSim *sim, SimMove *move, SimPhase phase, gint64 span_us
     gw_sim_later(sim, span_us, advance, move);
 }
 
-/* What struck changes only what comes later. */
-static void again(GwSim *sim, SimMove *move)
+void gw_sim_move_again(GwSim *sim, SimMove *move)
 {
     next_phase(sim, move, move->phase, 0);
 }
@@ -404,7 +136,8 @@ static void copy_round(GwSim *sim, SimMove *move)
     move->sent_bytes += move->remaining_bytes;
     SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
     gint64 memory = vm->vm->memory_kib * 1024;
-    move->remaining_bytes = MIN(memory, (gint64)((double)span * sim->dirty_bps / G_USEC_PER_SEC));
+    move->remaining_bytes =
+        MIN(memory, (gint64)((double)span * (double)gw_sim_dirty_bps(sim, vm) / G_USEC_PER_SEC));
     next_phase(sim, move, SIM_COPY, MAX(span, 1000));
 }
 
@@ -415,7 +148,7 @@ static void disk_round(GwSim *sim, SimMove *move)
     gint64 span = gw_sim_disks_round(sim, move, &why);
 
     if (span < 0)
-        roll_back(sim, move, why);
+        gw_sim_move_roll_back(sim, move, why);
     else if (span > 0)
         next_phase(sim, move, SIM_DISKS, span);
     else
@@ -430,9 +163,24 @@ static void switch_over(GwSim *sim, SimMove *move)
     next_phase(sim, move, SIM_FINISH, send_us(sim, move) + FINISH_US);
 }
 
+void gw_sim_move_arrive(GwSim *sim, SimMove *move)
+{
+    SimVm *vm = gw_sim_find(move->destination, move->vm_uuid);
+    const SimVm *source = gw_sim_find(move->source, move->vm_uuid);
+
+    if (vm == NULL || !vm->job)
+        return;
+    vm->job = FALSE;
+    gw_sim_disks_arrive(sim, move, vm);
+    vm->memory = source != NULL ? source->memory : 0;
+    vm->vm->persistent = move->how->persist;
+    gw_sim_set_state(sim, move->destination, vm, move->how->paused ? GW_VM_PAUSED : GW_VM_RUNNING,
+                     move->how->paused ? "user" : "migrated");
+}
+
 static void finish_move(GwSim *sim, SimMove *move)
 {
-    arrive(sim, move);
+    gw_sim_move_arrive(sim, move);
     next_phase(sim, move, SIM_CONFIRM, sim->confirm_us);
 }
 
@@ -450,11 +198,12 @@ static void advance(GwSim *sim, gpointer data)
 {
     SimMove *move = data;
 
-    if (!move->over && !struck(sim, move)) {
+    if (!move->over && !gw_sim_move_struck(sim, move)) {
         if (lost_an_end(move))
-            fault_kill_destination(sim, move, NULL);
+            gw_sim_move_roll_back(sim, move, "the destination process died");
         else if (move->aborted && move->phase <= SIM_SWITCHOVER)
-            roll_back(sim, move, "operation aborted: migration job: canceled by client");
+            gw_sim_move_roll_back(sim, move,
+                                  "operation aborted: migration job: canceled by client");
         else if (move->phase <= SIM_DISKS && move->mirrors != NULL)
             disk_round(sim, move);
         else if (move->phase <= SIM_COPY)
@@ -467,7 +216,7 @@ static void advance(GwSim *sim, gpointer data)
             if (move->linger_ms > 0)
                 linger(sim, move);
             gw_sim_end_process(sim, move->source, move->vm_uuid, "migrated");
-            answer(sim, move, NULL);
+            gw_sim_move_answer(sim, move, NULL);
         }
     }
     gw_sim_move_unref(move);
@@ -508,16 +257,17 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
         gw_sim_agent_refuses(sim, source, destination, move->how, request->vm_uuid);
     move->through_agents = gw_sim_agent_way(source, move->how, request->vm_uuid) != NULL;
     if (possible && refusal != NULL) {
-        answer(sim, move, refusal);
+        gw_sim_move_answer(sim, move, refusal);
         return;
     }
     if (!possible) {
-        answer(sim, move, "the VM cannot be moved: not running here, or the destination is away");
+        gw_sim_move_answer(sim, move,
+                           "the VM cannot be moved: not running here, or the destination is away");
         return;
     }
     g_autoptr(GError) error = NULL;
     if (!gw_sim_disks_begin(sim, move, vm, &error)) {
-        answer(sim, move, error->message);
+        gw_sim_move_answer(sim, move, error->message);
         return;
     }
     count_begin(move);
@@ -553,18 +303,18 @@ static void orphan(GwSim *sim, SimMove *move)
     case SIM_SETUP:
     case SIM_DISKS:
     case SIM_COPY:
-        roll_back(sim, move, NULL);
+        gw_sim_move_roll_back(sim, move, NULL);
         break;
     case SIM_SWITCHOVER:
     case SIM_FINISH:
-        drop_destination(sim, move);
-        source_job_over(move);
+        gw_sim_move_drop_destination(sim, move);
+        gw_sim_move_source_job_over(move);
         move->over = TRUE;
         count_end(move);
         break;
     case SIM_CONFIRM:
     case SIM_OVER:
-        source_job_over(move);
+        gw_sim_move_source_job_over(move);
         move->over = TRUE;
         count_end(move);
         break;
@@ -598,9 +348,9 @@ GwProgress *gw_sim_progress(GwSim *sim, const SimMove *move)
     progress->remaining_bytes = move->remaining_bytes + progress->disk_remaining_bytes;
     progress->total_bytes = progress->processed_bytes + progress->remaining_bytes;
     progress->bandwidth_bps = sim->link_bps;
-    progress->dirty_rate_bps = sim->dirty_bps;
+    progress->dirty_rate_bps = gw_sim_dirty_bps(sim, gw_sim_find(move->source, move->vm_uuid));
     progress->elapsed_ms = (gw_clock_now_us(sim->clock) - move->began_us) / 1000;
-    progress->converging = sim->dirty_bps < sim->link_bps || move->iteration < 2;
+    progress->converging = progress->dirty_rate_bps < sim->link_bps || move->iteration < 2;
     progress->eta_ms = progress->converging ? send_us(sim, move) / 1000 : -1;
     return progress;
 }

@@ -14,6 +14,7 @@ static void fail(GwReply *reply, GwErrorCode code, const char *message)
 static GwVm *vm_answer(const SimVm *vm)
 {
     GwVm *copy = gw_vm_copy(vm->vm);
+    g_clear_pointer(&copy->usage, gw_vm_usage_free); /* that is asked for by itself */
     copy->job_active = vm->job;
     copy->incoming = vm->job && g_strcmp0(vm->reason, "migration") == 0 &&
                      vm->vm->state == GW_VM_PAUSED && !vm->vm->persistent;
@@ -38,6 +39,7 @@ static void answer_facts(GwSim *sim, const SimHost *host, GwReply *reply)
 {
     GwHostFacts *facts = reply->facts = gw_host_facts_copy(host->facts);
 
+    g_clear_pointer(&facts->usage, gw_host_usage_free);
     for (guint i = 0; facts->pools != NULL && i < facts->pools->len; i++) {
         GwPool *pool = facts->pools->pdata[i];
         facts->pools->pdata[i] = gw_sim_pool_answer(sim, host, pool);
@@ -180,6 +182,11 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
     case GW_OP_GET_VM:
         answer_vms(host, request->vm_uuid, reply);
         break;
+    case GW_OP_USAGE:
+    case GW_OP_DIRTY_START:
+    case GW_OP_DIRTY_READ:
+        gw_sim_usage_serve(sim, host, request, reply);
+        break;
     case GW_OP_LOOK:
         reply->look = gw_sim_look_of(sim, host, request->vm_uuid);
         break;
@@ -242,6 +249,7 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
     case GW_OP_VOLUME_LOOK:
     case GW_OP_VOLUME_CREATE:
     case GW_OP_VOLUME_DELETE:
+    case GW_OP_VOLUME_PROVE:
     case GW_OP_REACH:
         gw_sim_volume_serve(sim, host, request, reply);
         break;

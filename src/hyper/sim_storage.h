@@ -6,7 +6,8 @@
 /* What simulated hosts keep. sim_storage.c: storages, images and the space they take.
  * sim_volume.c: requests about them. sim_copy.c: copies of files. sim_block.c: block jobs.
  * sim_disks.c: disks copied by a live move. sim_define.c: definitions and snapshots. sim_fault.c:
- * what strikes requests. sim_content.c: which data an image holds, and what must never be. */
+ * what strikes requests and hosts. sim_content.c: which data an image holds, and what must never
+ * be. */
 
 /* One storage: every pool, on whichever host, that shows the same. */
 struct SimStore {

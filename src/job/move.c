@@ -3,9 +3,6 @@
 #include "job/move_internal.h"
 #include "job/tasks.h"
 
-#define POLL_US MS(500)           /* statistics: libvirt has no event for them */
-#define ABORT_AGAIN_US SECONDS(2) /* an abort that did not abort is asked for again */
-
 typedef enum {
     NOTHING,
     CHECK,
@@ -98,7 +95,7 @@ GwMove *gw_move_new(GwJob *job, gint64 now_us)
 {
     GwMove *move = g_new0(GwMove, 1);
     move->job = job;
-    move->created_us = now_us;
+    move->times.created_us = now_us;
     move->least_disk_bytes = move->least_memory_bytes = G_MAXINT64;
     return move;
 }
@@ -113,255 +110,32 @@ void gw_move_free(GwMove *move)
 
 /* Small doings ---------------------------------------------------------------------------- */
 
-static char *rfc3339(gint64 wall_us)
+static GwLifeMoment moment(const GwMoveEvent *event)
 {
-    g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(wall_us / G_USEC_PER_SEC);
-    g_autofree char *text = g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S");
-    return g_strdup_printf("%s.%03dZ", text, (int)(wall_us % G_USEC_PER_SEC / 1000));
+    return (GwLifeMoment){
+        .event = gw_move_event_word(event->kind),
+        .now_us = event->now_us,
+        .wall_us = event->wall_us,
+    };
 }
 
-void gw_move_add_effect(GwMoveOutcome *outcome, GwMoveDo effect)
-{
-    g_assert(outcome->count < GW_MOVE_EFFECTS_MAX);
-    outcome->effects[outcome->count++] = effect;
-}
-
-void gw_move_replace_string(char **slot, const char *text)
-{
-    g_free(*slot);
-    *slot = g_strdup(text);
-}
-
-void gw_move_set_error(GwJob *job, const char *code, const char *message, const char *remedy)
-{
-    gw_job_error_free(job->error);
-    job->error = gw_job_error_new();
-    job->error->code = g_strdup(code);
-    job->error->message = g_strdup(message);
-    job->error->remedy = g_strdup(remedy);
-}
-
-static void take_error(GwJob *job, const GError *error)
-{
-    if (error == NULL)
-        return;
-    GwErrorCode code = error->domain == GW_ERROR ? (GwErrorCode)error->code : GW_ERR_INTERNAL;
-    gw_move_set_error(job, gw_error_code_word(code), error->message, gw_error_remedy(error));
-}
-
-/* The one setter of a move's state: it writes the history and asks for the journal. */
 void gw_move_enter(GwMove *move, GwJobState next, const GwMoveEvent *event, const char *why,
                    GwMoveOutcome *outcome)
 {
-    GwJob *job = move->job;
-    GwJobStep *step = gw_job_step_new();
-
-    job->state = next;
-    step->at = rfc3339(event->wall_us);
-    step->state = g_strdup(gw_enum_word(&gw_job_state_enum, next));
-    step->event = g_strdup(gw_move_event_word(event->kind));
-    step->why = g_strdup(why);
-    if (job->steps == NULL)
-        job->steps = gw_record_array(&gw_job_step_record);
-    g_ptr_array_add(job->steps, step);
-    outcome->journal = TRUE;
-}
-
-void gw_move_set_phase(GwMove *move, const char *phase)
-{
-    if (move->job->progress == NULL)
-        move->job->progress = gw_progress_new();
-    gw_move_replace_string(&move->job->progress->phase, phase);
+    gw_life_enter(move->job, next, moment(event), why, outcome);
 }
 
 void gw_move_ask_figures(GwMove *move, GwMoveOutcome *outcome)
 {
     move->figures = TRUE;
-    gw_move_add_effect(outcome, GW_DO_STATS);
+    gw_life_add_effect(outcome, GW_DO_STATS);
 }
 
 void gw_move_finish(GwMove *move, GwJobState state, const GwMoveEvent *event, const char *why,
                     GwMoveOutcome *outcome)
 {
-    GwJob *job = move->job;
-
-    if (job->result == NULL)
-        job->result = gw_move_result_new();
-    job->result->total_ms = (event->now_us - move->created_us) / 1000;
-    gw_move_replace_string(&job->finished_at, NULL);
-    job->finished_at = rfc3339(event->wall_us);
-    g_clear_pointer(&job->waiting_for, g_free);
-    move->wake_us = move->too_long_us = move->stalled_us = 0;
-    gw_move_enter(move, state, event, why, outcome);
-    gw_move_set_phase(move, gw_enum_word(&gw_job_state_enum, state));
+    gw_life_finish(move->job, &move->times, state, moment(event), why, outcome);
 }
-
-/* The copy ------------------------------------------------------------------------------- */
-
-static gint64 due_after(gint64 now_us, gint64 span_s)
-{
-    return span_s > 0 ? now_us + SECONDS(span_s) : 0;
-}
-
-void gw_move_begin_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
-{
-    gint64 now = event->now_us;
-
-    move->wake_us = now + POLL_US;
-    if (move->too_long_us == 0) /* the images below its disks were part of it */
-        move->too_long_us = due_after(now, move->job->completion_timeout_s);
-    move->stalled_us = due_after(now, move->job->progress_timeout_s);
-    move->least_disk_bytes = move->least_memory_bytes = G_MAXINT64;
-    move->started_us = now;
-    move->abort_again_us = 0;
-    gw_move_set_phase(move, "setup");
-    (void)outcome;
-}
-
-static gint64 memory_left(const GwProgress *progress)
-{
-    return MAX(progress->remaining_bytes - progress->disk_remaining_bytes, 0);
-}
-
-/* The disks go first, and until they are there nothing is told of the memory. */
-static gboolean is_at_disks(const GwProgress *progress)
-{
-    return progress->disk_total_bytes > 0 && memory_left(progress) == 0 &&
-           progress->processed_bytes <= progress->disk_processed_bytes;
-}
-
-/* R60: less left than ever before, be it of the disks or of the memory. Between two passes QEMU
- * says 0, below which nothing could ever count as progress. */
-static gboolean took_a_step(GwMove *move, const GwProgress *fresh)
-{
-    gint64 disks = fresh->disk_remaining_bytes, memory = memory_left(fresh);
-    gboolean less_disks = disks > 0 && disks < move->least_disk_bytes;
-    gboolean less_memory = memory > 0 && memory < move->least_memory_bytes;
-
-    if (less_disks)
-        move->least_disk_bytes = disks;
-    if (less_memory)
-        move->least_memory_bytes = memory;
-    return less_disks || less_memory;
-}
-
-/* Percent never goes back, though the guest dirties disks and memory behind the copy. */
-static void take_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
-{
-    const GwProgress *old = move->job->progress;
-    gint64 percent_before = old != NULL ? old->percent : 0;
-    GwProgress *fresh = gw_progress_copy(event->progress);
-
-    gint64 below = 0;
-    gw_tasks_progress(move->job, &below, NULL); /* the images below its disks went before */
-    double done = (double)below + (double)fresh->processed_bytes;
-    double whole = done + (double)fresh->remaining_bytes;
-    if (is_at_disks(fresh)) {
-        whole += (double)move->job->vm_memory_kib * 1024.0;
-        gw_move_replace_string(&fresh->phase, "disks");
-    }
-    gint64 percent = whole > 0 ? (gint64)(done * 100.0 / whole) : 0;
-    fresh->percent = CLAMP(MAX(percent, percent_before), 0, 99);
-    if (!fresh->converging) {
-        fresh->eta_ms = -1;
-        gw_move_replace_string(&fresh->note, "not converging: dirtied as fast as it is copied");
-    }
-    gw_progress_free(move->job->progress);
-    move->job->progress = fresh;
-
-    move->copied = move->copied || fresh->processed_bytes > 0;
-    move->mirrored_bytes = MAX(move->mirrored_bytes, fresh->disk_processed_bytes);
-    if (took_a_step(move, fresh) && move->stalled_us != 0)
-        move->stalled_us = due_after(event->now_us, move->job->progress_timeout_s);
-    if (move->wake_us == 0)
-        move->wake_us = event->now_us + POLL_US;
-    outcome->changed = TRUE;
-}
-
-static void ask_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
-{
-    move->wake_us = event->now_us + POLL_US;
-    gw_move_add_effect(outcome, GW_DO_PROGRESS);
-    /* An abort can come before libvirt's job exists, or be overheard: it is asked for until the
-     * call returns. */
-    if (move->abort_again_us != 0 && move->abort_again_us <= event->now_us) {
-        move->abort_again_us = event->now_us + ABORT_AGAIN_US;
-        gw_move_add_effect(outcome, GW_DO_ABORT);
-    }
-}
-
-static void abort_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
-{
-    move->too_long_us = move->stalled_us = 0;
-    move->abort_again_us = event->now_us + ABORT_AGAIN_US;
-    gw_move_add_effect(outcome, GW_DO_ABORT);
-}
-
-static void abort_with(GwMove *move, const GwMoveEvent *event, const char *message,
-                       const char *remedy, GwMoveOutcome *outcome)
-{
-    if (!move->job->cancel_requested && move->job->error == NULL)
-        gw_move_set_error(move->job, "timeout", message, remedy);
-    abort_copy(move, event, outcome);
-}
-
-static void abort_too_long(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
-{
-    const GwProgress *p = move->job->progress;
-    g_autofree char *message = g_strdup_printf(
-        "not complete after %" G_GINT64_FORMAT " s (completion time-out); pass %" G_GINT64_FORMAT
-        ", %" G_GINT64_FORMAT " MiB left, copying %" G_GINT64_FORMAT
-        " MiB/s, the guest dirties %" G_GINT64_FORMAT " MiB/s",
-        (event->now_us - move->started_us) / G_USEC_PER_SEC, p->iteration, p->remaining_bytes >> 20,
-        p->bandwidth_bps >> 20, p->dirty_rate_bps >> 20);
-    abort_with(move, event, message,
-               "Give it more bandwidth, a longer downtime (--max-downtime), or a longer completion "
-               "time-out; or move it when it is less busy.",
-               outcome);
-}
-
-/* Nothing of the VM has gone over yet, and nobody needs to be asked for figures. */
-static void stop_too_long(GwMove *move, GwMoveOutcome *outcome)
-{
-    g_autofree char *message =
-        g_strdup_printf("not complete after %" G_GINT64_FORMAT
-                        " s (completion time-out): the images below its disks are being copied",
-                        move->job->completion_timeout_s);
-    if (!move->job->cancel_requested)
-        gw_move_set_error(move->job, "timeout", message,
-                          "Give it more bandwidth or a longer completion time-out.");
-    move->too_long_us = 0;
-    gw_move_add_effect(outcome, GW_DO_STOP);
-}
-
-/* What was never told counts as nothing. */
-static gint64 least_left(const GwMove *move)
-{
-    gint64 disks = move->least_disk_bytes, memory = move->least_memory_bytes;
-    return (disks < G_MAXINT64 ? disks : 0) + (memory < G_MAXINT64 ? memory : 0);
-}
-
-static void abort_stalled(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
-{
-    g_autofree char *message =
-        g_strdup_printf("no progress for %" G_GINT64_FORMAT
-                        " s (progress time-out): never less than %" G_GINT64_FORMAT " MiB left",
-                        move->job->progress_timeout_s, least_left(move) >> 20);
-    abort_with(move, event, message,
-               "Check the network between the hosts and the storage of the destination; a busy "
-               "guest needs more bandwidth, a longer "
-               "downtime or post-copy.",
-               outcome);
-}
-
-void gw_move_look(GwMove *move, GwMoveOutcome *outcome)
-{
-    move->wake_us = move->too_long_us = move->stalled_us = 0; /* the copy is over */
-    gw_move_set_phase(move, "settling");
-    gw_move_add_effect(outcome, GW_DO_LOOK);
-}
-
-/* Dispatch ------------------------------------------------------------------------------- */
 
 static gboolean has_tasks(const GwJob *job)
 {
@@ -377,57 +151,51 @@ static void run_action(GwMove *move, const GwMoveRow *row, const GwMoveEvent *ev
     case NOTHING:
         break;
     case CHECK:
-        g_free(job->started_at);
-        job->started_at = rfc3339(event->wall_us);
-        g_clear_pointer(&job->waiting_for, g_free);
-        if (job->result == NULL)
-            job->result = gw_move_result_new();
-        job->result->queued_ms = (event->now_us - move->created_us) / 1000;
-        gw_move_set_phase(move, "checking");
-        gw_move_add_effect(outcome, GW_DO_CHECK);
+        gw_life_begin(job, &move->times, moment(event));
+        gw_life_add_effect(outcome, GW_DO_CHECK);
         break;
     case PREPARE:
-        gw_move_set_phase(move, "preparing");
+        gw_life_set_phase(move->job, "preparing");
         if (has_tasks(job))
-            move->too_long_us = due_after(event->now_us, job->completion_timeout_s);
-        gw_move_add_effect(outcome, GW_DO_PREPARE);
+            move->times.too_long_us = gw_life_due_after(event->now_us, job->completion_timeout_s);
+        gw_life_add_effect(outcome, GW_DO_PREPARE);
         break;
     case MIGRATE:
         gw_move_begin_copy(move, event, outcome);
         move->calling = move->called = TRUE;
-        gw_move_add_effect(outcome, GW_DO_MIGRATE);
+        gw_life_add_effect(outcome, GW_DO_MIGRATE);
         break;
     case PROGRESS:
-        take_progress(move, event, outcome);
+        gw_move_take_progress(move, event, outcome);
         break;
     case ASK_PROGRESS:
-        ask_progress(move, event, outcome);
+        gw_move_ask_progress(move, event, outcome);
         break;
     case ABORT:
         job->cancel_requested = TRUE;
-        gw_move_set_phase(move, "cancelling");
-        abort_copy(move, event, outcome);
+        gw_life_set_phase(move->job, "cancelling");
+        gw_move_abort_copy(move, event, outcome);
         break;
     case ABORT_TOO_LONG:
-        abort_too_long(move, event, outcome);
+        gw_move_abort_too_long(move, event, outcome);
         break;
     case ABORT_STALLED:
-        abort_stalled(move, event, outcome);
+        gw_move_abort_stalled(move, event, outcome);
         break;
     case STOP_TOO_LONG:
-        stop_too_long(move, outcome);
+        gw_move_stop_too_long(move, outcome);
         break;
     case APPLY_CHANGE:
-        gw_move_add_effect(outcome, GW_DO_APPLY_CHANGE);
+        gw_life_add_effect(outcome, GW_DO_APPLY_CHANGE);
         break;
     case SWITCH_POST_COPY:
-        gw_move_add_effect(outcome, GW_DO_POST_COPY);
+        gw_life_add_effect(outcome, GW_DO_POST_COPY);
         break;
     case LOOK_FAILED:
         move->calling = FALSE;
         /* A time-out's figures say more than libvirt's "aborted by user". */
         if (job->error == NULL)
-            take_error(job, event->error);
+            gw_life_take_error(job, event->error, NULL);
         if (event->kind == GW_MOVE_RETURNED && event->error == NULL)
             gw_move_ask_figures(move, outcome);
         gw_move_look(move, outcome);
@@ -455,15 +223,15 @@ static void run_action(GwMove *move, const GwMoveRow *row, const GwMoveEvent *ev
     case STOP:
         job->cancel_requested = TRUE;
         if (has_tasks(job))
-            gw_move_add_effect(outcome, GW_DO_STOP);
+            gw_life_add_effect(outcome, GW_DO_STOP);
         break;
     case FAIL:
-        take_error(job, event->error);
+        gw_life_take_error(job, event->error, NULL);
         gw_move_finish(move, GW_JOB_FAILED, event, row->why, outcome);
         break;
     case CANCEL:
         job->cancel_requested = TRUE;
-        gw_move_set_error(job, "cancelled", "cancelled on request before it began", NULL);
+        gw_life_set_error(job, "cancelled", "cancelled on request before it began", NULL);
         gw_move_finish(move, GW_JOB_CANCELLED, event, row->why, outcome);
         break;
     }
@@ -476,15 +244,6 @@ static gboolean is_quiet(Action action)
            action == DECIDE || action == LOOK || action == FAIL || action == CANCEL;
 }
 
-static const GwMoveRow *find_row(GwJobState state, GwMoveEventKind kind)
-{
-    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
-        if (rows[i].state == state && rows[i].event == kind)
-            return &rows[i];
-    }
-    return NULL;
-}
-
 gboolean gw_move_step(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome,
                       GError **error)
 {
@@ -495,13 +254,10 @@ gboolean gw_move_step(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *out
 
     gboolean called_off = event->kind == GW_MOVE_PREPARED &&
                           (move->job->cancel_requested || move->job->error != NULL);
-    const GwMoveRow *row =
-        find_row(move->job->state, called_off ? GW_MOVE_NOT_PREPARED : event->kind);
+    const GwMoveRow *row = gw_life_find(rows, G_N_ELEMENTS(rows), (GwJobState)move->job->state,
+                                        called_off ? GW_MOVE_NOT_PREPARED : event->kind);
     if (row == NULL) {
-        const char *state = gw_enum_word(&gw_job_state_enum, move->job->state);
-        gw_error_set(error, GW_ERR_CONFLICT, "Look at the job's state: godwit job show.",
-                     "'%s' is not possible while the job is %s", gw_move_event_word(event->kind),
-                     state);
+        gw_life_refuse(move->job, gw_move_event_word(event->kind), error);
         return FALSE;
     }
     outcome->changed = TRUE;
@@ -514,14 +270,7 @@ gboolean gw_move_step(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *out
 
 gint64 gw_move_next_us(const GwMove *move)
 {
-    const gint64 times[] = { move->wake_us, move->too_long_us, move->stalled_us };
-    gint64 next = 0;
-
-    for (guint i = 0; i < G_N_ELEMENTS(times); i++) {
-        if (times[i] != 0 && (next == 0 || times[i] < next))
-            next = times[i];
-    }
-    return next;
+    return gw_life_next_us(&move->times);
 }
 
 gboolean gw_move_due(const GwMove *move, gint64 now_us, GwMoveEventKind *kind)
@@ -529,11 +278,11 @@ gboolean gw_move_due(const GwMove *move, gint64 now_us, GwMoveEventKind *kind)
     gboolean copying = move->job->state == GW_JOB_COPYING;
     gboolean preparing = move->job->state == GW_JOB_PREPARING;
 
-    if ((copying || preparing) && move->too_long_us != 0 && move->too_long_us <= now_us)
+    if ((copying || preparing) && move->times.too_long_us != 0 && move->times.too_long_us <= now_us)
         *kind = GW_MOVE_TOO_LONG;
-    else if (copying && move->stalled_us != 0 && move->stalled_us <= now_us)
+    else if (copying && move->times.stalled_us != 0 && move->times.stalled_us <= now_us)
         *kind = GW_MOVE_STALLED;
-    else if (move->wake_us != 0 && move->wake_us <= now_us)
+    else if (move->times.wake_us != 0 && move->times.wake_us <= now_us)
         *kind = GW_MOVE_TIMER;
     else
         return FALSE;

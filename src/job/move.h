@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "job/life.h"
 #include "job/reconcile.h"
-#include "model/job.h"
 
-/* The life of a live move as a table: (state, event) -> (next state, action, why). It is pure: what
- * it wants done comes out as effects, what was done comes back as events. The engine journals the
- * job before it carries the effects out (I5). docs/states.md shows it as a picture. */
+/* The life of a live move as a table (job/life.h). docs/states.md shows it as a picture. */
 
 typedef enum {
     GW_MOVE_SLOTS,    /* slots are free at both ends */
@@ -60,22 +58,12 @@ typedef enum {
     GW_DO_COUNT
 } GwMoveDo;
 
-#define GW_MOVE_EFFECTS_MAX 4
-
-typedef struct {
-    GwMoveDo effects[GW_MOVE_EFFECTS_MAX];
-    guint count;
-    gboolean journal; /* the job changed in a way that must be durable before the effects */
-    gboolean changed; /* readers should see it */
-} GwMoveOutcome;
+typedef GwLifeOutcome GwMoveOutcome; /* its effects: GwMoveDo */
 
 typedef struct {
     GwJob *job; /* the durable part; owned */
-    /* Volatile: rebuilt after a restart. Times are monotonic; 0: none. */
-    gint64 created_us, started_us;
-    gint64 wake_us;                              /* when TIMER is due */
-    gint64 too_long_us;                          /* when TOO_LONG is due */
-    gint64 stalled_us;                           /* when STALLED is due */
+    GwLifeTimes times;
+    /* Volatile, like those. */
     gint64 abort_again_us;                       /* an abort was asked for: when to ask again */
     gint64 least_disk_bytes, least_memory_bytes; /* low-water marks that progress is measured by */
     gint64 mirrored_bytes;        /* of disks, the most that was ever told of this copy */
@@ -114,11 +102,5 @@ const char *gw_move_event_word(GwMoveEventKind kind);
 const char *gw_move_do_word(GwMoveDo effect);
 
 /* The table itself, for the docs and for the test that walks every row. */
-typedef struct {
-    GwJobState state;
-    GwMoveEventKind event;
-    GwJobState next;
-    int action; /* move.c's own */
-    const char *why;
-} GwMoveRow;
+typedef GwLifeRow GwMoveRow; /* its events: GwMoveEventKind */
 const GwMoveRow *gw_move_rows(guint *count);

@@ -3,25 +3,32 @@
 
 #include "job/move.h"
 
-/* What move.c (the table, the copy) and move_settle.c share. */
+/* What move.c (the table), move_copy.c, move_settle.c and move_over.c share. */
 
 #define MS(n) ((gint64)(n)*1000)
 #define SECONDS(n) ((gint64)(n)*G_USEC_PER_SEC)
 
-void gw_move_add_effect(GwMoveOutcome *outcome, GwMoveDo effect);
-void gw_move_replace_string(char **slot, const char *text);
-void gw_move_set_error(GwJob *job, const char *code, const char *message, const char *remedy);
-/* The one setter of a move's state: it writes the history and asks for the journal. */
+/* gw_life_enter and gw_life_finish, by an event of a move. */
 void gw_move_enter(GwMove *move, GwJobState next, const GwMoveEvent *event, const char *why,
                    GwMoveOutcome *outcome);
-void gw_move_set_phase(GwMove *move, const char *phase);
 void gw_move_finish(GwMove *move, GwJobState state, const GwMoveEvent *event, const char *why,
                     GwMoveOutcome *outcome);
 /* The hypervisor's figures of the whole move: while the source still has its definition. */
 void gw_move_ask_figures(GwMove *move, GwMoveOutcome *outcome);
+
+/* move_copy.c */
 void gw_move_begin_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome);
+void gw_move_take_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome);
+void gw_move_ask_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome);
+void gw_move_abort_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome);
+void gw_move_abort_too_long(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome);
+void gw_move_abort_stalled(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome);
+/* The completion time-out, before anything of the VM went over. */
+void gw_move_stop_too_long(GwMove *move, GwMoveOutcome *outcome);
+/* The copy is over, or never began: both hosts are asked. */
 void gw_move_look(GwMove *move, GwMoveOutcome *outcome);
 
+/* move_settle.c */
 /* A settling step is taken, or, where it was taken too often, a person asked. */
 void gw_move_act(GwMove *move, GwSettle settle, GwJobState state, const GwMoveEvent *event,
                  const char *why, GwMoveOutcome *outcome);

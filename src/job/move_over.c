@@ -26,7 +26,7 @@ static gboolean try_direct(GwMove *move, const GwMoveEvent *event, GwMoveOutcome
     gw_move_enter(move, GW_JOB_COPYING, event, why, outcome);
     gw_move_begin_copy(move, event, outcome);
     move->calling = TRUE;
-    gw_move_add_effect(outcome, GW_DO_MIGRATE);
+    gw_life_add_effect(outcome, GW_DO_MIGRATE);
     return TRUE;
 }
 
@@ -92,7 +92,7 @@ static void say_remarks(GwJob *job)
         return;
     g_autofree char *message =
         g_strdup_printf("done, but: %s", remarks != NULL ? remarks : "a host refused what follows");
-    gw_move_set_error(job, "operation-failed", message, GW_TASKS_REMARKS_REMEDY);
+    gw_life_set_error(job, "operation-failed", message, GW_TASKS_REMARKS_REMEDY);
 }
 
 /* Says in the job's error what is still there of it. */
@@ -108,7 +108,7 @@ static void say_left_behind(GwJob *job)
     g_autofree char *message =
         g_strdup_printf("%s; what the move made is still there, since it could not be removed (%s)",
                         job->error->message, task->why != NULL ? task->why : "no reason given");
-    gw_move_set_error(job, code, message, remedy);
+    gw_life_set_error(job, code, message, remedy);
 }
 
 static const char look_remedy[] =
@@ -127,14 +127,14 @@ void gw_move_settle_kept(GwMove *move, const GwMoveEvent *event, const char *why
     if (settle_storage(move, GW_SETTLE_STORAGE_BACK, event, outcome))
         return;
     if (job->cancel_requested) {
-        gw_move_set_error(job, "cancelled", "cancelled on request; the VM runs on its source host",
+        gw_life_set_error(job, "cancelled", "cancelled on request; the VM runs on its source host",
                           NULL);
         say_left_behind(job);
         gw_move_finish(move, GW_JOB_CANCELLED, event, why, outcome);
         return;
     }
     if (job->error == NULL)
-        gw_move_set_error(job, "operation-failed",
+        gw_life_set_error(job, "operation-failed",
                           "the move did not happen; the VM runs on its source host", look_remedy);
     else if (job->error->remedy == NULL)
         job->error->remedy = g_strdup(look_remedy);
@@ -152,7 +152,7 @@ static void say_not_merged(GwJob *job)
             continue;
         g_autofree char *message =
             g_strdup_printf("done, but the disk goes on with the image above it: %s", task->why);
-        gw_move_set_error(job, "operation-failed", message,
+        gw_life_set_error(job, "operation-failed", message,
                           "It is whole. Merge it when its host allows it: virsh blockcommit VM "
                           "TARGET --active --pivot.");
     }
@@ -181,8 +181,8 @@ void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char
         job->result = gw_move_result_new();
     gboolean seen = move->paused_us > 0 && move->resumed_us >= move->paused_us;
     job->result->downtime_ms = seen ? (move->resumed_us - move->paused_us) / 1000 : -1;
-    if (move->started_us != 0 && job->result->copy_ms == 0)
-        job->result->copy_ms = (event->now_us - move->started_us) / 1000;
+    if (move->times.started_us != 0 && job->result->copy_ms == 0)
+        job->result->copy_ms = (event->now_us - move->times.started_us) / 1000;
     count_disks(move, job->result);
     if (job->result->transferred_bytes == 0)
         job->result->transferred_bytes =
@@ -190,7 +190,7 @@ void gw_move_settle_committed(GwMove *move, const GwMoveEvent *event, const char
     if (job->result->iterations == 0)
         job->result->iterations = job->progress->iteration;
     say_not_merged(job);
-    gw_move_replace_string(&job->result->drive, job->peer_to_peer ? "peer-to-peer" : "controller");
+    gw_life_replace(&job->result->drive, job->peer_to_peer ? "peer-to-peer" : "controller");
     gw_move_finish(move, GW_JOB_DONE, event, why, outcome);
     job->progress->percent = 100;
     job->progress->remaining_bytes = job->progress->disk_remaining_bytes = 0;
@@ -247,7 +247,7 @@ void gw_move_settle_stopped(GwMove *move, const GwMoveEvent *event, const char *
                         at_destination            ? "the destination"
                         : move->source.persistent ? "the source"
                                                   : "no host");
-    gw_move_set_error(move->job, "operation-failed", message,
+    gw_life_set_error(move->job, "operation-failed", message,
                       unclear ? both_remedy : stopped_remedy);
     if (!unclear)
         say_left_behind(move->job);

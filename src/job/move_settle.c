@@ -25,9 +25,9 @@ static void hold(GwMove *move, const GwMoveEvent *event, const char *why, GwMove
         g_strdup_printf("your answer: %s (source: %s, destination: %s). Keep which one? godwit job "
                         "settle %s --keep source|destination",
                         why, source, destination, move->job->id);
-    move->wake_us = 0;
+    move->times.wake_us = 0;
     gw_move_enter(move, GW_JOB_HELD, event, why, outcome);
-    gw_move_set_phase(move, "held");
+    gw_life_set_phase(move->job, "held");
 }
 
 static void settle_wait(GwMove *move, const GwMoveEvent *event, const char *why,
@@ -42,9 +42,9 @@ static void settle_wait(GwMove *move, const GwMoveEvent *event, const char *why,
         hold(move, event, why, outcome);
         return;
     }
-    move->wake_us = event->now_us + wait_span(move->waits++);
+    move->times.wake_us = event->now_us + wait_span(move->waits++);
     if (g_strcmp0(move->job->waiting_for, why) != 0) {
-        gw_move_replace_string(&move->job->waiting_for, why);
+        gw_life_replace(&move->job->waiting_for, why);
         gw_move_enter(move, move->job->state, event, why, outcome);
     }
 }
@@ -54,12 +54,12 @@ static void settle_watch(GwMove *move, const GwMoveEvent *event, const char *why
 {
     if (move->calling) {
         /* Our own call is still out: it will say when to look again. */
-        move->wake_us = event->now_us + SECONDS(1);
+        move->times.wake_us = event->now_us + SECONDS(1);
         return;
     }
     gw_move_enter(move, GW_JOB_COPYING, event, why, outcome);
     gw_move_begin_copy(move, event, outcome);
-    gw_move_add_effect(outcome, GW_DO_PROGRESS);
+    gw_life_add_effect(outcome, GW_DO_PROGRESS);
     if (move->job->cancel_requested || move->job->error != NULL)
         move->abort_again_us = event->now_us;
 }
@@ -76,7 +76,7 @@ void gw_move_act(GwMove *move, GwSettle settle, GwJobState state, const GwMoveEv
         return;
     }
     gw_move_enter(move, state, event, why, outcome);
-    gw_move_add_effect(outcome, GW_DO_SETTLE);
+    gw_life_add_effect(outcome, GW_DO_SETTLE);
 }
 
 static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, const char *why,
@@ -110,9 +110,9 @@ static void carry_out(GwMove *move, GwSettle settle, const GwMoveEvent *event, c
         gw_move_act(move, settle, GW_JOB_CLEANING, event, why, outcome);
         break;
     case GW_SETTLE_PAUSE_SOURCE:
-        gw_move_add_effect(outcome, GW_DO_ALARM);
+        gw_life_add_effect(outcome, GW_DO_ALARM);
         if (move->job->through_agents) /* from here on nobody but a person decides */
-            gw_move_add_effect(outcome, GW_DO_CLOSE);
+            gw_life_add_effect(outcome, GW_DO_CLOSE);
         gw_move_act(move, settle, GW_JOB_SETTLING, event, why, outcome);
         break;
     case GW_SETTLE_HOLD:
@@ -300,18 +300,18 @@ void gw_move_answered(GwMove *move, GwSettle settle, const GwMoveEvent *event,
     g_clear_pointer(&job->waiting_for, g_free);
     move->settle = must_fence(move, settle) ? GW_SETTLE_FENCE : settle;
     move->repeats = 0;
-    gw_move_add_effect(outcome, GW_DO_SETTLE);
+    gw_life_add_effect(outcome, GW_DO_SETTLE);
     (void)event;
 }
 
 void gw_move_step_taken(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
 {
     if (event->error != NULL)
-        gw_move_replace_string(&move->job->waiting_for, event->error->message);
+        gw_life_replace(&move->job->waiting_for, event->error->message);
     else if (move->settle == GW_SETTLE_FENCE)
         move->fenced = TRUE;
     if (event->error == NULL && move->repeats == 0)
         gw_move_look(move, outcome);
     else
-        move->wake_us = event->now_us + wait_span(move->repeats);
+        move->times.wake_us = event->now_us + wait_span(move->repeats);
 }

@@ -30,7 +30,7 @@ typedef enum {
         GW_JOB_##s, GW_PLAN_JOB_##e, GW_JOB_##n, a, w                                              \
     }
 
-static const GwPlanJobRow rows[] = {
+static const GwLifeRow rows[] = {
     ROW(QUEUED, BEGIN, COPYING, BEGIN, "the plan begins"),
     ROW(QUEUED, RESTART, COPYING, PLAN, "the controller restarted: see what is left"),
     ROW(QUEUED, CANCEL, CANCELLED, CANCEL, "nothing had begun"),
@@ -47,7 +47,7 @@ static const GwPlanJobRow rows[] = {
     ROW(COPYING, RESTART, COPYING, PLAN, "the controller restarted: see what is left"),
 };
 
-const GwPlanJobRow *gw_plan_job_rows(guint *count)
+const GwLifeRow *gw_plan_job_rows(guint *count)
 {
     *count = G_N_ELEMENTS(rows);
     return rows;
@@ -83,7 +83,7 @@ GwPlanJob *gw_plan_job_new(GwJob *job, gint64 now_us)
     GwPlanJob *self = g_new0(GwPlanJob, 1);
 
     self->job = job;
-    self->created_us = now_us;
+    self->times.created_us = now_us;
     return self;
 }
 
@@ -97,7 +97,7 @@ void gw_plan_job_free(GwPlanJob *self)
 
 gint64 gw_plan_job_next_us(const GwPlanJob *self)
 {
-    return self->wake_us;
+    return gw_life_next_us(&self->times);
 }
 
 /* The plan ------------------------------------------------------------------------------------ */
@@ -270,52 +270,13 @@ void gw_plan_job_adopt(GwPlanJob *self, const GwJob *child)
     take_state(move, child);
 }
 
-/* Small doings -------------------------------------------------------------------------------- */
+/* What readers see ----------------------------------------------------------------------------- */
 
-static char *rfc3339(gint64 wall_us)
+static GwLifeMoment moment_of(const GwPlanJobEvent *event)
 {
-    g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(wall_us / G_USEC_PER_SEC);
-    g_autofree char *text = g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S");
-    return g_strdup_printf("%s.%03dZ", text, (int)(wall_us % G_USEC_PER_SEC / 1000));
-}
-
-static void replace_string(char **slot, char *text)
-{
-    g_free(*slot);
-    *slot = text;
-}
-
-static void set_error(GwJob *job, const char *code, const char *message, const char *remedy)
-{
-    gw_job_error_free(job->error);
-    job->error = gw_job_error_new();
-    job->error->code = g_strdup(code);
-    job->error->message = g_strdup(message);
-    job->error->remedy = g_strdup(remedy);
-}
-
-static void add_effect(GwPlanJobOutcome *outcome, GwPlanJobDo effect)
-{
-    g_assert(outcome->count < GW_PLAN_JOB_EFFECTS_MAX);
-    outcome->effects[outcome->count++] = effect;
-}
-
-static void enter(GwPlanJob *self, GwJobState next, const GwPlanJobEvent *event, const char *why,
-                  GwPlanJobOutcome *outcome)
-{
-    GwJob *job = self->job;
-    GwJobStep *step = gw_job_step_new();
-
-    job->state = (int)next;
-    step->at = rfc3339(event->wall_us);
-    step->state = g_strdup(gw_enum_word(&gw_job_state_enum, (int)next));
-    step->event = g_strdup(gw_plan_job_event_word(event->kind));
-    step->why = event->error != NULL ? g_strdup_printf("%s: %s", why, event->error->message)
-                                     : g_strdup(why);
-    if (job->steps == NULL)
-        job->steps = gw_record_array(&gw_job_step_record);
-    g_ptr_array_add(job->steps, step);
-    outcome->journal = TRUE;
+    return (GwLifeMoment){ .event = gw_plan_job_event_word(event->kind),
+                           .now_us = event->now_us,
+                           .wall_us = event->wall_us };
 }
 
 /* How far it all is: by bytes, since VMs differ. */
@@ -341,16 +302,17 @@ static void show_progress(GwPlanJob *self, const char *phase)
     job->progress->remaining_bytes = total - done;
     job->progress->percent = total > 0 ? done * 100 / total : 0;
     job->progress->converging = TRUE;
-    replace_string(&job->progress->phase, g_strdup(phase));
-    replace_string(&job->progress->note, g_strdup_printf("%u of %u moves done, %u under way",
-                                                         count(self, GW_PLANNED_DONE), all,
-                                                         count(self, GW_PLANNED_RUNNING)));
+    gw_life_set_phase(job, phase);
+    g_autofree char *note =
+        g_strdup_printf("%u of %u moves done, %u under way", count(self, GW_PLANNED_DONE), all,
+                        count(self, GW_PLANNED_RUNNING));
+    gw_life_replace(&job->progress->note, note);
 }
 
 /* Its ends ------------------------------------------------------------------------------------ */
 
 static void finish(GwPlanJob *self, GwJobState state, const GwPlanJobEvent *event, const char *why,
-                   GwPlanJobOutcome *outcome)
+                   GwLifeOutcome *outcome)
 {
     GwJob *job = self->job;
 
@@ -358,15 +320,9 @@ static void finish(GwPlanJob *self, GwJobState state, const GwPlanJobEvent *even
         job->result = gw_move_result_new();
         job->result->downtime_ms = job->result->downtime_libvirt_ms = -1;
     }
-    job->result->total_ms = (event->now_us - self->created_us) / 1000;
-    replace_string(&job->finished_at, rfc3339(event->wall_us));
-    g_clear_pointer(&job->waiting_for, g_free);
-    self->wake_us = 0;
     show_progress(self, gw_enum_word(&gw_job_state_enum, (int)state));
-    if (state == GW_JOB_DONE)
-        job->progress->percent = 100;
-    enter(self, state, event, why, outcome);
-    add_effect(outcome, GW_PLAN_JOB_DO_FINISH);
+    gw_life_finish(job, &self->times, state, moment_of(event), why, outcome);
+    gw_life_add_effect(outcome, GW_PLAN_JOB_DO_FINISH);
 }
 
 static void fail_incomplete(GwPlanJob *self)
@@ -379,17 +335,19 @@ static void fail_incomplete(GwPlanJob *self)
         "%u VMs moved, %u could not: '%s' stays on %s: %s%s", count(self, GW_PLANNED_DONE),
         stays->len, first->vm_name, first->host_name, first->why, others);
 
-    set_error(self->job, "operation-failed", message,
-              "Look at each: godwit job show. Put right what stands in their way, then ask again: "
-              "what has moved stays where it is.");
+    gw_life_set_error(
+        self->job, "operation-failed", message,
+        "Look at each: godwit job show. Put right what stands in their way, then ask again: "
+        "what has moved stays where it is.");
 }
 
-static void end(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome *outcome)
+static void end(GwPlanJob *self, const GwPlanJobEvent *event, GwLifeOutcome *outcome)
 {
     GwJob *job = self->job;
 
     if (job->cancel_requested) {
-        set_error(job, "cancelled", "cancelled on request; what had moved stays where it is", NULL);
+        gw_life_set_error(job, "cancelled",
+                          "cancelled on request; what had moved stays where it is", NULL);
         finish(self, GW_JOB_CANCELLED, event, "no move is under way any more", outcome);
     } else if (job->plan->stays != NULL && job->plan->stays->len > 0) {
         fail_incomplete(self);
@@ -401,17 +359,17 @@ static void end(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome *
 
 /* What follows -------------------------------------------------------------------------------- */
 
-static void plan_again(GwPlanJob *self, GwPlanJobOutcome *outcome)
+static void plan_again(GwPlanJob *self, GwLifeOutcome *outcome)
 {
     if (self->planning)
         return;
     self->planning = TRUE;
     self->again_us = 0;
-    add_effect(outcome, GW_PLAN_JOB_DO_PLAN);
+    gw_life_add_effect(outcome, GW_PLAN_JOB_DO_PLAN);
 }
 
 /* After whatever happened: begin, plan, wait or end. */
-static void go_on(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome *outcome)
+static void go_on(GwPlanJob *self, const GwPlanJobEvent *event, GwLifeOutcome *outcome)
 {
     GwJob *job = self->job;
     guint running = count(self, GW_PLANNED_RUNNING);
@@ -420,7 +378,7 @@ static void go_on(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome
                         : job->pause_requested ? "paused"
                                                : "moving VMs");
     outcome->changed = TRUE;
-    self->wake_us = event->now_us + LOOK_US;
+    self->times.wake_us = event->now_us + LOOK_US;
     if (job->cancel_requested) {
         if (running == 0)
             end(self, event, outcome);
@@ -429,7 +387,7 @@ static void go_on(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome
     } else if (self->again_us != 0 && self->again_us <= event->now_us) {
         plan_again(self, outcome);
     } else if (count(self, GW_PLANNED_WAITING) > 0) {
-        add_effect(outcome, GW_PLAN_JOB_DO_BEGIN);
+        gw_life_add_effect(outcome, GW_PLAN_JOB_DO_BEGIN);
     } else if (running == 0 && self->again_us == 0) {
         if (self->last_look)
             end(self, event, outcome);
@@ -450,7 +408,7 @@ static void note_end(GwPlanJob *self, const GwPlanJobEvent *event)
     }
     move->state = GW_PLANNED_FAILED;
     move->tries++;
-    replace_string(&move->error, g_strdup(event->error->message));
+    gw_life_replace(&move->error, event->error->message);
     /* Where it goes next is planned with the others; not at once, since hosts need a moment. */
     self->failures++;
     self->again_us = event->now_us + MIN(AGAIN_US * (gint64)self->failures, AGAIN_MAX_US);
@@ -464,8 +422,8 @@ static void take(GwPlanJob *self, const GwPlanJobEvent *event)
 
 /* Dispatch ------------------------------------------------------------------------------------ */
 
-static void run_action(GwPlanJob *self, const GwPlanJobRow *row, const GwPlanJobEvent *event,
-                       GwPlanJobOutcome *outcome)
+static void run_action(GwPlanJob *self, const GwLifeRow *row, const GwPlanJobEvent *event,
+                       GwLifeOutcome *outcome)
 {
     GwJob *job = self->job;
     GwPlannedMove *move = move_at(self, event->move);
@@ -474,11 +432,11 @@ static void run_action(GwPlanJob *self, const GwPlanJobRow *row, const GwPlanJob
     case NOTHING:
         break;
     case BEGIN:
-        replace_string(&job->started_at, rfc3339(event->wall_us));
+        gw_life_begin(job, &self->times, moment_of(event));
         break;
     case NOTE_JOB:
         move->state = GW_PLANNED_RUNNING;
-        replace_string(&move->job_id, g_strdup(event->job_id));
+        gw_life_replace(&move->job_id, event->job_id);
         break;
     case NOTE_END:
     case NOTE_REFUSAL:
@@ -487,7 +445,7 @@ static void run_action(GwPlanJob *self, const GwPlanJobRow *row, const GwPlanJob
     case PLAN:
         self->last_look = FALSE;
         if (job->cancel_requested)
-            add_effect(outcome, GW_PLAN_JOB_DO_CANCEL);
+            gw_life_add_effect(outcome, GW_PLAN_JOB_DO_CANCEL);
         else
             plan_again(self, outcome);
         break;
@@ -504,24 +462,15 @@ static void run_action(GwPlanJob *self, const GwPlanJobRow *row, const GwPlanJob
         break;
     case STOP:
         job->cancel_requested = TRUE;
-        add_effect(outcome, GW_PLAN_JOB_DO_CANCEL);
+        gw_life_add_effect(outcome, GW_PLAN_JOB_DO_CANCEL);
         break;
     case CANCEL:
         job->cancel_requested = TRUE;
-        set_error(job, "cancelled", "cancelled on request before it began", NULL);
+        gw_life_set_error(job, "cancelled", "cancelled on request before it began", NULL);
         finish(self, GW_JOB_CANCELLED, event, row->why, outcome);
         return;
     }
     go_on(self, event, outcome);
-}
-
-static const GwPlanJobRow *find_row(GwJobState state, GwPlanJobEventKind kind)
-{
-    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
-        if (rows[i].state == state && rows[i].event == kind)
-            return &rows[i];
-    }
-    return NULL;
 }
 
 /* An event about a move that is not in the state that it speaks of comes too late. */
@@ -547,22 +496,23 @@ static gboolean is_quiet(Action action)
     return action == NOTE_JOB || action == NOTE_END || action == LOOK;
 }
 
-gboolean gw_plan_job_step(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome *outcome,
+gboolean gw_plan_job_step(GwPlanJob *self, const GwPlanJobEvent *event, GwLifeOutcome *outcome,
                           GError **error)
 {
     GwJobState state = (GwJobState)self->job->state;
-    const GwPlanJobRow *row = find_row(state, event->kind);
+    const GwLifeRow *row = gw_life_find(rows, G_N_ELEMENTS(rows), state, (guint)event->kind);
 
-    *outcome = (GwPlanJobOutcome){ .count = 0 };
+    *outcome = (GwLifeOutcome){ 0 };
     if (row == NULL || !is_about_a_move(self, event)) {
-        gw_error_set(error, GW_ERR_CONFLICT, "Look at it: godwit job show.",
-                     "'%s' does not fit a plan that is %s", gw_plan_job_event_word(event->kind),
-                     gw_enum_word(&gw_job_state_enum, (int)state));
+        gw_life_refuse(self->job, gw_plan_job_event_word(event->kind), error);
         return FALSE;
     }
-    self->job->state = (int)row->next;
-    if (!is_quiet((Action)row->action) && !gw_job_state_is_final(row->next))
-        enter(self, row->next, event, row->why, outcome);
+    if (!is_quiet((Action)row->action) && !gw_job_state_is_final(row->next)) {
+        g_autofree char *why = event->error != NULL
+                                   ? g_strdup_printf("%s: %s", row->why, event->error->message)
+                                   : g_strdup(row->why);
+        gw_life_enter(self->job, row->next, moment_of(event), why, outcome);
+    }
     run_action(self, row, event, outcome);
     return TRUE;
 }

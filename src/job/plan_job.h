@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "job/life.h"
 #include "model/migration_plan.h"
 
 /* The life of a job that carries out a plan of many moves (host-drain, host-undrain, vms-migrate,
@@ -47,21 +48,12 @@ typedef enum {
     GW_PLAN_JOB_DO_COUNT
 } GwPlanJobDo;
 
-#define GW_PLAN_JOB_EFFECTS_MAX 2
 #define GW_PLAN_JOB_TRIES 3 /* of one VM */
-
-typedef struct {
-    GwPlanJobDo effects[GW_PLAN_JOB_EFFECTS_MAX];
-    guint count;
-    gboolean journal; /* the job changed in a way that must be durable before the effects */
-    gboolean changed; /* readers should see it */
-} GwPlanJobOutcome;
 
 typedef struct {
     GwJob *job; /* the durable part; owned; job->plan says how far it is */
     /* Volatile. */
-    gint64 created_us;
-    gint64 wake_us;     /* 0: none */
+    GwLifeTimes times;
     gint64 again_us;    /* not planned anew before, after a failure */
     gboolean planning;  /* PLANNED is due */
     gboolean last_look; /* all moves are over, and it was planned anew since: nothing is left */
@@ -75,7 +67,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwPlanJob, gw_plan_job_free)
 
 /* Carries one event in; one that the state does not know is refused (GW_ERR_CONFLICT) and changes
  * nothing. */
-gboolean gw_plan_job_step(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome *outcome,
+gboolean gw_plan_job_step(GwPlanJob *self, const GwPlanJobEvent *event, GwLifeOutcome *outcome,
                           GError **error);
 /* Whether the move with that index may begin as far as the plan goes: what it comes after is done,
  * and no more than the request allows are under way. Slots are the caller's. */
@@ -88,11 +80,4 @@ gint64 gw_plan_job_next_us(const GwPlanJob *self);
 const char *gw_plan_job_event_word(GwPlanJobEventKind kind);
 const char *gw_plan_job_do_word(GwPlanJobDo effect);
 
-typedef struct {
-    GwJobState state;
-    GwPlanJobEventKind event;
-    GwJobState next;
-    int action; /* plan_job.c's own */
-    const char *why;
-} GwPlanJobRow;
-const GwPlanJobRow *gw_plan_job_rows(guint *count);
+const GwLifeRow *gw_plan_job_rows(guint *count);

@@ -252,7 +252,8 @@ static void make_transfer(GwJob *job, const GwVm *vm)
     if (snapshots)
         add(job, GW_TASK_SNAPSHOTS_FORGET, GW_TASK_BEFORE, job->source_host_id);
 
-    add(job, GW_TASK_UNDEFINE, GW_TASK_AFTER, job->source_host_id);
+    GwTask *undefine = add(job, GW_TASK_UNDEFINE, GW_TASK_AFTER, job->source_host_id);
+    undefine->peer_host_id = g_strdup(job->destination_host_id);
     if (snapshots)
         add(job, GW_TASK_SNAPSHOTS_REMEMBER, GW_TASK_AFTER, job->destination_host_id);
     if (job->vm_autostart)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "job/tasks.h"
 
+#include "base/error.h"
+
 /* Which tasks a job has is in task_list.c; here is what becomes of them. */
 
 /* Marks ------------------------------------------------------------------------------------ */
@@ -57,7 +59,11 @@ void gw_task_end(GwTask *task, const GError *error)
     g_clear_pointer(&task->why, g_free);
     if (error != NULL)
         say(task, error);
-    else
+    /* All that is asked succeeds where it is done already, so a host that looked, and says what is
+     * in the way, has not done it. */
+    if (error == NULL || g_error_matches(error, GW_ERROR, GW_ERR_CONFLICT))
+        task->lost = FALSE;
+    if (error == NULL)
         task->made = !undo && makes_something(task);
     if (error == NULL)
         task->state = undo ? GW_TASK_UNDONE : GW_TASK_DONE;
@@ -101,7 +107,7 @@ gboolean gw_tasks_committed(const GwJob *job)
     return FALSE;
 }
 
-gboolean gw_tasks_take_back(const GwJob *job)
+GwTask *gw_tasks_refused(const GwJob *job)
 {
     GwTask *begun = NULL;
 
@@ -110,11 +116,21 @@ gboolean gw_tasks_take_back(const GwJob *job)
         if (task->turn != GW_TASK_AFTER || task->state == GW_TASK_TODO)
             continue;
         if (begun != NULL || task->state != GW_TASK_FAILED)
-            return FALSE;
+            return NULL;
         begun = task;
     }
-    if (begun != NULL)
-        begun->state = GW_TASK_TODO;
+    return begun;
+}
+
+gboolean gw_tasks_take_back(const GwJob *job)
+{
+    GwTask *refused = gw_tasks_refused(job);
+
+    if (refused == NULL)
+        return !gw_tasks_committed(job);
+    if (refused->lost)
+        return FALSE;
+    refused->state = GW_TASK_TODO;
     return TRUE;
 }
 
@@ -146,6 +162,20 @@ gboolean gw_tasks_stands_on(const GwJob *job, const GwTask *task)
     return FALSE;
 }
 
+/* A host that keeps the definition that was made there needs what it names. */
+static gboolean is_named(const GwJob *job, const GwTask *task)
+{
+    gboolean storage = task->kind == GW_TASK_VOLUME_CREATE || task->kind == GW_TASK_VOLUME_COPY;
+
+    for (guint i = 0; storage && i < count(job); i++) {
+        const GwTask *other = job->tasks->pdata[i];
+        if (other->kind == GW_TASK_DEFINE && other->state == GW_TASK_UNDOING &&
+            other->why != NULL && g_strcmp0(other->host_id, task->host_id) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* One that is under way may have been done, whatever is known; one that failed made what it is
  * marked to have made, and nothing else. */
 static gboolean is_to_undo(const GwTask *task)
@@ -172,7 +202,7 @@ GwTask *gw_tasks_next_undo(const GwJob *job)
     for (guint i = count(job); i > 0; i--) {
         GwTask *task = job->tasks->pdata[i - 1];
         gboolean volume = task->kind == GW_TASK_VOLUME_CREATE;
-        if (is_to_undo(task) && !(volume && gw_tasks_stands_on(job, task)))
+        if (is_to_undo(task) && !(volume && gw_tasks_stands_on(job, task)) && !is_named(job, task))
             return task;
     }
     return NULL;

@@ -17,7 +17,8 @@ void gw_tasks_make(GwJob *job, const GwVm *vm);
 GwTask *gw_tasks_next(const GwJob *job, GwTaskTurn turn);
 /* The last task that is to be undone: it is known, or it may be, that it did something, and that
  * was not undone. Only what stood before the first AFTER task was begun; NULL: nothing is left to
- * undo. One whose undo failed (UNDOING, with a reason) is passed over: see gw_tasks_undo_again. */
+ * undo. One whose undo failed (UNDOING, with a reason) is passed over: see gw_tasks_undo_again; and
+ * so are the volumes that a definition names which its host did not give up. */
 GwTask *gw_tasks_next_undo(const GwJob *job);
 /* Whether the volume of @task is what the guest wrote to last, since merging it into the image
  * below failed: whatever its host says, it is not deleted. */
@@ -26,8 +27,11 @@ gboolean gw_tasks_stands_on(const GwJob *job, const GwTask *task);
 void gw_tasks_undo_again(const GwJob *job);
 /* Whether any AFTER task was begun: there is no way back but a new job. */
 gboolean gw_tasks_committed(const GwJob *job);
+/* The first AFTER task, where its host refused it and none other was begun; else NULL. */
+GwTask *gw_tasks_refused(const GwJob *job);
 /* The first AFTER task was refused by its host, which left all as it was: the job is not committed
- * yet after all. FALSE: it is, or that task may have done something. */
+ * yet after all. FALSE: it is, or that task may have done something, as where the answer to an
+ * earlier try was lost. */
 gboolean gw_tasks_take_back(const GwJob *job);
 
 /* Marks. Each asks for the journal before whatever follows. */

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "job/life.h"
 #include "job/tasks.h"
 
 /* The life of a job that is nothing but tasks (vm-transfer, vm-migrate-storage, job-repair,
- * volume-remove) as a table: (state, event) -> (next state, action, why). Pure, like move.h.
+ * volume-remove) as a table (job/life.h).
  *
  *   queued -> checking -> copying (BEFORE tasks) -> committing (AFTER tasks) -> done
  *                            | failed, cancelled, started under us
  *                            v
  *                         settling (tasks undone) -> failed / cancelled
+ *
+ * What a host refuses to undo is tried again a few times; then it is said that it is left.
  *
  * From the first AFTER task on it only goes forward: what a host refuses is tried again with
  * growing pauses, and given up in the end with the truth told; nothing is undone. */
@@ -26,7 +29,8 @@ typedef enum {
     GW_WORK_COMMITTED,     /* all AFTER tasks are done */
     GW_WORK_NOT_COMMITTED, /* one failed */
     GW_WORK_TAKEN_BACK,    /* the first was refused, and nothing was done by it */
-    GW_WORK_UNDONE,        /* all is undone that could be; an error says what could not */
+    GW_WORK_UNDONE,        /* all is undone */
+    GW_WORK_NOT_UNDONE,    /* all that could be; the error says what was refused */
     GW_WORK_CLOSED,        /* the agents were asked to end the leave */
     GW_WORK_TIMER,
     GW_WORK_TOO_LONG, /* completion time-out (R59) */
@@ -49,32 +53,23 @@ typedef enum {
     GW_WORK_DO_COPY,   /* BEFORE tasks -> COPIED or NOT_COPIED */
     GW_WORK_DO_LOOK,   /* -> UNCHANGED or DISTURBED */
     GW_WORK_DO_COMMIT, /* AFTER tasks -> COMMITTED, NOT_COMMITTED or TAKEN_BACK */
-    GW_WORK_DO_UNDO,   /* BEFORE tasks -> UNDONE */
+    GW_WORK_DO_UNDO,   /* BEFORE tasks -> UNDONE or NOT_UNDONE */
     GW_WORK_DO_STOP,   /* nothing comes back but NOT_COPIED */
     GW_WORK_DO_CHANGE, /* nothing comes back */
     GW_WORK_DO_CLOSE,  /* the agents' leave ends -> CLOSED */
     GW_WORK_DO_COUNT
 } GwWorkDo;
 
-#define GW_WORK_EFFECTS_MAX 2
-
-typedef struct {
-    GwWorkDo effects[GW_WORK_EFFECTS_MAX];
-    guint count;
-    gboolean journal; /* the job changed in a way that must be durable before the effects */
-    gboolean changed; /* readers should see it */
-} GwWorkOutcome;
+typedef GwLifeOutcome GwWorkOutcome; /* its effects: GwWorkDo */
 
 typedef struct {
     GwJob *job; /* the durable part; owned */
-    /* Volatile. Times are monotonic; 0: none. */
-    gint64 created_us, started_us;
-    gint64 wake_us;
-    gint64 too_long_us;
-    gint64 stalled_us;
+    GwLifeTimes times;
+    /* Volatile, like those. */
     gint64 done_bytes; /* high-water mark that progress is measured by */
     guint done_tasks;  /* likewise */
     guint tries;       /* of committing */
+    guint undos;       /* likewise, of undoing */
     gboolean looking;  /* tasks are over, and it is being asked whether all is as it was */
     gboolean closing;  /* the agents' leave ends before the job does, with the event that follows */
     gboolean closed;
@@ -98,11 +93,5 @@ gboolean gw_work_due(const GwWork *work, gint64 now_us, GwWorkEventKind *kind);
 const char *gw_work_event_word(GwWorkEventKind kind);
 const char *gw_work_do_word(GwWorkDo effect);
 
-typedef struct {
-    GwJobState state;
-    GwWorkEventKind event;
-    GwJobState next;
-    int action; /* work.c's own */
-    const char *why;
-} GwWorkRow;
+typedef GwLifeRow GwWorkRow; /* its events: GwWorkEventKind */
 const GwWorkRow *gw_work_rows(guint *count);

@@ -41,8 +41,8 @@ GW_DEFINE_RECORD(
          .doc = "Where disks go that cannot stay: a pool, a pool's path, or a share path whose "
                 "server is an FQDN (R16, R17). Default: the pool of the same name, or the first "
                 "default location."),
-    GW_F(GwMoveOptions, disks, GW_ARRAY, .of = &gw_disk_choice_record,
-         .doc = "Chosen for single disks (R38)."),
+    GW_F(GwMoveOptions, disks, GW_ARRAY, .of = &gw_disk_choice_record, .max = GW_DISK_CHOICES_MAX,
+         .doc = "Chosen for single disks (R38), each once."),
     GW_F(GwMoveOptions, copy_all, GW_BOOL, .doc = "Copy also disks that both hosts reach."),
     GW_F(GwMoveOptions, network, GW_BOOL,
          .doc = "Transfer over the network even if a SAN transfer is available (R39)."),

@@ -50,3 +50,21 @@ GW_DEFINE_RECORD(GwHostUsage, gw_host_usage, "HostUsage", "What was seen of a ho
                  SEEN(GwHostUsage, memory_used_kib, "Memory used, KiB."),
                  SEEN(GwHostUsage, network_bps, "Over its network, in and out, bytes/s."),
                  GW_F(GwHostUsage, sampled_at, GW_STRING, .doc = "When, RFC 3339."));
+
+GwVmUsage *gw_vm_usage_new_unknown(void)
+{
+    GwVmUsage *usage = gw_vm_usage_new();
+
+    usage->cpu_permille = usage->memory_used_kib = usage->dirty_bps = -1;
+    usage->disk_read_bps = usage->disk_write_bps = usage->network_bps = -1;
+    usage->disk_allocated_bytes = -1;
+    return usage;
+}
+
+GwHostUsage *gw_host_usage_new_unknown(void)
+{
+    GwHostUsage *usage = gw_host_usage_new();
+
+    usage->cpu_permille = usage->memory_used_kib = usage->network_bps = -1;
+    return usage;
+}

@@ -45,6 +45,8 @@ typedef struct {
     char *dirty_sampled_at;
 } GwVmUsage;
 GW_DECLARE_RECORD(GwVmUsage, gw_vm_usage)
+/* One of which nothing is known yet. */
+GwVmUsage *gw_vm_usage_new_unknown(void);
 
 /* What was seen of a host. */
 typedef struct {
@@ -54,3 +56,4 @@ typedef struct {
     char *sampled_at;
 } GwHostUsage;
 GW_DECLARE_RECORD(GwHostUsage, gw_host_usage)
+GwHostUsage *gw_host_usage_new_unknown(void);

@@ -372,6 +372,12 @@ static gboolean decode_array(const GwField *f, json_t *json, guint mode, GPtrArr
 {
     if (!json_is_array(json) || json_array_size(json) > ARRAY_MAX)
         return wrong_type(f, "a list", error);
+    if (f->max > 0 && (gint64)json_array_size(json) > f->max && (mode & LENIENT) == 0) {
+        gw_error_set(error, GW_ERR_INVALID, f->doc,
+                     "'%s' has %" G_GSIZE_FORMAT " elements, must have at most %" G_GINT64_FORMAT,
+                     f->name, json_array_size(json), f->max);
+        return FALSE;
+    }
 
     g_autoptr(GPtrArray) array = gw_record_array(f->of);
     for (gsize i = 0; i < json_array_size(json); i++) {
@@ -549,6 +555,15 @@ static json_t *int_schema(const GwField *f)
     return schema;
 }
 
+static json_t *array_schema(const GwField *f)
+{
+    json_t *schema = json_pack("{s:s,s:o}", "type", "array", "items", reference(f->of));
+
+    if (f->max > 0)
+        json_object_set_new(schema, "maxItems", json_integer(f->max));
+    return schema;
+}
+
 static json_t *field_schema(const GwField *f)
 {
     switch (f->type) {
@@ -571,7 +586,7 @@ static json_t *field_schema(const GwField *f)
     case GW_OBJECT:
         return json_pack("{s:[o]}", "allOf", reference(f->of));
     case GW_ARRAY:
-        return json_pack("{s:s,s:o}", "type", "array", "items", reference(f->of));
+        return array_schema(f);
     }
     return json_object();
 }

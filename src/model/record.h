@@ -37,7 +37,8 @@ typedef struct {
     const GwRecord *of;
     const GwEnum *of_enum;
     guint flags;
-    gint64 min, max; /* GW_INT: inclusive bounds, both 0 for 0..G_MAXINT64 */
+    gint64 min, max; /* GW_INT: inclusive bounds, both 0 for 0..G_MAXINT64. GW_ARRAY: max is how
+                        many a request may have; 0: no ceiling of its own */
     const char *doc; /* one sentence, with the unit */
 } GwField;
 

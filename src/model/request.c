@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model/request.h"
 
-GW_DEFINE_RECORD(GwMoveRequest, gw_move_request, "MoveRequest", "Where to move a VM, and how.",
-                 GW_F(GwMoveRequest, destination, GW_STRING, .flags = GW_REQUIRED,
-                      .doc = "Destination host, by id or name."),
-                 GW_F(GwMoveRequest, options, GW_OBJECT, .of = &gw_move_options_record,
-                      .doc = "Options; default: the hosts'."));
+GW_DEFINE_RECORD(
+    GwMoveRequest, gw_move_request, "MoveRequest", "Where to move a VM, and how.",
+    GW_F(GwMoveRequest, destination, GW_STRING, .flags = GW_REQUIRED,
+         .doc = "Destination host, or host group: its best host (R46). By id or name."),
+    GW_F(GwMoveRequest, options, GW_OBJECT, .of = &gw_move_options_record,
+         .doc = "Options; default: the hosts'."));
+
+GW_DEFINE_RECORD(GwMaintenanceRequest, gw_maintenance_request, "MaintenanceRequest",
+                 "Whether a host is to be empty for maintenance (R49).",
+                 GW_F(GwMaintenanceRequest, on, GW_BOOL, .flags = GW_REQUIRED,
+                      .doc = "true: it gets no VM any more; false: it takes VMs again."));
 
 GW_DEFINE_RECORD(GwStorageLocation, gw_storage_location, "StorageLocation",
                  "A pool of a host, as a place to choose (R16).",

@@ -6,10 +6,16 @@
 /* Bodies of API requests that are not themselves records of the fabric. */
 
 typedef struct {
-    char *destination; /* host id or name */
+    char *destination; /* id or name of a host, or of a host group: the best of it (R46) */
     GwMoveOptions *options;
 } GwMoveRequest;
 GW_DECLARE_RECORD(GwMoveRequest, gw_move_request)
+
+/* Whether a host is to take VMs (R49). */
+typedef struct {
+    gboolean on; /* it gets no VM any more */
+} GwMaintenanceRequest;
+GW_DECLARE_RECORD(GwMaintenanceRequest, gw_maintenance_request)
 
 /* An answer to "where can disks go": a pool of a host, as a place to choose. */
 typedef struct {

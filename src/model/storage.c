@@ -113,6 +113,8 @@ GW_DEFINE_RECORD(GwTask, gw_task, "Task", "One step of a job on a host.",
                       .doc = "How it is copied."),
                  GW_F(GwTask, delta, GW_BOOL, .doc = "Only what differs is sent."),
                  GW_F(GwTask, made, GW_BOOL, .doc = "It is known that we made it."),
+                 GW_F(GwTask, lost, GW_BOOL,
+                      .doc = "An answer was lost: it may be done, whatever was said since."),
                  GW_F(GwTask, copied_bytes, GW_INT, .doc = "How far a copy surely got, bytes."),
                  GW_F(GwTask, total_bytes, GW_INT, .doc = "How long it is, bytes."),
                  GW_F(GwTask, why, GW_STRING, .doc = "Why it failed."));
@@ -149,7 +151,8 @@ GW_DEFINE_RECORD(
     GW_F(GwStorageRequest, storage, GW_STRING,
          .doc = "Where all of it goes; absent: only the chosen disks move, or, where none is "
                 "chosen, all to the host's first default location."),
-    GW_F(GwStorageRequest, disks, GW_ARRAY, .of = &gw_disk_choice_record, .doc = "Chosen disks."),
+    GW_F(GwStorageRequest, disks, GW_ARRAY, .of = &gw_disk_choice_record,
+         .max = GW_DISK_CHOICES_MAX, .doc = "Chosen disks, each once."),
     GW_F(GwStorageRequest, format, GW_STRING,
          .doc = "raw or qcow2, of all disks; default: as they are."),
     GW_F(GwStorageRequest, flatten, GW_BOOL,

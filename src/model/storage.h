@@ -73,6 +73,8 @@ typedef struct {
 } GwDiskMove;
 GW_DECLARE_RECORD(GwDiskMove, gw_disk_move)
 
+#define GW_DISK_CHOICES_MAX 256 /* of one request: more than a VM can have */
+
 /* What a person chose for one disk. */
 typedef struct {
     char *target; /* vda */
@@ -110,7 +112,8 @@ typedef enum {
     GW_TASK_BLOCK_PIVOT,      /* the VM goes on with @volume; no undo (a way back is a copy) */
     GW_TASK_DEFINE,           /* at @host_id, as @peer_host_id has it, with the job's disks; undo:
                                  undefine, or define as it was */
-    GW_TASK_UNDEFINE,         /* at @host_id; undo: define as it was */
+    GW_TASK_UNDEFINE,         /* at @host_id, where @peer_host_id (NULL: nobody is asked) has it
+                                 too; undo: define as it was */
     GW_TASK_SNAPSHOTS_FORGET, /* their metadata, kept in the job; undo: remember */
     GW_TASK_SNAPSHOTS_REMEMBER,
     GW_TASK_START,
@@ -152,6 +155,7 @@ typedef struct {
     int how;             /* GwDiskHow, of copies */
     gboolean delta;      /* of copies: only what differs is sent */
     gboolean made;       /* it is known that we made what it makes: an undo removes that */
+    gboolean lost;       /* an answer was lost: it may be done, whatever was said since */
     gint64 copied_bytes; /* of copies: how far it surely got, to resume from */
     gint64 total_bytes;
     char *why; /* why it failed */

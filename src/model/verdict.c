@@ -37,6 +37,17 @@ GW_DEFINE_RECORD(GwCandidate, gw_candidate, "Candidate", "What moving a VM to a 
                  GW_F(GwCandidate, prediction, GW_OBJECT, .of = &gw_prediction_record,
                       .doc = "How long the move will take (R66)."));
 
+GW_DEFINE_RECORD(
+    GwLeaving, gw_leaving, "Leaving", "Whether a VM could leave its host now (R49).",
+    GW_F(GwLeaving, vm_uuid, GW_STRING, .doc = "The VM's UUID."),
+    GW_F(GwLeaving, vm_name, GW_STRING, .doc = "Its name."),
+    GW_F(GwLeaving, state, GW_ENUM, .of_enum = &gw_vm_state_enum, .doc = "Its state."),
+    GW_F(GwLeaving, leaves, GW_BOOL, .doc = "Some host takes it."),
+    GW_F(GwLeaving, hosts, GW_INT, .doc = "How many hosts take it."),
+    GW_F(GwLeaving, nearest, GW_OBJECT, .of = &gw_candidate_record,
+         .doc = "The best host for it; where none takes it, the one that comes nearest."),
+    GW_F(GwLeaving, why, GW_STRING, .doc = "Why it stays; absent where it can leave."));
+
 GW_DEFINE_RECORD(GwMovePlan, gw_move_plan, "MovePlan", "A move as it would be done.",
                  GW_F(GwMovePlan, vm_uuid, GW_STRING, .doc = "The VM's UUID."),
                  GW_F(GwMovePlan, vm_name, GW_STRING, .doc = "The VM's name."),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/job.h"
+#include "model/vm.h"
 
 typedef enum {
     GW_SEVERITY_ERROR,   /* blocks the move */
@@ -41,6 +42,19 @@ typedef struct {
     GwPrediction *prediction; /* NULL: not suitable, or not asked for */
 } GwCandidate;
 GW_DECLARE_RECORD(GwCandidate, gw_candidate)
+
+/* Whether a VM could leave its host now, and why not (R49). */
+typedef struct {
+    char *vm_uuid;
+    char *vm_name;
+    int state;            /* GwVmState */
+    gboolean leaves;      /* some host takes it */
+    gint64 hosts;         /* how many do */
+    GwCandidate *nearest; /* the best of those; where none does, the one that comes nearest; NULL:
+                             there is no other host */
+    char *why;            /* in one sentence why it stays; NULL: it can leave */
+} GwLeaving;
+GW_DECLARE_RECORD(GwLeaving, gw_leaving)
 
 /* The answer to a dry run. */
 typedef struct {

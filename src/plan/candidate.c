@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "plan/rating.h"
 #include "plan/reach.h"
-#include "plan/rule.h"
 
 /* A move to the host that it is on, not one within it. */
 static gboolean goes_nowhere(const GwPlanInput *input)
@@ -90,8 +90,12 @@ GwCandidate *gw_plan_candidate(const GwPlanInput *input)
 {
     GwPlanInput own = *input;
     g_autoptr(GPtrArray) found = g_ptr_array_new();
+    g_autoptr(GwPlanShared) shared =
+        input->shared == NULL ? gw_plan_shared_new(input->fabric) : NULL;
     GwCandidate *candidate = gw_candidate_new();
 
+    if (shared != NULL)
+        own.shared = shared;
     candidate->host_id = g_strdup(input->destination->id);
     candidate->host_name = g_strdup(gw_plan_host_name(input->destination));
     /* To the host it is on there is no move, and nothing else worth saying of it. */
@@ -107,19 +111,14 @@ GwCandidate *gw_plan_candidate(const GwPlanInput *input)
 
 static int compare_candidates(gconstpointer pa, gconstpointer pb)
 {
-    const GwCandidate *a = *(GwCandidate *const *)pa;
-    const GwCandidate *b = *(GwCandidate *const *)pb;
-
-    if (!a->suitable != !b->suitable)
-        return a->suitable ? -1 : 1;
-    int by_name = g_strcmp0(a->host_name, b->host_name);
-    return by_name != 0 ? by_name : g_strcmp0(a->host_id, b->host_id);
+    return gw_rating_compare(*(GwCandidate *const *)pa, *(GwCandidate *const *)pb);
 }
 
 GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options)
 {
     GPtrArray *candidates = gw_record_array(&gw_candidate_record);
-    GwPlanInput input = { .fabric = fabric, .vm = vm, .options = options };
+    g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
+    GwPlanInput input = { .fabric = fabric, .vm = vm, .options = options, .shared = shared };
     GHashTableIter iter;
     gpointer value;
 
@@ -129,7 +128,9 @@ GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMo
     g_hash_table_iter_init(&iter, fabric->hosts);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         input.destination = value;
-        g_ptr_array_add(candidates, gw_plan_candidate(&input));
+        GwCandidate *candidate = gw_plan_candidate(&input);
+        gw_plan_rate(&input, candidate);
+        g_ptr_array_add(candidates, candidate);
     }
     g_ptr_array_sort(candidates, compare_candidates);
     return candidates;

@@ -16,6 +16,12 @@ typedef enum {
 } GwCpuVerdict;
 
 typedef struct GwStoragePlan GwStoragePlan;
+/* What all candidates of one picture share (jobs by host, rules by VM): made once for as many
+ * questions as are asked of that picture, by one thread at a time. */
+typedef struct GwPlanShared GwPlanShared;
+GwPlanShared *gw_plan_shared_new(const GwFabric *fabric);
+void gw_plan_shared_free(GwPlanShared *shared);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwPlanShared, gw_plan_shared_free)
 
 typedef struct {
     const GwFabric *fabric;
@@ -36,6 +42,7 @@ typedef struct {
                                      would get; none: all names are free */
     const GPtrArray *reached;     /* GwDiskReached: of the destination (R28) */
     const GwStoragePlan *storage; /* the planner's own: leave it NULL */
+    GwPlanShared *shared;         /* of @fabric; NULL: made for this question alone */
 } GwPlanInput;
 
 /* Where each disk goes, how, and which transfer type that comes to. */
@@ -96,8 +103,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwMoveDecision, gw_move_decision_free)
 
 /* Runs every preflight rule. Owned by the caller. */
 GwCandidate *gw_plan_candidate(const GwPlanInput *input);
-/* One candidate for every host (the source's own too, with its reason), best first: suitable before
- * unsuitable, then by name. options may be NULL. */
+/* One candidate for every host (the source's own too, with its reason), rated, best first: suitable
+ * before unsuitable, then by rating, name and id. options may be NULL. */
 GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
 GwMoveDecision *gw_plan_decide(const GwPlanInput *input);
 
@@ -134,6 +141,13 @@ GwMigrationPlan *gw_plan_many(const GwFabric *fabric, const GwPlanRequest *reque
 /* Of all that @plan rests on, in @fabric as it is now: where it is not plan->fingerprint, the plan
  * has to be made again. Owned. */
 char *gw_plan_fingerprint(const GwFabric *fabric, const GwMigrationPlan *plan);
+/* many_check.c. Replays what of @plan still waits, from @fabric as it is now: an error names the
+ * first move that would break capacity, slots, a rule or the order (for a plan that was kept, or
+ * changed by hand). It shares nothing with the planner but the preflight rules. */
+gboolean gw_plan_many_check(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error);
+/* many_ready.c. Whether move @index (from 0) of @plan may begin now, by the states of the others;
+ * @why gets what it waits for (owned). Slots and preflight are the queue's. */
+gboolean gw_plan_move_ready(const GwMigrationPlan *plan, guint index, char **why);
 
 /* Whether a move between the two goes through their agents: both have one, and it answers. */
 gboolean gw_plan_through_agents(const GwHost *source, const GwHost *destination);

@@ -37,9 +37,9 @@ gboolean gw_plan_is_other_job(const GwPlanInput *input, const GwJob *job);
 gboolean gw_plan_is_live(const GwVm *vm);
 /* Where @target goes; NULL: not known. */
 const GwDiskMove *gw_plan_disk_move(const GwPlanInput *input, const char *target);
-/* Whether anything of it is copied to another place. */
 /* Whether a running VM's disk can be compared with @kept block by block, to any use. */
 gboolean gw_plan_is_comparable(const GwFabric *fabric, const GwKeptVolume *kept);
+/* Whether anything of it is copied to another place. */
 gboolean gw_plan_is_copied(const GwDiskMove *move);
 /* Whether source and destination are one host. */
 gboolean gw_plan_is_within(const GwPlanInput *input);
@@ -59,9 +59,11 @@ extern const GwRule gw_rule_storage_reach, gw_rule_storage_path, gw_rule_san_rea
     gw_rule_share_server, gw_rule_backing_chain, gw_rule_transfer_type, gw_rule_san_override;
 extern const GwRule gw_rule_storage_place, gw_rule_share_path, gw_rule_volume_name,
     gw_rule_volume_there, gw_rule_disk_choice, gw_rule_disk_format, gw_rule_storage_moves,
-    gw_rule_chain_path, gw_rule_storage_space, gw_rule_file_size, gw_rule_direct_io,
-    gw_rule_permissions;
+    gw_rule_chain_path, gw_rule_storage_space, gw_rule_disk_size, gw_rule_file_size,
+    gw_rule_direct_io, gw_rule_permissions;
 extern const GwRule gw_rule_cdrom, gw_rule_floppy, gw_rule_transient_disk, gw_rule_shareable_disk,
     gw_rule_disk_cache, gw_rule_block_job, gw_rule_internal_snapshots, gw_rule_encrypted_image,
     gw_rule_image_chain, gw_rule_disk_serial;
+extern const GwRule gw_rule_maintenance, gw_rule_vm_affinity, gw_rule_vm_anti_affinity,
+    gw_rule_run_on, gw_rule_keep_off, gw_rule_network_hosts;
 extern const GwRule gw_rule_option_conflict, gw_rule_tls_certificates;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "plan/rule.h"
+#include "plan/shared.h"
 
 /* Rules on the two hosts: may they, can they, is there room. */
 
@@ -184,33 +184,6 @@ const GwRule gw_rule_virt_type = { "virt-type",       "R45",
                                    GW_SEVERITY_ERROR, "The VM must be QEMU's, with or without KVM.",
                                    GW_RULE_ALWAYS,    check_virt_type };
 
-/* Memory that other moves to the destination will still take: all of it while they wait, what is
- * left to copy while they copy. Of two that wait, only the earlier counts against the later, or
- * both would be refused. */
-static gint64 expected_kib(const GwPlanInput *input, guint *jobs)
-{
-    gint64 sum = 0;
-    GHashTableIter iter;
-    gpointer value;
-
-    *jobs = 0;
-    g_hash_table_iter_init(&iter, input->fabric->jobs);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const GwJob *job = value;
-        if (job->state > (int)GW_JOB_COPYING || !gw_plan_is_other_job(input, job) ||
-            g_strcmp0(job->destination_host_id, input->destination->id) != 0 ||
-            (input->job_id != NULL && g_strcmp0(job->id, input->job_id) > 0))
-            continue;
-        gint64 percent = job->state == (int)GW_JOB_COPYING && job->progress != NULL
-                             ? CLAMP(job->progress->percent, 0, 100)
-                             : 0;
-        /* Hosts' own numbers: kept from overflowing. */
-        sum += CLAMP(job->vm_memory_kib, 0, G_MAXINT64 / 1000000) * (100 - percent) / 100;
-        (*jobs)++;
-    }
-    return sum;
-}
-
 /* What QEMU itself takes, and what the host needs to go on. */
 static gint64 headroom_kib(gint64 memory_kib)
 {
@@ -221,24 +194,24 @@ static void check_memory(const GwRule *self, const GwPlanInput *input, GPtrArray
 {
     const GwHostFacts *facts = gw_plan_facts(input->destination);
     gint64 need = MIN(gw_plan_memory_kib(input->vm), G_MAXINT64 / 4);
-    guint jobs = 0;
 
     if (facts->memory_kib == 0 || need == 0)
         return; /* not known: host-status says so */
-    gint64 expected = expected_kib(input, &jobs);
-    gint64 left = facts->free_memory_kib - expected;
+    GwArrivals arrivals = gw_shared_arrivals(input);
+    gint64 left = facts->free_memory_kib - arrivals.memory_kib;
     if (left >= need + headroom_kib(need))
         return;
 
     const char *to = gw_plan_host_name(input->destination);
     g_autofree char *free_text = gw_plan_size(facts->free_memory_kib);
-    g_autofree char *expected_text = gw_plan_size(expected);
+    g_autofree char *expected_text = gw_plan_size(arrivals.memory_kib);
     g_autofree char *need_text = gw_plan_size(need);
     g_autofree char *spare_text = gw_plan_size(headroom_kib(need));
-    g_autofree char *promised = jobs > 0
-                                    ? g_strdup_printf(", of which %u other move%s will take %s",
-                                                      jobs, jobs == 1 ? "" : "s", expected_text)
-                                    : g_strdup("");
+    g_autofree char *promised =
+        arrivals.jobs > 0
+            ? g_strdup_printf(", of which %u other move%s will take %s", arrivals.jobs,
+                              arrivals.jobs == 1 ? "" : "s", expected_text)
+            : g_strdup("");
     gw_rule_add_as(self, left < need ? GW_SEVERITY_ERROR : GW_SEVERITY_WARNING, findings,
                    g_strdup_printf("%s has %s of memory free%s", to, free_text, promised),
                    g_strdup_printf("%s for %s, and %s to spare.", need_text,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "plan/shared.h"
 #include "plan/storage.h"
 
 /* Rules on where disks are copied to: is there such a place, is there room, can what is there hold
@@ -86,8 +87,7 @@ static void check_pool(const GwRule *self, const GwPlanInput *input, GPtrArray *
     if (pool->capacity_bytes <= 0)
         return; /* not told */
     sum_up(input, pool, &need, &capacity);
-    gint64 promised =
-        gw_plan_promised_bytes(input->fabric, input->destination->id, pool->name, input->job_id);
+    gint64 promised = gw_shared_promised_bytes(input, pool->name);
     gint64 left = MAX(pool->available_bytes, 0) - promised;
     gboolean short_of = need > left;
     if (!short_of && capacity <= left)
@@ -177,6 +177,34 @@ const GwRule gw_rule_file_size = {
     GW_SEVERITY_ERROR, "The file system must take files as long as the disks.",
     GW_RULE_ALWAYS,    check_size
 };
+
+/* A network disk that is in no pool has its size from the VM's own QEMU alone. Where its host did
+ * not tell, nothing can be made that holds it: of size 0 the copy would break off at its first
+ * block. Before the host was asked, it is no matter. */
+static void check_known(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
+{
+    for (guint i = 0; input->images != NULL && i < input->storage->disks->len; i++) {
+        const GwDiskMove *move = input->storage->disks->pdata[i];
+        const GwImageMove *top = target_of(move) != NULL ? move->images->pdata[0] : NULL;
+        if (top == NULL || g_strcmp0(top->from->kind, "network") != 0 ||
+            top->from->capacity_bytes > 0)
+            continue;
+        const char *target = gw_plan_text(move->target);
+        g_autofree char *vm = gw_plan_quote(gw_plan_vm_name(input->vm));
+        gw_rule_add(self, findings,
+                    g_strdup_printf("Disk %s is at %s, and %s does not tell how large that is",
+                                    target, gw_plan_text(top->from->path),
+                                    gw_plan_host_name(input->source)),
+                    g_strdup("The size of the disk: its copy is made as large."),
+                    g_strdup_printf("Try again when the VM has booted and no job runs on it; see "
+                                    "what 'virsh domblkinfo %s %s' says on %s.",
+                                    vm, target, gw_plan_host_name(input->source)));
+    }
+}
+
+const GwRule gw_rule_disk_size = { "disk-size",       "R12",
+                                   GW_SEVERITY_ERROR, "A disk must tell its size to be copied.",
+                                   GW_RULE_ALWAYS,    check_known };
 
 static gboolean wants_direct(const GwDisk *disk)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "plan/rule.h"
+#include "plan/shared.h"
 
 /* Rules on the VM itself: its state, its jobs, its devices of the host. */
 
@@ -85,14 +85,11 @@ const GwRule gw_rule_vm_libvirt_job = {
 
 static void check_godwit_job(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
-    GHashTableIter iter;
-    gpointer value;
+    const GPtrArray *jobs = gw_shared_jobs_of(input, input->vm->uuid);
 
-    g_hash_table_iter_init(&iter, input->fabric->jobs);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const GwJob *job = value;
-        if (!gw_plan_is_other_job(input, job) || job->vm_uuid == NULL ||
-            g_strcmp0(job->vm_uuid, input->vm->uuid) != 0)
+    for (guint i = 0; jobs != NULL && i < jobs->len; i++) {
+        const GwJob *job = jobs->pdata[i];
+        if (!gw_plan_is_other_job(input, job))
             continue;
         gboolean held = job->state == (int)GW_JOB_HELD;
         gw_rule_add(

@@ -267,6 +267,8 @@ char **gw_plan_script_virsh(const GwPlanInput *input, const GwMoveDecision *deci
     g_autoptr(GStrvBuilder) lines = g_strv_builder_new();
     g_autofree char *vm = gw_plan_virsh_vm(own.vm);
 
+    if (gw_script_writes_files(&own))
+        gw_script_take(lines, g_strdup("umask 077 # what is written here holds secrets"));
     if (gw_plan_is_live(own.vm) && !gw_plan_is_within(&own)) {
         live_lines(lines, &own, decision, peer_to_peer, vm);
         return g_strv_builder_end(lines);

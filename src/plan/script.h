@@ -13,6 +13,8 @@ char *gw_script_on(const GwPlanInput *input, const GwHost *host, const char *com
 void gw_script_take(GStrvBuilder *lines, char *line);
 
 /* script_storage.c: what is done with disks. All need input->storage; @vm is quoted. */
+/* Whether it leaves definitions, secrets included, or images where it runs. */
+gboolean gw_script_writes_files(const GwPlanInput *input);
 /* Makes the volumes that a live move copies to, and what lies below them. */
 void gw_script_before_live(GStrvBuilder *lines, const GwPlanInput *input, const char *vm);
 /* What the migration itself is told of them. */

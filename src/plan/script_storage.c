@@ -183,6 +183,21 @@ static gboolean needs_xml(const GwPlanInput *input)
     return FALSE;
 }
 
+gboolean gw_script_writes_files(const GwPlanInput *input)
+{
+    gboolean within = gw_plan_is_within(input);
+
+    if (within ? input->vm->persistent : !gw_plan_is_live(input->vm) || needs_xml(input))
+        return TRUE;
+    for (guint i = 0; i < input->storage->disks->len; i++) {
+        const GwDiskMove *move = input->storage->disks->pdata[i];
+        gboolean by_qemu = move->how == (int)GW_DISK_MIRROR || move->how == (int)GW_DISK_BLOCK_COPY;
+        if (gw_plan_is_copied(move) && move->images->len > (by_qemu ? 1 : 0))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* The guest writes above its disk while that is copied; what is above is migrated, and merged. */
 static void lay_above(GStrvBuilder *lines, const GwPlanInput *input, const GwDiskMove *move,
                       const char *vm)

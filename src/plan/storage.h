@@ -5,7 +5,7 @@
 #include "plan/rule.h"
 
 /* What the parts of gw_plan_storage share: where disks go (storage_place.c), what becomes of their
- * images (storage_images.c), and what transfer type that comes to (storage_transfer.c). */
+ * images (storage_images.h), and what transfer type that comes to (storage_transfer.c). */
 
 /* One disk of the VM, and the ways it could go. */
 typedef struct {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "plan/shared.h"
 #include "plan/storage.h"
 
 /* The places of a host where disks can go, and what is left in them (R16, R17, R26). */
@@ -246,6 +247,17 @@ static gboolean is_behind(const GwJob *job, const char *job_id)
     return job->state <= (int)GW_JOB_QUEUED || g_strcmp0(job->id, job_id) == 0;
 }
 
+static gint64 promised_by_job(const GwJob *job, const char *pool, const char *job_id)
+{
+    gint64 sum = 0;
+
+    if (gw_job_state_is_final((GwJobState)job->state) || is_behind(job, job_id))
+        return 0;
+    for (guint i = 0; job->disks != NULL && i < job->disks->len; i++)
+        sum += MIN(promised_by(job, job->disks->pdata[i], pool), G_MAXINT64 / 2 - sum);
+    return sum;
+}
+
 gint64 gw_plan_promised_bytes(const GwFabric *fabric, const char *host_id, const char *pool,
                               const char *job_id)
 {
@@ -256,12 +268,19 @@ gint64 gw_plan_promised_bytes(const GwFabric *fabric, const char *host_id, const
     g_hash_table_iter_init(&iter, fabric->jobs);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwJob *job = value;
-        if (gw_job_state_is_final((GwJobState)job->state) || job->disks == NULL ||
-            g_strcmp0(job->destination_host_id, host_id) != 0 || is_behind(job, job_id))
-            continue;
-        for (guint i = 0; i < job->disks->len; i++)
-            sum += MIN(promised_by(job, job->disks->pdata[i], pool), G_MAXINT64 / 2 - sum);
+        if (g_strcmp0(job->destination_host_id, host_id) == 0)
+            sum += MIN(promised_by_job(job, pool, job_id), G_MAXINT64 / 2 - sum);
     }
+    return sum;
+}
+
+gint64 gw_shared_promised_bytes(const GwPlanInput *input, const char *pool)
+{
+    const GPtrArray *jobs = gw_shared_jobs_to(input, input->destination->id);
+    gint64 sum = 0;
+
+    for (guint i = 0; jobs != NULL && i < jobs->len; i++)
+        sum += MIN(promised_by_job(jobs->pdata[i], pool, input->job_id), G_MAXINT64 / 2 - sum);
     return sum;
 }
 

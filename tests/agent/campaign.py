@@ -27,8 +27,7 @@ import time
 import traceback
 
 os.environ.setdefault("GODWIT_LAB_NAME", "camp")
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
-                                "e2e"))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support import labs  # noqa: E402
 from support.agent_controller import AgentController  # noqa: E402

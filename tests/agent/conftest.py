@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Hosts with agents: between them only the agent's port is open, and libvirt listens nowhere, so
 that whatever works here went through the agents. Each test ends with the same check as those of
-tests/e2e, whose support this uses.
+tests/e2e.
 """
 import os
 import sys
@@ -9,8 +9,7 @@ import sys
 import pytest
 
 os.environ.setdefault("GODWIT_LAB_NAME", "agt")  # before the lab's modules read it
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
-                                "e2e"))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support import labs  # noqa: E402
 from support.agent_controller import AgentController  # noqa: E402
@@ -21,22 +20,11 @@ from support.fixtures import (KEEP, a_factory_of_guests,  # noqa: E402,F401
 
 @pytest.fixture(scope="session", name="lab")
 def lab_is_up():
-    labs.command("install")
-    try:
-        labs.command("down")
-        labs.command("up", "--agents", "--hosts", "2")
+    with labs.up("--agents", "--hosts", "2", anew=True, keep=KEEP):
         yield labs
-    finally:
-        if not KEEP:
-            labs.command("down")
 
 
 @pytest.fixture(scope="session", name="main_controller")
 def the_session_controller(lab, tmp_path_factory):
-    controller = AgentController(tmp_path_factory.mktemp("godwitd"))
-    try:
-        controller.start()
-        controller.manage_lab()
+    with AgentController(tmp_path_factory.mktemp("godwitd")).managing_lab() as controller:
         yield controller
-    finally:
-        controller.stop()

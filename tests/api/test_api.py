@@ -318,12 +318,122 @@ def test_wrong_options_of_a_move(shared, change):
     problem(shared.ask('POST', '/api/v1/vms/web1/migrate', body), 400, 'invalid')
 
 
+def test_more_disks_than_a_vm_can_have(server):
+    def disks(count):
+        return [{'target': f'vd{n}', 'storage': 'fast'} for n in range(count)]
+
+    def ask(where, body):
+        return server.ask('POST', '/api/v1/vms/web1/' + where, body)
+
+    for body, where in (({'destination': 'kvm2', 'options': {'disks': disks(257)}}, 'migrate'),
+                        ({'disks': disks(257)}, 'migrate-storage')):
+        refused = problem(ask(where, body), 400, 'invalid')
+        assert "'disks' has 257 elements, must have at most 256" in refused['detail']
+        assert refused['remedy']
+        assert ask(where + '?dry_run=true', body).status == 400
+    assert server.tick() == 0
+    assert ask('migrate-storage?dry_run=true', {'disks': disks(256)}).status == 200
+
+
 def test_candidates_with_storage(shared):
     rows = shared.get('/api/v1/vms/web1/candidates?storage=fast').json['items']
     assert {r['transfer'] for r in rows} == {'Live (VSM)'}
     rows = shared.get('/api/v1/vms/web1/candidates?copy_all=true').json['items']
     assert {r['transfer'] for r in rows} == {'Live (VSM)'}
     problem(shared.get('/api/v1/vms/web1/candidates?copy_all=x'), 400, 'invalid')
+
+
+def test_rules(server):
+    shown = server.get('/api/v1/rules').json['items']
+    assert [(r['name'], r['kind'], r['required'], len(r['vms'])) for r in shown] == [
+        ('webs', 'apart', True, 2)]
+    wanted = {'name': 'on ssd', 'kind': 'run-on', 'vms': [WEB1], 'host_tags': ['ssd', 'rack=3']}
+    made = server.ask('POST', '/api/v1/rules', wanted)
+    assert made.status == 201 and made.json['required'] is False
+    where = made.headers['Location']
+    assert where == '/api/v1/rules/' + made.json['id']
+    assert server.get('/api/v1/rules/on%20ssd').json == made.json
+    tag = server.get(where).headers['ETag']
+    changed = server.ask('PATCH', where, {'host_tags': ['nvme'], 'disabled': True},
+                         headers={'If-Match': tag})
+    assert changed.json['host_tags'] == ['nvme'] and changed.json['disabled'] is True
+    assert changed.json['vms'] == [WEB1]
+    problem(server.ask('PATCH', where, {'disabled': False}, headers={'If-Match': tag}), 412,
+            'conflict')
+    assert server.ask('DELETE', where).status == 204
+    problem(server.get(where), 404, 'not-found')
+
+
+@pytest.mark.parametrize('wrong', [
+    {'name': 'x', 'kind': 'apart', 'vms': [WEB1]}, {'name': 'x', 'kind': 'near', 'vms': [WEB1]},
+    {'kind': 'apart', 'vms': [WEB1, WEB1]}, {'name': 'x', 'kind': 'run-on', 'vms': [WEB1]},
+    {'name': 'x', 'kind': 'run-on', 'vms': [WEB1], 'host_tags': ['a b']},
+    {'id': 'mine', 'name': 'x', 'kind': 'apart', 'vms': [WEB1, WEB1]},
+    {'name': 'x', 'kind': 'apart', 'vms': {'a': 1}}, {'name': 'x', 'kind': 'apart', 'vms': [7, 8]}])
+def test_wrong_rules(shared, wrong):
+    problem(shared.ask('POST', '/api/v1/rules', wrong), 400, 'invalid')
+    assert len(shared.get('/api/v1/rules').json['items']) == 1
+
+
+def test_a_group_s_policy_is_merged(server):
+    where = '/api/v1/host-groups/g1'
+    assert 'placement' not in server.get(where).json
+    changed = server.ask('PATCH', where, {'placement': {'goal': 'fill', 'cpu_weight': 80}}).json
+    assert changed['placement']['goal'] == 'fill' and changed['placement']['cpu_weight'] == 80
+    assert changed['placement']['memory_weight'] == 50
+    changed = server.ask('PATCH', where, {'placement': {'cpu_reserve_percent': 10}}).json
+    assert changed['placement']['goal'] == 'fill' and changed['placement']['cpu_weight'] == 80
+    for wrong in {'cpu_weight': 101}, {'cpu_weight': -1}, {'cpu_weight': 1.5}, {'goal': 'spread'}:
+        problem(server.ask('PATCH', where, {'placement': wrong}), 400, 'invalid')
+    assert 'placement' not in server.ask('PATCH', where, {'placement': None}).json
+    made = server.ask('POST', '/api/v1/host-groups', {'name': 'Rack 9',
+                                                      'placement': {'disk_weight': 0}}).json
+    assert made['placement']['disk_weight'] == 0 and made['placement']['network_weight'] == 50
+
+
+def test_tags_and_reserves_of_a_host(server):
+    changed = server.ask('PATCH', '/api/v1/hosts/kvm1', {
+        'tags': ['ssd', 'rack=3'], 'cpu_reserve_percent': 10, 'memory_reserve_kib': 4194304,
+        'disk_reserve_bytes': 1 << 30})
+    assert changed.status == 200
+    host = server.get('/api/v1/hosts/kvm1').json
+    assert host['tags'] == ['ssd', 'rack=3'] and host['memory_reserve_kib'] == 4194304
+    for wrong in {'cpu_reserve_percent': 101}, {'tags': 'ssd'}, {'maintenance': 'none'}:
+        problem(server.ask('PATCH', '/api/v1/hosts/kvm1', wrong), 400, 'invalid')
+
+
+def test_maintenance(server):
+    where = '/api/v1/hosts/kvm1/maintenance'
+    assert server.ask('POST', where, {'on': True}).json['maintenance'] == 'entering'
+    assert server.get('/api/v1/hosts/kvm1').json['maintenance'] == 'entering'
+    assert server.ask('POST', where, {'on': False}).json['maintenance'] == 'none'
+    for wrong in {}, {'on': 'yes'}, {'on': True, 'off': False}:
+        problem(server.ask('POST', where, wrong), 400, 'invalid')
+    problem(server.ask('POST', '/api/v1/hosts/none/maintenance', {'on': True}), 404, 'not-found')
+
+
+def test_what_could_not_leave(shared):
+    rows = {r['vm_name']: r for r in shared.get('/api/v1/hosts/kvm1/leaving').json['items']}
+    assert rows['web1']['leaves'] and rows['web1']['nearest']['host_name'] == 'kvm2'
+    stuck = rows['db & <b>"x"</b> 100% ü/1']
+    assert not stuck['leaves'] and stuck['why'] and stuck['nearest']['findings']
+    problem(shared.get('/api/v1/hosts/none/leaving'), 404, 'not-found')
+
+
+def test_ratings_and_automatic_placement(server):
+    rated = {c['host_name']: c['rating'] for c in
+             server.get('/api/v1/vms/web1/candidates').json['items']}
+    assert rated['kvm2']['stars'] == 4.0 and rated['kvm1']['stars'] == 2.5
+    assert rated['refuses']['stars'] == 0 and rated['kvm2']['factors'][0]['name'] == 'memory'
+    plan = server.ask('POST', '/api/v1/vms/web1/migrate?dry_run=true',
+                      {'destination': 'Rack 1'}).json
+    assert plan['candidate']['host_name'] == 'kvm2' and plan['candidate']['rating']['stars'] == 4.0
+    job = server.ask('POST', '/api/v1/vms/web1/migrate', {'destination': 'Rack 1'})
+    assert job.status == 202 and job.json['destination_host_id'] == 'h2'
+    server.ask('POST', '/api/v1/host-groups', {'name': 'Empty'})
+    problem(server.ask('POST', '/api/v1/vms/web1/migrate', {'destination': 'Empty'}), 422,
+            'refused')
+    problem(server.ask('POST', '/api/v1/vms/web1/migrate', {}), 400, 'invalid')
 
 
 def test_migrate_storage(server):

@@ -6,10 +6,12 @@ runs in exactly one QEMU, by libvirt's word and by the process table (I1, I2); i
 are right (I9); every job is final and says what is true (I3, I6); nothing is left over.
 """
 import os
+import sys
 
 import pytest
 
 os.environ.setdefault("GODWIT_LAB_NAME", "e2e")  # before the lab's modules read it
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support import labs  # noqa: E402
 from support.controller import Controller  # noqa: E402
@@ -20,24 +22,14 @@ from support.fixtures import (KEEP, a_factory_of_guests,  # noqa: E402,F401
 
 @pytest.fixture(scope="session", name="lab")
 def lab_is_up():
-    labs.command("install")
-    try:
-        labs.command("up", "--hosts", "2")
+    with labs.up("--hosts", "2", keep=KEEP):
         yield labs
-    finally:
-        if not KEEP:
-            labs.command("down")
 
 
 @pytest.fixture(scope="session", name="main_controller")
 def the_session_controller(lab, tmp_path_factory):
-    controller = Controller(tmp_path_factory.mktemp("godwitd"))
-    try:
-        controller.start()
-        controller.manage_lab()
+    with Controller(tmp_path_factory.mktemp("godwitd")).managing_lab() as controller:
         yield controller
-    finally:
-        controller.stop()
 
 
 @pytest.fixture(name="peers_apart")

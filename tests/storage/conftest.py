@@ -10,8 +10,7 @@ import sys
 import pytest
 
 os.environ.setdefault("GODWIT_LAB_NAME", "sto")  # before the lab's modules read it
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
-                                "e2e"))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support import disks, labs  # noqa: E402
 from support.agent_controller import AgentController  # noqa: E402
@@ -27,26 +26,14 @@ DISK_DEFAULTS = dict(DEFAULTS, disk="local", disk_size=256, format="qcow2", spre
 
 @pytest.fixture(scope="session", name="lab")
 def lab_is_up():
-    labs.command("install")
-    try:
-        labs.command("down")
-        labs.command("up", "--agents", "--hosts", "2")
-        labs.command("storage", *KINDS)
+    with labs.up("--agents", "--hosts", "2", storage=KINDS, anew=True, keep=KEEP):
         yield labs
-    finally:
-        if not KEEP:
-            labs.command("down")
 
 
 @pytest.fixture(scope="session", name="main_controller")
 def the_session_controller(lab, tmp_path_factory):
-    controller = AgentController(tmp_path_factory.mktemp("godwitd"))
-    try:
-        controller.start()
-        controller.manage_lab()
+    with AgentController(tmp_path_factory.mktemp("godwitd")).managing_lab() as controller:
         yield controller
-    finally:
-        controller.stop()
 
 
 @pytest.fixture(name="controller")

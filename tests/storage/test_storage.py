@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Migrate Storage within a host (R14 to R18), running and off."""
+import contextlib
 import os
 
 import pytest
@@ -98,6 +99,41 @@ def test_default_location_is_added(controller, make):
     rows = controller.api.get("/hosts/%s/storage-locations" % host["id"])["items"]
     assert [row["pool"] for row in rows if row["is_default"]] == ["ext4"]
     controller.api.patch("/hosts/" + host["id"], {"default_storage": []})
+
+
+def test_lun_of_a_vm_that_has_just_come(controller, make):
+    """R12, R14: no facts tell the size of its LUN yet; its own QEMU does. Three times, since the
+    facts of the host may be quicker."""
+    guest = make("slun", disk="iscsi", format="raw", disk_size=64, spread_fill=16, memory=88)
+    for number in range(3):
+        target = labs.other(guest.where())
+        job = controller.api.migrate(guest.name, target, transfer="Live")
+        job = controller.api.wait_final(job["id"], 60)
+        assert job["state"] == "done", words(job)
+        plan = controller.api.post("/vms/slun/migrate-storage?dry_run=true", {"storage": "xfs"})
+        sizes = [image["to"]["capacity_bytes"] for disk in plan["candidate"]["disks"]
+                 for image in disk["images"]]
+        assert sizes == [64 << 20], "round %d: %s" % (number, plan["candidate"]["disks"])
+    migrate_storage(controller, guest, storage="xfs")
+
+
+def test_what_qemu_says_of_a_full_place(controller, make):
+    """I8: why a mirror ended, not only that it did; the VM goes on where it was."""
+    guest = make("sfull", format="raw", disk_size=64, spread_fill=48, spread_rate=0)
+    job = controller.api.post("/vms/sfull/migrate-storage", {"storage": "small",
+                                                             "bandwidth_mibps": 4})
+    controller.api.wait_copying(job["id"])
+    filler = disks.inside("kvm1", disks.folder("small") + "/filler")
+    try:
+        with open(filler, "wb", buffering=0) as out, contextlib.suppress(OSError):
+            while True:
+                out.write(b"x" * 65536)
+        job = controller.api.wait_final(job["id"], 90)
+    finally:
+        os.unlink(filler)
+    assert job["state"] == "failed", words(job)
+    assert "QEMU says: No space left on device" in job["error"]["message"], words(job)
+    assert disks.images("kvm1", "sfull")["vda"][0].startswith(disks.folder("local"))
 
 
 @pytest.mark.long

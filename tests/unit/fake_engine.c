@@ -44,6 +44,8 @@ GwEngine *fake_engine_new(const char *path, GError **error)
         !load_kind(fabric, file, "shares", &gw_share_record, (Put)gw_fabric_put_share, error) ||
         !load_kind(fabric, file, "jobs", &gw_job_record, (Put)gw_fabric_put_job, error) ||
         !load_kind(fabric, file, "kept", &gw_kept_volume_record, (Put)gw_fabric_put_kept, error) ||
+        !load_kind(fabric, file, "rules", &gw_placement_rule_record, (Put)gw_fabric_put_rule,
+                   error) ||
         !load_kind(fabric, file, "vms", &gw_vm_record, (Put)gw_fabric_put_vm, error))
         return NULL;
     GwEngine *engine = g_new0(GwEngine, 1);
@@ -319,6 +321,54 @@ gboolean gw_engine_remove_share(GwEngine *engine, const char *id, GError **error
     return TRUE;
 }
 
+/* Placement ---------------------------------------------------------------------------------- */
+
+GwHost *gw_engine_set_maintenance(GwEngine *engine, const char *id, gboolean on, GError **error)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwHost *host = gw_host_copy(gw_fabric_host(engine->fabric, id));
+
+    host->maintenance = (int)(on ? GW_MAINTENANCE_ENTERING : GW_MAINTENANCE_NONE);
+    publish(engine, "host", &gw_host_record, (Put)gw_fabric_put_host, gw_record_ref(host));
+    return host;
+}
+
+GwPlacementRule *gw_engine_add_rule(GwEngine *engine, const GwPlacementRule *rule, GError **error)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+
+    if (!gw_placement_rule_check(rule, error))
+        return NULL;
+    GwPlacementRule *added = gw_placement_rule_copy(rule);
+    added->id = new_id();
+    publish(engine, "rule", &gw_placement_rule_record, (Put)gw_fabric_put_rule,
+            gw_record_ref(added));
+    return added;
+}
+
+GwPlacementRule *gw_engine_change_rule(GwEngine *engine, const GwPlacementRule *rule,
+                                       GError **error)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+
+    if (!gw_placement_rule_check(rule, error))
+        return NULL;
+    GwPlacementRule *changed = gw_placement_rule_copy(rule);
+    publish(engine, "rule", &gw_placement_rule_record, (Put)gw_fabric_put_rule,
+            gw_record_ref(changed));
+    return changed;
+}
+
+gboolean gw_engine_remove_rule(GwEngine *engine, const char *id, GError **error)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwFabric *next = gw_fabric_next(engine->fabric);
+
+    gw_fabric_remove_rule(next, id);
+    publish_removed(engine, "rule", next, id);
+    return TRUE;
+}
+
 /* Agents: one token is good at a time ------------------------------------------------------- */
 
 GwJoinToken *gw_engine_add_join_token(GwEngine *engine, const GwJoinToken *token, const char *user,
@@ -454,6 +504,26 @@ static void add_storage(GwCandidate *candidate, const GwMoveOptions *options)
         candidate->disks = disks_to(storage, GW_DISK_MIRROR);
 }
 
+/* Hosts of "Rack 1" get four stars, others two and a half. */
+static GwRating *rating_of(const GwHost *host, gboolean suitable)
+{
+    GwRating *rating = gw_rating_new();
+    GwRatingFactor *factor = gw_rating_factor_new();
+    gboolean good = g_strcmp0(host->group_id, "g1") == 0;
+
+    rating->stars = !suitable ? 0 : good ? 4 : 2.5;
+    rating->points = (gint64)(rating->stars * 200000);
+    rating->factors = gw_record_array(&gw_rating_factor_record);
+    factor->name = g_strdup("memory");
+    factor->requirement = g_strdup("R33");
+    factor->stars = rating->stars;
+    factor->weight = 50;
+    factor->lowers = TRUE;
+    factor->observed = g_strdup("half of its memory would be left");
+    g_ptr_array_add(rating->factors, factor);
+    return rating;
+}
+
 static GwCandidate *candidate_of(const GwHost *host, const GwMoveOptions *options)
 {
     GwCandidate *candidate = gw_candidate_new();
@@ -473,6 +543,7 @@ static GwCandidate *candidate_of(const GwHost *host, const GwMoveOptions *option
         finding->remedy = g_strdup("Detach it.");
         g_ptr_array_add(candidate->findings, finding);
     }
+    candidate->rating = rating_of(host, candidate->suitable);
     return candidate;
 }
 
@@ -501,19 +572,62 @@ GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOp
     return candidates;
 }
 
+GPtrArray *gw_engine_leaving(GwEngine *engine, const char *host, GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    g_autoptr(GPtrArray) vms = gw_fabric_list_vms(fabric, host);
+    GPtrArray *all = gw_record_array(&gw_leaving_record);
+
+    for (guint i = 0; i < vms->len; i++) {
+        const GwVm *vm = vms->pdata[i];
+        GwLeaving *leaving = gw_leaving_new();
+        leaving->vm_uuid = g_strdup(vm->uuid);
+        leaving->vm_name = g_strdup(vm->name);
+        leaving->state = vm->state;
+        leaving->leaves = vm->state != (int)GW_VM_PAUSED;
+        leaving->nearest =
+            candidate_of(gw_fabric_host(fabric, leaving->leaves ? "h2" : "h3"), NULL);
+        leaving->hosts = leaving->leaves ? 2 : 0;
+        leaving->why = leaving->leaves ? NULL : g_strdup("refuses: PCI device 0000:03:00.0");
+        g_ptr_array_add(all, leaving);
+    }
+    return all;
+}
+
+/* The host, or the first of a group that does not refuse. */
+static const GwHost *destination_of(const GwFabric *fabric, const char *which, GError **error)
+{
+    const GwHost *host = gw_fabric_find_host(fabric, which);
+    const GwGroup *group = gw_fabric_find_group(fabric, which);
+
+    if (host != NULL)
+        return host;
+    if (group == NULL) {
+        missing("host", which, error);
+        return NULL;
+    }
+    g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(fabric);
+    for (guint i = 0; i < hosts->len; i++) {
+        const GwHost *each = hosts->pdata[i];
+        if (g_strcmp0(each->group_id, group->id) == 0 && strcmp(each->name, "refuses") != 0)
+            return each;
+    }
+    gw_error_set(error, GW_ERR_REFUSED, "Choose another group.", "no host of '%s' takes it",
+                 group->name);
+    return NULL;
+}
+
 GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm_id, const GwMoveRequest *request,
                                 GError **error)
 {
     g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
     const GwVm *vm = gw_fabric_find_vm(fabric, vm_id, error);
-    const GwHost *host = gw_fabric_find_host(fabric, request->destination);
 
     if (vm == NULL)
         return NULL;
-    if (host == NULL) {
-        missing("host", request->destination, error);
+    const GwHost *host = destination_of(fabric, request->destination, error);
+    if (host == NULL)
         return NULL;
-    }
     GwMovePlan *plan = gw_move_plan_new();
     plan->vm_uuid = g_strdup(vm->uuid);
     plan->vm_name = g_strdup(vm->name);

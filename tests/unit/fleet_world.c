@@ -2,10 +2,11 @@
 #include "fleet_world.h"
 
 #include <arpa/inet.h>
-#include <glib/gstdio.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "folder.h"
 
 #define PATIENCE_US (10 * G_TIME_SPAN_SECOND)
 
@@ -175,24 +176,12 @@ void world_close_fleet(World *world)
     world->closed = TRUE;
 }
 
-static void remove_tree(const char *path)
-{
-    g_autoptr(GDir) folder = g_dir_open(path, 0, NULL);
-    const char *name = NULL;
-
-    while (folder != NULL && (name = g_dir_read_name(folder)) != NULL) {
-        g_autofree char *inner = g_build_filename(path, name, NULL);
-        remove_tree(inner);
-    }
-    g_remove(path);
-}
-
 void world_free(World *world)
 {
     if (world->fleet != NULL)
         world_close_fleet(world);
     gw_authority_free(world->authority);
-    remove_tree(world->folder);
+    folder_remove(world->folder);
     g_free(world->folder);
     g_ptr_array_unref(world->requests);
     g_ptr_array_unref(world->replies);

@@ -103,6 +103,16 @@ static void put_kept(GwFabric *fabric, gpointer item)
     gw_fabric_put_kept(fabric, item);
 }
 
+static void put_group(GwFabric *fabric, gpointer item)
+{
+    gw_fabric_put_group(fabric, item);
+}
+
+static void put_rule(GwFabric *fabric, gpointer item)
+{
+    gw_fabric_put_rule(fabric, item);
+}
+
 static void put_job(GwFabric *fabric, gpointer item)
 {
     gw_fabric_put_job(fabric, item);
@@ -123,6 +133,10 @@ static gboolean load_all(Scenario *s, json_t *base, json_t *in, GError **error)
                 put_share, error) &&
            load(base, json_object_get(in, "jobs"), complete_job, &gw_job_record, s->fabric, put_job,
                 error) &&
+           load(base, json_object_get(in, "groups"), complete_share, &gw_group_record, s->fabric,
+                put_group, error) &&
+           load(base, json_object_get(in, "rules"), complete_share, &gw_placement_rule_record,
+                s->fabric, put_rule, error) &&
            load(base, json_object_get(in, "kept"), complete_share, &gw_kept_volume_record,
                 s->fabric, put_kept, error);
 }
@@ -143,6 +157,9 @@ static gboolean read_question(Scenario *s, json_t *base, json_t *in, GError **er
     s->cpu = cpu != NULL ? (GwCpuVerdict)gw_enum_value(&verdict_enum, cpu) : GW_CPU_UNKNOWN;
     s->cpu_why = g_strdup(json_string_value(json_object_get(in, "cpu_why")));
     s->job_id = g_strdup(json_string_value(json_object_get(in, "job_id")));
+    s->rate = json_is_true(json_object_get(in, "rate"));
+    s->place = json_object_get(in, "place") != NULL;
+    s->where = g_strdup(json_string_value(json_object_get(in, "place")));
     s->peer_to_peer = json_is_true(json_object_get(in, "peer_to_peer"));
     if (options != NULL)
         s->options = gw_record_from_request(&gw_move_options_record, options, error);
@@ -199,6 +216,7 @@ void scenario_free(Scenario *s)
     g_clear_pointer(&s->reached, g_ptr_array_unref);
     g_free(s->cpu_why);
     g_free(s->job_id);
+    g_free(s->where);
     g_free(s);
 }
 

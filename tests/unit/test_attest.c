@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/attest.h"
+#include "folder.h"
 
 /* The process table: a made-up one with everything that a real one shows once a year, and the real
  * one with real processes. */
@@ -60,26 +61,6 @@ static int setup(void **state)
     PUT(folder, 300, "bash", "bash\0-c\0echo -uuid " VM);
     g_autofree char *odd = g_build_filename(folder, "self", NULL);
     g_mkdir(odd, 0755);
-    return 0;
-}
-
-static void remove_tree(const char *path)
-{
-    GDir *dir = g_file_test(path, G_FILE_TEST_IS_SYMLINK) ? NULL : g_dir_open(path, 0, NULL);
-    const char *name = NULL;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *inner = g_build_filename(path, name, NULL);
-        remove_tree(inner);
-    }
-    g_clear_pointer(&dir, g_dir_close);
-    g_remove(path);
-}
-
-static int teardown(void **state)
-{
-    remove_tree(*state);
-    g_free(*state);
     return 0;
 }
 
@@ -161,7 +142,7 @@ static void test_cannot_tell_is_not_absence(void **state)
     g_rmdir(line);
     assert_int_equal(count(folder, VM), 0);
     /* A table that hides what others run. */
-    remove_tree(init);
+    folder_remove(init);
     assert_int_equal(count(folder, VM), -1);
     assert_int_equal(count("/nonexistent", VM), -1);
 }
@@ -266,10 +247,10 @@ static void test_pid_reuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_finds_its_vm, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_zombies_run_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_cannot_tell_is_not_absence, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_whose_listener, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_finds_its_vm, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_zombies_run_nothing, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_cannot_tell_is_not_absence, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_whose_listener, setup, folder_teardown),
         cmocka_unit_test(test_real),
         cmocka_unit_test(test_pid_reuse),
     };

@@ -3,8 +3,10 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
+#include "base/options.h"
 #include "base/text.h"
 #include "base/xml.h"
 
@@ -53,7 +55,7 @@ static void test_error_message_cannot_drive_a_terminal(void **state)
 static void test_error_code_words(void **state)
 {
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-    for (int code = GW_ERR_INTERNAL; code <= GW_ERR_OPERATION; code++) {
+    for (int code = GW_ERR_INTERNAL; code <= GW_ERR_BUSY; code++) {
         const char *word = gw_error_code_word(code);
         assert_true(g_hash_table_add(seen, (gpointer)word));
         assert_int_equal(gw_error_code_from_word(word), code);
@@ -365,6 +367,73 @@ static void test_xml_in_threads(void **state)
         assert_int_equal(GPOINTER_TO_UINT(g_thread_join(threads[i])), 200);
 }
 
+/* Options ------------------------------------------------------------------------------------ */
+
+static gboolean parse_words(const char *words, int *port, GError **error)
+{
+    const GOptionEntry entries[] = { { "port", 0, 0, G_OPTION_ARG_INT, port, "Port", "PORT" },
+                                     G_OPTION_ENTRY_NULL };
+    g_autoptr(GOptionContext) context = g_option_context_new("- test");
+    g_auto(GStrv) owned = g_strsplit(words, " ", 0);
+    g_autofree char **argv = g_memdup2(owned, (g_strv_length(owned) + 1) * sizeof *owned);
+    char **at = argv;
+    int argc = (int)g_strv_length(owned);
+
+    g_option_context_add_main_entries(context, entries, NULL);
+    return gw_options_parse(context, "program --help", &argc, &at, error);
+}
+
+static void test_options_words(void **state)
+{
+    static const char *const wrong[][2] = {
+        { "program --prot 1", "--prot; see program --help" },
+        { "program --port x", "; see program --help" },
+        { "program --port 1 more", "unexpected 'more'; see program --help" },
+    };
+    int port = 0;
+
+    UNIT_OK(parse_words("program --port 8447", &port, error));
+    assert_int_equal(port, 8447);
+    for (guint i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_autoptr(GError) error = NULL;
+        assert_false(parse_words(wrong[i][0], &port, &error));
+        assert_true(g_error_matches(error, GW_ERROR, GW_ERR_INVALID));
+        assert_non_null(strstr(error->message, wrong[i][1]));
+    }
+}
+
+static void test_options_file(void **state)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("godwit-options-XXXXXX", &path, NULL);
+
+    assert_true(fd >= 0);
+    close(fd);
+    assert_true(g_file_set_contents(path, "[agent]\nport=9000\n", -1, NULL));
+    g_autoptr(GKeyFile) file = gw_options_load(path, &error);
+    assert_null(error);
+    assert_int_equal(g_key_file_get_integer(file, "agent", "port", NULL), 9000);
+
+    assert_true(g_file_set_contents(path, "port=9000\n", -1, NULL));
+    assert_null(gw_options_load(path, &error));
+    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_INVALID));
+    assert_true(g_str_has_prefix(error->message, path)); /* whoever reads it knows which file */
+    g_clear_error(&error);
+
+    /* There need not be one. */
+    assert_int_equal(g_remove(path), 0);
+    g_autoptr(GKeyFile) none = gw_options_load(path, &error);
+    assert_non_null(none);
+    assert_null(error);
+    g_auto(GStrv) groups = g_key_file_get_groups(none, NULL);
+    assert_null(groups[0]);
+
+    /* But what is there must be readable. */
+    assert_null(gw_options_load(g_get_tmp_dir(), &error));
+    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_INVALID));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +454,8 @@ int main(void)
         cmocka_unit_test(test_xml_bombs_and_entities),
         cmocka_unit_test(test_xml_ceiling_and_depth),
         cmocka_unit_test(test_xml_in_threads),
+        cmocka_unit_test(test_options_words),
+        cmocka_unit_test(test_options_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

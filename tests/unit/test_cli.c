@@ -160,6 +160,9 @@ static void test_columns(void **state)
     check_columns(gw_location_columns, &gw_storage_location_record);
     check_columns(gw_kept_columns, &gw_kept_volume_record);
     check_columns(gw_kept_sheet, &gw_kept_volume_record);
+    check_columns(gw_rule_columns, &gw_placement_rule_record);
+    check_columns(gw_rule_sheet, &gw_placement_rule_record);
+    check_columns(gw_leaving_columns, &gw_leaving_record);
     check_columns(gw_share_columns, &gw_share_record);
     check_columns(gw_share_sheet, &gw_share_record);
     check_columns(gw_member_columns, &gw_share_member_record);
@@ -684,7 +687,7 @@ static void test_exits(void **state)
 
     for (const GwExitRow *row = gw_exit_rows; row->doc != NULL; row++)
         assert_true(g_hash_table_add(seen, GINT_TO_POINTER(row->status)));
-    for (int code = GW_ERR_INTERNAL; code <= GW_ERR_OPERATION; code++) {
+    for (int code = GW_ERR_INTERNAL; code <= GW_ERR_BUSY; code++) {
         g_autoptr(GError) error = g_error_new_literal(GW_ERROR, code, "x");
         int status = gw_exit_of_error(error, FALSE);
         assert_true(status != GW_EXIT_OK);

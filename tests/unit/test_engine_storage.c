@@ -228,6 +228,49 @@ static void test_what_is_not_kept_is_removed_in_the_end(void **unused)
     world_free(&world);
 }
 
+/* The guest's memory goes to a host where its only copied disk, which it cannot write to, is at
+ * another path: QEMU mirrors no such disk, and is told of the other path all the same. */
+static void move_with_a_readonly_disk(void)
+{
+    World world;
+    json_t *hosts = json_array();
+
+    for (guint i = 0; i < 2; i++) {
+        json_t *host = world_host_json(i);
+        json_array_append_new(json_object_get(json_object_get(host, "facts"), "pools"),
+                              json_pack("{s:s,s:s,s:s,s:b}", "name", "local", "type", "dir",
+                                        "target_path", i == 0 ? "/vms" : "/srv/vms", "active", 1));
+        json_array_append_new(hosts, host);
+    }
+    json_t *vm = world_vm_json(VM, "db1");
+    json_array_append_new(json_object_get(vm, "disks"),
+                          json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "target", "vdb", "device",
+                                    "disk", "type", "file", "source", "/vms/tools.raw", "format",
+                                    "raw", "cache", "none", "readonly", 1));
+    json_object_set_new(json_array_get(hosts, 0), "vms", json_pack("[o]", vm));
+    world_make(&world, gw_clock_new_virtual(SECONDS(1700000000)),
+               json_pack("{s:o,s:i}", "hosts", hosts, "link_mibps", 500));
+    world_start(&world);
+    for (guint i = 0; i < 2; i++)
+        world_add_host(&world, i);
+    g_autofree char *id = begin(&world);
+    world_run(&world, SECONDS(60));
+    check_final(&world, id, GW_JOB_DONE, "a read-only disk alone is copied");
+    g_autoptr(GwJob) job = world_job(&world, id);
+    assert_int_equal(job->transfer, GW_TRANSFER_LIVE_VSM);
+    assert_true(job->commit_by_resume);
+    g_autofree char *uri = world_uri(1);
+    g_autoptr(GwDisk) disk = gw_sim_disk(world.sim, uri, VM, "vdb");
+    assert_string_equal(disk->source, "/srv/vms/tools.raw");
+    world_free(&world);
+}
+
+static void test_a_readonly_disk_goes_to_its_new_path(void **unused)
+{
+    (void)unused;
+    for_both_ways(move_with_a_readonly_disk);
+}
+
 /* Failures --------------------------------------------------------------------------------- */
 
 static void fill_in_mid_copy(void)
@@ -930,6 +973,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_move_takes_its_disks_along),
         cmocka_unit_test(test_not_keeping_is_asked_for),
+        cmocka_unit_test(test_a_readonly_disk_goes_to_its_new_path),
         cmocka_unit_test(test_what_is_not_kept_is_removed_in_the_end),
         cmocka_unit_test(test_a_destination_that_fills_up_leaves_nothing),
         cmocka_unit_test(test_a_destination_that_dies_is_waited_for),

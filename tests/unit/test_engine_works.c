@@ -596,6 +596,21 @@ static void an_image_below_a_disk_on_a_share_stays(void **state)
     (void)state;
 }
 
+/* R14, I8: that it ended is half of what a person needs to know. */
+static void a_mirror_that_breaks_off_says_why(void **state)
+{
+    World world;
+    open_world(&world);
+    fault(&world, "block-copy", "fail", 0, 50);
+    g_autofree char *id = move_storage(&world, "run", "fast");
+    g_autoptr(GwJob) job = await_end(&world, id);
+    assert_int_equal(job->state, GW_JOB_FAILED);
+    assert_non_null(strstr(job->error->message, "QEMU says: Input/output error (write)"));
+    assert_non_null(strstr(job->error->message, "goes on with /images/run.qcow2"));
+    close_world(&world, "a mirror that broke off");
+    (void)state;
+}
+
 static char *move_vdb_to(World *world, const char *name, const char *volume)
 {
     g_autoptr(GwMoveRequest) request = to_b();
@@ -921,6 +936,7 @@ int main(void)
         cmocka_unit_test(storage_slots_are_shared_with_moves),
         cmocka_unit_test(the_limit_can_be_changed_while_it_copies),
         cmocka_unit_test(percent_never_goes_back),
+        cmocka_unit_test(a_mirror_that_breaks_off_says_why),
         WITH_AGENTS(a_vm_that_is_off_moves_over_the_network),
         WITH_AGENTS(storage_of_a_running_vm_moves),
         WITH_AGENTS(storage_of_a_vm_that_is_off_moves),

@@ -2,15 +2,14 @@
 #include "unit.h"
 
 #include <glib/gstdio.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/epochs.h"
 #include "agent/files.h"
 #include "agent/state.h"
+#include "folder.h"
 
 /* What must survive a restart, a full disk and a damaged file. */
 
@@ -24,26 +23,6 @@ static int setup(void **state)
     char *folder = g_dir_make_tmp("godwit-epochs-XXXXXX", NULL);
     *state = folder;
     return folder == NULL;
-}
-
-static void remove_tree(const char *path)
-{
-    GDir *dir = g_dir_open(path, 0, NULL);
-    const char *name = NULL;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *inner = g_build_filename(path, name, NULL);
-        remove_tree(inner);
-    }
-    g_clear_pointer(&dir, g_dir_close);
-    g_remove(path);
-}
-
-static int teardown(void **state)
-{
-    remove_tree(*state);
-    g_free(*state);
-    return 0;
 }
 
 static GwEpochs *open_or_fail(const char *folder)
@@ -208,27 +187,16 @@ static void test_planted_is_damaged(void **state)
     assert_refused(gw_epochs_check(epochs, VM, 3, JOB, &why), &why, GW_ERR_STORE);
 }
 
-/* Every write of more than nothing fails, as on a full disk. */
-static void set_full(gboolean full)
-{
-    struct rlimit limit;
-
-    signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &limit);
-    limit.rlim_cur = full ? 0 : limit.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 static void test_full_disk(void **state)
 {
     g_autoptr(GError) why = NULL;
     {
         g_autoptr(GwEpochs) epochs = open_or_fail(*state);
         UNIT_OK(gw_epochs_raise(epochs, VM, 3, JOB, error));
-        set_full(TRUE);
+        folder_set_full(TRUE);
         gboolean raised = gw_epochs_raise(epochs, VM, 4, JOB2, &why);
         gboolean closed = gw_epochs_close(epochs, VM, 3, NULL);
-        set_full(FALSE);
+        folder_set_full(FALSE);
         assert_refused(raised, &why, GW_ERR_STORE);
         assert_false(closed);
         /* Nothing was changed. */
@@ -322,9 +290,9 @@ static void test_state_full_disk(void **state)
 
     UNIT_OK(gw_agent_state_save(*state, made, error));
     made->incarnation = 9;
-    set_full(TRUE);
+    folder_set_full(TRUE);
     gboolean ok = gw_agent_state_save(*state, made, &why);
-    set_full(FALSE);
+    folder_set_full(FALSE);
     assert_refused(ok, &why, GW_ERR_STORE);
     g_autoptr(GwAgentState) back = gw_agent_state_load(*state, NULL);
     assert_int_equal(back->incarnation, 4);
@@ -351,17 +319,17 @@ static void test_clock_is_set(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_order, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_close_is_for_good, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_left_survives, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_nonsense, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_damaged_is_one_vm, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_planted_is_damaged, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_foreign_folder, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_state_survives, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_state_damaged, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_state_full_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_order, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_close_is_for_good, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_left_survives, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_nonsense, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_is_one_vm, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_planted_is_damaged, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_full_disk, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_foreign_folder, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_state_survives, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_state_damaged, setup, folder_teardown),
+        cmocka_unit_test_setup_teardown(test_state_full_disk, setup, folder_teardown),
         cmocka_unit_test(test_clock_is_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/facts.h"
+#include "folder.h"
 
 /* What a machine says of itself, from files that the test writes. */
 
@@ -26,22 +27,9 @@ static int setup(void **state)
     return folder == NULL;
 }
 
-static void remove_tree(const char *path)
-{
-    GDir *dir = g_dir_open(path, 0, NULL);
-    const char *name = NULL;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *inner = g_build_filename(path, name, NULL);
-        remove_tree(inner);
-    }
-    g_clear_pointer(&dir, g_dir_close);
-    g_remove(path);
-}
-
 static int teardown(void **state)
 {
-    remove_tree(folder);
+    folder_remove(folder);
     g_clear_pointer(&folder, g_free);
     return 0;
 }

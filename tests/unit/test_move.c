@@ -159,7 +159,7 @@ static void test_progress_timeout_counts_from_the_low_water_mark(void **unused)
     feed(move, 8 * second, 2000, 900);
     for (gint64 at = 9; at < 18; at++)
         feed(move, at * second, 2000 + at * 100, 950);
-    move->wake_us = 0;
+    move->times.wake_us = 0;
     assert_false(gw_move_due(move, 17 * second, &kind));
     assert_true(gw_move_due(move, 18 * second, &kind));
     assert_int_equal(kind, GW_MOVE_STALLED);
@@ -230,9 +230,9 @@ static void test_a_step_without_effect_ends_in_a_question(void **unused)
             break;
         assert_int_equal(move->settle, GW_SETTLE_RESUME_DESTINATION);
         assert_true(step(move, (GwMoveEvent){ .kind = GW_MOVE_ACTED, .now_us = now }, &outcome));
-        if (move->wake_us != 0) {
-            now = move->wake_us;
-            move->wake_us = 0;
+        if (move->times.wake_us != 0) {
+            now = move->times.wake_us;
+            move->times.wake_us = 0;
             assert_true(
                 step(move, (GwMoveEvent){ .kind = GW_MOVE_TIMER, .now_us = now }, &outcome));
         }

@@ -322,7 +322,7 @@ static void test_what_is_left_of_the_time_is_the_copys(void **unused)
 
     step(move, (GwMoveEvent){ .kind = GW_MOVE_CHECKED, .now_us = SECOND }, &outcome);
     step(move, (GwMoveEvent){ .kind = GW_MOVE_PREPARED, .now_us = 60 * SECOND }, &outcome);
-    assert_int_equal(move->too_long_us, 101 * SECOND);
+    assert_int_equal(move->times.too_long_us, 101 * SECOND);
 }
 
 /* Progress --------------------------------------------------------------------------------- */
@@ -381,11 +381,11 @@ static void test_progress_is_less_of_disks_or_of_memory(void **unused)
     feed(move, 2, 0, 3 * MIB, 0, 0);
     feed(move, 8, 3 * MIB, MIB / 8, 0, 0);
     feed(move, 15, 3 * MIB, MIB / 4, 0, 4 * MIB); /* memory begins: more is left than before */
-    assert_int_equal(move->stalled_us, 25 * SECOND);
+    assert_int_equal(move->times.stalled_us, 25 * SECOND);
     feed(move, 20, 3 * MIB, MIB, MIB, 3 * MIB);
-    assert_int_equal(move->stalled_us, 30 * SECOND);
+    assert_int_equal(move->times.stalled_us, 30 * SECOND);
     feed(move, 29, 3 * MIB, MIB, 9 * MIB, 3 * MIB); /* sent, and dirtied again */
-    move->wake_us = 0;
+    move->times.wake_us = 0;
     assert_true(gw_move_due(move, 30 * SECOND, &kind));
     assert_int_equal(kind, GW_MOVE_STALLED);
 }

@@ -438,6 +438,30 @@ static void test_patch_is_whole_or_not_at_all(void **state)
     }
 }
 
+/* What was stored is read, however much it is. */
+static void test_a_list_of_a_request_has_a_ceiling(void **state)
+{
+    for (int count = 256; count <= 257; count++) {
+        g_autoptr(GwJson) json = json_pack("{s:[]}", "disks");
+        g_autoptr(GError) error = NULL;
+        for (int i = 0; i < count; i++)
+            json_array_append_new(json_object_get(json, "disks"),
+                                  json_pack("{s:s}", "target", "vda"));
+        g_autoptr(GwStorageRequest) stored =
+            gw_record_from_stored(&gw_storage_request_record, json, NULL);
+        assert_int_equal(stored->disks->len, count);
+        g_autoptr(GwStorageRequest) asked =
+            gw_record_from_request(&gw_storage_request_record, json, &error);
+        assert_int_equal(asked != NULL, count == 256);
+        if (asked == NULL)
+            unit_assert_error(error, GW_ERR_INVALID, "must have at most 256");
+    }
+    g_autoptr(GwJson) schema = gw_record_schema(&gw_move_options_record);
+    json_t *disks = json_object_get(json_object_get(schema, "properties"), "disks");
+    assert_int_equal(json_integer_value(json_object_get(disks, "maxItems")), 256);
+    (void)state;
+}
+
 static void test_patch_of_a_list(void **state)
 {
     g_autoptr(GwShare) share = filled(&gw_share_record, 8);
@@ -557,6 +581,7 @@ int main(void)
         cmocka_unit_test(test_anything_stored_is_read_back),
         cmocka_unit_test(test_patch_changes_what_it_names),
         cmocka_unit_test(test_patch_is_whole_or_not_at_all),
+        cmocka_unit_test(test_a_list_of_a_request_has_a_ceiling),
         cmocka_unit_test(test_patch_of_a_list),
         cmocka_unit_test(test_internal_fields_are_not_served),
         cmocka_unit_test(test_schema_lists_all_served_fields),

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/error.h"
 #include "scenario.h"
 
 static GHashTable *fired;  /* rule -> itself: rules that found something somewhere */
@@ -34,7 +35,10 @@ static GPtrArray *candidates_of(const Scenario *s)
         return gw_plan_candidates(s->fabric, s->vm, s->options);
     GwPlanInput input = scenario_input(s);
     GPtrArray *one = gw_record_array(&gw_candidate_record);
-    g_ptr_array_add(one, gw_plan_candidate(&input));
+    GwCandidate *candidate = gw_plan_candidate(&input);
+    if (s->rate)
+        gw_plan_rate(&input, candidate);
+    g_ptr_array_add(one, candidate);
     return one;
 }
 
@@ -108,6 +112,24 @@ static json_t *disks_json(const GwCandidate *candidate)
     return disks;
 }
 
+/* "memory 3.5 of 50", "maintenance 0 excludes" */
+static json_t *rating_json(const GwRating *rating)
+{
+    json_t *factors = json_array();
+
+    for (guint i = 0; i < rating->factors->len; i++) {
+        const GwRatingFactor *f = rating->factors->pdata[i];
+        g_autofree char *line =
+            g_strdup_printf("%s %g of %" G_GINT64_FORMAT "%s", f->name, f->stars, f->weight,
+                            f->excludes ? " excludes"
+                            : f->lowers ? " lowers"
+                                        : "");
+        json_array_append_new(factors, json_string(line));
+    }
+    return json_pack("{s:f, s:I, s:s?, s:o}", "stars", rating->stars, "points",
+                     (json_int_t)rating->points, "storage", rating->storage, "factors", factors);
+}
+
 static json_t *candidate_json(const Scenario *s, const GwCandidate *candidate)
 {
     json_t *findings = json_array();
@@ -123,6 +145,8 @@ static json_t *candidate_json(const Scenario *s, const GwCandidate *candidate)
                              candidate->suitable, "findings", findings);
     if (shows_storage(s, candidate))
         json_object_set_new(json, "disks", disks_json(candidate));
+    if (s->rate)
+        json_object_set_new(json, "rating", rating_json(candidate->rating));
     return json;
 }
 
@@ -196,6 +220,28 @@ static void why_storage(GString *out, const GwCandidate *candidate)
     }
 }
 
+static void why_rating(GString *out, const GwRating *rating)
+{
+    g_string_append_printf(out, "  rating: %.1f stars\n", rating->stars);
+    if (rating->storage_why != NULL)
+        g_string_append_printf(out, "    storage: %s, %s\n",
+                               rating->storage != NULL ? rating->storage : "none",
+                               rating->storage_why);
+    for (guint i = 0; i < rating->factors->len; i++) {
+        const GwRatingFactor *f = rating->factors->pdata[i];
+        g_string_append_printf(out,
+                               "    %s (%s): %g stars%s\n      observed: %s\n"
+                               "      required: %s\n",
+                               f->name, f->requirement, f->stars,
+                               f->excludes ? ", excludes"
+                               : f->lowers ? ", lowers"
+                                           : "",
+                               f->observed, f->required);
+        if (f->remedy != NULL)
+            g_string_append_printf(out, "      remedy:   %s\n", f->remedy);
+    }
+}
+
 static void why_candidate(GString *out, const Scenario *s, const GwCandidate *candidate)
 {
     g_string_append_printf(out, "%s from %s to %s: %s, %s\n", s->vm->name,
@@ -212,6 +258,8 @@ static void why_candidate(GString *out, const Scenario *s, const GwCandidate *ca
     }
     if (shows_storage(s, candidate))
         why_storage(out, candidate);
+    if (s->rate)
+        why_rating(out, candidate->rating);
 }
 
 static void compare(const char *folder, const char *name, const char *got)
@@ -230,10 +278,48 @@ static void compare(const char *folder, const char *name, const char *got)
         fail_msg("%s differs; it would be:\n%s", path, got);
 }
 
+static json_t *refusal_json(const GError *error)
+{
+    return json_pack("{s:s, s:s, s:s?}", "code", gw_error_code_word((GwErrorCode)error->code),
+                     "message", error->message, "remedy", gw_error_remedy(error));
+}
+
+/* Automatic placement: where to, with which pool, or why not. */
+static void run_placement(const char *folder, Scenario *s)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GwMoveOptions) chosen = NULL;
+    g_autoptr(GString) why = g_string_new(NULL);
+    g_autoptr(GwCandidate) best =
+        gw_plan_place(s->fabric, s->vm, s->where, s->options, &chosen, &error);
+    g_autoptr(GwJson) plan = json_object();
+
+    assert_true((best != NULL) == (error == NULL) && (best != NULL) == (chosen != NULL));
+    if (best != NULL) {
+        s->rate = TRUE;
+        json_object_set_new(plan, "place", candidate_json(s, best));
+        json_object_set_new(plan, "storage",
+                            chosen->storage != NULL ? json_string(chosen->storage) : json_null());
+        why_candidate(why, s, best);
+    } else {
+        json_object_set_new(plan, "refused", refusal_json(error));
+        g_string_append_printf(why, "%s\n%s\n", error->message, gw_error_remedy(error));
+    }
+    g_autofree char *text = gw_json_pretty(plan);
+    compare(folder, "plan.json", text);
+    compare(folder, "why.txt", why->str);
+    scenario_free(s);
+}
+
 static void run_scenario(void **state)
 {
     const char *folder = *state;
     Scenario *s = load_scenario(folder);
+
+    if (s->place) {
+        run_placement(folder, s);
+        return;
+    }
     g_autoptr(GPtrArray) candidates = candidates_of(s);
     g_autoptr(GString) why = g_string_new(NULL);
 
@@ -272,7 +358,7 @@ static void rules_are_well_formed(void **state)
         assert_true(g_regex_match_simple("^[RI][1-9][0-9]?$", rule->requirement, 0, 0));
         assert_true(g_str_has_suffix(rule->summary, "."));
     }
-    assert_int_equal(g_hash_table_size(names), 60);
+    assert_int_equal(g_hash_table_size(names), 67);
 }
 
 static int compare_words(gconstpointer a, gconstpointer b)

@@ -1,142 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "unit.h"
-
-#include "base/error.h"
-#include "hyper/sim.h"
+#include "sim_world.h"
 
 /* The simulator as a driver: what hyper.h promises of every driver, and what docs/simulator.md
  * promises of this one. */
 
-#define VM "6d0b6b0e-0000-4000-8000-000000000001"
-#define URI_A "qemu+tls://a.example.org/system"
-#define URI_B "qemu+tls://b.example.org/system"
-#define AGENT_A "godwit://a.example.org/01J0000000000000000000000A"
-#define AGENT_B "godwit://b.example.org/01J0000000000000000000000B"
-#define SECOND ((gint64)G_USEC_PER_SEC)
-
 static const char *const fabric_text =
     "{'link_mibps': 100, 'dirty_mibps': 20, 'confirm_ms': 150, 'hosts': ["
-    " {'uri': '" URI_A "', 'latency_ms': 3, 'facts': {'hostname': 'a', 'pools': ["
+    " {'uri': '" URI_A
+    "', 'latency_ms': 3, 'facts': {'hostname': 'a', 'usage': {'cpu_permille': 250}, 'pools': ["
     "   {'name': 'vms', 'type': 'netfs', 'source': 'nas:/vms', 'active': true}]},"
     "  'vms': [{'uuid': '" VM "', 'name': 'web1', 'state': 'running', 'persistent': true,"
-    "           'memory_kib': 262144, 'max_memory_kib': 262144}]},"
+    "           'memory_kib': 262144, 'max_memory_kib': 262144,"
+    "           'usage': {'cpu_permille': 700, 'memory_used_kib': 131072}}]},"
     " {'uri': '" URI_B "', 'latency_ms': 7, 'facts': {'hostname': 'b', 'pools': ["
     "   {'name': 'vms', 'type': 'netfs', 'source': 'nas:/vms', 'active': true}]}}]}";
 
-static gboolean with_agents; /* of the fabrics to come */
-
-static json_t *fabric_json(void)
-{
-    g_autofree char *text = g_strdelimit(g_strdup(fabric_text), "'", '"');
-    if (with_agents) {
-        g_autoptr(GString) changed = g_string_new(text);
-        g_string_replace(changed, URI_A, AGENT_A, 0);
-        g_string_replace(changed, URI_B, AGENT_B, 0);
-        g_free(text);
-        text = g_strdup(changed->str);
-    }
-    json_t *json = gw_json_parse(text, strlen(text), GW_JSON_TEXT_MAX, NULL);
-    assert_non_null(json);
-    return json;
-}
-
-/* A driver with its world, and everything it said, in its order. */
-typedef struct {
-    GwClock *clock;
-    GwSim *sim;
-    GwHyper *hyper;
-    GMutex lock; /* guards what follows: in real time the driver has a thread */
-    GCond came;
-    GPtrArray *replies; /* GwReply */
-    GString *diary;     /* a line for each reply and event, with its time */
-    guint64 last_id;
-} World;
-
-static void take_reply(GwReply *reply, gpointer user)
-{
-    World *world = user;
-
-    g_mutex_lock(&world->lock);
-    g_string_append_printf(world->diary, "%" G_GINT64_FORMAT " reply %" G_GUINT64_FORMAT " %s\n",
-                           reply->at_us, reply->id,
-                           reply->error != NULL ? reply->error->message : "ok");
-    g_ptr_array_add(world->replies, reply);
-    g_cond_signal(&world->came);
-    g_mutex_unlock(&world->lock);
-}
-
-static void take_event(GwHyperEvent *event, gpointer user)
-{
-    World *world = user;
-
-    g_mutex_lock(&world->lock);
-    g_string_append_printf(
-        world->diary, "%" G_GINT64_FORMAT " event %d %s %s %s %s\n", event->at_us, (int)event->kind,
-        event->host_id, event->vm_uuid != NULL ? event->vm_uuid : "-",
-        event->text != NULL ? event->text : "-", event->text2 != NULL ? event->text2 : "-");
-    g_mutex_unlock(&world->lock);
-    gw_hyper_event_free(event);
-}
-
-static void open_world(World *world, GwClock *clock)
-{
-    g_autoptr(GwJson) fabric = fabric_json();
-    GError *error = NULL;
-
-    *world = (World){ .clock = clock };
-    g_mutex_init(&world->lock);
-    g_cond_init(&world->came);
-    world->replies = g_ptr_array_new_with_free_func((GDestroyNotify)gw_reply_free);
-    world->diary = g_string_new(NULL);
-    world->sim = gw_sim_new(clock, fabric, &error);
-    assert_null(error);
-    world->hyper = gw_sim_attach(world->sim, (GwHyperSink){ take_reply, take_event, world });
-}
-
-static void close_world(World *world)
-{
-    if (world->hyper != NULL)
-        gw_hyper_close(world->hyper);
-    gw_sim_free(world->sim);
-    gw_clock_free(world->clock);
-    g_ptr_array_unref(world->replies);
-    g_string_free(world->diary, TRUE);
-    g_mutex_clear(&world->lock);
-    g_cond_clear(&world->came);
-}
-
-static void run_for(World *world, gint64 span_us)
-{
-    gint64 until = gw_clock_now_us(world->clock) + span_us;
-
-    for (;;) {
-        gint64 next = world->hyper->driver->next_us(world->hyper);
-        if (next == 0 || next > until)
-            break;
-        gw_clock_advance_to(world->clock, next);
-        world->hyper->driver->run(world->hyper, gw_clock_now_us(world->clock));
-    }
-    gw_clock_advance_to(world->clock, until);
-}
-
-/* Hands a request over; returns its number. */
-static guint64 submit(World *world, GwRequest *request)
-{
-    guint64 id = request->id = ++world->last_id;
-    gw_hyper_submit(world->hyper, request);
-    return id;
-}
-
 static guint64 submit_op(World *world, GwOp op, const char *host_id)
 {
-    return submit(world, gw_request_new(op, host_id, VM));
-}
-
-static guint64 submit_connect(World *world, const char *host_id, const char *uri)
-{
-    GwRequest *request = gw_request_new(GW_OP_CONNECT, host_id, NULL);
-    request->text = g_strdup(uri);
-    return submit(world, request);
+    return world_submit(world, gw_request_new(op, host_id, VM));
 }
 
 static guint64 submit_migrate(World *world, const char *from, const char *to)
@@ -146,36 +27,29 @@ static guint64 submit_migrate(World *world, const char *from, const char *to)
     request->migrate->destination_host_id = g_strdup(to);
     request->migrate->peer_to_peer = TRUE;
     request->migrate->persist = TRUE;
-    return submit(world, request);
+    return world_submit(world, request);
 }
 
-/* The one reply to @id; fails where there are none or several. */
+/* The one reply to @id. */
 static const GwReply *reply_to(const World *world, guint64 id)
 {
-    const GwReply *found = NULL;
+    const GwReply *found = world_reply(world, id);
 
-    for (guint i = 0; i < world->replies->len; i++) {
-        const GwReply *reply = world->replies->pdata[i];
-        if (reply->id == id) {
-            assert_null(found);
-            found = reply;
-        }
-    }
     assert_non_null(found);
     return found;
 }
 
 static const GwReply *ask(World *world, guint64 id)
 {
-    run_for(world, SECOND);
+    world_run_for(world, SECOND);
     return reply_to(world, id);
 }
 
 static void open_connected(World *world)
 {
-    open_world(world, gw_clock_new_virtual(1700000000 * SECOND));
-    assert_null(ask(world, submit_connect(world, "A", URI_A))->error);
-    assert_null(ask(world, submit_connect(world, "B", URI_B))->error);
+    world_open(world, world_clock(), fabric_text, FALSE);
+    assert_null(ask(world, world_connect(world, "A", URI_A))->error);
+    assert_null(ask(world, world_connect(world, "B", URI_B))->error);
 }
 
 /* Tests ------------------------------------------------------------------------------------ */
@@ -187,11 +61,11 @@ static guint64 submit_any(World *world, GwOp op, const char *host_id, const char
     if (op == GW_OP_MIGRATE)
         return submit_migrate(world, host_id, other_id);
     if (op == GW_OP_CONNECT)
-        return submit_connect(world, host_id, uri);
+        return world_connect(world, host_id, uri);
     GwRequest *request = gw_request_new(op, host_id, VM);
     request->text = g_strdup("vms");
     request->text2 = g_strdup("marker");
-    return submit(world, request);
+    return world_submit(world, request);
 }
 
 /* Whatever is asked of a host, of the other one, or of one that nobody knows: one answer. */
@@ -208,7 +82,7 @@ static void each_request_is_answered_once(void **unused)
     for (guint h = 0; h < G_N_ELEMENTS(hosts); h++) {
         for (GwOp op = 0; op < GW_OP_COUNT; op++) {
             guint64 id = submit_any(&world, op, hosts[h][0], hosts[h][1], hosts[h][2]);
-            run_for(&world, 60 * SECOND);
+            world_run_for(&world, 60 * SECOND);
             const GwReply *reply = reply_to(&world, id);
             if (h == 2 && op != GW_OP_DISCONNECT)
                 assert_int_equal(reply->error->code, GW_ERR_UNREACHABLE);
@@ -217,11 +91,11 @@ static void each_request_is_answered_once(void **unused)
             if (h == 1 && op == GW_OP_MIGRATE) /* START has made a twin: no move comes onto it */
                 assert_int_equal(reply->error->code, GW_ERR_OPERATION);
             if (op == GW_OP_DISCONNECT && h < 2) /* what follows finds it connected again */
-                ask(&world, submit_connect(&world, hosts[h][0], hosts[h][1]));
+                ask(&world, world_connect(&world, hosts[h][0], hosts[h][1]));
         }
     }
     assert_int_equal(world.replies->len, world.last_id);
-    close_world(&world);
+    world_close(&world);
 }
 
 static void a_move_to_nowhere_fails(void **unused)
@@ -236,7 +110,7 @@ static void a_move_to_nowhere_fails(void **unused)
         assert_int_equal(gw_sim_running(world.sim, VM), 1);
         assert_int_equal(gw_sim_definitions(world.sim, VM), 1);
     }
-    close_world(&world);
+    world_close(&world);
 }
 
 static void answers_take_the_hosts_latency(void **unused)
@@ -247,11 +121,11 @@ static void answers_take_the_hosts_latency(void **unused)
     gint64 now = gw_clock_now_us(world.clock);
     guint64 from_b = submit_op(&world, GW_OP_FACTS, "B");
     guint64 from_a = submit_op(&world, GW_OP_FACTS, "A");
-    run_for(&world, SECOND);
+    world_run_for(&world, SECOND);
     assert_int_equal(reply_to(&world, from_a)->at_us - now, 3000);
     assert_int_equal(reply_to(&world, from_b)->at_us - now, 7000);
     assert_string_equal(reply_to(&world, from_a)->facts->hostname, "a");
-    close_world(&world);
+    world_close(&world);
 }
 
 /* 256 MiB at 100 MiB/s, dirtied at 20 MiB/s: rounds of 2.56, 0.512 and 0.1024 s are sent, of which
@@ -263,11 +137,11 @@ static void a_move_takes_what_memory_and_link_say(void **unused)
     open_connected(&world);
     gint64 begun = gw_clock_now_us(world.clock);
     guint64 id = submit_migrate(&world, "A", "B");
-    run_for(&world, SECOND);
+    world_run_for(&world, SECOND);
     const GwReply *progress = ask(&world, submit_op(&world, GW_OP_PROGRESS, "A"));
     assert_non_null(progress->progress);
     assert_true(progress->progress->converging);
-    run_for(&world, 20 * SECOND);
+    world_run_for(&world, 20 * SECOND);
 
     const GwReply *reply = reply_to(&world, id);
     assert_null(reply->error);
@@ -280,15 +154,7 @@ static void a_move_takes_what_memory_and_link_say(void **unused)
     assert_int_equal(look->state, GW_VM_RUNNING);
     assert_true(look->persistent);
     gw_look_free(look);
-    close_world(&world);
-}
-
-static void add_fault(World *world, const char *at, const char *what, int ms)
-{
-    g_autoptr(GwJson) fault = json_pack("{s:s,s:s,s:i}", "at", at, "do", what, "ms", ms);
-    GError *error = NULL;
-    assert_true(gw_sim_fault(world->sim, fault, &error));
-    assert_null(error);
+    world_close(&world);
 }
 
 static void a_host_that_is_down_is_unreachable(void **unused)
@@ -296,17 +162,17 @@ static void a_host_that_is_down_is_unreachable(void **unused)
     World world;
 
     open_connected(&world);
-    add_fault(&world, "copy", "destination-down", 5000);
+    world_add_fault(&world, "copy", "destination-down", 5000, 0);
     guint64 move = submit_migrate(&world, "A", "B");
-    run_for(&world, 3 * SECOND); /* the first round takes 2.56 s */
+    world_run_for(&world, 3 * SECOND); /* the first round takes 2.56 s */
     assert_non_null(reply_to(&world, move)->error);
     assert_non_null(strstr(world.diary->str, "event 0 B - connection lost"));
     const GwReply *away = ask(&world, submit_op(&world, GW_OP_FACTS, "B"));
     assert_int_equal(away->error->code, GW_ERR_UNREACHABLE);
-    run_for(&world, 10 * SECOND);
-    assert_null(ask(&world, submit_connect(&world, "B", URI_B))->error);
+    world_run_for(&world, 10 * SECOND);
+    assert_null(ask(&world, world_connect(&world, "B", URI_B))->error);
     assert_null(ask(&world, submit_op(&world, GW_OP_FACTS, "B"))->error);
-    close_world(&world);
+    world_close(&world);
 }
 
 /* A word for word list of what was answered and told, and when. */
@@ -316,17 +182,17 @@ static char *diary_of(const char *at, const char *what)
 
     open_connected(&world);
     if (at != NULL)
-        add_fault(&world, at, what, 2000);
+        world_add_fault(&world, at, what, 2000, 0);
     submit_migrate(&world, "A", "B");
     for (int i = 0; i < 40; i++) {
         submit_op(&world, i % 2 == 0 ? GW_OP_PROGRESS : GW_OP_LOOK, i % 3 == 0 ? "A" : "B");
-        run_for(&world, SECOND / 4);
+        world_run_for(&world, SECOND / 4);
         if (i == 9)
             submit_op(&world, GW_OP_ABORT, "A");
     }
-    run_for(&world, 60 * SECOND);
+    world_run_for(&world, 60 * SECOND);
     char *diary = g_strdup(world.diary->str);
-    close_world(&world);
+    world_close(&world);
     return diary;
 }
 
@@ -358,31 +224,31 @@ static void a_closed_driver_is_silent(void **unused)
 
     open_connected(&world);
     submit_migrate(&world, "A", "B");
-    run_for(&world, SECOND);
+    world_run_for(&world, SECOND);
     submit_op(&world, GW_OP_FACTS, "A");
     guint before = world.replies->len;
     gw_hyper_close(g_steal_pointer(&world.hyper));
     assert_int_equal(world.replies->len, before);
 
     /* The hosts go on by themselves (peer to peer), and the next driver finds what they did. */
-    world.hyper = gw_sim_attach(world.sim, (GwHyperSink){ take_reply, take_event, &world });
-    run_for(&world, 20 * SECOND);
+    world_attach(&world);
+    world_run_for(&world, 20 * SECOND);
     assert_int_equal(world.replies->len, before);
     assert_int_equal(gw_sim_running(world.sim, VM), 1);
     GwLook *look = gw_sim_look(world.sim, URI_B, VM);
     assert_int_equal(look->state, GW_VM_RUNNING);
     gw_look_free(look);
-    close_world(&world);
+    world_close(&world);
 }
 
 static void real_time_works(void **unused)
 {
     World world;
 
-    open_world(&world, gw_clock_new_system());
+    world_open(&world, gw_clock_new_system(), fabric_text, FALSE);
     gint64 begun = gw_clock_now_us(world.clock);
-    submit_connect(&world, "A", URI_A);
-    submit_connect(&world, "B", URI_B);
+    world_connect(&world, "A", URI_A);
+    world_connect(&world, "B", URI_B);
     submit_op(&world, GW_OP_LIST_VMS, "A");
     submit_op(&world, GW_OP_LIST_VMS, "B");
 
@@ -394,18 +260,16 @@ static void real_time_works(void **unused)
     assert_null(reply_to(&world, 2)->error);
     assert_true(reply_to(&world, 2)->at_us - begun >= 1000);
     assert_int_equal(world.replies->len, 4);
-    close_world(&world);
+    world_close(&world);
 }
 
 /* Agents ----------------------------------------------------------------------------------- */
 
 static void open_with_agents(World *world)
 {
-    with_agents = TRUE;
-    open_world(world, gw_clock_new_virtual(1700000000 * SECOND));
-    with_agents = FALSE;
-    assert_null(ask(world, submit_connect(world, "A", AGENT_A))->error);
-    const GwReply *connected = ask(world, submit_connect(world, "B", AGENT_B));
+    world_open(world, world_clock(), fabric_text, TRUE);
+    assert_null(ask(world, world_connect(world, "A", AGENT_A))->error);
+    const GwReply *connected = ask(world, world_connect(world, "B", AGENT_B));
     assert_null(connected->error);
     assert_non_null(connected->facts->agent);
 }
@@ -423,7 +287,7 @@ static const GwReply *ask_permit(World *world, const char *host, const char *job
     permit->destination_host_id = g_strdup("B");
     permit->lifetime_s = 3600;
     permit->commit_by_resume = TRUE;
-    return ask(world, submit(world, request));
+    return ask(world, world_submit(world, request));
 }
 
 static const GwReply *ask_close(World *world, const char *host, const char *job, gint64 epoch)
@@ -431,7 +295,7 @@ static const GwReply *ask_close(World *world, const char *host, const char *job,
     GwRequest *request = gw_request_new(GW_OP_CLOSE, host, VM);
     request->text = g_strdup(job);
     request->number = epoch;
-    return ask(world, submit(world, request));
+    return ask(world, world_submit(world, request));
 }
 
 static void leave_is_given_renewed_and_closed(void **unused)
@@ -460,7 +324,7 @@ static void leave_is_given_renewed_and_closed(void **unused)
     assert_false(gw_sim_has_leave(world.sim, AGENT_A, VM));
     unit_assert_error(ask_permit(&world, "A", "J1", 2)->error, GW_ERR_CONFLICT, "closed");
     assert_null(ask_permit(&world, "A", "J3", 3)->error);
-    close_world(&world);
+    world_close(&world);
 }
 
 static guint64 submit_through_agents(World *world, const char *job)
@@ -471,7 +335,7 @@ static guint64 submit_through_agents(World *world, const char *job)
     how->destination_host_id = g_strdup("B");
     how->peer_to_peer = how->persist = how->paused = TRUE;
     how->peer_uri = g_strdup_printf("qemu+unix:///system?socket=/run/libvirt/godwit/%s.rpc", job);
-    return submit(world, request);
+    return world_submit(world, request);
 }
 
 static void agents_carry_only_what_they_have_leave_for(void **unused)
@@ -486,21 +350,21 @@ static void agents_carry_only_what_they_have_leave_for(void **unused)
     assert_non_null(ask(&world, submit_through_agents(&world, "J2"))->error);
     gw_sim_cut_link(world.sim, AGENT_B, AGENT_A, 1000);
     assert_non_null(ask(&world, submit_through_agents(&world, "J1"))->error);
-    run_for(&world, SECOND);
+    world_run_for(&world, SECOND);
 
     guint64 move = submit_through_agents(&world, "J1");
-    run_for(&world, SECOND);
+    world_run_for(&world, SECOND);
     gw_sim_kill_agent(world.sim, AGENT_B, 1000); /* before the handover: the VM stays */
-    run_for(&world, 2 * SECOND);
+    world_run_for(&world, 2 * SECOND);
     assert_non_null(reply_to(&world, move)->error);
     assert_non_null(strstr(world.diary->str, "event 0 B - connection lost"));
-    assert_null(ask(&world, submit_connect(&world, "B", AGENT_B))->error);
+    assert_null(ask(&world, world_connect(&world, "B", AGENT_B))->error);
     assert_int_equal(gw_sim_running(world.sim, VM), 1);
 
     /* Leave survives an agent's death. Nobody asks for a resume: the destination's agent commits.
      */
     move = submit_through_agents(&world, "J1");
-    run_for(&world, 20 * SECOND);
+    world_run_for(&world, 20 * SECOND);
     assert_null(reply_to(&world, move)->error);
     GwLook *look = gw_sim_look(world.sim, AGENT_B, VM);
     assert_int_equal(look->state, GW_VM_RUNNING);
@@ -509,7 +373,7 @@ static void agents_carry_only_what_they_have_leave_for(void **unused)
     gw_look_free(look);
     assert_int_equal(gw_sim_agent_resumes(world.sim), 1);
     assert_int_equal(gw_sim_most_running(world.sim, VM), 1);
-    close_world(&world);
+    world_close(&world);
 }
 
 static void a_lost_notice_is_made_up_for_by_asking(void **unused)
@@ -521,17 +385,17 @@ static void a_lost_notice_is_made_up_for_by_asking(void **unused)
     assert_null(ask_permit(&world, "A", "J1", 1)->error);
     gw_sim_lose_notice(world.sim);
     submit_through_agents(&world, "J1");
-    run_for(&world, 20 * SECOND);
+    world_run_for(&world, 20 * SECOND);
     assert_int_equal(gw_sim_running(world.sim, VM), 1);
     assert_int_equal(gw_sim_agent_resumes(world.sim), 1);
-    close_world(&world);
+    world_close(&world);
 }
 
 static const GwReply *ask_about(World *world, GwOp op, const char *host, const char *other)
 {
     GwRequest *request = gw_request_new(op, host, NULL);
     request->text = g_strdup(other);
-    return ask(world, submit(world, request));
+    return ask(world, world_submit(world, request));
 }
 
 static void agents_measure_and_check(void **unused)
@@ -554,13 +418,55 @@ static void agents_measure_and_check(void **unused)
     const GwCheckLine *peer = lines->pdata[2];
     assert_int_equal(peer->outcome, GW_CHECK_FAILED);
     assert_non_null(peer->remedy);
-    close_world(&world);
+    world_close(&world);
 
     open_connected(&world); /* without agents */
     unit_assert_error(ask_about(&world, GW_OP_MEASURE, "A", "B")->error, GW_ERR_UNSUPPORTED,
                       "no agent");
     unit_assert_error(ask_permit(&world, "A", "J1", 1)->error, GW_ERR_UNSUPPORTED, "no agent");
-    close_world(&world);
+    world_close(&world);
+}
+
+/* What is not said of it is unknown, not zero; and only who asks for usage is told it. */
+static void usage_is_what_the_file_says(void **unused)
+{
+    World world;
+
+    open_connected(&world);
+    const GwReply *used = ask(&world, submit_op(&world, GW_OP_USAGE, "A"));
+    assert_int_equal(used->usage->cpu_permille, 250);
+    assert_int_equal(used->usage->memory_used_kib, -1);
+    assert_int_equal(used->vms->len, 1);
+    const GwVm *vm = used->vms->pdata[0];
+    assert_string_equal(vm->uuid, VM);
+    assert_int_equal(vm->usage->cpu_permille, 700);
+    assert_int_equal(vm->usage->memory_used_kib, 131072);
+    assert_int_equal(vm->usage->disk_read_bps, -1);
+
+    const GwReply *untold = ask(&world, submit_op(&world, GW_OP_USAGE, "B"));
+    assert_int_equal(untold->usage->cpu_permille, -1);
+    assert_int_equal(untold->vms->len, 0);
+    const GwReply *listed = ask(&world, submit_op(&world, GW_OP_LIST_VMS, "A"));
+    assert_null(((const GwVm *)listed->vms->pdata[0])->usage);
+    assert_null(ask(&world, submit_op(&world, GW_OP_FACTS, "A"))->facts->usage);
+    world_close(&world);
+}
+
+static void dirtying_is_sampled_but_not_of_a_vm_that_moves(void **unused)
+{
+    World world;
+
+    open_connected(&world);
+    assert_null(ask(&world, submit_op(&world, GW_OP_DIRTY_START, "A"))->error);
+    const GwReply *read = ask(&world, submit_op(&world, GW_OP_DIRTY_READ, "A"));
+    assert_int_equal(read->dirty_bps, 20 * 1024 * 1024);
+    assert_int_equal(ask(&world, submit_op(&world, GW_OP_DIRTY_READ, "B"))->error->code,
+                     GW_ERR_NOT_FOUND);
+    submit_migrate(&world, "A", "B");
+    world_run_for(&world, SECOND);
+    assert_int_equal(ask(&world, submit_op(&world, GW_OP_DIRTY_START, "A"))->error->code,
+                     GW_ERR_CONFLICT);
+    world_close(&world);
 }
 
 static void bad_fabrics_are_refused(void **unused)
@@ -612,6 +518,8 @@ int main(void)
         cmocka_unit_test(agents_carry_only_what_they_have_leave_for),
         cmocka_unit_test(a_lost_notice_is_made_up_for_by_asking),
         cmocka_unit_test(agents_measure_and_check),
+        cmocka_unit_test(usage_is_what_the_file_says),
+        cmocka_unit_test(dirtying_is_sampled_but_not_of_a_vm_that_moves),
         cmocka_unit_test(bad_fabrics_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

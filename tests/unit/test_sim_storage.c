@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "unit.h"
-
-#include "hyper/sim.h"
+#include "sim_world.h"
 
 /* The storage of simulated hosts: what hyper.h promises of its requests, the times they take, what
  * faults leave behind, and that the witness sees what must never happen. */
 
-#define VM "6d0b6b0e-0000-4000-8000-000000000001"
 #define OFF_VM "6d0b6b0e-0000-4000-8000-000000000002"
-#define URI_A "qemu+tls://a.example.org/system"
-#define URI_B "qemu+tls://b.example.org/system"
-#define AGENT_A "godwit://a.example.org/01J0000000000000000000000A"
-#define AGENT_B "godwit://b.example.org/01J0000000000000000000000B"
-#define SECOND ((gint64)G_USEC_PER_SEC)
 #define MIB ((gint64)1024 * 1024)
 #define GIB (1024 * MIB)
 
@@ -60,99 +52,23 @@ static const char *const fabric_text =
                                                                    "'/dev/lun1', 'storage': "
                                                                    "'lun1', 'kind': 'block'}]}]}";
 
-typedef struct {
-    GwClock *clock;
-    GwSim *sim;
-    GwHyper *hyper;
-    GPtrArray *replies; /* GwReply */
-    guint64 last_id;
-} World;
-
-static void take_reply(GwReply *reply, gpointer user)
-{
-    g_ptr_array_add(((World *)user)->replies, reply);
-}
-
-static void take_event(GwHyperEvent *event, gpointer user)
-{
-    (void)user;
-    gw_hyper_event_free(event);
-}
-
-static void run_for(World *world, gint64 span_us)
-{
-    gint64 until = gw_clock_now_us(world->clock) + span_us;
-
-    for (;;) {
-        gint64 next = world->hyper->driver->next_us(world->hyper);
-        if (next == 0 || next > until)
-            break;
-        gw_clock_advance_to(world->clock, next);
-        world->hyper->driver->run(world->hyper, gw_clock_now_us(world->clock));
-    }
-    gw_clock_advance_to(world->clock, until);
-}
-
-static guint64 submit(World *world, GwRequest *request)
-{
-    guint64 id = request->id = ++world->last_id;
-    gw_hyper_submit(world->hyper, request);
-    return id;
-}
-
-static const GwReply *reply_to(const World *world, guint64 id)
-{
-    const GwReply *found = NULL;
-
-    for (guint i = 0; i < world->replies->len; i++) {
-        const GwReply *reply = world->replies->pdata[i];
-        if (reply->id == id) {
-            assert_null(found);
-            found = reply;
-        }
-    }
-    return found;
-}
-
 /* Runs until it is answered, for an hour at most. */
 static const GwReply *await(World *world, guint64 id)
 {
-    for (int i = 0; i < 36000 && reply_to(world, id) == NULL; i++)
-        run_for(world, SECOND / 10);
-    assert_non_null(reply_to(world, id));
-    return reply_to(world, id);
-}
-
-static void attach(World *world)
-{
-    world->hyper = gw_sim_attach(world->sim, (GwHyperSink){ take_reply, take_event, world });
+    for (int i = 0; i < 36000 && world_reply(world, id) == NULL; i++)
+        world_run_for(world, SECOND / 10);
+    assert_non_null(world_reply(world, id));
+    return world_reply(world, id);
 }
 
 static void connect(World *world, const char *id, const char *uri)
 {
-    GwRequest *request = gw_request_new(GW_OP_CONNECT, id, NULL);
-    request->text = g_strdup(uri);
-    assert_null(await(world, submit(world, request))->error);
+    assert_null(await(world, world_connect(world, id, uri))->error);
 }
 
 static void open_world_with(World *world, gboolean agents)
 {
-    g_autofree char *text = g_strdelimit(g_strdup(fabric_text), "'", '"');
-    g_autoptr(GString) changed = g_string_new(text);
-    GError *error = NULL;
-
-    if (agents) {
-        g_string_replace(changed, URI_A, AGENT_A, 0);
-        g_string_replace(changed, URI_B, AGENT_B, 0);
-    }
-    g_autoptr(GwJson) json = gw_json_parse(changed->str, changed->len, GW_JSON_TEXT_MAX, &error);
-    assert_null(error);
-    *world = (World){ .clock = gw_clock_new_virtual(1700000000 * SECOND) };
-    world->replies = g_ptr_array_new_with_free_func((GDestroyNotify)gw_reply_free);
-    world->sim = gw_sim_new(world->clock, json, &error);
-    if (error != NULL)
-        fail_msg("%s", error->message);
-    attach(world);
+    world_open(world, world_clock(), fabric_text, agents);
     connect(world, "A", agents ? AGENT_A : URI_A);
     connect(world, "B", agents ? AGENT_B : URI_B);
 }
@@ -174,17 +90,7 @@ static void close_world(World *world, gboolean clean)
         fail_msg("at the end: %s", wrong[0]);
     if (!clean)
         assert_true(violations[0] != NULL || wrong[0] != NULL);
-    gw_hyper_close(world->hyper);
-    gw_sim_free(world->sim);
-    gw_clock_free(world->clock);
-    g_ptr_array_unref(world->replies);
-}
-
-static void add_fault(World *world, const char *at, const char *what, int ms, int percent)
-{
-    g_autoptr(GwJson) fault =
-        json_pack("{s:s,s:s,s:i,s:i}", "at", at, "do", what, "ms", ms, "percent", percent);
-    UNIT_OK(gw_sim_fault(world->sim, fault, error));
+    world_close(world);
 }
 
 /* Requests --------------------------------------------------------------------------------- */
@@ -206,7 +112,7 @@ static GwVolume *file(const char *path)
 
 static const GwReply *ask(World *world, GwRequest *request)
 {
-    return await(world, submit(world, request));
+    return await(world, world_submit(world, request));
 }
 
 static const GwReply *ask_pool(World *world, const char *host, const char *pool)
@@ -369,9 +275,9 @@ static void a_copy_takes_what_the_link_says(void **unused)
     open_world(&world);
     assert_null(ask_create(&world, "B", "local", "old.raw", "raw", 10, 0)->error);
     gint64 begun = gw_clock_now_us(world.clock);
-    guint64 id = submit(&world, copy_request("A", file("/local/old.raw"), "B",
-                                             volume("local", "old.raw"), GW_DISK_NETWORK));
-    run_for(&world, 5 * SECOND);
+    guint64 id = world_submit(&world, copy_request("A", file("/local/old.raw"), "B",
+                                                   volume("local", "old.raw"), GW_DISK_NETWORK));
+    world_run_for(&world, 5 * SECOND);
     GwRequest *progress = gw_request_new(GW_OP_COPY_PROGRESS, "B", NULL);
     progress->text = g_strdup("copy1");
     const GwProgress *half = ask(&world, progress)->progress;
@@ -413,7 +319,7 @@ static void a_mirror_is_ready_and_pivoted(void **unused)
     assert_null(ask_create(&world, "A", "nas", "flat", "qcow2", 10, 0)->error);
     assert_null(ask_disk(&world, GW_OP_BLOCK_COPY, VM, "vda", volume("nas", "flat"))->error);
     assert_null(ask_disk(&world, GW_OP_BLOCK_COPY, VM, "vda", volume("nas", "flat"))->error);
-    run_for(&world, 7 * SECOND);
+    world_run_for(&world, 7 * SECOND);
     const GwReply *half = ask_disk(&world, GW_OP_BLOCK_PROGRESS, VM, "vda", NULL);
     assert_string_equal(half->progress->phase, "disks");
     assert_in_range(half->progress->percent, 30, 60);
@@ -424,7 +330,7 @@ static void a_mirror_is_ready_and_pivoted(void **unused)
     assert_int_equal(
         ask_volume(&world, GW_OP_VOLUME_DELETE, "B", volume("nas", "flat"), 0)->error->code,
         GW_ERR_CONFLICT);
-    run_for(&world, 10 * SECOND);
+    world_run_for(&world, 10 * SECOND);
     assert_string_equal(ask_disk(&world, GW_OP_BLOCK_PROGRESS, VM, "vda", NULL)->progress->phase,
                         "ready");
     assert_null(ask_disk(&world, GW_OP_BLOCK_PIVOT, VM, "vda", volume("nas", "flat"))->error);
@@ -448,7 +354,7 @@ static void a_mirror_that_is_ended_leaves_the_vm(void **unused)
     open_world(&world);
     assert_null(ask_create(&world, "A", "local", "b", "raw", 10, 0)->error);
     assert_null(ask_disk(&world, GW_OP_BLOCK_COPY, VM, "vdb", volume("local", "b"))->error);
-    run_for(&world, SECOND);
+    world_run_for(&world, SECOND);
     assert_null(ask_disk(&world, GW_OP_BLOCK_ABORT, VM, "vdb", NULL)->error);
     assert_null(ask_disk(&world, GW_OP_BLOCK_ABORT, VM, "vdb", NULL)->error);
     assert_null(ask_disk(&world, GW_OP_BLOCK_PROGRESS, VM, "vdb", NULL)->progress);
@@ -471,11 +377,11 @@ static void an_overlay_is_written_to_and_merged(void **unused)
     assert_null(ask_disk(&world, GW_OP_OVERLAY, VM, "vdb", volume("nas", "over"))->error);
     assert_disk(&world, URI_A, VM, "vdb", "/nas/over");
     guint below = gw_sim_content(world.sim, URI_A, "/nas/web1.raw");
-    run_for(&world, SECOND);
+    world_run_for(&world, SECOND);
     assert_int_equal(gw_sim_content(world.sim, URI_A, "/nas/web1.raw"), below);
     assert_int_not_equal(below, before);
     assert_null(ask_disk(&world, GW_OP_MERGE, VM, "vdb", NULL)->error);
-    run_for(&world, 10 * SECOND);
+    world_run_for(&world, 10 * SECOND);
     assert_null(ask_disk(&world, GW_OP_BLOCK_PIVOT, VM, "vdb", volume("nas", "web1.raw"))->error);
     assert_disk(&world, URI_A, VM, "vdb", "/nas/web1.raw");
     assert_null(ask_volume(&world, GW_OP_VOLUME_DELETE, "A", volume("nas", "over"), 0)->error);
@@ -596,7 +502,7 @@ static guint64 submit_move(World *world)
     how->peer_to_peer = how->persist = TRUE;
     how->disks = gw_record_array(&gw_disk_move_record);
     g_ptr_array_add(how->disks, disk_move("vda", GW_DISK_MIRROR, volume("local", "web1.qcow2")));
-    return submit(world, request);
+    return world_submit(world, request);
 }
 
 /* 3 GiB of disks, then 256 MiB of memory, at 100 MiB/s. */
@@ -609,7 +515,7 @@ static void a_live_move_takes_its_disks_along(void **unused)
     assert_null(ask_create(&world, "B", "local", "web1.qcow2", "qcow2", 10, 0)->error);
     gint64 begun = gw_clock_now_us(world.clock);
     guint64 id = submit_move(&world);
-    run_for(&world, 15 * SECOND);
+    world_run_for(&world, 15 * SECOND);
     const GwProgress *half = ask_vm(&world, GW_OP_PROGRESS, "A", VM)->progress;
     assert_string_equal(half->phase, "disks");
     assert_int_equal(half->disk_total_bytes, 3 * GIB);
@@ -634,7 +540,7 @@ static void a_full_destination_fails_the_move(void **unused)
     World world;
 
     open_world(&world);
-    add_fault(&world, "disks", "full", 60000, 50);
+    world_add_fault(&world, "disks", "full", 60000, 50);
     assert_null(ask_create(&world, "B", "local", "web1.qcow2", "qcow2", 10, 0)->error);
     assert_non_null(strstr(await(&world, submit_move(&world))->error->message, "no space left"));
     assert_in_range(allocation(&world, "B", volume("local", "web1.qcow2")), GIB, 2 * GIB);
@@ -666,7 +572,7 @@ static guint64 submit_copy(World *world)
 {
     GwRequest *request =
         copy_request("A", file("/local/old.raw"), "B", volume("local", "old.raw"), GW_DISK_NETWORK);
-    return submit(world, request);
+    return world_submit(world, request);
 }
 
 /* What a copy that was struck leaves: its part, from which it goes on. */
@@ -685,9 +591,9 @@ static void a_struck_copy_goes_on_where_it_was(void **unused)
         World world;
         open_world(&world);
         assert_null(ask_create(&world, "B", "local", "old.raw", "raw", 10, 0)->error);
-        add_fault(&world, "volume-copy", faults[i].what, 2000, 50);
+        world_add_fault(&world, "volume-copy", faults[i].what, 2000, 50);
         assert_int_equal(await(&world, submit_copy(&world))->error->code, faults[i].code);
-        run_for(&world, 5 * SECOND);
+        world_run_for(&world, 5 * SECOND);
         connect(&world, "A", URI_A);
         connect(&world, "B", URI_B);
         gint64 part = allocation(&world, "B", volume("local", "old.raw"));
@@ -754,14 +660,14 @@ static void copies_between_agents_outlive_the_controller(void **unused)
         open_world_with(&world, agents);
         assert_null(ask_create(&world, "B", "local", "old.raw", "raw", 10, 0)->error);
         if (agents)
-            submit(&world, agents_copy());
+            world_submit(&world, agents_copy());
         else
             submit_copy(&world);
-        run_for(&world, 3 * SECOND);
+        world_run_for(&world, 3 * SECOND);
         guint before = world.replies->len;
         gw_hyper_close(world.hyper);
         gw_sim_pass(world.sim, gw_clock_now_us(world.clock) + 60 * SECOND);
-        attach(&world);
+        world_attach(&world);
         assert_int_equal(world.replies->len, before);
         connect(&world, "A", agents ? AGENT_A : URI_A);
         connect(&world, "B", agents ? AGENT_B : URI_B);
@@ -785,7 +691,7 @@ static void a_copy_is_stopped(void **unused)
     open_world(&world);
     assert_null(ask_create(&world, "B", "local", "old.raw", "raw", 10, 0)->error);
     guint64 id = submit_copy(&world);
-    run_for(&world, 3 * SECOND);
+    world_run_for(&world, 3 * SECOND);
     for (int i = 0; i < 2; i++) {
         GwRequest *stop = gw_request_new(GW_OP_COPY_ABORT, "B", NULL);
         stop->text = g_strdup("copy1");
@@ -812,9 +718,9 @@ static void a_struck_mirror_leaves_the_vm(void **unused)
         World world;
         open_world(&world);
         assert_null(ask_create(&world, "A", "local", "b", "raw", 10, 0)->error);
-        add_fault(&world, faults[i].at, faults[i].what, 2000, 50);
+        world_add_fault(&world, faults[i].at, faults[i].what, 2000, 50);
         assert_null(ask_disk(&world, GW_OP_BLOCK_COPY, VM, "vdb", volume("local", "b"))->error);
-        run_for(&world, 20 * SECOND);
+        world_run_for(&world, 20 * SECOND);
         connect(&world, "A", URI_A);
         const GwReply *reply = ask_disk(&world, GW_OP_BLOCK_PROGRESS, VM, "vdb", NULL);
         assert_int_equal(reply->progress != NULL, faults[i].goes_on);
@@ -832,17 +738,17 @@ static void a_lost_reply_was_done(void **unused)
     World world;
 
     open_world(&world);
-    add_fault(&world, "volume-create", "lose-reply", 1000, 0);
+    world_add_fault(&world, "volume-create", "lose-reply", 1000, 0);
     assert_int_equal(ask_create(&world, "B", "local", "n", "raw", 5, 0)->error->code,
                      GW_ERR_UNREACHABLE);
     assert_null(ask_create(&world, "B", "local", "n", "raw", 5, 1)->error);
-    add_fault(&world, "volume-delete", "lose-reply", 1000, 0);
+    world_add_fault(&world, "volume-delete", "lose-reply", 1000, 0);
     assert_int_equal(
         ask_volume(&world, GW_OP_VOLUME_DELETE, "B", volume("local", "n"), 0)->error->code,
         GW_ERR_UNREACHABLE);
     assert_int_equal(
         ask_volume(&world, GW_OP_VOLUME_LOOK, "B", volume("local", "n"), 0)->volumes->len, 0);
-    add_fault(&world, "volume-delete", "fail", 1000, 0);
+    world_add_fault(&world, "volume-delete", "fail", 1000, 0);
     assert_int_equal(
         ask_volume(&world, GW_OP_VOLUME_DELETE, "B", volume("local", "n"), 0)->error->code,
         GW_ERR_OPERATION);

@@ -224,7 +224,7 @@ static void cold_move_over_the_network(void **state)
                  "before B volume-copy nvram new/vars from A\n"
                  "before B define from A\n"
                  "before A snapshots-forget\n"
-                 "after A undefine\n"
+                 "after A undefine from B\n"
                  "after B snapshots-remember\n"
                  "after B autostart\n"
                  "after B start\n"
@@ -241,7 +241,7 @@ static void cold_move_without_a_copy(void **state)
 
     gw_tasks_make(job, NULL);
     is_list(job, "before B define from A\n"
-                 "after A undefine\n");
+                 "after A undefine from B\n");
     (void)state;
 }
 
@@ -255,7 +255,7 @@ static void cold_move_by_fast_copy(void **state)
     is_list(job, "before B volume-create vda new/top\n"
                  "before B volume-copy vda new/top\n"
                  "before B define from A\n"
-                 "after A undefine\n"
+                 "after A undefine from B\n"
                  "after A volume-keep vda old/top\n");
     (void)state;
 }
@@ -310,7 +310,7 @@ static void a_device_without_a_pool_is_left(void **state)
     is_list(job, "before B volume-create vda new/lun\n"
                  "before B volume-copy vda new/lun from A\n"
                  "before B define from A\n"
-                 "after A undefine\n");
+                 "after A undefine from B\n");
     (void)state;
 }
 
@@ -445,6 +445,60 @@ static void a_commit_that_was_refused_is_none(void **state)
     (void)state;
 }
 
+/* The host may have done it when it was asked first, and refuse what is done already. */
+static void a_commit_whose_answer_was_lost_is_not_taken_back(void **state)
+{
+    g_autoptr(GwJob) job = cold_job();
+    g_autoptr(GError) gone = NULL;
+    g_autoptr(GError) runs = NULL;
+    GwTask *undefine = task_of(job, 3);
+
+    gw_error_set(&gone, GW_ERR_OPERATION, NULL, "no domain");
+    gw_task_begin(undefine, FALSE);
+    undefine->lost = TRUE;
+    gw_task_end(undefine, gone);
+    assert_ptr_equal(gw_tasks_refused(job), undefine);
+    assert_false(gw_tasks_take_back(job));
+    assert_int_equal(undefine->state, GW_TASK_FAILED);
+    undefine->lost = FALSE; /* its host said so */
+    assert_true(gw_tasks_take_back(job));
+
+    undefine->lost = TRUE;
+    gw_task_begin(undefine, FALSE);
+    gw_error_set(&runs, GW_ERR_CONFLICT, NULL, "it runs");
+    gw_task_end(undefine, runs); /* the host looked */
+    assert_true(gw_tasks_take_back(job));
+
+    undefine->lost = TRUE;
+    gw_task_begin(undefine, FALSE);
+    gw_task_end(undefine, NULL);
+    assert_false(undefine->lost);
+    assert_null(gw_tasks_refused(job));
+    (void)state;
+}
+
+/* A definition that stays must find its disks. */
+static void what_a_definition_names_stays_with_it(void **state)
+{
+    g_autoptr(GwJob) job = cold_job();
+    g_autoptr(GError) refused = NULL;
+
+    gw_error_set(&refused, GW_ERR_OPERATION, NULL, "it has a saved state");
+    for (guint i = 0; i < 3; i++) {
+        gw_task_begin(task_of(job, i), FALSE);
+        gw_task_end(task_of(job, i), NULL);
+    }
+    gw_task_begin(task_of(job, 2), TRUE);
+    gw_task_end(task_of(job, 2), refused);
+    assert_null(gw_tasks_next_undo(job));
+    gw_tasks_undo_again(job);
+    assert_ptr_equal(gw_tasks_next_undo(job), task_of(job, 2));
+    gw_task_begin(task_of(job, 2), TRUE);
+    gw_task_end(task_of(job, 2), NULL);
+    assert_ptr_equal(gw_tasks_next_undo(job), task_of(job, 0));
+    (void)state;
+}
+
 static void a_remark_ends_a_task(void **state)
 {
     g_autoptr(GwJob) job = cold_job();
@@ -533,6 +587,8 @@ int main(void)
         cmocka_unit_test(what_failed_made_nothing),
         cmocka_unit_test(an_undo_that_fails_is_passed_over),
         cmocka_unit_test(a_commit_that_was_refused_is_none),
+        cmocka_unit_test(a_commit_whose_answer_was_lost_is_not_taken_back),
+        cmocka_unit_test(what_a_definition_names_stays_with_it),
         cmocka_unit_test(a_remark_ends_a_task),
         cmocka_unit_test(progress_in_bytes),
         cmocka_unit_test(words_for_people),

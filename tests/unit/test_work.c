@@ -151,6 +151,25 @@ static void a_remark_stands_beside_done(void **state)
     (void)state;
 }
 
+/* As often as it is tried, with growing pauses. */
+static void refuse_undo(GwWork *work, const GError *why)
+{
+    gint64 now = SECOND;
+    guint tries = 1;
+
+    step_at(work, GW_WORK_NOT_UNDONE, why, now);
+    for (; work->times.wake_us != 0 && tries < 100; tries++) {
+        assert_int_equal(work->job->state, GW_JOB_SETTLING);
+        assert_string_equal(work->job->waiting_for, why->message);
+        now = work->times.wake_us;
+        GwWorkOutcome outcome = step_at(work, GW_WORK_TIMER, NULL, now);
+        is_effect(&outcome, GW_WORK_DO_UNDO);
+        assert_int_equal(work->times.wake_us, 0);
+        step_at(work, GW_WORK_NOT_UNDONE, why, now);
+    }
+    assert_int_equal(tries, 5);
+}
+
 static void what_failed_is_undone_and_told(void **state)
 {
     g_autoptr(GwWork) work = work_in(GW_JOB_COPYING);
@@ -159,11 +178,31 @@ static void what_failed_is_undone_and_told(void **state)
     GwWorkOutcome outcome = step_at(work, GW_WORK_NOT_COPIED, full, SECOND);
     is_effect(&outcome, GW_WORK_DO_UNDO);
     assert_int_equal(work->job->state, GW_JOB_SETTLING);
-    step_at(work, GW_WORK_UNDONE, left, SECOND);
+    refuse_undo(work, left);
     assert_int_equal(work->job->state, GW_JOB_FAILED);
     assert_string_equal(work->job->error->message,
                         "disk full; something is left: the volume is in use");
     assert_string_equal(work->job->error->remedy, "Remove what is left: godwit job undo.");
+    (void)state;
+}
+
+/* It was in the way for a moment only. */
+static void what_was_refused_is_undone_later(void **state)
+{
+    g_autoptr(GwWork) work = work_in(GW_JOB_COPYING);
+    g_autoptr(GError) full = refusal("disk full");
+    g_autoptr(GError) used = refusal("the volume is in use");
+    GwTask *copy = work->job->tasks->pdata[0];
+    step_at(work, GW_WORK_NOT_COPIED, full, SECOND);
+    gw_task_begin(copy, TRUE);
+    gw_task_end(copy, used);
+    step_at(work, GW_WORK_NOT_UNDONE, used, SECOND);
+    step(work, GW_WORK_TIMER);
+    assert_null(copy->why); /* so that it is undone again */
+    step(work, GW_WORK_UNDONE);
+    assert_int_equal(work->job->state, GW_JOB_FAILED);
+    assert_string_equal(work->job->error->message, "disk full");
+    assert_null(work->job->waiting_for);
     (void)state;
 }
 
@@ -251,7 +290,7 @@ static void it_takes_too_long(void **state)
 
     work->job->progress_timeout_s = 0;
     step_at(work, GW_WORK_CHECKED, NULL, SECOND);
-    work->wake_us = 0;
+    work->times.wake_us = 0;
     assert_false(gw_work_due(work, 800 * SECOND, &kind));
     assert_true(gw_work_due(work, 801 * SECOND, &kind));
     assert_int_equal(kind, GW_WORK_TOO_LONG);
@@ -274,9 +313,9 @@ static void a_commit_that_is_refused(void **state)
         if (work->job->state != (int)GW_JOB_COMMITTING)
             break;
         assert_string_equal(work->job->waiting_for, "definition is locked");
-        assert_true(work->wake_us - now >= pause);
-        pause = work->wake_us - now;
-        now = work->wake_us;
+        assert_true(work->times.wake_us - now >= pause);
+        pause = work->times.wake_us - now;
+        now = work->times.wake_us;
         GwWorkOutcome outcome = step_at(work, GW_WORK_TIMER, NULL, now);
         is_effect(&outcome, GW_WORK_DO_COMMIT);
     }
@@ -308,7 +347,8 @@ static void the_leave_ends_first(void **state)
     g_autoptr(GwWork) work = work_in(GW_JOB_SETTLING);
 
     work->job->through_agents = work->job->cancel_requested = TRUE;
-    GwWorkOutcome outcome = step_at(work, GW_WORK_UNDONE, left, SECOND);
+    work->undos = 4; /* the last try */
+    GwWorkOutcome outcome = step_at(work, GW_WORK_NOT_UNDONE, left, SECOND);
     is_effect(&outcome, GW_WORK_DO_CLOSE);
     assert_int_equal(work->job->state, GW_JOB_SETTLING);
     outcome = step_at(work, GW_WORK_CLOSED, refused, 2 * SECOND);
@@ -364,6 +404,7 @@ int main(void)
         cmocka_unit_test(its_life),
         cmocka_unit_test(a_remark_stands_beside_done),
         cmocka_unit_test(what_failed_is_undone_and_told),
+        cmocka_unit_test(what_was_refused_is_undone_later),
         cmocka_unit_test(cancelled_while_it_copies),
         cmocka_unit_test(a_cancel_is_heeded_by_what_comes_next),
         cmocka_unit_test(started_under_us),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """godwitd as a child process that can be killed and started again on one state folder."""
+import contextlib
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import subprocess
 import time
 
 from . import labs
-from .api import Api
+from .api import Api, words
 
 BUILD = os.environ.get("GODWIT_BUILD") or labs.ROOT + "/build"
 PROGRAM = BUILD + "/godwitd"
@@ -95,6 +96,25 @@ class Controller:
             self.api.post("/hosts", {"uri": labs.host(name).uri, "name": name})
         self.wait_hosts()
         self.prove_share()
+
+    @contextlib.contextmanager
+    def managing_lab(self):
+        """Running, with the lab's hosts, until the end."""
+        try:
+            self.start()
+            self.manage_lab()
+            yield self
+        finally:
+            self.stop()
+
+    def move(self, guest, seconds=120, target=None, **options):
+        """Moves it, to the other host if @target is none, and waits for that: the finished job."""
+        target = target or labs.other(guest.where())
+        job = self.api.migrate(guest.name, target, **options)
+        job = self.api.wait_final(job["id"], seconds)
+        assert job["state"] == "done", words(job)
+        assert guest.where() == target
+        return job
 
     def prove_share(self):
         hosts = self.api.hosts()

@@ -8,8 +8,7 @@ import sys
 import threading
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__)))))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, ROOT + "/lab")
 
 from godwit_lab import agents  # noqa: E402
@@ -27,6 +26,22 @@ def command(*words, check=True):
     if check:
         assert done.returncode == 0, "lab %s: %s%s" % (" ".join(words), done.stdout, done.stderr)
     return done
+
+
+@contextlib.contextmanager
+def up(*options, storage=(), anew=False, keep=False):
+    """A lab by `lab up OPTIONS`, until the end unless it is to be kept; @anew: none of before."""
+    command("install")
+    try:
+        if anew:
+            command("down")
+        command("up", *options)
+        if storage:
+            command("storage", *storage)
+        yield
+    finally:
+        if not keep:
+            command("down")
 
 
 def host(name):

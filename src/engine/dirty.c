@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "base/error.h"
+#include "engine/engine_internal.h"
+
+/* How much memory a VM dirties, sampled when a prediction is asked for (R66): for two seconds, if
+ * the last sample is older than a minute, never while the VM is moved, few at a time. What could
+ * not be sampled is unknown, and that is not asked again for a minute either. */
+
+#define FRESH_S 60
+#define SAMPLE_MS 2000
+#define READ_AGAIN_US (300 * (gint64)1000)
+#define READS_MAX 8
+#define CALL_TIMEOUT_US (5 * (gint64)G_USEC_PER_SEC)
+#define AT_ONCE 16
+#define AT_ONCE_OF_HOST 2
+
+typedef struct {
+    char *key; /* "host/uuid" */
+    char *host_id, *uuid;
+    gint64 read_us; /* when to read it; 0: a request is under way */
+    gint64 end_us;  /* when the sample will be there */
+    guint reads;
+    GArray *waiting; /* Waiter */
+} Sample;
+
+typedef struct {
+    GwSampled done;
+    gpointer user;
+} Waiter;
+
+static void sample_free(gpointer data)
+{
+    Sample *sample = data;
+
+    g_free(sample->key);
+    g_free(sample->host_id);
+    g_free(sample->uuid);
+    g_array_unref(sample->waiting);
+    g_free(sample);
+}
+
+GHashTable *gw_dirty_new(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, NULL, sample_free);
+}
+
+/* Takes it out first: who waited may ask for the next one. */
+static void end(GwEngine *engine, Sample *sample)
+{
+    g_hash_table_steal(engine->dirty, sample->key);
+    for (guint i = 0; i < sample->waiting->len; i++) {
+        const Waiter *waiter = &g_array_index(sample->waiting, Waiter, i);
+        waiter->done(engine, waiter->user);
+    }
+    sample_free(sample);
+}
+
+static void read_it(GwEngine *engine, Sample *sample);
+
+/* A sample that came while a move began is of a guest that a copy works on. */
+static gboolean is_moving(GwEngine *engine, const Sample *sample)
+{
+    const GwVm *vm = gw_fabric_vm(gw_engine_now(engine), sample->host_id, sample->uuid);
+    const GwJob *job = gw_fabric_job_of_vm(gw_engine_now(engine), sample->uuid);
+
+    return vm == NULL || vm->job_active || (job != NULL && job->state != (int)GW_JOB_QUEUED);
+}
+
+static void was_read(GwEngine *engine, const GwReply *reply, const char *key, gint64 unused)
+{
+    Sample *sample = g_hash_table_lookup(engine->dirty, key);
+    gint64 now = gw_clock_now_us(engine->clock);
+
+    (void)unused;
+    if (sample == NULL)
+        return;
+    if (reply->error == NULL && reply->dirty_bps < 0 && ++sample->reads < READS_MAX) {
+        sample->read_us = MAX(sample->end_us, now + READ_AGAIN_US);
+        return;
+    }
+    if (!is_moving(engine, sample))
+        gw_usage_put_dirty(engine, sample->host_id, sample->uuid,
+                           reply->error == NULL ? reply->dirty_bps : -1);
+    end(engine, sample);
+}
+
+/* Read at once: who knows it already says so. */
+static void began(GwEngine *engine, const GwReply *reply, const char *key, gint64 unused)
+{
+    Sample *sample = g_hash_table_lookup(engine->dirty, key);
+
+    (void)unused;
+    if (sample == NULL)
+        return;
+    if (reply->error == NULL) {
+        sample->end_us = gw_clock_now_us(engine->clock) + SAMPLE_MS * 1000;
+        read_it(engine, sample);
+        return;
+    }
+    g_debug("dirty rate of %s: %s", key, reply->error->message);
+    if (!is_moving(engine, sample))
+        gw_usage_put_dirty(engine, sample->host_id, sample->uuid, -1);
+    end(engine, sample);
+}
+
+static void ask(GwEngine *engine, const Sample *sample, GwOp op, ReplyFn done)
+{
+    GwRequest *request = gw_request_new(op, sample->host_id, sample->uuid);
+
+    request->number = SAMPLE_MS;
+    request->timeout_us = CALL_TIMEOUT_US;
+    gw_engine_ask(engine, request, done, sample->key, 0);
+}
+
+static void read_it(GwEngine *engine, Sample *sample)
+{
+    sample->read_us = 0;
+    ask(engine, sample, GW_OP_DIRTY_READ, was_read);
+}
+
+/* When to sample ---------------------------------------------------------------------------- */
+
+static gboolean is_fresh(GwEngine *engine, const GwVm *vm)
+{
+    const char *text = vm->usage != NULL ? vm->usage->dirty_sampled_at : NULL;
+    g_autoptr(GDateTime) at = text != NULL ? g_date_time_new_from_iso8601(text, NULL) : NULL;
+    gint64 now_s = gw_clock_wall_us(engine->clock) / G_USEC_PER_SEC;
+
+    if (at == NULL)
+        return FALSE;
+    gint64 age_s = now_s - g_date_time_to_unix(at);
+    return age_s >= 0 && age_s <= FRESH_S;
+}
+
+static gboolean has_room(GwEngine *engine, const char *host_id)
+{
+    GHashTableIter iter;
+    gpointer value;
+    guint here = 0;
+
+    g_hash_table_iter_init(&iter, engine->dirty);
+    while (g_hash_table_iter_next(&iter, NULL, &value))
+        here += strcmp(((const Sample *)value)->host_id, host_id) == 0;
+    return here < AT_ONCE_OF_HOST && g_hash_table_size(engine->dirty) < AT_ONCE;
+}
+
+static gboolean is_wanted(GwEngine *engine, const GwVm *vm)
+{
+    const HostRun *run = g_hash_table_lookup(engine->hosts, vm->host_id);
+    const GwJob *job = gw_fabric_job_of_vm(gw_engine_now(engine), vm->uuid);
+
+    return engine->usage_wanted && run != NULL && run->listed && gw_vm_is_running(vm) &&
+           !vm->job_active && (job == NULL || job->state == (int)GW_JOB_QUEUED) &&
+           !is_fresh(engine, vm);
+}
+
+static Sample *begin(GwEngine *engine, const GwVm *vm, char *key_taken)
+{
+    Sample *sample = g_new0(Sample, 1);
+
+    sample->key = key_taken;
+    sample->host_id = g_strdup(vm->host_id);
+    sample->uuid = g_strdup(vm->uuid);
+    sample->waiting = g_array_new(FALSE, FALSE, sizeof(Waiter));
+    g_hash_table_insert(engine->dirty, sample->key, sample);
+    ask(engine, sample, GW_OP_DIRTY_START, began);
+    return sample;
+}
+
+void gw_dirty_sample(GwEngine *engine, const GwVm *vm, GwSampled done, gpointer user)
+{
+    g_autofree char *key = g_strdup_printf("%s/%s", vm->host_id, vm->uuid);
+    Sample *sample = g_hash_table_lookup(engine->dirty, key);
+
+    if (sample == NULL && is_wanted(engine, vm) && has_room(engine, vm->host_id))
+        sample = begin(engine, vm, g_steal_pointer(&key));
+    if (sample == NULL && done != NULL)
+        done(engine, user);
+    else if (done != NULL)
+        g_array_append_val(sample->waiting, ((Waiter){ done, user }));
+}
+
+gint64 gw_dirty_next_us(GwEngine *engine)
+{
+    GHashTableIter iter;
+    gpointer value;
+    gint64 next = 0;
+
+    g_hash_table_iter_init(&iter, engine->dirty);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const Sample *sample = value;
+        if (sample->read_us != 0 && (next == 0 || sample->read_us < next))
+            next = sample->read_us;
+    }
+    return next;
+}
+
+void gw_dirty_timers(GwEngine *engine, gint64 now_us)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, engine->dirty);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Sample *sample = value;
+        if (sample->read_us != 0 && sample->read_us <= now_us)
+            read_it(engine, sample);
+    }
+}
+
+void gw_dirty_stop(GwEngine *engine)
+{
+    g_autoptr(GList) samples = g_hash_table_get_values(engine->dirty);
+
+    for (GList *item = samples; item != NULL; item = item->next)
+        end(engine, item->data);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
+#include "hyper/sim_internal.h"
+
+/* What simulated hosts and VMs use: what their file says, whatever they do. */
+
+gint64 gw_sim_dirty_bps(const GwSim *sim, const SimVm *vm)
+{
+    const GwVmUsage *usage = vm != NULL ? vm->vm->usage : NULL;
+
+    return usage != NULL && usage->dirty_bps >= 0 ? usage->dirty_bps : sim->dirty_bps;
+}
+
+void gw_sim_usage_unsaid(const GwRecord *record, gpointer usage, json_t *json)
+{
+    json_t *said = json_object_get(json, "usage");
+
+    for (const GwField *field = record->fields; usage != NULL && field->name != NULL; field++) {
+        if (field->type == GW_INT && json_object_get(said, field->name) == NULL)
+            *(gint64 *)G_STRUCT_MEMBER_P(usage, field->offset) = -1;
+    }
+}
+
+static void answer_usage(const SimHost *host, GwReply *reply)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    reply->usage = host->facts->usage != NULL ? gw_host_usage_copy(host->facts->usage)
+                                              : gw_host_usage_new_unknown();
+    reply->vms = gw_record_array(&gw_vm_record);
+    g_hash_table_iter_init(&iter, host->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwVm *known = ((SimVm *)value)->vm;
+        if (!gw_vm_is_active(known))
+            continue;
+        GwVm *vm = gw_vm_new();
+        vm->uuid = g_strdup(known->uuid);
+        vm->usage =
+            known->usage != NULL ? gw_vm_usage_copy(known->usage) : gw_vm_usage_new_unknown();
+        vm->usage->dirty_bps = -1; /* that is asked for by itself */
+        g_ptr_array_add(reply->vms, vm);
+    }
+}
+
+static void sample_dirty(GwSim *sim, const SimHost *host, const GwRequest *request, GwReply *reply)
+{
+    const SimVm *vm = gw_sim_find(host, request->vm_uuid);
+
+    if (vm == NULL || !gw_vm_is_active(vm->vm))
+        gw_error_set(&reply->error, GW_ERR_NOT_FOUND, NULL, "the VM has no process here");
+    else if (vm->job)
+        gw_error_set(&reply->error, GW_ERR_CONFLICT, NULL, "a migration is under way");
+    else if (request->op == GW_OP_DIRTY_READ)
+        reply->dirty_bps = gw_sim_dirty_bps(sim, vm);
+}
+
+void gw_sim_usage_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply)
+{
+    if (request->op == GW_OP_USAGE)
+        answer_usage(host, reply);
+    else
+        sample_dirty(sim, host, request, reply);
+}

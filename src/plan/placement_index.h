@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "plan/plan.h"
+
+/* Which placement rules concern a VM, which hosts they mean, and where the other VMs of a rule are:
+ * looked up, never searched for each host anew. A rule may name 10,000 VMs, a host may have as many
+ * tags. */
+typedef struct GwPlacementIndex GwPlacementIndex;
+
+GwPlacementIndex *gw_placement_index_new(const GwPlanShared *shared);
+void gw_placement_index_free(GwPlacementIndex *index);
+
+/* One rule, prepared. */
+typedef struct {
+    const GwPlacementRule *rule;
+    GHashTable *hosts;    /* ids, of rule->hosts */
+    GHashTable *tags;     /* tag -> its number, from 1 */
+    GHashTable *networks; /* names */
+    GHashTable *places;   /* host id -> whether the rule means that host; as far as asked */
+} GwRuleView;
+
+/* Another VM of a rule, at one host. */
+typedef struct {
+    const char *name;
+    gboolean coming; /* a job that is not over brings it there */
+} GwPeer;
+
+/* A rule that concerns the VM asked about. */
+typedef struct {
+    GwRuleView *view;
+    GHashTable *peers; /* host id -> GwPeer; of rules between VMs, else NULL */
+} GwAppliedRule;
+
+/* GwAppliedRule, by the rules' names; NULL: none. Borrowed until another VM is asked about. Rules
+ * of networks are among them where the VM is attached to such a network. */
+const GPtrArray *gw_placement_applied(const GwPlanInput *input);
+/* Whether the rule's hosts or tags mean @host: all tags of RUN_ON and NETWORK, any of KEEP_OFF. */
+gboolean gw_placement_means(GwRuleView *view, const GwHost *host);
+
+/* placement_check.c looks at a rule that is not in the picture. */
+GwRuleView *gw_rule_view_new(const GwPlacementRule *rule);
+void gw_rule_view_free(gpointer view);

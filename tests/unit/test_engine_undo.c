@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine_world.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+/* What is taken back when hosts refuse, and what a job's undo makes good of it later: three hosts
+ * with storage of their own, and a share that all of them reach. */
+
+#define WEB "6d0b6b0e-0000-4000-8000-000000000001" /* off, on a's own storage */
+#define RUN "6d0b6b0e-0000-4000-8000-000000000002" /* runs at a, on the share */
+#define OTHER "6d0b6b0e-0000-4000-8000-000000000003"
+#define GIB ((gint64)1 << 30)
+
+static json_t *vm_json(const char *uuid, const char *name, const char *state, const char *source)
+{
+    json_t *vm = world_vm_json(uuid, name);
+
+    json_object_set_new(vm, "memory_kib", json_integer(4194304));
+    json_object_set_new(vm, "max_memory_kib", json_integer(4194304));
+    json_object_set_new(vm, "state", json_string(state));
+    json_object_set_new(vm, "state_reason",
+                        json_string(strcmp(state, "off") == 0 ? "shutdown" : "booted"));
+    json_object_set_new(vm, "disks",
+                        json_pack("[{s:s,s:s,s:s,s:s,s:s,s:s,s:I}]", "target", "vda", "device",
+                                  "disk", "type", "file", "source", source, "format", "raw",
+                                  "cache", "none", "capacity_bytes", (json_int_t)GIB));
+    return vm;
+}
+
+static json_t *host_json(guint index)
+{
+    json_t *host = world_host_json(index);
+
+    json_object_set_new(json_object_get(host, "facts"), "pools",
+                        json_pack("[{s:s,s:s,s:s,s:b},{s:s,s:s,s:s,s:s,s:b}]", "name", "local",
+                                  "type", "dir", "target_path", "/vms", "active", 1, "name", "nas",
+                                  "type", "netfs", "target_path", "/nas", "source",
+                                  "nas.example.org:/export", "active", 1));
+    return host;
+}
+
+/* @other: the disk of a VM that is off at c; NULL: there is none. */
+static void open_world_with(World *world, const char *other)
+{
+    json_t *hosts = json_array();
+
+    for (guint i = 0; i < 3; i++)
+        json_array_append_new(hosts, host_json(i));
+    json_object_set_new(json_array_get(hosts, 0), "vms",
+                        json_pack("[o,o]", vm_json(WEB, "web", "off", "/vms/web.raw"),
+                                  vm_json(RUN, "run", "running", "/nas/run.raw")));
+    if (other != NULL)
+        json_object_set_new(json_array_get(hosts, 2), "vms",
+                            json_pack("[o]", vm_json(OTHER, "other", "off", other)));
+    world_make(world, gw_clock_new_virtual(SECONDS(1700000000)),
+               json_pack("{s:o,s:i,s:i}", "hosts", hosts, "link_mibps", 100, "dirty_mibps", 0));
+    world_start(world);
+    for (guint i = 0; i < 3; i++)
+        world_add_host(world, i);
+    world_run(world, SECONDS(2));
+}
+
+static void open_world(World *world)
+{
+    open_world_with(world, NULL);
+}
+
+static void plant(World *world, const char *at, const char *what, guint times)
+{
+    for (guint i = 0; i < times; i++) {
+        g_autoptr(GwJson) fault =
+            json_pack("{s:s,s:s,s:i,s:i}", "at", at, "do", what, "percent", 0, "ms", 1000);
+        UNIT_OK(gw_sim_fault(world->sim, fault, error));
+    }
+}
+
+static GwMoveRequest *request_to(const char *host)
+{
+    GwMoveRequest *request = gw_move_request_new();
+
+    request->destination = g_strdup(host);
+    request->options = gw_move_options_new();
+    return request;
+}
+
+static char *begin_with(World *world, const char *vm, const GwMoveRequest *request)
+{
+    GError *error = NULL;
+    g_autoptr(GwJob) job = gw_engine_migrate(world->engine, vm, request, "tester", NULL, &error);
+
+    if (job == NULL)
+        fail_msg("not begun: %s", error->message);
+    return g_strdup(job->id);
+}
+
+static char *begin(World *world, const char *vm, const char *host)
+{
+    g_autoptr(GwMoveRequest) request = request_to(host);
+    return begin_with(world, vm, request);
+}
+
+static GwJob *await_end(World *world, const char *id, GwJobState state)
+{
+    for (int i = 0; i < 3600; i++) {
+        g_autoptr(GwJob) job = world_job(world, id);
+        if (gw_job_state_is_final((GwJobState)job->state)) {
+            if (job->state != (int)state)
+                fail_msg("'%s' is %s: %s", job->title, gw_enum_word(&gw_job_state_enum, job->state),
+                         job->error != NULL ? job->error->message : "no error");
+            return g_steal_pointer(&job);
+        }
+        world_run(world, SECONDS(1));
+    }
+    g_autoptr(GwJob) job = world_job(world, id);
+    fail_msg("'%s' does not end: %s, %s", job->title, gw_enum_word(&gw_job_state_enum, job->state),
+             job->waiting_for != NULL ? job->waiting_for : "");
+    return NULL;
+}
+
+static void ends(World *world, const char *id, GwJobState state)
+{
+    G_GNUC_UNUSED g_autoptr(GwJob) job = await_end(world, id, state);
+}
+
+static void cancel(World *world, const char *id)
+{
+    GError *error = NULL;
+    g_autoptr(GwJob) job = gw_engine_cancel_job(world->engine, id, &error);
+
+    if (job == NULL)
+        fail_msg("not cancelled: %s", error->message);
+}
+
+static guint content(World *world, guint host, const char *path)
+{
+    g_autofree char *uri = world_uri(host);
+    return gw_sim_content(world->sim, uri, path);
+}
+
+static gboolean is_at(World *world, guint host, const char *uuid, GwVmState state)
+{
+    g_autofree char *uri = world_uri(host);
+    g_autoptr(GwLook) look = gw_sim_look(world->sim, uri, uuid);
+    return look != NULL && look->present && look->state == (int)state;
+}
+
+static void none_of(char **words, const char *what, const char *when)
+{
+    if (words[0] != NULL)
+        fail_msg("%s: %s: %s", when, what, words[0]);
+    g_strfreev(words);
+}
+
+/* All is at rest: nothing was lost, doubled or left. */
+static void check(World *world, const char *when)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
+
+    none_of(gw_sim_violations(world->sim), "violated", when);
+    none_of(gw_sim_check_disks(world->sim), "wrong", when);
+    none_of(gw_sim_leaks(world->sim, kept), "left behind", when);
+    assert_int_equal(gw_sim_definitions(world->sim, WEB), 1);
+    assert_int_equal(gw_sim_definitions(world->sim, RUN), 1);
+    assert_int_equal(gw_sim_most_running(world->sim, RUN), 1);
+}
+
+/* A VM that arrives -------------------------------------------------------------------------- */
+
+/* RUN is on its way to b, 4 GiB long; its definition there cannot be read meanwhile. */
+static char *begin_to_arrive(World *world, gint64 mibps)
+{
+    g_autoptr(GwMoveRequest) request = request_to("b");
+
+    request->options->bandwidth_mibps = mibps;
+    request->options->progress_timeout_s = 100000;
+    request->options->completion_timeout_s_per_gib = 100000;
+    g_autofree char *id = begin_with(world, "run", request);
+    world_run(world, SECONDS(5));
+    assert_true(is_at(world, 1, RUN, GW_VM_PAUSED));
+    return g_steal_pointer(&id);
+}
+
+static void an_undo_waits_for_a_vm_that_arrives(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    g_autofree char *id = begin(&world, "web", "b");
+    world_run(&world, SECONDS(4));
+    assert_int_not_equal(content(&world, 1, "/vms/web.raw"), 0);
+    g_autofree char *other = begin_to_arrive(&world, 20);
+    cancel(&world, id);
+    world_run(&world, SECONDS(20));
+    g_autoptr(GwJob) waiting = world_job(&world, id);
+    assert_int_equal(waiting->state, GW_JOB_SETTLING);
+    assert_non_null(strstr(waiting->waiting_for, "VM 'run' is arriving"));
+    g_autoptr(GwJob) job = await_end(&world, id, GW_JOB_CANCELLED);
+    assert_null(strstr(job->error->message, "something is left"));
+    ends(&world, other, GW_JOB_DONE);
+    assert_int_equal(content(&world, 1, "/vms/web.raw"), 0);
+    check(&world, "cancelled while another VM arrived");
+    world_free(&world);
+}
+
+static void a_removal_waits_for_a_vm_that_arrives(void **state)
+{
+    World world;
+    GError *error = NULL;
+    (void)state;
+
+    open_world(&world);
+    g_autofree char *there = begin(&world, "web", "b");
+    ends(&world, there, GW_JOB_DONE);
+    g_autofree char *on = begin(&world, "web", "c");
+    ends(&world, on, GW_JOB_DONE);
+    g_autofree char *other = begin_to_arrive(&world, 20);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
+    for (guint i = 0; i < kept->len; i++) {
+        const GwKeptVolume *copy = kept->pdata[i];
+        if (strcmp(copy->job_id, on) != 0)
+            continue;
+        g_autoptr(GwJob) removal = gw_engine_remove_kept(world.engine, copy->id, "me", &error);
+        assert_null(error);
+        ends(&world, removal->id, GW_JOB_DONE);
+    }
+    assert_int_equal(content(&world, 1, "/vms/web.raw"), 0);
+    ends(&world, other, GW_JOB_DONE);
+    check(&world, "removed while another VM arrived");
+    world_free(&world);
+}
+
+/* One that arrives for ever does not hold up the job for ever: what is left is said. */
+static void a_vm_that_never_arrives_is_not_waited_for(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    g_autofree char *id = begin(&world, "web", "b");
+    world_run(&world, SECONDS(4));
+    G_GNUC_UNUSED g_autofree char *other = begin_to_arrive(&world, 1);
+    cancel(&world, id);
+    g_autoptr(GwJob) job = await_end(&world, id, GW_JOB_CANCELLED);
+    assert_non_null(strstr(job->error->message, "something is left"));
+    assert_non_null(strstr(job->error->message, "VM 'run' is arriving"));
+    assert_true(job->result->total_ms > 240000);
+    assert_true(job->result->total_ms < 1800000);
+    world_free(&world);
+}
+
+/* Shares ------------------------------------------------------------------------------------- */
+
+/* Of RUN, moved off the share with its disk, at a; its time is over in ten minutes. */
+static void leave_on_the_share(World *world)
+{
+    g_autoptr(GwMoveRequest) request = request_to("b");
+
+    request->options->copy_all = TRUE;
+    request->options->storage = g_strdup("local");
+    request->options->keep_source_s = 600;
+    g_autofree char *id = begin_with(world, "run", request);
+    ends(world, id, GW_JOB_DONE);
+    assert_int_not_equal(content(world, 0, "/nas/run.raw"), 0);
+}
+
+static char *trouble_of(World *world)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
+
+    if (kept->len == 0)
+        return NULL;
+    assert_int_equal(kept->len, 1);
+    return g_strdup(((GwKeptVolume *)kept->pdata[0])->trouble);
+}
+
+/* A person made a VM of it there, of which the old copy's own host knows nothing. */
+static void what_another_host_uses_stays(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world_with(&world, "/nas/run.raw");
+    leave_on_the_share(&world);
+    world_run(&world, SECONDS(1200));
+    g_autofree char *trouble = trouble_of(&world);
+    assert_non_null(strstr(trouble, "on 'c', the volume is in use"));
+    assert_int_not_equal(content(&world, 0, "/nas/run.raw"), 0);
+    none_of(gw_sim_violations(world.sim), "violated", "used by another host");
+    world_free(&world);
+}
+
+/* A host that reaches the share and says nothing may use it. */
+static void what_nobody_can_tell_stays(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    leave_on_the_share(&world);
+    g_autofree char *uri = world_uri(2);
+    gw_sim_cut_off(world.sim, uri, 3000 * 1000);
+    world_run(&world, SECONDS(1800));
+    g_autofree char *trouble = trouble_of(&world);
+    assert_non_null(strstr(trouble, "whether a VM of 'c', which reaches it too, uses it"));
+    assert_int_not_equal(content(&world, 0, "/nas/run.raw"), 0);
+    world_run(&world, SECONDS(3600));
+    assert_null(trouble_of(&world));
+    assert_int_equal(content(&world, 0, "/nas/run.raw"), 0);
+    check(&world, "a kept copy on a share");
+    world_free(&world);
+}
+
+/* A lost answer of one that is asked first is no answer. */
+static void a_proof_is_asked_for_again(void **state)
+{
+    static const char *const whats[] = { "lose-reply", "break", "fail" };
+    (void)state;
+
+    for (guint i = 0; i < G_N_ELEMENTS(whats); i++) {
+        World world;
+        open_world(&world);
+        plant(&world, "volume-prove", whats[i], 2);
+        g_autoptr(GwMoveRequest) request = request_to("b");
+        request->options->copy_all = TRUE;
+        request->options->storage = g_strdup("local");
+        request->options->keep_source_s = -1;
+        g_autofree char *id = begin_with(&world, "run", request);
+        ends(&world, id, GW_JOB_DONE);
+        assert_int_equal(content(&world, 0, "/nas/run.raw"), 0);
+        check(&world, whats[i]);
+        world_free(&world);
+    }
+}
+
+/* The commit --------------------------------------------------------------------------------- */
+
+/* What a host refuses may be done all the same: it is asked, before anything is taken back. */
+static void a_definition_that_went_although_refused(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    plant(&world, "undefine", "do-and-fail", 1);
+    g_autofree char *id = begin(&world, "web", "b");
+    ends(&world, id, GW_JOB_DONE);
+    assert_true(is_at(&world, 1, WEB, GW_VM_OFF));
+    check(&world, "undefined although it was refused");
+    world_free(&world);
+}
+
+/* The same with a lost answer before it, and with a controller that dies. */
+static void a_definition_that_went_unheard(void **state)
+{
+    (void)state;
+    for (guint i = 0; i < 8; i++) {
+        World world;
+        open_world(&world);
+        plant(&world, "undefine", "lose-reply", 1);
+        plant(&world, "undefine", "fail", 1);
+        g_autofree char *id = begin(&world, "web", "b");
+        for (int k = 0; k < 3000 && gw_sim_definitions(world.sim, WEB) < 2; k++)
+            world_run(&world, G_USEC_PER_SEC / 50);
+        world_run(&world, (gint64)i * G_USEC_PER_SEC / 5);
+        if (i % 2 == 1) {
+            world_kill(&world);
+            world_start(&world);
+        }
+        ends(&world, id, GW_JOB_DONE);
+        assert_true(is_at(&world, 1, WEB, GW_VM_OFF));
+        check(&world, "undefined, and nobody heard of it");
+        world_free(&world);
+    }
+}
+
+static void a_definition_that_stays_is_taken_back(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    plant(&world, "undefine", "break", 1);
+    plant(&world, "undefine", "fail", 1);
+    g_autofree char *id = begin(&world, "web", "b");
+    ends(&world, id, GW_JOB_FAILED);
+    assert_true(is_at(&world, 0, WEB, GW_VM_OFF));
+    check(&world, "not undefined");
+    world_free(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_undo_waits_for_a_vm_that_arrives),
+        cmocka_unit_test(a_removal_waits_for_a_vm_that_arrives),
+        cmocka_unit_test(a_vm_that_never_arrives_is_not_waited_for),
+        cmocka_unit_test(what_another_host_uses_stays),
+        cmocka_unit_test(what_nobody_can_tell_stays),
+        cmocka_unit_test(a_proof_is_asked_for_again),
+        cmocka_unit_test(a_definition_that_went_although_refused),
+        cmocka_unit_test(a_definition_that_went_unheard),
+        cmocka_unit_test(a_definition_that_stays_is_taken_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
