@@ -38,6 +38,7 @@ struct GwEngine {
     GHashTable *pending;   /* request id -> Pending */
     GHashTable *hosts;     /* host id -> HostRun */
     GHashTable *runs;      /* job id -> JobRun */
+    GHashTable *planners;  /* GThread: each plans anew what is left of a plan */
     GHashTable *task_runs; /* job id -> TaskRun */
     guint64 last_task_question;
     GwLinks *links;
@@ -347,6 +348,16 @@ void gw_task_run_free(gpointer run);
 /* works.c: jobs of the kinds vm-transfer, vm-migrate-storage, job-repair and volume-remove. */
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_lifecycle(GwEngine *engine, const GwHyperEvent *event);
+
+/* plans.c: jobs that carry out a plan of many moves. */
+gboolean gw_plans_is_kind(const char *kind);
+void gw_plans_restore(GwEngine *engine, GwJob *job);
+/* A job or a slot changed: what is over is noted, what may begin begins. */
+void gw_plans_schedule(GwEngine *engine);
+/* A picture was published: planning anew, where it is due, rests on it. */
+void gw_plans_published(GwEngine *engine);
+/* Waits for the threads that plan. */
+void gw_plans_stop(GwEngine *engine);
 
 /* storage_calls.c. Any thread: what gw_engine_migrate_storage does; @undoes: the job that it
  * undoes, or NULL. */
