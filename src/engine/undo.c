@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/jobs_internal.h"
 
 /* Undo. What a job did is taken back by a job that goes the other way (the planner says which);
  * what a failed one left is removed by a job of its own, after both hosts were looked at again. */
@@ -116,15 +116,12 @@ typedef struct {
     gboolean at_source, at_destination; /* the VM is there, in whatever state */
     gboolean active;                    /* at the destination, with a process */
     GError *error;
-    GwJob *repair;
 } Repair;
 
-static void repair_end(GwEngine *engine, Repair *repair, GwJob *job, GError *error)
+static void repair_free(Repair *repair)
 {
-    gw_engine_answer(repair->call, job, error);
     g_free(repair->job_id);
     g_clear_error(&repair->error);
-    gw_job_free(repair->repair);
     g_free(repair);
 }
 
@@ -206,47 +203,20 @@ static GPtrArray *leftovers(const GwFabric *fabric, const GwJob *job)
 
 static GwJob *repair_job(GwEngine *engine, const GwJob *failed, const char *user, GwBatch *batch)
 {
-    GwJob *job = gw_job_new();
+    GwJob *job = gw_jobs_new(engine, GW_JOB_KIND_REPAIR, user);
 
-    job->id = gw_engine_new_id(engine);
-    job->kind = g_strdup(GW_JOB_KIND_REPAIR);
     job->title = g_strdup_printf("Remove what is left of: %s", failed->title);
-    job->state = GW_JOB_QUEUED;
     job->vm_uuid = g_strdup(failed->vm_uuid);
     job->vm_name = g_strdup(failed->vm_name);
     job->source_host_id = g_strdup(failed->source_host_id);
     job->destination_host_id = g_strdup(failed->destination_host_id);
     job->options = gw_move_options_new();
-    job->user = g_strdup(user);
-    job->created_at = gw_engine_rfc3339(engine);
-    job->wall_created_us = gw_clock_wall_us(engine->clock);
     job->undoes = g_strdup(failed->id);
     job->snapshots = g_strdupv(failed->snapshots);
     job->snapshot_current = g_strdup(failed->snapshot_current);
     job->tasks = leftovers(gw_engine_now(engine), failed);
     job->epoch = gw_moves_next_epoch(engine, job->vm_uuid, batch);
     return job;
-}
-
-static void repair_accepted(GwEngine *engine, gpointer data)
-{
-    Repair *repair = data;
-    GwJob *job = g_steal_pointer(&repair->repair);
-
-    gw_undo_show_link(engine, job);
-    gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
-    gw_engine_tell(engine, "job", job->id, NULL);
-    g_hash_table_remove(engine->accepting, job->vm_uuid);
-    repair_end(engine, repair, gw_job_copy(job), NULL);
-    gw_works_add(engine, job);
-}
-
-static void repair_not_accepted(GwEngine *engine, gpointer data)
-{
-    Repair *repair = data;
-
-    g_hash_table_remove(engine->accepting, repair->repair->vm_uuid);
-    repair_end(engine, repair, NULL, gw_engine_store_error(engine));
 }
 
 /* Whether the definition at the destination is one that the job left. */
@@ -304,16 +274,14 @@ static void hosts_looked(GwEngine *engine, Repair *repair)
         gw_error_set(&error, GW_ERR_CONFLICT, "Wait for that job, or cancel it.",
                      "another job of '%s' is being accepted", failed->vm_name);
     if (error != NULL) {
-        repair_end(engine, repair, NULL, error);
+        gw_engine_answer(repair->call, NULL, error);
+        repair_free(repair);
         return;
     }
     GwBatch *batch = gw_batch_new();
     GwJob *job = repair_job(engine, failed, repair->call->in[1], batch);
-    repair->repair = job;
-    gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
-    gw_batch_journal(batch, job->id, job->wall_created_us, "queued", "accepted", job->title);
-    gw_undo_put_link(engine, batch, job);
-    gw_engine_journal(engine, batch, repair_accepted, repair_not_accepted, repair);
+    gw_jobs_accept(engine, repair->call, batch, job, NULL, NULL);
+    repair_free(repair);
 }
 
 static void take_destination(Repair *repair, const GwLook *look)

@@ -225,3 +225,21 @@ gboolean gw_lv_unused(const GwLvPlace *place, GError **error)
 
     return check_domains(place, what, error) && check_pools(place, what, error);
 }
+
+/* Images that stand on it are seen by the host that it is removed from: this is of its storage. */
+gboolean gw_lv_op_volume_prove(GwLvTask *task, GwReply *reply, GError **error)
+{
+    const GwVolume *volume = task->request->volume;
+
+    if (volume == NULL || volume->path == NULL) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "no path of a volume");
+        return FALSE;
+    }
+    const GwLvPlace place = { .host = task->host,
+                              .ptr = task->conn->ptr,
+                              .pool_name = volume->pool,
+                              .name = volume->name,
+                              .path = volume->path };
+    g_autofree char *what = g_strdup_printf("'%s'", volume->path);
+    return check_domains(&place, what, error);
+}

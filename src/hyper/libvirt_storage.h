@@ -52,6 +52,9 @@ gboolean gw_lv_op_volume_look(GwLvTask *task, GwReply *reply, GError **error);
  * a VM of it cannot be asked just now. */
 gboolean gw_lv_unused(const GwLvPlace *place, GError **error);
 
+/* Whether no VM uses it; its pool is not looked into. */
+gboolean gw_lv_op_volume_prove(GwLvTask *task, GwReply *reply, GError **error);
+
 /* libvirt_volume_make.c */
 /* Removes what is at @place, unless it is used. */
 gboolean gw_lv_volume_remove(GwLvPlace *place, GError **error);

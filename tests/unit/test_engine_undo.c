@@ -10,6 +10,7 @@
 
 #define WEB "6d0b6b0e-0000-4000-8000-000000000001" /* off, on a's own storage */
 #define RUN "6d0b6b0e-0000-4000-8000-000000000002" /* runs at a, on the share */
+#define OTHER "6d0b6b0e-0000-4000-8000-000000000003"
 #define GIB ((gint64)1 << 30)
 
 static json_t *vm_json(const char *uuid, const char *name, const char *state, const char *source)
@@ -40,7 +41,8 @@ static json_t *host_json(guint index)
     return host;
 }
 
-static void open_world(World *world)
+/* @other: the disk of a VM that is off at c; NULL: there is none. */
+static void open_world_with(World *world, const char *other)
 {
     json_t *hosts = json_array();
 
@@ -49,12 +51,20 @@ static void open_world(World *world)
     json_object_set_new(json_array_get(hosts, 0), "vms",
                         json_pack("[o,o]", vm_json(WEB, "web", "off", "/vms/web.raw"),
                                   vm_json(RUN, "run", "running", "/nas/run.raw")));
+    if (other != NULL)
+        json_object_set_new(json_array_get(hosts, 2), "vms",
+                            json_pack("[o]", vm_json(OTHER, "other", "off", other)));
     world_make(world, gw_clock_new_virtual(SECONDS(1700000000)),
                json_pack("{s:o,s:i,s:i}", "hosts", hosts, "link_mibps", 100, "dirty_mibps", 0));
     world_start(world);
     for (guint i = 0; i < 3; i++)
         world_add_host(world, i);
     world_run(world, SECONDS(2));
+}
+
+static void open_world(World *world)
+{
+    open_world_with(world, NULL);
 }
 
 static void plant(World *world, const char *at, const char *what, guint times)
@@ -243,6 +253,91 @@ static void a_vm_that_never_arrives_is_not_waited_for(void **state)
     world_free(&world);
 }
 
+/* Shares ------------------------------------------------------------------------------------- */
+
+/* Of RUN, moved off the share with its disk, at a; its time is over in ten minutes. */
+static void leave_on_the_share(World *world)
+{
+    g_autoptr(GwMoveRequest) request = request_to("b");
+
+    request->options->copy_all = TRUE;
+    request->options->storage = g_strdup("local");
+    request->options->keep_source_s = 600;
+    g_autofree char *id = begin_with(world, "run", request);
+    ends(world, id, GW_JOB_DONE);
+    assert_int_not_equal(content(world, 0, "/nas/run.raw"), 0);
+}
+
+static char *trouble_of(World *world)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
+
+    if (kept->len == 0)
+        return NULL;
+    assert_int_equal(kept->len, 1);
+    return g_strdup(((GwKeptVolume *)kept->pdata[0])->trouble);
+}
+
+/* A person made a VM of it there, of which the old copy's own host knows nothing. */
+static void what_another_host_uses_stays(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world_with(&world, "/nas/run.raw");
+    leave_on_the_share(&world);
+    world_run(&world, SECONDS(1200));
+    g_autofree char *trouble = trouble_of(&world);
+    assert_non_null(strstr(trouble, "on 'c', the volume is in use"));
+    assert_int_not_equal(content(&world, 0, "/nas/run.raw"), 0);
+    none_of(gw_sim_violations(world.sim), "violated", "used by another host");
+    world_free(&world);
+}
+
+/* A host that reaches the share and says nothing may use it. */
+static void what_nobody_can_tell_stays(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    leave_on_the_share(&world);
+    g_autofree char *uri = world_uri(2);
+    gw_sim_cut_off(world.sim, uri, 3000 * 1000);
+    world_run(&world, SECONDS(1800));
+    g_autofree char *trouble = trouble_of(&world);
+    assert_non_null(strstr(trouble, "whether a VM of 'c', which reaches it too, uses it"));
+    assert_int_not_equal(content(&world, 0, "/nas/run.raw"), 0);
+    world_run(&world, SECONDS(3600));
+    assert_null(trouble_of(&world));
+    assert_int_equal(content(&world, 0, "/nas/run.raw"), 0);
+    check(&world, "a kept copy on a share");
+    world_free(&world);
+}
+
+/* A lost answer of one that is asked first is no answer. */
+static void a_proof_is_asked_for_again(void **state)
+{
+    static const char *const whats[] = { "lose-reply", "break", "fail" };
+    (void)state;
+
+    for (guint i = 0; i < G_N_ELEMENTS(whats); i++) {
+        World world;
+        open_world(&world);
+        plant(&world, "volume-prove", whats[i], 2);
+        g_autoptr(GwMoveRequest) request = request_to("b");
+        request->options->copy_all = TRUE;
+        request->options->storage = g_strdup("local");
+        request->options->keep_source_s = -1;
+        g_autofree char *id = begin_with(&world, "run", request);
+        ends(&world, id, GW_JOB_DONE);
+        assert_int_equal(content(&world, 0, "/nas/run.raw"), 0);
+        check(&world, whats[i]);
+        world_free(&world);
+    }
+}
+
 /* The commit --------------------------------------------------------------------------------- */
 
 /* What a host refuses may be done all the same: it is asked, before anything is taken back. */
@@ -305,6 +400,9 @@ int main(void)
         cmocka_unit_test(an_undo_waits_for_a_vm_that_arrives),
         cmocka_unit_test(a_removal_waits_for_a_vm_that_arrives),
         cmocka_unit_test(a_vm_that_never_arrives_is_not_waited_for),
+        cmocka_unit_test(what_another_host_uses_stays),
+        cmocka_unit_test(what_nobody_can_tell_stays),
+        cmocka_unit_test(a_proof_is_asked_for_again),
         cmocka_unit_test(a_definition_that_went_although_refused),
         cmocka_unit_test(a_definition_that_went_unheard),
         cmocka_unit_test(a_definition_that_stays_is_taken_back),
