@@ -38,6 +38,7 @@ struct GwEngine {
     GHashTable *pending;   /* request id -> Pending */
     GHashTable *hosts;     /* host id -> HostRun */
     GHashTable *runs;      /* job id -> JobRun */
+    GHashTable *planners;  /* GThread: each plans anew what is left of a plan */
     GHashTable *task_runs; /* job id -> TaskRun */
     guint64 last_task_question;
     GwLinks *links;
@@ -348,6 +349,16 @@ void gw_task_run_free(gpointer run);
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_lifecycle(GwEngine *engine, const GwHyperEvent *event);
 
+/* plans.c: jobs that carry out a plan of many moves. */
+gboolean gw_plans_is_kind(const char *kind);
+void gw_plans_restore(GwEngine *engine, GwJob *job);
+/* A job or a slot changed: what is over is noted, what may begin begins. */
+void gw_plans_schedule(GwEngine *engine);
+/* A picture was published: planning anew, where it is due, rests on it. */
+void gw_plans_published(GwEngine *engine);
+/* Waits for the threads that plan. */
+void gw_plans_stop(GwEngine *engine);
+
 /* storage_calls.c. Any thread: what gw_engine_migrate_storage does; @undoes: the job that it
  * undoes, or NULL. */
 GwJob *gw_storage_begin(GwEngine *engine, const char *vm, const GwStorageRequest *request,
@@ -373,8 +384,6 @@ void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const
  * nothing: images below a disk, and disks that VMs share, on storage that is not this host's alone.
  * They stay, and nobody keeps them. */
 void gw_kept_spare_shared(GwEngine *engine, GwJob *job, const GwVm *vm);
-/* Whether both name one volume of a host. */
-gboolean gw_same_volume(const GwVolume *a, const GwVolume *b);
 /* The kept copy that is @volume of that host, or NULL. */
 const GwKeptVolume *gw_kept_find(GwEngine *engine, const char *host_id, const GwVolume *volume);
 /* FALSE: what @task is to remove is no kept copy any more, or a job may need it. */
