@@ -32,9 +32,22 @@ static char *show_keep(GwSession *session, json_t *row, const char *path)
     return seconds == 0 ? g_strdup("no") : gw_format_seconds(seconds);
 }
 
+/* "OK", or what is being done to it. */
+static char *show_status(GwSession *session, json_t *row, const char *path)
+{
+    const char *maintenance = gw_at_text(row, "maintenance");
+    g_autofree char *status = gw_show_text(session, row, path);
+
+    if (maintenance == NULL || g_strcmp0(maintenance, "none") == 0)
+        return g_steal_pointer(&status);
+    g_autofree char *line = gw_format_line(maintenance);
+    return g_strdup_printf("%s, %s%s", status, line,
+                           g_str_equal(line, "entering") ? " maintenance" : "");
+}
+
 const GwColumn gw_host_columns[] = {
     { "NAME", "name", .cut = TRUE },
-    { "STATUS", "status", .state = TRUE },
+    { "STATUS", "status", show_status, .state = TRUE },
     { "CPUS", "facts.cpus", .right = TRUE },
     { "MEMORY", "facts.memory_kib", gw_show_kib, .right = TRUE },
     { "FREE", "facts.free_memory_kib", gw_show_kib, .right = TRUE },
@@ -44,12 +57,35 @@ const GwColumn gw_host_columns[] = {
     { .header = NULL },
 };
 
+/* What is not used is not said. */
+static char *show_more(GwSession *session, json_t *row, const char *path)
+{
+    return gw_at_int(row, path, 0) > 0 ? gw_show_text(session, row, path) : g_strdup("");
+}
+
+static char *show_reserve_kib(GwSession *session, json_t *row, const char *path)
+{
+    return gw_at_int(row, path, 0) > 0 ? gw_show_kib(session, row, path) : g_strdup("");
+}
+
+static char *show_reserve_bytes(GwSession *session, json_t *row, const char *path)
+{
+    return gw_at_int(row, path, 0) > 0 ? gw_show_bytes(session, row, path) : g_strdup("");
+}
+
+static char *show_maintenance(GwSession *session, json_t *row, const char *path)
+{
+    g_autofree char *word = gw_show_text(session, row, path);
+    return g_str_equal(word, "none") ? g_strdup("") : g_steal_pointer(&word);
+}
+
 const GwColumn gw_host_sheet[] = {
     { "Name", "name" },
     { "Id", "id" },
     { "Status", "status", .state = TRUE },
     { "Reason", "status_reason" },
     { "Remedy", "status_remedy" },
+    { "Maintenance", "maintenance", show_maintenance, .state = TRUE },
     { "Last answer", "last_seen" },
     { "Group", "group_id" },
     { "URI", "uri" },
@@ -62,6 +98,10 @@ const GwColumn gw_host_sheet[] = {
     { "Bandwidth, MiB/s", "bandwidth_mibps" },
     { "Default storage", "default_storage", gw_show_list },
     { "Old copies are kept", "keep_source_s", show_keep },
+    { "Tags", "tags", gw_show_list },
+    { "CPU reserve, %", "cpu_reserve_percent", show_more },
+    { "Memory reserve", "memory_reserve_kib", show_reserve_kib },
+    { "Disk reserve", "disk_reserve_bytes", show_reserve_bytes },
     { "Completion time-out, s/GiB", "completion_timeout_s_per_gib" },
     { "Progress time-out, s", "progress_timeout_s" },
     { "Host name", "facts.hostname" },

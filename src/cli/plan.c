@@ -3,6 +3,7 @@
 
 #include "cli/columns.h"
 #include "cli/format.h"
+#include "cli/rating.h"
 
 /* Disks ----------------------------------------------------------------------------------- */
 
@@ -161,6 +162,7 @@ const GwColumn gw_plan_sheet[] = {
     { "To", "candidate.host_name" },
     { "Transfer", "candidate.transfer" },
     { "Suitable", "candidate.suitable", gw_show_yes_no },
+    { "Rating", "candidate.rating.stars", gw_show_stars, .color = gw_color_of_stars },
     { "To copy of disks", "candidate.disks", show_copy },
     { "Space needed", "candidate.disks", show_need },
     { "Method", "method", show_method },
@@ -198,6 +200,7 @@ void gw_print_plan(GwSession *session, json_t *plan)
     gw_print_sheet(session, gw_plan_sheet, plan);
     gw_print_disk_moves(session, "Disks", gw_at(plan, "candidate.disks"));
     print_choice(session, plan);
+    gw_print_rating(session, "Rating Explanation", gw_at(plan, "candidate.rating"), findings);
     if (json_array_size(findings) > 0) {
         gw_print_heading(session, "Findings");
         gw_print_findings(session, findings, FALSE);

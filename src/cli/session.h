@@ -65,9 +65,10 @@ typedef struct {
     const char *path; /* member of the row */
     GwShow show;      /* NULL: text */
     gboolean right;
-    gboolean cut;   /* may be truncated to fit a terminal */
-    gboolean state; /* coloured by what the word means */
-    gboolean wrap;  /* may take several lines of a terminal */
+    gboolean cut;                                        /* may be truncated to fit a terminal */
+    gboolean state;                                      /* coloured by what the word means */
+    gboolean wrap;                                       /* may take several lines of a terminal */
+    const char *(*color)(json_t *row, const char *path); /* what else colours it; NULL: nothing */
 } GwColumn;
 
 /* Up to a column without header. */

@@ -84,9 +84,12 @@ static gboolean start_engine(Controller *controller, GError **error)
     /* After the store, whose lock keeps a second controller out of the folder. */
     if (controller->store == NULL || !open_authority(controller, error))
         return FALSE;
-    GwEngineConfig config = {
-        controller->clock, controller->store, open_hyper, controller, token, controller->authority
-    };
+    GwEngineConfig config = { .clock = controller->clock,
+                              .store = controller->store,
+                              .open_hyper = open_hyper,
+                              .user = controller,
+                              .admin_token_path = token,
+                              .authority = controller->authority };
     controller->engine = gw_engine_new(&config, error);
     return controller->engine != NULL;
 }

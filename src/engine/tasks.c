@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
+#include "engine/jobs_internal.h"
 #include "engine/tasks_internal.h"
 
 /* A job's tasks, one after the other: each is journaled before it is begun and when it is done; a
@@ -14,18 +15,15 @@ void gw_task_run_free(gpointer data)
     TaskRun *run = data;
 
     g_clear_error(&run->trouble);
+    g_clear_pointer(&run->provers, g_ptr_array_unref);
     g_free(run->job_id);
     g_free(run);
 }
 
 GwJob *gw_tasks_job(GwEngine *engine, const char *job_id)
 {
-    const MoveRun *move = g_hash_table_lookup(engine->moves, job_id);
-    const WorkRun *work = g_hash_table_lookup(engine->works, job_id);
-
-    if (move != NULL)
-        return move->move->job;
-    return work != NULL ? work->work->job : NULL;
+    const JobRun *run = gw_jobs_find(engine, job_id);
+    return run != NULL ? run->job : NULL;
 }
 
 /* Turns ------------------------------------------------------------------------------------ */

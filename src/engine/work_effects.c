@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/works_internal.h"
 
 /* What a job of tasks wants done; the tasks themselves are in tasks.c. */
 
 #define LOOK_TIMEOUT_US (15 * G_USEC_PER_SEC)
 #define LOOK_AGAIN_US (2 * G_USEC_PER_SEC)
 #define LOOK_FRESH_US (5 * G_USEC_PER_SEC)
-
-static WorkRun *find_run(GwEngine *engine, const char *job_id)
-{
-    return g_hash_table_lookup(engine->works, job_id);
-}
 
 static void step(GwEngine *engine, WorkRun *run, GwWorkEventKind kind, const GError *error)
 {
@@ -64,7 +59,7 @@ static void take_check(GwJob *job, CheckResult *result)
 
 static void saved_xml(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    WorkRun *run = find_run(engine, job_id);
+    WorkRun *run = gw_works_find(engine, job_id);
 
     (void)unused;
     if (run == NULL)
@@ -94,7 +89,7 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
 {
     g_autofree char *job_id = user;
     g_autoptr(GError) error = NULL;
-    WorkRun *run = find_run(engine, job_id);
+    WorkRun *run = gw_works_find(engine, job_id);
 
     if (run == NULL || run->work->job->state != (int)GW_JOB_CHECKING)
         return;
@@ -167,7 +162,7 @@ static gboolean is_open(const GError *error)
 
 static WorkRun *look_of(GwEngine *engine, const char *job_id, gint64 number)
 {
-    WorkRun *run = find_run(engine, job_id);
+    WorkRun *run = gw_works_find(engine, job_id);
     return run != NULL && run->looks == (guint)number && run->look_missing > 0 ? run : NULL;
 }
 
@@ -304,7 +299,7 @@ void gw_works_look(GwEngine *engine, WorkRun *run)
 
 static void copied(GwEngine *engine, const char *job_id, const GError *error)
 {
-    WorkRun *run = find_run(engine, job_id);
+    WorkRun *run = gw_works_find(engine, job_id);
     if (run != NULL)
         step(engine, run, error == NULL ? GW_WORK_COPIED : GW_WORK_NOT_COPIED, error);
 }
@@ -314,7 +309,7 @@ static void copied(GwEngine *engine, const char *job_id, const GError *error)
 static void undefine_looked(GwEngine *engine, const GwReply *reply, const char *job_id,
                             gint64 number)
 {
-    WorkRun *run = find_run(engine, job_id);
+    WorkRun *run = gw_works_find(engine, job_id);
     GwTask *refused = run != NULL ? gw_tasks_refused(run->work->job) : NULL;
 
     if (refused == NULL || run->looks != (guint)number || run->refusal == NULL)
@@ -340,7 +335,7 @@ static void ask_definition(GwEngine *engine, WorkRun *run, const GwTask *refused
 
 static void committed(GwEngine *engine, const char *job_id, const GError *error)
 {
-    WorkRun *run = find_run(engine, job_id);
+    WorkRun *run = gw_works_find(engine, job_id);
 
     if (run == NULL)
         return;
@@ -357,7 +352,7 @@ static void committed(GwEngine *engine, const char *job_id, const GError *error)
 
 static void undone(GwEngine *engine, const char *job_id, const GError *error)
 {
-    WorkRun *run = find_run(engine, job_id);
+    WorkRun *run = gw_works_find(engine, job_id);
     if (run != NULL)
         step(engine, run, error == NULL ? GW_WORK_UNDONE : GW_WORK_NOT_UNDONE, error);
 }
@@ -396,7 +391,7 @@ static void do_stop(GwEngine *engine, WorkRun *run)
 
 static void close_answered(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 round)
 {
-    WorkRun *run = find_run(engine, job_id);
+    WorkRun *run = gw_works_find(engine, job_id);
 
     if (run == NULL || (guint)round != run->close_round || run->close_missing == 0)
         return; /* of an earlier try, or after a refusal */

@@ -57,6 +57,8 @@ typedef enum {
     GW_OP_VOLUME_DELETE, /* volume. Refuses (CONFLICT) what a VM of the host uses, or has below a
                             disk, and (BUSY) while it cannot be told, as of a VM that is arriving;
                             succeeds if there is none */
+    GW_OP_VOLUME_PROVE,  /* volume, with its path. Refuses as VOLUME_DELETE does where a VM of the
+                            host uses it, and does nothing; it need not be there */
     GW_OP_VOLUME_COPY,   /* copy. Of a file that nothing writes to. Answers copied when it is over;
                             again with the same copy id: goes on where it was */
     GW_OP_COPY_PROGRESS, /* text: copy id. Answers progress; NULL: no such copy is under way */

@@ -141,6 +141,13 @@ GwMigrationPlan *gw_plan_many(const GwFabric *fabric, const GwPlanRequest *reque
 /* Of all that @plan rests on, in @fabric as it is now: where it is not plan->fingerprint, the plan
  * has to be made again. Owned. */
 char *gw_plan_fingerprint(const GwFabric *fabric, const GwMigrationPlan *plan);
+/* many_check.c. Replays what of @plan still waits, from @fabric as it is now: an error names the
+ * first move that would break capacity, slots, a rule or the order (for a plan that was kept, or
+ * changed by hand). It shares nothing with the planner but the preflight rules. */
+gboolean gw_plan_many_check(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error);
+/* many_ready.c. Whether move @index (from 0) of @plan may begin now, by the states of the others;
+ * @why gets what it waits for (owned). Slots and preflight are the queue's. */
+gboolean gw_plan_move_ready(const GwMigrationPlan *plan, guint index, char **why);
 
 /* Whether a move between the two goes through their agents: both have one, and it answers. */
 gboolean gw_plan_through_agents(const GwHost *source, const GwHost *destination);

@@ -449,7 +449,7 @@ static void usage_is_what_the_file_says(void **unused)
     const GwReply *listed = ask(&world, submit_op(&world, GW_OP_LIST_VMS, "A"));
     assert_null(((const GwVm *)listed->vms->pdata[0])->usage);
     assert_null(ask(&world, submit_op(&world, GW_OP_FACTS, "A"))->facts->usage);
-    close_world(&world);
+    world_close(&world);
 }
 
 static void dirtying_is_sampled_but_not_of_a_vm_that_moves(void **unused)
@@ -463,10 +463,10 @@ static void dirtying_is_sampled_but_not_of_a_vm_that_moves(void **unused)
     assert_int_equal(ask(&world, submit_op(&world, GW_OP_DIRTY_READ, "B"))->error->code,
                      GW_ERR_NOT_FOUND);
     submit_migrate(&world, "A", "B");
-    run_for(&world, SECOND);
+    world_run_for(&world, SECOND);
     assert_int_equal(ask(&world, submit_op(&world, GW_OP_DIRTY_START, "A"))->error->code,
                      GW_ERR_CONFLICT);
-    close_world(&world);
+    world_close(&world);
 }
 
 static void bad_fabrics_are_refused(void **unused)

@@ -158,13 +158,13 @@ static void refuse_undo(GwWork *work, const GError *why)
     guint tries = 1;
 
     step_at(work, GW_WORK_NOT_UNDONE, why, now);
-    for (; work->wake_us != 0 && tries < 100; tries++) {
+    for (; work->times.wake_us != 0 && tries < 100; tries++) {
         assert_int_equal(work->job->state, GW_JOB_SETTLING);
         assert_string_equal(work->job->waiting_for, why->message);
-        now = work->wake_us;
+        now = work->times.wake_us;
         GwWorkOutcome outcome = step_at(work, GW_WORK_TIMER, NULL, now);
         is_effect(&outcome, GW_WORK_DO_UNDO);
-        assert_int_equal(work->wake_us, 0);
+        assert_int_equal(work->times.wake_us, 0);
         step_at(work, GW_WORK_NOT_UNDONE, why, now);
     }
     assert_int_equal(tries, 5);
