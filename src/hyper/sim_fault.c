@@ -167,15 +167,19 @@ static gboolean strikes_later(const SimFault *fault, const GwRequest *request)
            ((request->op == GW_OP_BLOCK_COPY || request->op == GW_OP_MERGE) && fault->percent > 0);
 }
 
-/* It is done, and something else is answered. */
+/* It is done, which no other fault keeps it from, and something else is answered. */
 static void do_and_answer(GwSim *sim, GwRequest *request, GwErrorCode code, const char *words)
 {
     struct SimDriver *driver = sim->driver;
+    g_autoptr(GPtrArray) none = g_ptr_array_new();
+    GPtrArray *faults = sim->faults;
     guint64 id = request->id;
 
     sim->driver = NULL;
+    sim->faults = none;
     gw_sim_serve(sim, request);
     sim->driver = driver;
+    sim->faults = faults;
     GwRequest lost = { .id = id };
     answer(sim, &lost, code, words);
 }
