@@ -30,7 +30,9 @@ GW_DEFINE_RECORD(
     GW_F(GwVolume, group, GW_STRING, .doc = "Group that owns it, a number."),
     GW_F(GwVolume, mode, GW_STRING, .doc = "Permissions, octal."),
     GW_F(GwVolume, label, GW_STRING, .doc = "Security label."),
-    GW_F(GwVolume, acl, GW_STRING, .doc = "Access list beyond the mode."));
+    GW_F(GwVolume, acl, GW_STRING, .doc = "Access list beyond the mode."),
+    GW_F(GwVolume, used_by, GW_STRING,
+         .doc = "Of a block device: the VM of its host that has it; absent: none is known."));
 
 const GwEnum gw_disk_how_enum = {
     "DiskHow", (const char *const[]){ "stays", "mirror", "with memory", "block copy", "network",

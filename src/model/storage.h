@@ -32,6 +32,8 @@ typedef struct {
     char *owner, *group, *mode; /* numbers as text ("107", "107", "0600"); NULL: not told (R30) */
     char *label;                /* security label */
     char *acl;                  /* access list beyond mode, as text; NULL: none, or not told */
+    char *used_by; /* of a block device: the VM of its host that has it, under whatever path, for
+                      people; NULL: none, or not told */
 } GwVolume;
 GW_DECLARE_RECORD(GwVolume, gw_volume)
 
