@@ -309,7 +309,7 @@ static void copied(GwEngine *engine, const char *job_id, const GError *error)
 static void undefine_looked(GwEngine *engine, const GwReply *reply, const char *job_id,
                             gint64 number)
 {
-    WorkRun *run = find_run(engine, job_id);
+    WorkRun *run = gw_works_find(engine, job_id);
     GwTask *refused = run != NULL ? gw_tasks_refused(run->work->job) : NULL;
 
     if (refused == NULL || run->looks != (guint)number || run->refusal == NULL)
