@@ -84,7 +84,7 @@ static GwHostFacts *make_facts(Maker *m, guint number)
 
 static void make_odd_host(Maker *m, GwHost *host)
 {
-    switch (below(m, 7)) {
+    switch (below(m, 8)) {
     case 0:
         host->maintenance = (int)GW_MAINTENANCE_IN;
         break;
@@ -101,6 +101,9 @@ static void make_odd_host(Maker *m, GwHost *host)
         host->memory_reserve_kib = GIB_KIB;
         break;
     case 5:
+        host->cpu_reserve_percent = 20;
+        break;
+    case 6:
         g_clear_pointer(&host->facts->bridges, g_strfreev);
         break;
     default:

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/text.h"
 
+#include <string.h>
+
 #include "base/error.h"
 
 /* Control characters drive a terminal; those of writing direction make what follows look like
@@ -10,8 +12,24 @@ static gboolean is_unsafe(gunichar c)
     return g_unichar_iscntrl(c) || (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
 }
 
+/* Whether it is ASCII that can stay as it is: nearly every text is, and planners clean thousands.
+ */
+static gboolean is_plain(const char *text, gsize max_chars)
+{
+    gsize length = 0;
+
+    for (; text[length] != '\0'; length++) {
+        if (length >= max_chars ||
+            ((text[length] < ' ' || text[length] > '~') && !strchr("\n\t", text[length])))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 char *gw_text_printable(const char *text, gsize max_chars)
 {
+    if (text != NULL && is_plain(text, max_chars))
+        return g_strdup(text);
     g_autofree char *valid = g_utf8_make_valid(text != NULL ? text : "", -1);
     GString *out = g_string_new(NULL);
     gsize chars = 0;

@@ -92,6 +92,7 @@ static void judge(GwEngine *engine, Check *check, CheckResult *result)
     result->vm = gw_vm_copy(check->vm);
     result->decision = gw_plan_decide(&input);
     result->plan = make_plan(&input, result->decision);
+    gw_predictions_add(engine, &input, result->plan->candidate);
     if (result->plan->candidate->suitable) {
         result->disks = disks_of(&input);
         return;

@@ -316,8 +316,10 @@ static void end_turn(GwEngine *engine)
     if (engine->schedule) {
         engine->schedule = FALSE;
         gw_queue_schedule(engine);
+        gw_plans_schedule(engine);
     }
     publish(engine);
+    gw_plans_published(engine);
     gw_calls_deliver(engine);
 }
 
@@ -410,6 +412,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->answered = g_ptr_array_new();
     engine->pending = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, pending_free);
     engine->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_host_run_free);
+    engine->planners = g_hash_table_new(g_direct_hash, g_direct_equal);
     engine->runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_job_run_free);
     engine->task_runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_task_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -418,6 +421,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->usage = gw_usage_new(config->usage_interval_us);
     engine->usage_wanted = config->usage_interval_us >= 0;
     engine->dirty = gw_dirty_new();
+    engine->predictions = gw_predictions_new();
     engine->kept = gw_kept_new();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -470,6 +474,7 @@ static gboolean cancel_request(GwEngine *engine)
 static void drain(GwEngine *engine)
 {
     gw_inventory_stop(engine);
+    gw_plans_stop(engine);
     gw_dirty_stop(engine);
     g_hash_table_remove_all(engine->task_runs);
     g_hash_table_remove_all(engine->runs);
@@ -501,11 +506,13 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->hosts);
     g_hash_table_unref(engine->task_runs);
     g_hash_table_unref(engine->runs);
+    g_hash_table_unref(engine->planners);
     g_hash_table_unref(engine->accepting);
     g_ptr_array_unref(engine->changing);
     gw_links_free(engine->links);
     gw_usage_free(engine->usage);
     g_hash_table_unref(engine->dirty);
+    gw_predictions_free(engine->predictions);
     g_hash_table_unref(engine->kept);
     g_hash_table_unref(engine->epochs);
     g_hash_table_unref(engine->tokens);

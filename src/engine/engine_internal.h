@@ -16,6 +16,7 @@ typedef struct HostRun HostRun;
 typedef struct TaskRun TaskRun;
 typedef struct GwLinks GwLinks;
 typedef struct GwUsageWatch GwUsageWatch;
+typedef struct GwPredictions GwPredictions;
 
 struct GwEngine {
     GwClock *clock;
@@ -37,12 +38,14 @@ struct GwEngine {
     GHashTable *pending;   /* request id -> Pending */
     GHashTable *hosts;     /* host id -> HostRun */
     GHashTable *runs;      /* job id -> JobRun */
+    GHashTable *planners;  /* GThread: each plans anew what is left of a plan */
     GHashTable *task_runs; /* job id -> TaskRun */
     guint64 last_task_question;
     GwLinks *links;
     GwUsageWatch *usage;
     gboolean usage_wanted; /* nothing is read or sampled otherwise */
     GHashTable *dirty;     /* "host/uuid" -> Sample: under way */
+    GwPredictions *predictions;
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */
     GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
@@ -311,6 +314,18 @@ void gw_dirty_timers(GwEngine *engine, gint64 now_us);
 /* Who waits is told; nothing is sampled any more. */
 void gw_dirty_stop(GwEngine *engine);
 
+/* predictions.c: what moves would take */
+GwPredictions *gw_predictions_new(void);
+void gw_predictions_free(GwPredictions *predictions);
+/* By all jobs that have finished; borrowed, for this turn. */
+const GwPredictor *gw_predictions_predictor(GwEngine *engine);
+/* Puts a prediction into @candidate, where it is suitable: of one, or of all for @vm. */
+void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate);
+void gw_predictions_add_all(GwEngine *engine, const GwVm *vm, const GwMoveOptions *options,
+                            const GPtrArray *candidates);
+/* @job is about to begin as @plan says: what was predicted is kept with it. */
+void gw_predictions_note(GwJob *job, const GwMovePlan *plan);
+
 /* tasks.c: a job's tasks (job/tasks.h), carried out one after the other, and shown and journaled
  * before and after each. The owner of the job (moves, works) keeps it where it is meanwhile. */
 /* @error: the task that failed, with its host and what it was (of an undo: the first; the others
@@ -339,6 +354,16 @@ void gw_task_run_free(gpointer run);
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_lifecycle(GwEngine *engine, const GwHyperEvent *event);
 
+/* plans.c: jobs that carry out a plan of many moves. */
+gboolean gw_plans_is_kind(const char *kind);
+void gw_plans_restore(GwEngine *engine, GwJob *job);
+/* A job or a slot changed: what is over is noted, what may begin begins. */
+void gw_plans_schedule(GwEngine *engine);
+/* A picture was published: planning anew, where it is due, rests on it. */
+void gw_plans_published(GwEngine *engine);
+/* Waits for the threads that plan. */
+void gw_plans_stop(GwEngine *engine);
+
 /* storage_calls.c. Any thread: what gw_engine_migrate_storage does; @undoes: the job that it
  * undoes, or NULL. */
 GwJob *gw_storage_begin(GwEngine *engine, const char *vm, const GwStorageRequest *request,
@@ -364,8 +389,6 @@ void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const
  * nothing: images below a disk, and disks that VMs share, on storage that is not this host's alone.
  * They stay, and nobody keeps them. */
 void gw_kept_spare_shared(GwEngine *engine, GwJob *job, const GwVm *vm);
-/* Whether both name one volume of a host. */
-gboolean gw_same_volume(const GwVolume *a, const GwVolume *b);
 /* The kept copy that is @volume of that host, or NULL. */
 const GwKeptVolume *gw_kept_find(GwEngine *engine, const char *host_id, const GwVolume *volume);
 /* FALSE: what @task is to remove is no kept copy any more, or a job may need it. */

@@ -34,6 +34,8 @@ void gw_jobs_restore(GwEngine *engine, GwJob *job)
 {
     if (g_strcmp0(job->kind, GW_JOB_KIND_MIGRATE) == 0)
         gw_moves_restore(engine, job);
+    else if (gw_plans_is_kind(job->kind))
+        gw_plans_restore(engine, job);
     else
         gw_works_restore(engine, job);
 }

@@ -45,16 +45,6 @@ GHashTable *gw_kept_new(void)
 
 /* Records ---------------------------------------------------------------------------------- */
 
-gboolean gw_same_volume(const GwVolume *a, const GwVolume *b)
-{
-    if (a == NULL || b == NULL)
-        return FALSE;
-    if (a->path != NULL && b->path != NULL)
-        return strcmp(a->path, b->path) == 0;
-    return a->pool != NULL && a->name != NULL && g_strcmp0(a->pool, b->pool) == 0 &&
-           g_strcmp0(a->name, b->name) == 0;
-}
-
 const GwKeptVolume *gw_kept_find(GwEngine *engine, const char *host_id, const GwVolume *volume)
 {
     GHashTableIter iter;

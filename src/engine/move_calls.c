@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "engine/moves_internal.h"
-#include "engine/works_internal.h"
 
-/* Moves as persons ask for them: dry runs, candidates, beginning one, and what can be said to one
- * that is under way. */
+/* Moves as persons and plans ask for them: dry runs, candidates, beginning one. What can be said to
+ * one that is under way is in job_calls.c. */
 
 /* Resolves the VM and the destination that a person named. */
 static gboolean resolve(GwEngine *engine, const char *vm_name, const char *host_name,
@@ -157,114 +156,85 @@ GwJob *gw_engine_migrate(GwEngine *engine, const char *vm, const GwMoveRequest *
     return chosen != NULL ? gw_moves_begin(engine, &begin, plan, error) : NULL;
 }
 
+/* Moves of a plan --------------------------------------------------------------------------- */
+
+typedef struct {
+    GwMoveRequest *request;
+    char *part_of, *user_name;
+    PartBegun done;
+    gpointer user;
+} Part;
+
+static void part_over(GwEngine *engine, Part *part, const GwJob *job, const GError *error)
+{
+    part->done(engine, job, error, part->user);
+    gw_move_request_free(part->request);
+    g_free(part->part_of);
+    g_free(part->user_name);
+    g_free(part);
+}
+
+static void part_accepted(GwEngine *engine, const GwJob *job, gboolean stored, gpointer user)
+{
+    g_autoptr(GError) error =
+        stored ? NULL : gw_engine_store_error(engine, "the move was not begun, since it");
+
+    part_over(engine, user, stored ? job : NULL, error);
+}
+
+static void part_checked(GwEngine *engine, CheckResult *result, gpointer user)
+{
+    Part *part = user;
+    const BeginMove begin = { .request = part->request, .user = part->user_name };
+    g_autoptr(GError) held = NULL;
+
+    if (result->error == NULL && !g_hash_table_add(engine->accepting, g_strdup(result->vm->uuid)))
+        gw_error_set(&held, GW_ERR_CONFLICT, "Wait for that job, or cancel it.",
+                     "another move of '%s' is being accepted", result->vm->name);
+    if (result->error != NULL || held != NULL) {
+        part_over(engine, part, NULL, held != NULL ? held : result->error);
+        return;
+    }
+    GwBatch *batch = gw_batch_new();
+    GwJob *job = new_job(engine, result, &begin);
+    job->part_of = g_strdup(part->part_of);
+    job->epoch = gw_moves_next_epoch(engine, job->vm_uuid, batch);
+    gw_jobs_accept(engine, NULL, batch, job, part_accepted, part);
+}
+
+void gw_moves_begin_part(GwEngine *engine, const BeginPart *wanted, PartBegun done, gpointer user)
+{
+    Part *part = g_new0(Part, 1);
+
+    part->request = gw_move_request_new();
+    part->request->options = gw_move_options_copy(wanted->options);
+    part->part_of = g_strdup(wanted->part_of);
+    part->user_name = g_strdup(wanted->user);
+    part->done = done;
+    part->user = user;
+    gw_check_begin(engine, wanted->vm_uuid, wanted->source_host_id, wanted->destination_host_id,
+                   part->request->options, NULL, part_checked, part);
+}
+
+/* Candidates -------------------------------------------------------------------------------- */
+
 static void call_candidates(GwEngine *engine, Call *call)
 {
     GError *error = NULL;
     const GwVm *vm = gw_fabric_find_vm(gw_engine_now(engine), call->in[0], &error);
 
-    if (vm == NULL)
+    if (vm == NULL) {
         gw_engine_answer(call, NULL, error);
-    else
-        gw_engine_answer(call, gw_plan_candidates(gw_engine_now(engine), vm, call->in[1]), NULL);
+        return;
+    }
+    GPtrArray *candidates = gw_plan_candidates(gw_engine_now(engine), vm, call->in[1]);
+    gw_predictions_add_all(engine, vm, call->in[1], candidates);
+    gw_engine_answer(call, candidates, NULL);
+    gw_dirty_sample(engine, vm, NULL, NULL); /* for who asks next: a list waits for no host */
 }
 
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
                                 GError **error)
 {
     return gw_engine_call(engine, call_candidates, vm, options, NULL, NULL, error);
-}
-
-/* Persons' events -------------------------------------------------------------------------- */
-
-static MoveRun *find_move(GwEngine *engine, const char *which, GError **error)
-{
-    const GwJob *job = gw_fabric_find_job(gw_engine_now(engine), which, error);
-    if (job == NULL)
-        return NULL;
-
-    MoveRun *run = gw_moves_find(engine, job->id);
-    if (run == NULL)
-        gw_error_set(error, GW_ERR_CONFLICT, "Nothing is left to do.", "the job is already %s",
-                     gw_enum_word(&gw_job_state_enum, job->state));
-    return run;
-}
-
-static void take_change(GwMoveOptions *options, const GwJobChange *change)
-{
-    if (change->bandwidth_mibps >= 0)
-        options->bandwidth_mibps = change->bandwidth_mibps;
-    if (change->max_downtime_ms >= 0)
-        options->max_downtime_ms = change->max_downtime_ms;
-}
-
-/* A job of tasks knows fewer of them. */
-static void work_event(GwEngine *engine, Call *call, const char *job_id)
-{
-    GwMoveEventKind kind = (GwMoveEventKind)GPOINTER_TO_INT(call->in[1]);
-    GError *error = NULL;
-    GwJob *job = NULL;
-
-    if (kind == GW_MOVE_CANCEL || kind == GW_MOVE_CHANGE)
-        job =
-            gw_works_event(engine, job_id, kind == GW_MOVE_CANCEL ? GW_WORK_CANCEL : GW_WORK_CHANGE,
-                           call->in[2], &error);
-    else
-        gw_error_set(&error, GW_ERR_CONFLICT, "Look at it: godwit job show.",
-                     "'%s' is for live moves; this job's VM is not one", gw_move_event_word(kind));
-    gw_engine_answer(call, job, error);
-}
-
-static void call_event(GwEngine *engine, Call *call)
-{
-    GwMoveEventKind kind = (GwMoveEventKind)GPOINTER_TO_INT(call->in[1]);
-    const GwJobChange *change = call->in[2];
-    GError *error = NULL;
-    const GwJob *named = gw_fabric_find_job(gw_engine_now(engine), call->in[0], NULL);
-    if (named != NULL && gw_works_find(engine, named->id) != NULL) {
-        work_event(engine, call, named->id);
-        return;
-    }
-    MoveRun *run = find_move(engine, call->in[0], &error);
-
-    if (run != NULL && kind == GW_MOVE_POST_COPY && !run->move->job->options->post_copy) {
-        gw_error_set(&error, GW_ERR_CONFLICT, "Begin the move with --post-copy.",
-                     "this move was not begun with post-copy allowed");
-        run = NULL;
-    }
-    /* In no other state will the table take it. */
-    if (run != NULL && change != NULL && run->move->job->state == GW_JOB_COPYING)
-        take_change(run->move->job->options, change);
-    if (run == NULL || !gw_moves_step(engine, run, (GwMoveEvent){ .kind = kind }, &error))
-        gw_engine_answer(call, NULL, error);
-    else
-        gw_engine_answer(call, gw_job_copy(run->move->job), NULL);
-}
-
-static GwJob *send_event(GwEngine *engine, const char *job, GwMoveEventKind kind,
-                         const GwJobChange *change, GError **error)
-{
-    return gw_engine_call(engine, call_event, job, GINT_TO_POINTER(kind), change, NULL, error);
-}
-
-GwJob *gw_engine_cancel_job(GwEngine *engine, const char *job, GError **error)
-{
-    return send_event(engine, job, GW_MOVE_CANCEL, NULL, error);
-}
-
-GwJob *gw_engine_change_job(GwEngine *engine, const char *job, const GwJobChange *change,
-                            GError **error)
-{
-    return send_event(engine, job, GW_MOVE_CHANGE, change, error);
-}
-
-GwJob *gw_engine_post_copy(GwEngine *engine, const char *job, GError **error)
-{
-    return send_event(engine, job, GW_MOVE_POST_COPY, NULL, error);
-}
-
-GwJob *gw_engine_settle_job(GwEngine *engine, const char *job, GwKeep keep, GError **error)
-{
-    return send_event(engine, job,
-                      keep == GW_KEEP_SOURCE ? GW_MOVE_KEEP_SOURCE : GW_MOVE_KEEP_DESTINATION, NULL,
-                      error);
 }

@@ -52,6 +52,7 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     gw_move_decision_free(run->decision);
     run->decision = g_steal_pointer(&result->decision);
     take_disks(engine, run, result);
+    gw_predictions_note(move->job, result->plan);
     move->job->commit_by_resume = run->decision->commit_by_resume;
     move->job->through_agents = run->decision->through_agents;
     move->job->vm_persistent = result->vm->persistent;

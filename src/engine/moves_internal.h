@@ -45,6 +45,20 @@ void gw_moves_ask(GwEngine *engine, const MoveRun *run, GwRequest *request, Repl
 /* Whether disks of it are copied, by QEMU or as files before. */
 gboolean gw_moves_copies_disks(const GwJob *job);
 
+/* move_calls.c: a move that a plan wants begun; borrowed. */
+typedef struct {
+    const char *vm_uuid, *source_host_id, *destination_host_id;
+    const GwMoveOptions *options;
+    const char *part_of; /* the plan's job */
+    const char *user;
+} BeginPart;
+/* @job: the move's, as it was accepted (borrowed), or NULL with @error. Called once. */
+typedef void (*PartBegun)(GwEngine *engine, const GwJob *job, const GError *error, gpointer user);
+void gw_moves_begin_part(GwEngine *engine, const BeginPart *part, PartBegun done, gpointer user);
+/* job_calls.c: cancels the job of a VM, of any kind; one that is over, or cannot be cancelled, goes
+ * on. */
+void gw_moves_cancel(GwEngine *engine, const char *job_id);
+
 /* move_prepare.c: GW_DO_CHECK, GW_DO_PREPARE */
 void gw_moves_check(GwEngine *engine, MoveRun *run);
 void gw_moves_prepare(GwEngine *engine, MoveRun *run);

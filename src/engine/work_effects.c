@@ -103,6 +103,7 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
         return;
     }
     take_check(job, result);
+    gw_predictions_note(job, result->plan);
     job->keep_source_s = keep_source_s(engine, job);
     gw_tasks_make(job, result->vm);
     gw_kept_spare_shared(engine, job, result->vm);

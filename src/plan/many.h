@@ -13,12 +13,15 @@
 typedef struct {
     const GwHost *host;
     guint shape;
-    gboolean emptied; /* by this drain: nothing goes there */
-    gboolean allowed; /* as a destination, by the request */
-    gint64 free_kib;  /* without the host's reserve and what other jobs bring */
-    gint64 cpu_free;  /* permille of one CPU, without the reserve; MANY_UNKNOWN: not seen */
-    GwSlots slots;    /* for this plan */
-    double link_bps;  /* bytes per second */
+    gboolean emptied;  /* by this drain: nothing goes there */
+    gboolean allowed;  /* as a destination, by the request */
+    gint64 free_kib;   /* without reserves and what other jobs bring */
+    gint64 cpu_free;   /* permille of one CPU, without reserves; MANY_UNKNOWN: not seen */
+    gboolean cpu_hard; /* a reserve is set: it is left alone, as in ratings; else a host that is too
+                          busy is only the last to be chosen */
+    const GwPlacementPolicy *policy;
+    GwSlots slots;   /* for this plan */
+    double link_bps; /* bytes per second */
 } ManyHost;
 
 #define MANY_UNKNOWN (G_MAXINT64 / 4)

@@ -2,12 +2,10 @@
 #include <string.h>
 
 #include "plan/many.h"
-#include "plan/rule.h"
+#include "plan/rating.h"
 
 /* Who is where while a plan is made, and what is left on each host. A VM on its way is at both
  * ends: it arrives when its move begins, and departs when that ends. */
-
-#define POINTS_MAX 1000000
 
 static gpointer beside_key(guint group, guint host)
 {
@@ -348,7 +346,7 @@ ManyFit many_fits(const ManyBooks *books, guint vm, guint host, gboolean thoroug
     /* The cheap questions first: a plan asks millions of times. */
     if (item->memory_kib > 0 && books->memory_kib[host] < item->memory_kib)
         return MANY_NO_MEMORY;
-    if (item->cpu > 0 && books->cpu[host] < item->cpu)
+    if (item->cpu > 0 && books->cpu[host] < item->cpu && many_host(many, host)->cpu_hard)
         return MANY_NO_CPU;
     ManyFit may = many_may(many, vm, books->at[vm], host);
     if (may != MANY_FITS)
@@ -433,16 +431,31 @@ void many_unit_depart(ManyBooks *books, guint unit, guint host)
         many_depart(books, g_array_index(vms, guint, i), host);
 }
 
-/* Memory and CPU left, by what the host has: the one that is shorter counts. */
+/* A resource's points, as a rating gives them. */
+static gint64 resource_points(gint64 left, gint64 whole, int goal)
+{
+    if (left < 0 || whole <= 0)
+        return 0;
+    return goal == (int)GW_GOAL_FILL ? GW_POINTS_MAX - gw_rating_share(left, whole)
+                                     : gw_rating_share(left, whole);
+}
+
+/* Memory and CPU left by what the host has, weighed as its group weighs them. Disks and networks
+ * are not followed through a plan. */
 gint64 many_points(const ManyBooks *books, guint host, gint64 memory_kib, gint64 cpu)
 {
-    const GwHostFacts *facts = gw_plan_facts(many_host(books->many, host)->host);
-    double memory = facts->memory_kib > 0
-                        ? (double)(books->memory_kib[host] - memory_kib) / (double)facts->memory_kib
-                        : 0;
-    double left = memory;
+    const ManyHost *item = many_host(books->many, host);
+    const GwHostFacts *facts = gw_plan_facts(item->host);
+    gint64 memory_weight = CLAMP(item->policy->memory_weight, 0, GW_WEIGHT_MAX);
+    gint64 cpu_weight = CLAMP(item->policy->cpu_weight, 0, GW_WEIGHT_MAX);
+    gint64 memory = resource_points(books->memory_kib[host] - memory_kib, facts->memory_kib,
+                                    item->policy->goal);
+    gint64 busy =
+        books->cpu[host] == MANY_UNKNOWN
+            ? GW_POINTS_NEUTRAL
+            : resource_points(books->cpu[host] - cpu, facts->cpus * 1000, item->policy->goal);
 
-    if (books->cpu[host] != MANY_UNKNOWN && facts->cpus > 0)
-        left = MIN(left, (double)(books->cpu[host] - cpu) / (double)(facts->cpus * 1000));
-    return (gint64)(CLAMP(left, 0, 1) * POINTS_MAX);
+    if (memory_weight + cpu_weight == 0)
+        memory_weight = cpu_weight = 1;
+    return (memory * memory_weight + busy * cpu_weight) / (memory_weight + cpu_weight);
 }

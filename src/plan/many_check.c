@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "plan/matrix.h"
-#include "plan/rule.h"
+#include "plan/shared.h"
 
 /* Replays a plan against a picture of the fabric, by itself: nothing here is the planner's but the
  * preflight rules. What a plan promises is looked at, move by move, in the order in which moves
@@ -12,7 +12,7 @@
 typedef struct {
     const GwHost *host;
     gint64 memory_kib; /* left */
-    gint64 cpu;        /* permille of one CPU left; G_MAXINT64: not known */
+    gint64 cpu;        /* permille of one CPU left; G_MAXINT64: not known, or nothing is reserved */
     GwSlots used;
     guint moves, begun, ended; /* that leave it */
     GHashTable *vms;           /* uuid -> GwVm: both ends of a move hold it */
@@ -26,6 +26,7 @@ typedef struct {
     GHashTable *vms;     /* uuid -> GwVm: as the fabric has it */
     GHashTable *space;   /* storage -> gint64 left */
     GHashTable *sources; /* host ids that a drain empties */
+    GwPlanShared *shared;
     guint running;
 } Replay;
 
@@ -37,7 +38,9 @@ static void place_free(gpointer data)
     g_free(place);
 }
 
-static gint64 other_jobs_kib(const GwFabric *fabric, const char *host_id)
+/* What others bring there: jobs, and plans but for @plan. */
+static gint64 other_jobs_kib(const GwFabric *fabric, const GwMigrationPlan *plan,
+                             const char *host_id)
 {
     gint64 sum = 0;
     GHashTableIter iter;
@@ -55,7 +58,19 @@ static gint64 other_jobs_kib(const GwFabric *fabric, const char *host_id)
     return sum;
 }
 
-static Place *place_new(const GwFabric *fabric, const GwHost *host)
+static gint64 cpu_left(const GwHost *host, const GwPlacementPolicy *policy)
+{
+    const GwHostFacts *facts = gw_plan_facts(host);
+    gint64 reserve = MIN(
+        CLAMP(host->cpu_reserve_percent, 0, 100) + CLAMP(policy->cpu_reserve_percent, 0, 100), 100);
+
+    if (reserve == 0 || facts->usage == NULL || facts->usage->cpu_permille < 0 || facts->cpus <= 0)
+        return G_MAXINT64;
+    return MIN(facts->cpus, 1000000) *
+           (1000 - MIN(facts->usage->cpu_permille, 1000) - 10 * reserve);
+}
+
+static Place *place_new(const GwFabric *fabric, const GwMigrationPlan *plan, const GwHost *host)
 {
     Place *place = g_new0(Place, 1);
     const GwHostFacts *facts = gw_plan_facts(host);
@@ -64,13 +79,12 @@ static Place *place_new(const GwFabric *fabric, const GwHost *host)
     gpointer value;
 
     place->host = host;
-    place->memory_kib = CLAMP(facts->free_memory_kib, 0, (gint64)1 << 50) -
-                        CLAMP(host->memory_reserve_kib, 0, (gint64)1 << 50) -
-                        other_jobs_kib(fabric, host->id);
-    place->cpu = facts->usage != NULL && facts->usage->cpu_permille >= 0 && facts->cpus > 0
-                     ? MIN(facts->cpus, 1000000) * (1000 - MIN(facts->usage->cpu_permille, 1000) -
-                                                    10 * CLAMP(host->cpu_reserve_percent, 0, 100))
-                     : G_MAXINT64;
+    const GwPlacementPolicy *policy = gw_plan_policy(fabric, host);
+    gint64 most = (gint64)1 << 50;
+    place->memory_kib =
+        CLAMP(facts->free_memory_kib, 0, most) - CLAMP(host->memory_reserve_kib, 0, most) -
+        CLAMP(policy->memory_reserve_kib, 0, most) - other_jobs_kib(fabric, plan, host->id);
+    place->cpu = cpu_left(host, policy);
     place->vms = g_hash_table_new(g_str_hash, g_str_equal);
     if (vms == NULL)
         return place;
@@ -91,7 +105,7 @@ static void read_fabric(Replay *r)
     g_hash_table_iter_init(&iter, r->fabric->hosts);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         GwHost *host = value;
-        Place *place = place_new(r->fabric, host);
+        Place *place = place_new(r->fabric, r->plan, host);
         g_hash_table_insert(r->places, host->id, place);
         g_hash_table_iter_init(&vms, place->vms);
         while (g_hash_table_iter_next(&vms, NULL, &vm)) {
@@ -145,7 +159,7 @@ static gint64 freed_by(const Replay *r, const GwVm *vm, const char *host_id)
 
 static gint64 cpu_of(const GwVm *vm)
 {
-    return vm->usage != NULL ? CLAMP(vm->usage->cpu_permille, 0, 1000000) : 0;
+    return gw_plan_is_live(vm) ? MIN(gw_plan_cpu_permille(vm, NULL), 1000000) : 0;
 }
 
 /* Rules --------------------------------------------------------------------------------------- */
@@ -289,14 +303,13 @@ static gboolean check_verdict(Replay *r, guint number, const GwPlannedMove *move
                           .vm = there,
                           .source = from->host,
                           .destination = to->host,
-                          .options = r->plan->request->options };
+                          .options = r->plan->request->options,
+                          .shared = r->shared };
     g_autoptr(GwCandidate) candidate = gw_plan_candidate(&input);
 
     for (guint i = 0; i < candidate->findings->len; i++) {
         const GwFinding *f = candidate->findings->pdata[i];
-        gboolean undrain = r->plan->kind == (int)GW_PLAN_UNDRAIN;
-        if (f->severity == (int)GW_SEVERITY_ERROR && !gw_matrix_is_changing(f->rule) &&
-            !(undrain && g_strcmp0(f->rule, "maintenance") == 0))
+        if (f->severity == (int)GW_SEVERITY_ERROR && !gw_matrix_is_changing(f->rule))
             return broken(error, number, move, "%s: %s", f->rule, f->observed);
     }
     if (candidate->transfer != move->transfer)
@@ -488,7 +501,8 @@ gboolean gw_plan_many_check(const GwFabric *fabric, const GwMigrationPlan *plan,
     g_autoptr(GHashTable) vms = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GHashTable) space = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_autoptr(GHashTable) sources = g_hash_table_new(g_str_hash, g_str_equal);
-    Replay r = { fabric, plan, places, at, vms, space, sources, 0 };
+    g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
+    Replay r = { fabric, plan, places, at, vms, space, sources, shared, 0 };
 
     read_fabric(&r);
     for (guint i = 0; plan->kind == (int)GW_PLAN_DRAIN && plan->request->hosts != NULL &&

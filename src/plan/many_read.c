@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "plan/many.h"
 #include "plan/rule.h"
+#include "plan/shared.h"
 
 /* What a plan of many moves is about: the request checked, hosts and VMs by number. */
 
@@ -23,8 +24,21 @@ guint many_host_index(const Many *many, const char *id)
     return number != 0 ? number - 1 : MANY_NONE;
 }
 
+static void expect(GHashTable *table, char *host_id, gint64 kib)
+{
+    gint64 *sum = host_id != NULL ? g_hash_table_lookup(table, host_id) : NULL;
+
+    if (sum == NULL && host_id != NULL) {
+        sum = g_new0(gint64, 1);
+        g_hash_table_insert(table, host_id, sum);
+    }
+    if (sum != NULL)
+        *sum += CLAMP(kib, 0, KIB_MAX / 1000);
+}
+
 /* What the moves of other jobs will still take of each host: all while they wait, what is left to
- * copy while they copy, as the preflight rule on memory counts it (R45). */
+ * copy while they copy, as the preflight rule on memory counts it (R45); and what other plans still
+ * have to begin. */
 static GHashTable *expected_kib(const GwFabric *fabric)
 {
     GHashTable *table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
@@ -34,17 +48,20 @@ static GHashTable *expected_kib(const GwFabric *fabric)
     g_hash_table_iter_init(&iter, fabric->jobs);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwJob *job = value;
-        if (job->state > (int)GW_JOB_COPYING || job->destination_host_id == NULL)
-            continue;
+        const GPtrArray *moves = job->plan != NULL ? job->plan->moves : NULL;
         gint64 percent = job->state == (int)GW_JOB_COPYING && job->progress != NULL
                              ? CLAMP(job->progress->percent, 0, 100)
                              : 0;
-        gint64 *sum = g_hash_table_lookup(table, job->destination_host_id);
-        if (sum == NULL) {
-            sum = g_new0(gint64, 1);
-            g_hash_table_insert(table, job->destination_host_id, sum);
+        if (gw_job_state_is_final((GwJobState)job->state))
+            continue;
+        if (job->state <= (int)GW_JOB_COPYING)
+            expect(table, job->destination_host_id,
+                   CLAMP(job->vm_memory_kib, 0, KIB_MAX / 1000) * (100 - percent) / 100);
+        for (guint i = 0; moves != NULL && i < moves->len; i++) {
+            const GwPlannedMove *move = moves->pdata[i];
+            if (move->state == (int)GW_PLANNED_WAITING)
+                expect(table, move->destination_host_id, move->memory_kib);
         }
-        *sum += CLAMP(job->vm_memory_kib, 0, KIB_MAX / 1000) * (100 - percent) / 100;
     }
     return table;
 }
@@ -66,15 +83,22 @@ static double link_of(const GwHost *host, gboolean *measured)
     return best > 0 ? (double)best : LINK_BPS_DEFAULT;
 }
 
-static gint64 cpu_free(const GwHost *host)
+/* In percent, the host's and its group's together. */
+static gint64 cpu_reserve(const ManyHost *item)
 {
-    const GwHostFacts *facts = gw_plan_facts(host);
+    return MIN(CLAMP(item->host->cpu_reserve_percent, 0, 100) +
+                   CLAMP(item->policy->cpu_reserve_percent, 0, 100),
+               100);
+}
+
+static gint64 cpu_free(const ManyHost *item)
+{
+    const GwHostFacts *facts = gw_plan_facts(item->host);
     gint64 cpus = CLAMP(facts->cpus, 0, 1000000);
 
     if (facts->usage == NULL || facts->usage->cpu_permille < 0 || cpus == 0)
         return MANY_UNKNOWN;
-    gint64 used = CLAMP(facts->usage->cpu_permille, 0, 1000);
-    return cpus * (1000 - used - 10 * CLAMP(host->cpu_reserve_percent, 0, 100));
+    return cpus * (1000 - MIN(facts->usage->cpu_permille, 1000) - 10 * cpu_reserve(item));
 }
 
 static void add_host(Many *many, const GwHost *host, const gint64 *expected)
@@ -86,10 +110,12 @@ static void add_host(Many *many, const GwHost *host, const gint64 *expected)
 
     if (g_hash_table_size(many->fabric->jobs) > 0)
         used = gw_slots_in_use(many->fabric, host->id);
-    item.free_kib = CLAMP(facts->free_memory_kib, 0, KIB_MAX) -
-                    CLAMP(host->memory_reserve_kib, 0, KIB_MAX) -
-                    (expected != NULL ? *expected : 0);
-    item.cpu_free = cpu_free(host);
+    item.policy = gw_plan_policy(many->fabric, host);
+    item.free_kib =
+        CLAMP(facts->free_memory_kib, 0, KIB_MAX) - CLAMP(host->memory_reserve_kib, 0, KIB_MAX) -
+        CLAMP(item.policy->memory_reserve_kib, 0, KIB_MAX) - (expected != NULL ? *expected : 0);
+    item.cpu_free = cpu_free(&item);
+    item.cpu_hard = cpu_reserve(&item) > 0;
     item.slots.live = slots_left(host->live_limit, used.live);
     item.slots.storage = slots_left(host->storage_limit, used.storage);
     item.link_bps = link_of(host, &measured);
@@ -200,7 +226,7 @@ void many_add_vm(Many *many, const GwVm *vm, guint target)
         item.frees_kib = CLAMP(vm->memory_kib, 0, item.memory_kib);
     if (usage != NULL && usage->memory_used_kib >= 0)
         item.frees_kib = MIN(item.frees_kib, usage->memory_used_kib);
-    item.cpu = usage != NULL ? CLAMP(usage->cpu_permille, 0, 1000000) : 0;
+    item.cpu = gw_plan_is_live(vm) ? MIN(gw_plan_cpu_permille(vm, NULL), 1000000) : 0;
     item.groups = g_array_new(FALSE, FALSE, sizeof(guint));
     g_array_append_val(many->vms, item);
     g_hash_table_insert(many->vm_index, (gpointer)vm, GUINT_TO_POINTER(many->vms->len));

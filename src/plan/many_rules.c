@@ -155,6 +155,11 @@ static void read_others(Many *many)
             continue;
         add_other(many, uuids, job->vm_uuid, job->destination_host_id);
         add_other(many, names, job->vm_name, job->destination_host_id);
+        for (guint i = 0; job->plan != NULL && i < job->plan->moves->len; i++) {
+            const GwPlannedMove *move = job->plan->moves->pdata[i];
+            if (move->state == (int)GW_PLANNED_WAITING)
+                add_other(many, uuids, move->vm_uuid, move->destination_host_id);
+        }
     }
 }
 

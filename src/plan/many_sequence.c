@@ -175,11 +175,9 @@ static void add_steps(Many *many, ManyBooks *books, guint unit, guint to, gboole
 
     for (guint i = 0; i < vms->len; i++) {
         guint vm = g_array_index(vms, guint, i);
-        ManyStep step = { .vm = vm,
-                          .from = books->at[vm],
-                          .to = to,
-                          .loose = loose,
-                          .after = MANY_NONE };
+        ManyStep step = {
+            .vm = vm, .from = books->at[vm], .to = to, .loose = loose, .after = MANY_NONE
+        };
         if (step.from == to)
             continue;
         many_estimate(many, &step);

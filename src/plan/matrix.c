@@ -3,13 +3,15 @@
 
 #include "plan/rule.h"
 
-const char *const gw_matrix_changes[] = {
-    "memory", "storage-space", "vm-twin", "volume-there", "vm-affinity", "vm-anti-affinity", NULL
-};
+const char *const gw_matrix_changes[] = { "memory",      "storage-space",
+                                          "vm-twin",     "volume-there",
+                                          "vm-affinity", "vm-anti-affinity",
+                                          "maintenance", NULL };
 
 struct GwMatrix {
     const GwFabric *fabric;
     const GwMoveOptions *options;
+    GwPlanShared *shared;
     GwShapes *shapes;
     GHashTable *vm_keys; /* text -> its number, from 1 */
     GHashTable *host_keys;
@@ -40,6 +42,7 @@ GwMatrix *gw_matrix_new(const GwFabric *fabric, const GwMoveOptions *options)
 
     matrix->fabric = fabric;
     matrix->options = options;
+    matrix->shared = gw_plan_shared_new(fabric);
     matrix->shapes = gw_shapes_new(fabric);
     matrix->vm_keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     matrix->host_keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -53,6 +56,7 @@ void gw_matrix_free(GwMatrix *matrix)
 {
     if (matrix == NULL)
         return;
+    gw_plan_shared_free(matrix->shared);
     gw_shapes_free(matrix->shapes);
     g_hash_table_unref(matrix->vm_keys);
     g_hash_table_unref(matrix->host_keys);
@@ -134,7 +138,8 @@ static GwMatrixCell *make_cell(GwMatrix *matrix, const GwVm *vm, const GwHost *d
                           .vm = vm,
                           .source = gw_fabric_host(matrix->fabric, vm->host_id),
                           .destination = destination,
-                          .options = matrix->options };
+                          .options = matrix->options,
+                          .shared = matrix->shared };
 
     cell->vm = vm;
     matrix->verdicts++;

@@ -36,17 +36,6 @@ typedef struct {
     gboolean free;      /* of disk: nothing is copied */
 } GwResource;
 
-typedef struct {
-    const GwPlacementPolicy *policy;
-    GwResource of[GW_RESOURCES];
-} GwResources;
-
-void gw_rating_resources(const GwPlanInput *input, const GwCandidate *candidate,
-                         GwResources *resources);
-/* rating_words.c. Sets @factor's texts. */
-void gw_rating_words(const GwPlanInput *input, const GwResources *resources, GwResourceKind kind,
-                     GwRatingFactor *factor);
-
 /* A pool as the place of what is copied. */
 typedef struct {
     const GwPool *pool; /* the best; NULL: there is none */
@@ -56,6 +45,18 @@ typedef struct {
     gint64 need;        /* bytes that are copied; 0: nobody knows */
     guint others;       /* pools that were looked at as well */
 } GwVolumeChoice;
+
+typedef struct {
+    const GwPlacementPolicy *policy;
+    GwResource of[GW_RESOURCES];
+    GwVolumeChoice volume; /* unless nothing is copied */
+} GwResources;
+
+void gw_rating_resources(const GwPlanInput *input, const GwCandidate *candidate,
+                         GwResources *resources);
+/* rating_words.c. Sets @factor's texts; @out is only lent, so that not each needs one. */
+void gw_rating_words(const GwPlanInput *input, const GwResources *resources, GwResourceKind kind,
+                     GwRatingFactor *factor, GString *out);
 
 /* Whether anything of the VM is copied to a place that nobody chose by name. */
 gboolean gw_rating_is_copied(const GwPlanInput *input, const GwCandidate *candidate);

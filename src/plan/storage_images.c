@@ -302,8 +302,10 @@ void gw_storage_state_file(GwStorage *st, GwDiskMove *move, const char *path, co
         image->to->kind = g_strdup(kind);
     }
     image->replace = gw_images_kept(st, move->target, image->to) != NULL;
+    const GwVm *user = gw_images_user(st, image->to->path);
     if (!image->replace && gw_images_there(st, image->to) != NULL)
-        gw_images_find_there(st, move->target, image->to, gw_images_user(st, image->to->path));
+        gw_images_find_there(st, move->target, image->to,
+                             user != NULL ? gw_plan_vm_name(user) : NULL);
     gint64 data = gw_images_bounded(image->from->allocation_bytes);
     move->need_bytes = data;
     move->copy_bytes = data;

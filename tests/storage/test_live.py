@@ -47,6 +47,22 @@ def test_several_disks_each_elsewhere(controller, make):
                      "vdb": [disks.folder("local") + "/second.qcow2"], "vdc": [device]}
 
 
+def test_a_device_under_another_name_is_in_use(controller, make):
+    """I4: one device has several names; what a VM has under one is not written to by another."""
+    make("vhas", host="kvm2", disk="block", format="raw", disk_size=32, spread_fill=8)
+    make("vwant", format="raw", disk_size=32, spread_fill=8)
+    device = disks.images("kvm2", "vhas")["vda"][0]
+    alias = "/dev/godwit-%s-alias" % labs.settings.NAME
+    os.symlink(device, alias)
+    try:
+        with pytest.raises(ApiError) as refused:
+            controller.api.migrate("vwant", "kvm2", disks=[{"target": "vda", "storage": alias}])
+    finally:
+        os.unlink(alias)
+    assert refused.value.code == "refused"
+    assert "in use by VM 'vhas' (as %s)" % device in str(refused.value)
+
+
 @pytest.mark.parametrize("flatten", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_backing_chain(controller, make, flatten):
     """The whole chain kept, or flattened, by choice."""

@@ -101,6 +101,16 @@ static char *begin(World *world, const char *vm, const char *host)
     return begin_with(world, vm, request);
 }
 
+static char *begin_undo(World *world, const char *id)
+{
+    GError *error = NULL;
+    g_autoptr(GwJob) job = gw_engine_undo(world->engine, id, "tester", NULL, &error);
+
+    if (job == NULL)
+        fail_msg("not undone: %s", error->message);
+    return g_strdup(job->id);
+}
+
 static GwJob *await_end(World *world, const char *id, GwJobState state)
 {
     for (int i = 0; i < 3600; i++) {
@@ -394,6 +404,187 @@ static void a_definition_that_stays_is_taken_back(void **state)
     world_free(&world);
 }
 
+/* What is left ------------------------------------------------------------------------------- */
+
+static gboolean has_left(World *world)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
+    g_auto(GStrv) list = gw_sim_leaks(world->sim, kept);
+    return list[0] != NULL;
+}
+
+static void steps_are(World *world, const char *id, const char *steps)
+{
+    GError *error = NULL;
+    g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(world->engine, id, &error);
+
+    assert_null(error);
+    if (!plan->possible)
+        fail_msg("not possible: %s", plan->why_not);
+    assert_string_equal(plan->kind, GW_JOB_KIND_REPAIR);
+    g_autofree char *all = g_strjoinv("\n", plan->steps);
+    assert_string_equal(all, steps);
+}
+
+static void refused_with(World *world, const char *id, const char *remedy)
+{
+    GError *error = NULL;
+    g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(world->engine, id, &error);
+
+    assert_null(error);
+    assert_false(plan->possible);
+    if (strstr(plan->remedy, remedy) == NULL)
+        fail_msg("'%s' is not in: %s", remedy, plan->remedy);
+}
+
+/* WEB was to go to b; its volume there could not be removed again. */
+static char *leave_a_volume(World *world)
+{
+    g_autofree char *id = begin(world, "web", "b");
+
+    world_run(world, SECONDS(4));
+    plant(world, "volume-delete", "fail", 5);
+    cancel(world, id);
+    g_autoptr(GwJob) job = await_end(world, id, GW_JOB_CANCELLED);
+    assert_non_null(strstr(job->error->message, "something is left"));
+    assert_true(has_left(world));
+    return g_steal_pointer(&id);
+}
+
+static void what_was_left_is_removed_after_the_vm_moved_on(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    g_autofree char *id = leave_a_volume(&world);
+    g_autofree char *on = begin(&world, "web", "c");
+    ends(&world, on, GW_JOB_DONE);
+    steps_are(&world, id,
+              "Delete local/web.raw of b, made for vda, if no VM of any host that reaches it uses "
+              "it: web has moved on since");
+    assert_true(has_left(&world)); /* to say so does nothing */
+    g_autofree char *repair = begin_undo(&world, id);
+    ends(&world, repair, GW_JOB_DONE);
+    assert_int_equal(content(&world, 1, "/vms/web.raw"), 0);
+    assert_int_not_equal(content(&world, 2, "/vms/web.raw"), 0);
+    check(&world, "left at b, repaired from c");
+    world_free(&world);
+}
+
+/* It came to the same host after all, under another name; where it came from is managed no more. */
+static void what_was_left_is_removed_beside_the_vm(void **state)
+{
+    (void)state;
+    for (guint i = 0; i < 2; i++) {
+        World world;
+        open_world(&world);
+        g_autofree char *id = leave_a_volume(&world);
+        g_autoptr(GwMoveRequest) request = request_to("b");
+        GwDiskChoice *choice = gw_disk_choice_new();
+        choice->target = g_strdup("vda");
+        choice->name = g_strdup("web2.raw");
+        request->options->disks = gw_record_array(&gw_disk_choice_record);
+        g_ptr_array_add(request->options->disks, choice);
+        g_autofree char *on = begin_with(&world, "web", request);
+        g_autoptr(GwJob) there = await_end(&world, on, GW_JOB_DONE);
+        if (i == 1)
+            UNIT_OK(gw_engine_remove_host(world.engine, there->source_host_id, error));
+        g_autofree char *repair = begin_undo(&world, id);
+        ends(&world, repair, GW_JOB_DONE);
+        assert_int_equal(content(&world, 1, "/vms/web.raw"), 0);
+        assert_int_not_equal(content(&world, 1, "/vms/web2.raw"), 0);
+        if (i == 0)
+            check(&world, "left at b, repaired at b");
+        world_free(&world);
+    }
+}
+
+/* What was left may be the VM's only data as long as nobody sees it anywhere. */
+static void what_was_left_stays_while_the_vm_is_nowhere(void **state)
+{
+    World world;
+    GError *error = NULL;
+    (void)state;
+
+    open_world(&world);
+    g_autofree char *id = leave_a_volume(&world);
+    g_autofree char *on = begin(&world, "web", "c");
+    ends(&world, on, GW_JOB_DONE);
+    g_autofree char *uri = world_uri(2);
+    gw_sim_undefine_by_hand(world.sim, uri, WEB);
+    world_run(&world, SECONDS(5));
+    refused_with(&world, id, "Look where it is now");
+    assert_null(gw_engine_undo(world.engine, id, "tester", NULL, &error));
+    unit_assert_error(error, GW_ERR_CONFLICT, "only data");
+    g_clear_error(&error);
+    assert_int_not_equal(content(&world, 1, "/vms/web.raw"), 0);
+    world_free(&world);
+}
+
+/* Neither of two definitions would go. */
+static char *leave_two_definitions(World *world)
+{
+    plant(world, "undefine", "fail", 6); /* at a, then five times at b */
+    g_autofree char *id = begin(world, "web", "b");
+    g_autoptr(GwJob) job = await_end(world, id, GW_JOB_FAILED);
+    assert_non_null(
+        strstr(job->error->message, "something is left: undoing: defining the VM at b"));
+    assert_non_null(strstr(job->error->remedy, "godwit job undo"));
+    assert_int_equal(gw_sim_definitions(world->sim, WEB), 2);
+    /* What is defined finds its disks. */
+    assert_int_not_equal(content(world, 0, "/vms/web.raw"), 0);
+    assert_int_not_equal(content(world, 1, "/vms/web.raw"), 0);
+    return g_steal_pointer(&id);
+}
+
+static void two_definitions_become_one(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    g_autofree char *id = leave_two_definitions(&world);
+    steps_are(&world, id,
+              "Remove the definition of web from b\nDelete local/web.raw of b, made for vda");
+    g_autofree char *repair = begin_undo(&world, id);
+    ends(&world, repair, GW_JOB_DONE);
+    assert_true(is_at(&world, 0, WEB, GW_VM_OFF));
+    check(&world, "two definitions, one taken back");
+    world_free(&world);
+}
+
+/* A person ended the other one: what is left is what was to follow. */
+static void the_move_is_finished_where_it_went(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    g_autofree char *id = leave_two_definitions(&world);
+    g_autofree char *a = world_uri(0);
+    g_autofree char *b = world_uri(1);
+    gw_sim_boot(world.sim, b, WEB);
+    world_run(&world, SECONDS(5));
+    refused_with(&world, id, "Say which one stays. The one on a: virsh destroy web on b.");
+    gw_sim_undefine_by_hand(world.sim, a, WEB);
+    world_run(&world, SECONDS(5));
+    steps_are(&world, id,
+              "Let web start with b\n"
+              "Keep local/web.raw of a as the old copy of vda for as long as its policy says");
+    g_autofree char *repair = begin_undo(&world, id);
+    ends(&world, repair, GW_JOB_DONE);
+    assert_true(is_at(&world, 1, WEB, GW_VM_RUNNING));
+    g_autoptr(GwLook) look = gw_sim_look(world.sim, b, WEB);
+    assert_true(look->autostart);
+    assert_int_not_equal(content(&world, 0, "/vms/web.raw"), 0);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    assert_int_equal(g_hash_table_size(fabric->kept), 1);
+    check(&world, "finished where it went");
+    world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +597,11 @@ int main(void)
         cmocka_unit_test(a_definition_that_went_although_refused),
         cmocka_unit_test(a_definition_that_went_unheard),
         cmocka_unit_test(a_definition_that_stays_is_taken_back),
+        cmocka_unit_test(what_was_left_is_removed_after_the_vm_moved_on),
+        cmocka_unit_test(what_was_left_is_removed_beside_the_vm),
+        cmocka_unit_test(what_was_left_stays_while_the_vm_is_nowhere),
+        cmocka_unit_test(two_definitions_become_one),
+        cmocka_unit_test(the_move_is_finished_where_it_went),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
