@@ -384,7 +384,7 @@ gboolean gw_kept_load(GwEngine *engine, GError **error);
  * time is job->keep_source_s. */
 void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTask *task);
 /* The kept copy of that volume is gone, or is the live one again. */
-void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const char *path);
+void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const GwVolume *volume);
 /* Takes out of @job's tasks the old copies of what other hosts may use, of which its own host knows
  * nothing: images below a disk, and disks that VMs share, on storage that is not this host's alone.
  * They stay, and nobody keeps them. */
