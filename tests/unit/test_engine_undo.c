@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "engine_world.h"
+#include "storage_world.h"
 
 #include <string.h>
 
@@ -76,29 +76,10 @@ static void plant(World *world, const char *at, const char *what, guint times)
     }
 }
 
-static GwMoveRequest *request_to(const char *host)
-{
-    GwMoveRequest *request = gw_move_request_new();
-
-    request->destination = g_strdup(host);
-    request->options = gw_move_options_new();
-    return request;
-}
-
-static char *begin_with(World *world, const char *vm, const GwMoveRequest *request)
-{
-    GError *error = NULL;
-    g_autoptr(GwJob) job = gw_engine_migrate(world->engine, vm, request, "tester", NULL, &error);
-
-    if (job == NULL)
-        fail_msg("not begun: %s", error->message);
-    return g_strdup(job->id);
-}
-
 static char *begin(World *world, const char *vm, const char *host)
 {
-    g_autoptr(GwMoveRequest) request = request_to(host);
-    return begin_with(world, vm, request);
+    g_autoptr(GwMoveRequest) request = storage_request_to(host);
+    return storage_begin(world, vm, request);
 }
 
 static char *begin_undo(World *world, const char *id)
@@ -156,22 +137,10 @@ static gboolean is_at(World *world, guint host, const char *uuid, GwVmState stat
     return look != NULL && look->present && look->state == (int)state;
 }
 
-static void none_of(char **words, const char *what, const char *when)
-{
-    if (words[0] != NULL)
-        fail_msg("%s: %s: %s", when, what, words[0]);
-    g_strfreev(words);
-}
-
 /* All is at rest: nothing was lost, doubled or left. */
 static void check(World *world, const char *when)
 {
-    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
-    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
-
-    none_of(gw_sim_violations(world->sim), "violated", when);
-    none_of(gw_sim_check_disks(world->sim), "wrong", when);
-    none_of(gw_sim_leaks(world->sim, kept), "left behind", when);
+    storage_check_witness(world, when);
     assert_int_equal(gw_sim_definitions(world->sim, WEB), 1);
     assert_int_equal(gw_sim_definitions(world->sim, RUN), 1);
     assert_int_equal(gw_sim_most_running(world->sim, RUN), 1);
@@ -182,12 +151,12 @@ static void check(World *world, const char *when)
 /* RUN is on its way to b, 4 GiB long; its definition there cannot be read meanwhile. */
 static char *begin_to_arrive(World *world, gint64 mibps)
 {
-    g_autoptr(GwMoveRequest) request = request_to("b");
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
 
     request->options->bandwidth_mibps = mibps;
     request->options->progress_timeout_s = 100000;
     request->options->completion_timeout_s_per_gib = 100000;
-    g_autofree char *id = begin_with(world, "run", request);
+    g_autofree char *id = storage_begin(world, "run", request);
     world_run(world, SECONDS(5));
     assert_true(is_at(world, 1, RUN, GW_VM_PAUSED));
     return g_steal_pointer(&id);
@@ -268,12 +237,12 @@ static void a_vm_that_never_arrives_is_not_waited_for(void **state)
 /* Of RUN, moved off the share with its disk, at a; its time is over in ten minutes. */
 static void leave_on_the_share(World *world)
 {
-    g_autoptr(GwMoveRequest) request = request_to("b");
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
 
     request->options->copy_all = TRUE;
     request->options->storage = g_strdup("local");
     request->options->keep_source_s = 600;
-    g_autofree char *id = begin_with(world, "run", request);
+    g_autofree char *id = storage_begin(world, "run", request);
     ends(world, id, GW_JOB_DONE);
     assert_int_not_equal(content(world, 0, "/nas/run.raw"), 0);
 }
@@ -301,7 +270,7 @@ static void what_another_host_uses_stays(void **state)
     g_autofree char *trouble = trouble_of(&world);
     assert_non_null(strstr(trouble, "on 'c', the volume is in use"));
     assert_int_not_equal(content(&world, 0, "/nas/run.raw"), 0);
-    none_of(gw_sim_violations(world.sim), "violated", "used by another host");
+    storage_none_of(gw_sim_violations(world.sim), "violated", "used by another host");
     world_free(&world);
 }
 
@@ -336,11 +305,11 @@ static void a_proof_is_asked_for_again(void **state)
         World world;
         open_world(&world);
         plant(&world, "volume-prove", whats[i], 2);
-        g_autoptr(GwMoveRequest) request = request_to("b");
+        g_autoptr(GwMoveRequest) request = storage_request_to("b");
         request->options->copy_all = TRUE;
         request->options->storage = g_strdup("local");
         request->options->keep_source_s = -1;
-        g_autofree char *id = begin_with(&world, "run", request);
+        g_autofree char *id = storage_begin(&world, "run", request);
         ends(&world, id, GW_JOB_DONE);
         assert_int_equal(content(&world, 0, "/nas/run.raw"), 0);
         check(&world, whats[i]);
