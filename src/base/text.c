@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/text.h"
 
-#include <string.h>
-
 #include "base/error.h"
 
 /* Control characters drive a terminal; those of writing direction make what follows look like
@@ -12,18 +10,15 @@ static gboolean is_unsafe(gunichar c)
     return g_unichar_iscntrl(c) || (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
 }
 
-/* Whether it is ASCII that can stay as it is: nearly every text is, and planners clean thousands.
- */
+/* Whether it is ASCII that can stay as it is: nearly every text is, and the planner cleans
+ * thousands at a time. */
 static gboolean is_plain(const char *text, gsize max_chars)
 {
     gsize length = 0;
 
-    for (; text[length] != '\0'; length++) {
-        if (length >= max_chars ||
-            ((text[length] < ' ' || text[length] > '~') && !strchr("\n\t", text[length])))
-            return FALSE;
-    }
-    return TRUE;
+    while (text[length] >= ' ' && text[length] <= '~')
+        length++;
+    return text[length] == '\0' && length <= max_chars;
 }
 
 char *gw_text_printable(const char *text, gsize max_chars)

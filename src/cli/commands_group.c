@@ -96,12 +96,7 @@ static int show(GwSession *session, const GwArgs *args, GError **error)
 /* --parent takes a name; the API wants the id. */
 static gboolean resolve_parent(GwSession *session, const char *parent, json_t *body, GError **error)
 {
-    g_autoptr(GwJson) record = gw_session_find(session, "/host-groups", "group", parent, error);
-
-    if (record == NULL)
-        return FALSE;
-    json_object_set_new(body, "parent_id", json_string(gw_at_text(record, "id")));
-    return TRUE;
+    return gw_session_put_id(session, body, "parent_id", "/host-groups", "group", parent, error);
 }
 
 static int add(GwSession *session, const GwArgs *args, GError **error)

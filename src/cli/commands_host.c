@@ -18,13 +18,8 @@ static gboolean resolve_group(GwSession *session, const GwArgs *args, json_t *bo
 {
     const char *group = gw_args_text(args, "group");
 
-    if (group == NULL)
-        return TRUE;
-    g_autoptr(GwJson) record = gw_session_find(session, "/host-groups", "group", group, error);
-    if (record == NULL)
-        return FALSE;
-    json_object_set_new(body, "group_id", json_string(gw_at_text(record, "id")));
-    return TRUE;
+    return group == NULL ||
+           gw_session_put_id(session, body, "group_id", "/host-groups", "group", group, error);
 }
 
 /* The options of the one way have no meaning for the other. */
@@ -72,14 +67,8 @@ static int add(GwSession *session, const GwArgs *args, GError **error)
 
 static int list(GwSession *session, const GwArgs *args, GError **error)
 {
-    g_autoptr(GwJson) hosts = gw_client_list(session->client, "/hosts", error);
-
-    if (hosts != NULL && !gw_print_document(session, hosts)) {
-        gw_print_table(session, gw_host_columns, hosts);
-        if (json_array_size(hosts) == 0)
-            gw_say(session, "No hosts. Add one: godwit host add qemu+ssh://root@kvm1/system");
-    }
-    return GW_EXIT_OK;
+    return gw_print_list(session, "/hosts", gw_host_columns,
+                         "No hosts. Add one: godwit host add qemu+ssh://root@kvm1/system", error);
 }
 
 /* "POOL,POOL" as an array; an empty text: none. */

@@ -138,14 +138,7 @@ static int list(GwSession *session, const GwArgs *args, GError **error)
     g_autofree char *path =
         g_strconcat("/jobs?limit=500", gw_args_has(args, "active") ? "&active=true" : "",
                     vm != NULL ? "&vm=" : "", segment, NULL);
-    g_autoptr(GwJson) jobs = gw_client_list(session->client, path, error);
-
-    if (jobs != NULL && !gw_print_document(session, jobs)) {
-        gw_print_table(session, gw_job_columns, jobs);
-        if (json_array_size(jobs) == 0)
-            gw_say(session, "No jobs.");
-    }
-    return GW_EXIT_OK;
+    return gw_print_list(session, path, gw_job_columns, "No jobs.", error);
 }
 
 static int show(GwSession *session, const GwArgs *args, GError **error)

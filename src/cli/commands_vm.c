@@ -126,13 +126,7 @@ static int list(GwSession *session, const GwArgs *args, GError **error)
 
     if (!add_filter(session, args, path, error))
         return GW_EXIT_FAILED;
-    g_autoptr(GwJson) vms = gw_client_list(session->client, path->str, error);
-    if (vms != NULL && !gw_print_document(session, vms)) {
-        gw_print_table(session, gw_vm_columns, vms);
-        if (json_array_size(vms) == 0)
-            gw_say(session, "No VMs.");
-    }
-    return GW_EXIT_OK;
+    return gw_print_list(session, path->str, gw_vm_columns, "No VMs.", error);
 }
 
 static void print_part(GwSession *session, const char *heading, const GwColumn *columns,

@@ -240,12 +240,6 @@ int gw_show_host_storage(GwSession *session, const GwArgs *args, GError **error)
     if (path == NULL)
         return GW_EXIT_FAILED;
     g_autofree char *list_path = g_strconcat(path, "/storage-locations", NULL);
-    g_autoptr(GwJson) all = gw_client_list(session->client, list_path, error);
-
-    if (all != NULL && !gw_print_document(session, all)) {
-        gw_print_table(session, gw_location_columns, all);
-        if (json_array_size(all) == 0)
-            gw_say(session, "No active storage pool there can hold disks.");
-    }
-    return GW_EXIT_OK;
+    return gw_print_list(session, list_path, gw_location_columns,
+                         "No active storage pool there can hold disks.", error);
 }

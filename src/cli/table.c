@@ -244,3 +244,16 @@ void gw_print_heading(const GwSession *session, const char *text)
     else
         print("\n%s\n", text);
 }
+
+int gw_print_list(GwSession *session, const char *path, const GwColumn *columns, const char *none,
+                  GError **error)
+{
+    g_autoptr(GwJson) rows = gw_client_list(session->client, path, error);
+
+    if (rows != NULL && !gw_print_document(session, rows)) {
+        gw_print_table(session, columns, rows);
+        if (json_array_size(rows) == 0)
+            gw_say(session, "%s", none);
+    }
+    return GW_EXIT_OK;
+}

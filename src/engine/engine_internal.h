@@ -100,6 +100,11 @@ void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer recor
                        MessageFn after);
 gboolean gw_records_is_changing(const GwEngine *engine, const char *id);
 
+/* placement.c: any thread. @request, or, where its destination is a host group, the move to the best
+ * host and storage of it (R46); NULL where none will do. */
+GwMoveRequest *gw_placement_choose(GwEngine *engine, const char *vm, const GwMoveRequest *request,
+                                   GError **error);
+
 /* maintenance.c: a host that is being emptied is in maintenance once nothing runs there any more;
  * looked at whenever hosts, VMs or jobs changed. */
 void gw_maintenance_look(GwEngine *engine);
@@ -379,7 +384,7 @@ gboolean gw_kept_load(GwEngine *engine, GError **error);
  * time is job->keep_source_s. */
 void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTask *task);
 /* The kept copy of that volume is gone, or is the live one again. */
-void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const char *path);
+void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const GwVolume *volume);
 /* Takes out of @job's tasks the old copies of what other hosts may use, of which its own host knows
  * nothing: images below a disk, and disks that VMs share, on storage that is not this host's alone.
  * They stay, and nobody keeps them. */

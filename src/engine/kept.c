@@ -98,10 +98,9 @@ void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTas
     engine->kept_us = gw_clock_now_us(engine->clock);
 }
 
-void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const char *path)
+void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const GwVolume *volume)
 {
-    GwVolume volume = { .path = (char *)path };
-    const GwKeptVolume *kept = path != NULL ? gw_kept_find(engine, host_id, &volume) : NULL;
+    const GwKeptVolume *kept = gw_kept_find(engine, host_id, volume);
 
     if (kept != NULL)
         forget(engine, batch, kept);

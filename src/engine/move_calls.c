@@ -57,7 +57,9 @@ static void call_plan(GwEngine *engine, Call *call)
 GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRequest *request,
                                 GError **error)
 {
-    return gw_engine_call(engine, call_plan, vm, request, NULL, NULL, error);
+    g_autoptr(GwMoveRequest) chosen = gw_placement_choose(engine, vm, request, error);
+
+    return chosen != NULL ? gw_engine_call(engine, call_plan, vm, chosen, NULL, NULL, error) : NULL;
 }
 
 /* One that is off is moved by tasks alone, and so is storage within its host (works.c). */
@@ -146,8 +148,12 @@ GwJob *gw_moves_begin(GwEngine *engine, const BeginMove *begin, GwMovePlan **pla
 GwJob *gw_engine_migrate(GwEngine *engine, const char *vm, const GwMoveRequest *request,
                          const char *user, GwMovePlan **plan, GError **error)
 {
-    BeginMove begin = { .vm = vm, .request = request, .user = user };
-    return gw_moves_begin(engine, &begin, plan, error);
+    g_autoptr(GwMoveRequest) chosen = gw_placement_choose(engine, vm, request, error);
+    BeginMove begin = { .vm = vm, .request = chosen, .user = user };
+
+    if (plan != NULL)
+        *plan = NULL;
+    return chosen != NULL ? gw_moves_begin(engine, &begin, plan, error) : NULL;
 }
 
 /* Moves of a plan --------------------------------------------------------------------------- */

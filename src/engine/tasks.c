@@ -78,7 +78,7 @@ static gboolean is_stopped(const TaskRun *run)
 static void begin_delta(GwEngine *engine, GwBatch *batch, GwTask *task)
 {
     task->made = TRUE;
-    gw_kept_forget(engine, batch, task->host_id, task->volume->path);
+    gw_kept_forget(engine, batch, task->host_id, task->volume);
 }
 
 /* Its beginning is durable. Who stopped it meanwhile stopped it before it did anything; but a kept
@@ -168,7 +168,8 @@ static gboolean is_passed(const TaskRun *run)
     }
 }
 
-/* What old copies there are changes with what was done to them, in one commit. */
+/* What old copies there are changes with what was done to them, in one commit. Where a volume was
+ * made there is none any more: of one whose removal was broken off nobody heard that it went. */
 static void mind_kept(GwEngine *engine, GwBatch *batch, const TaskRun *run, const GwJob *job)
 {
     const GwTask *task = run->task;
@@ -176,8 +177,9 @@ static void mind_kept(GwEngine *engine, GwBatch *batch, const TaskRun *run, cons
     if (!run->undo && task->kind == GW_TASK_VOLUME_KEEP)
         gw_kept_add(engine, batch, job, task);
     else if (!run->undo &&
-             (task->kind == GW_TASK_VOLUME_REPLACE || task->kind == GW_TASK_VOLUME_DELETE))
-        gw_kept_forget(engine, batch, task->host_id, task->volume->path);
+             (task->kind == GW_TASK_VOLUME_REPLACE || task->kind == GW_TASK_VOLUME_DELETE ||
+              task->kind == GW_TASK_VOLUME_CREATE))
+        gw_kept_forget(engine, batch, task->host_id, task->volume);
     else if (run->undo && task->kind == GW_TASK_VOLUME_COPY && task->delta)
         gw_kept_add(engine, batch, job, task);
 }

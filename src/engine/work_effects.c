@@ -118,6 +118,36 @@ static void copied(GwEngine *engine, const char *job_id, const GError *error)
         gw_works_news(engine, run, error == NULL ? GW_WORK_COPIED : GW_WORK_NOT_COPIED, error);
 }
 
+static void know_definition(GwEngine *engine, WorkRun *run, GwTask *refused, gboolean there)
+{
+    g_autoptr(GError) refusal = g_steal_pointer(&run->refusal);
+
+    refused->lost = !there;
+    gw_works_news(engine, run,
+                  gw_tasks_take_back(run->work->job) ? GW_WORK_TAKEN_BACK : GW_WORK_NOT_COMMITTED,
+                  refusal);
+}
+
+static void defined_again(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 number)
+{
+    WorkRun *run = gw_works_find(engine, job_id);
+    GwTask *refused = run != NULL ? gw_tasks_refused(run->work->job) : NULL;
+
+    if (refused != NULL && run->looks == (guint)number && run->refusal != NULL)
+        know_definition(engine, run, refused, reply->error == NULL);
+}
+
+/* It was started while its definition was being removed, and whoever removed it could not put it
+ * back: it runs, and would end with its process. What was saved of it has no passwords. */
+static void define_again(GwEngine *engine, WorkRun *run, const GwTask *refused)
+{
+    const GwJob *job = run->work->job;
+    GwRequest *request = gw_request_new(GW_OP_DEFINE, refused->host_id, job->vm_uuid);
+
+    request->text = g_strdup(job->saved_xml);
+    gw_engine_ask(engine, request, defined_again, job->id, run->looks);
+}
+
 /* An error is an unknown outcome: the host that refused to give the definition up says whether it
  * has it. Where it has not, what follows is done, and where it does not say it is asked again. */
 static void undefine_looked(GwEngine *engine, const GwReply *reply, const char *job_id,
@@ -128,12 +158,11 @@ static void undefine_looked(GwEngine *engine, const GwReply *reply, const char *
 
     if (refused == NULL || run->looks != (guint)number || run->refusal == NULL)
         return;
-    g_autoptr(GError) refusal = g_steal_pointer(&run->refusal);
-    gboolean there = reply->error == NULL && reply->look->present && reply->look->persistent;
-    refused->lost = !there;
-    gw_works_news(engine, run,
-                  gw_tasks_take_back(run->work->job) ? GW_WORK_TAKEN_BACK : GW_WORK_NOT_COMMITTED,
-                  refusal);
+    const GwLook *look = reply->error == NULL ? reply->look : NULL;
+    if (look != NULL && look->present && !look->persistent)
+        define_again(engine, run, refused);
+    else
+        know_definition(engine, run, refused, look != NULL && look->present);
 }
 
 static void ask_definition(GwEngine *engine, WorkRun *run, const GwTask *refused,

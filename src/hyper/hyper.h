@@ -36,7 +36,8 @@ typedef enum {
     GW_OP_PAUSE,         /* vm_uuid. Succeeds if it is already paused */
     GW_OP_DESTROY,       /* vm_uuid. Kills the process; succeeds if there is none */
     GW_OP_UNDEFINE,      /* vm_uuid. Removes the persistent definition, keeps disks and NVRAM;
-                            refuses (CONFLICT) while the VM is active; succeeds if there is none */
+                            refuses (CONFLICT) while the VM is active, also where it is started
+                            just then; succeeds if there is none */
     GW_OP_DEFINE,        /* text: XML. Makes the VM persistent; succeeds if it already is */
     GW_OP_AUTOSTART,     /* vm_uuid, number: 0 or 1 */
     GW_OP_START,         /* vm_uuid. Boots a defined VM */

@@ -115,7 +115,6 @@ static const char *const resource_names[GW_RESOURCES] = { "memory", "cpu", "disk
 /* What each resource takes of the points is its weight's share of what it lacks. */
 static void add_resources(Sum *sum, const GwResources *resources)
 {
-    g_autoptr(GString) words = g_string_sized_new(255);
     gint64 weights = 0;
 
     for (int i = 0; i < GW_RESOURCES; i++)
@@ -132,7 +131,7 @@ static void add_resources(Sum *sum, const GwResources *resources)
         factor->weight = r->weight;
         factor->stars = r->excludes ? 0 : stars_of(r->points);
         factor->lowers = r->excludes || (r->weight > 0 && factor->stars < 5);
-        gw_rating_words(sum->input, resources, (GwResourceKind)i, factor, words);
+        gw_rating_words(sum->input, resources, (GwResourceKind)i, factor);
     }
 }
 

@@ -33,7 +33,8 @@ typedef struct {
     gboolean unknown;   /* it gets neutral points */
     gboolean assumed;   /* the VM's own part was not seen */
     gboolean excludes;  /* a reserve would not be left, or there is no place */
-    gboolean free;      /* of disk: nothing is copied */
+    gboolean free;      /* of disk: nothing is copied to a place that is to be chosen */
+    gboolean chosen;    /* but disks are, to places that were chosen for each */
 } GwResource;
 
 /* A pool as the place of what is copied. */
@@ -54,9 +55,9 @@ typedef struct {
 
 void gw_rating_resources(const GwPlanInput *input, const GwCandidate *candidate,
                          GwResources *resources);
-/* rating_words.c. Sets @factor's texts; @out is only lent, so that not each needs one. */
+/* rating_words.c. Sets @factor's texts. */
 void gw_rating_words(const GwPlanInput *input, const GwResources *resources, GwResourceKind kind,
-                     GwRatingFactor *factor, GString *out);
+                     GwRatingFactor *factor);
 
 /* Whether anything of the VM is copied to a place that nobody chose by name. */
 gboolean gw_rating_is_copied(const GwPlanInput *input, const GwCandidate *candidate);

@@ -76,6 +76,8 @@ static void weigh_disk(const GwPlanInput *input, const GwCandidate *candidate,
 
     if (!gw_rating_is_copied(input, candidate)) {
         disk->free = TRUE;
+        for (guint i = 0; candidate->disks != NULL && i < candidate->disks->len; i++)
+            disk->chosen |= gw_plan_is_copied(candidate->disks->pdata[i]);
         return;
     }
     GwVolumeChoice choice = gw_rating_volume(input, candidate, FALSE);

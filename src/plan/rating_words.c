@@ -8,35 +8,53 @@
 /* What a resource adds to a rating, in words (I8). A list of 1,000 hosts has 4,000 of these: they
  * are put together without printf. */
 
-static void put(GString *out, const char *text)
+/* Longer than any text that is kept (GW_TEXT_MESSAGE_MAX). */
+typedef struct {
+    char text[2 * GW_TEXT_MESSAGE_MAX];
+    gsize length;
+} Words;
+
+static void put(Words *out, const char *text)
 {
-    g_string_append_len(out, text, (gssize)strlen(text));
+    gsize length = MIN(strlen(text), sizeof(out->text) - 1 - out->length);
+
+    memcpy(out->text + out->length, text, length);
+    out->length += length;
 }
 
-static void put_number(GString *out, gint64 value)
+/* Names from hosts may hold anything, and may be cut. */
+static char *take(Words *out)
+{
+    out->text[out->length] = '\0';
+    out->length = 0;
+    return gw_text_printable(out->text, GW_TEXT_MESSAGE_MAX);
+}
+
+static void put_number(Words *out, gint64 value)
 {
     char digits[24];
-    guint at = sizeof(digits);
+    guint at = sizeof(digits) - 1;
 
     for (value = MAX(value, 0); value > 9; value /= 10)
         digits[--at] = (char)('0' + value % 10);
     digits[--at] = (char)('0' + value);
-    g_string_append_len(out, digits + at, (gssize)(sizeof(digits) - at));
+    digits[sizeof(digits) - 1] = '\0';
+    put(out, digits + at);
 }
 
 /* @part of @whole with one decimal, rounded as printf does. */
-static void put_ratio(GString *out, gint64 part, gint64 whole)
+static void put_ratio(Words *out, gint64 part, gint64 whole)
 {
     gint64 tenths = part % whole * 10 / whole, rest = part % whole * 10 % whole;
 
     tenths += rest * 2 > whole || (rest * 2 == whole && tenths % 2 == 1);
 
+    const char decimal[] = { '.', (char)('0' + tenths % 10), '\0' };
     put_number(out, part / whole + tenths / 10);
-    g_string_append_c(out, '.');
-    g_string_append_c(out, (char)('0' + tenths % 10));
+    put(out, decimal);
 }
 
-static void put_size(GString *out, gint64 kib)
+static void put_size(Words *out, gint64 kib)
 {
     if (kib < 1024 * 1024)
         put_number(out, kib / 1024);
@@ -45,7 +63,7 @@ static void put_size(GString *out, gint64 kib)
     put(out, kib < 1024 * 1024 ? " MiB" : " GiB");
 }
 
-static void put_amount(GString *out, GwResourceKind kind, gint64 value)
+static void put_amount(Words *out, GwResourceKind kind, gint64 value)
 {
     switch (kind) {
     case GW_RESOURCE_MEMORY:
@@ -69,21 +87,33 @@ static const char *const units[GW_RESOURCES] = { " of memory", " CPUs", " of spa
                                                  " Mbit/s of network" };
 static const char *const nouns[GW_RESOURCES] = { "memory", "CPU", "space", "network" };
 
-static void put_unseen(GString *out, const GwPlanInput *input, GwResourceKind kind,
+static void put_unseen(Words *out, const GwPlanInput *input, GwResourceKind kind,
                        const GwResource *r)
 {
     const char *on = gw_plan_host_name(input->destination);
 
-    if (r->free)
-        g_string_append_printf(out, "No disk of %s is copied to %s", gw_plan_vm_name(input->vm),
-                               on);
-    else if (kind == GW_RESOURCE_DISK && r->pool == NULL)
-        g_string_append_printf(out, "%s has no place for the disks that are copied", on);
-    else if (kind == GW_RESOURCE_DISK)
-        g_string_append_printf(out, "How much is free in pool '%s' of %s is not known",
-                               gw_plan_text(r->pool->name), on);
-    else
-        g_string_append_printf(out, "How much %s of %s is in use is not known", nouns[kind], on);
+    if (r->free) {
+        put(out, r->chosen ? "The disks of " : "No disk of ");
+        put(out, gw_plan_vm_name(input->vm));
+        put(out, r->chosen ? " that are copied have places of their own on " : " is copied to ");
+        put(out, on);
+        return;
+    }
+    if (kind == GW_RESOURCE_DISK && r->pool == NULL) {
+        put(out, on);
+        put(out, " has no place for the disks that are copied");
+        return;
+    }
+    put(out, "How much ");
+    put(out, nouns[kind]);
+    if (kind == GW_RESOURCE_DISK) {
+        put(out, " of pool '");
+        put(out, gw_plan_text(r->pool->name));
+        put(out, "'");
+    }
+    put(out, " of ");
+    put(out, on);
+    put(out, " is in use is not known");
 }
 
 static const char *const guesses[GW_RESOURCES] = {
@@ -95,8 +125,7 @@ static const char *const guesses[GW_RESOURCES] = {
 
 /* "With web1, kvm2 has 24.0 GiB of 62.0 GiB of memory left beside a reserve of 2.0 GiB of memory"
  */
-static void put_seen(GString *out, const GwPlanInput *input, GwResourceKind kind,
-                     const GwResource *r)
+static void put_seen(Words *out, const GwPlanInput *input, GwResourceKind kind, const GwResource *r)
 {
     put(out, "With ");
     put(out, gw_plan_vm_name(input->vm));
@@ -126,6 +155,8 @@ static void put_seen(GString *out, const GwPlanInput *input, GwResourceKind kind
 static const char *required_words(const GwResources *resources, GwResourceKind kind,
                                   const GwResource *r)
 {
+    if (r->chosen)
+        return "Places that were chosen for single disks are not rated.";
     if (r->free)
         return "Disks that both hosts reach take no space.";
     if (r->unknown)
@@ -140,16 +171,15 @@ static const char *required_words(const GwResources *resources, GwResourceKind k
 }
 
 /* @before, the host's name, and @after. */
-static char *about(GString *out, const char *before, const char *on, const char *after)
+static char *about(Words *out, const char *before, const char *on, const char *after)
 {
-    g_string_truncate(out, 0);
     put(out, before);
     put(out, on);
     put(out, after);
-    return gw_text_printable(out->str, GW_TEXT_MESSAGE_MAX);
+    return take(out);
 }
 
-static char *remedy_words(GString *out, const GwPlanInput *input, const GwResources *resources,
+static char *remedy_words(Words *out, const GwPlanInput *input, const GwResources *resources,
                           GwResourceKind kind)
 {
     static const char other[] = ", or choose another host.";
@@ -168,18 +198,19 @@ static char *remedy_words(GString *out, const GwPlanInput *input, const GwResour
 }
 
 void gw_rating_words(const GwPlanInput *input, const GwResources *resources, GwResourceKind kind,
-                     GwRatingFactor *factor, GString *out)
+                     GwRatingFactor *factor)
 {
     const GwResource *r = &resources->of[kind];
     gboolean seen = !r->free && !r->unknown && (kind != GW_RESOURCE_DISK || r->pool != NULL);
+    Words out;
 
-    g_string_truncate(out, 0);
+    out.length = 0;
     if (seen)
-        put_seen(out, input, kind, r);
+        put_seen(&out, input, kind, r);
     else
-        put_unseen(out, input, kind, r);
-    factor->observed = gw_text_printable(out->str, GW_TEXT_MESSAGE_MAX);
+        put_unseen(&out, input, kind, r);
+    factor->observed = take(&out);
     factor->required = g_strdup(required_words(resources, kind, r));
     if (factor->lowers || factor->excludes)
-        factor->remedy = remedy_words(out, input, resources, kind);
+        factor->remedy = remedy_words(&out, input, resources, kind);
 }

@@ -10,6 +10,7 @@ static void check_maintenance(const GwRule *self, const GwPlanInput *input, GPtr
 {
     const GwHost *host = input->destination;
     const char *name = gw_plan_host_name(host);
+    g_autofree char *quoted = gw_plan_quote(name);
 
     if (host->maintenance == (int)GW_MAINTENANCE_NONE)
         return;
@@ -18,7 +19,9 @@ static void check_maintenance(const GwRule *self, const GwPlanInput *input, GPtr
                     ? g_strdup_printf("%s is entering maintenance: it is being emptied", name)
                     : g_strdup_printf("%s is in maintenance", name),
                 g_strdup("A host that takes VMs."),
-                g_strdup_printf("Choose another host, or end the maintenance of %s.", name));
+                g_strdup_printf("Choose another host, or end its maintenance: godwit host "
+                                "maintenance %s off.",
+                                quoted));
 }
 
 const GwRule gw_rule_maintenance = {

@@ -221,11 +221,11 @@ static void leave_below(GwStorage *st, const GwDiskWay *way, const GPtrArray *ch
     for (guint i = 1; i < chain->len && !stays_below(st, chain->pdata[i]); i++) {
         const GwVolume *image = chain->pdata[i];
         char *key = g_strconcat("left\n", gw_plan_text(image->path), NULL);
-        if (g_hash_table_contains(st->taken, key)) {
+        if (g_hash_table_contains(gw_storage_taken(st), key)) {
             g_free(key); /* it is below another disk, too */
             continue;
         }
-        g_hash_table_insert(st->taken, key, NULL);
+        g_hash_table_insert(gw_storage_taken(st), key, NULL);
         g_ptr_array_add(way->move->left, gw_volume_copy(image));
     }
 }

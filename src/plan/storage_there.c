@@ -158,10 +158,10 @@ gboolean gw_images_take_name(GwStorage *st, const GwDiskWay *way, GwImageMove *i
     const GwVolume *to = image->to;
     g_autofree char *key =
         to->pool != NULL ? g_strconcat(to->pool, "\n", to->name, NULL) : g_strdup(to->path);
-    const GwImageMove *first = g_hash_table_lookup(st->taken, key);
+    const GwImageMove *first = g_hash_table_lookup(gw_storage_taken(st), key);
 
     if (first == NULL) {
-        g_hash_table_insert(st->taken, g_steal_pointer(&key), image);
+        g_hash_table_insert(gw_storage_taken(st), g_steal_pointer(&key), image);
         return TRUE;
     }
     if (g_strcmp0(first->from->path, image->from->path) == 0)

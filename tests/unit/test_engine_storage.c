@@ -682,6 +682,106 @@ static void test_a_move_is_undone(void **unused)
     storage_for_both_ways(undo_a_move);
 }
 
+/* Undoing it makes room of the old copy, and then fails: that copy is gone, the half of a new one
+ * too, nothing remembers either, and the next try comes through. */
+static void replace_and_fail(const char *at, const char *what, gboolean cancels)
+{
+    World world;
+    GError *error = NULL;
+    g_autofree char *when = g_strdup_printf("%s at %s", what, at);
+
+    open_world(&world, (Shape){ 0 });
+    g_autofree char *id = begin(&world);
+    world_run(&world, SECONDS(60));
+    check_final(&world, id, GW_JOB_DONE, when);
+    g_autofree char *uri = world_uri(0);
+    guint old = gw_sim_content(world.sim, uri, "/vms/db1.qcow2");
+    if (!cancels)
+        storage_plant(&world, at, what, 50, 3000);
+    g_autoptr(GwJob) undo = gw_engine_undo(world.engine, id, "tester", NULL, &error);
+    assert_null(error);
+    world_run(&world, SECONDS(cancels ? 2 : 120));
+    g_autoptr(GwJob) asked = cancels ? gw_engine_cancel_job(world.engine, undo->id, &error) : NULL;
+    assert_int_equal(asked != NULL, cancels);
+    world_run(&world, SECONDS(60));
+    g_autoptr(GwJob) over = world_job(&world, undo->id);
+    assert_int_equal(over->state, cancels ? GW_JOB_CANCELLED : GW_JOB_FAILED);
+    if (strstr(over->error->message, "the kept copy db1.qcow2 of vda, which was in its place, is "
+                                     "gone") == NULL)
+        fail_msg("%s: %s", when, over->error->message);
+    assert_true(storage_runs_at(&world, 1, VM));
+    check_storage(&world, when);
+    assert_int_not_equal(gw_sim_content(world.sim, uri, "/vms/db1.qcow2"), old);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    assert_int_equal(g_hash_table_size(fabric->kept), 0);
+
+    g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(world.engine, id, &error);
+    assert_null(error);
+    assert_non_null(strstr(plan->steps[0], "made anew: no copy was kept there"));
+    g_autoptr(GwJob) again = gw_engine_undo(world.engine, id, "tester", NULL, &error);
+    assert_null(error);
+    world_run(&world, SECONDS(60));
+    g_autoptr(GwJob) done = world_job(&world, again->id);
+    assert_int_equal(done->state, GW_JOB_DONE);
+    assert_true(storage_runs_at(&world, 0, VM));
+    check_storage(&world, when);
+    world_free(&world);
+}
+
+static void replace_every_way(void)
+{
+    replace_and_fail("volume-create", "fail", FALSE);
+    replace_and_fail("volume-create", "full", FALSE);
+    replace_and_fail("disks", "fail", FALSE);
+    replace_and_fail("copy", "fail", FALSE);
+    replace_and_fail("a moment", "cancel", TRUE);
+}
+
+static void test_an_undo_that_fails_after_it_replaced_the_copy(void **unused)
+{
+    (void)unused;
+    storage_for_both_ways(replace_every_way);
+}
+
+/* The answer to the removal is lost and the job is called off: the list of old copies may name one
+ * that is gone, until something else is made there, which no removal of it may touch. */
+static void test_a_replacement_that_nobody_heard_of(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    open_world(&world, (Shape){ 0 });
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
+    request->options->keep_source_s = 600;
+    g_autofree char *id = storage_begin(&world, VM, request);
+    world_run(&world, SECONDS(60));
+    check_final(&world, id, GW_JOB_DONE, "the move before");
+    g_autofree char *uri = world_uri(0);
+    storage_plant(&world, "volume-delete", "lose-reply", 0, 0);
+    storage_plant(&world, "volume-delete", "break", 0, 0);
+    storage_plant(&world, "volume-delete", "break", 0, 0);
+    g_autoptr(GwJob) undo = gw_engine_undo(world.engine, id, "tester", NULL, &error);
+    assert_null(error);
+    for (int i = 0; i < 200 && gw_sim_content(world.sim, uri, "/vms/db1.qcow2") != 0; i++)
+        world_run(&world, G_USEC_PER_SEC / 50);
+    G_GNUC_UNUSED g_autoptr(GwJob) asked = gw_engine_cancel_job(world.engine, undo->id, &error);
+    assert_null(error);
+    world_run(&world, SECONDS(30));
+    g_autoptr(GwJob) over = world_job(&world, undo->id);
+    assert_int_equal(over->state, GW_JOB_CANCELLED);
+    assert_int_equal(count_kept(&world), 1);
+    g_autoptr(GwJob) again = gw_engine_undo(world.engine, id, "tester", NULL, &error);
+    assert_null(error);
+    world_run(&world, SECONDS(60));
+    g_autoptr(GwJob) done = world_job(&world, again->id);
+    assert_int_equal(done->state, GW_JOB_DONE);
+    world_run(&world, SECONDS(1200));
+    assert_true(storage_runs_at(&world, 0, VM));
+    check_storage(&world, "a replacement that nobody heard of");
+    world_free(&world);
+}
+
 /* Who asks for it is told why not, as for any move. */
 static void test_an_undo_that_is_refused_says_what_was_found(void **unused)
 {
@@ -876,6 +976,8 @@ int main(void)
         cmocka_unit_test(test_a_removal_gives_way_to_a_job_of_the_vm),
         cmocka_unit_test(test_a_removed_host_takes_its_records_along),
         cmocka_unit_test(test_a_move_is_undone),
+        cmocka_unit_test(test_an_undo_that_fails_after_it_replaced_the_copy),
+        cmocka_unit_test(test_a_replacement_that_nobody_heard_of),
         cmocka_unit_test(test_an_undo_that_is_refused_says_what_was_found),
         cmocka_unit_test(test_what_a_job_left_is_removed),
         cmocka_unit_test(test_a_repair_leaves_what_was_made_since),

@@ -358,6 +358,36 @@ static void a_definition_that_went_unheard(void **state)
     }
 }
 
+/* A person starts it at the very moment at which its definition goes: it must not end with its
+ * process, nor be started from the copy. */
+static void a_vm_that_was_started_meanwhile_is_defined_again(void **state)
+{
+    (void)state;
+    for (guint i = 0; i < 4; i++) {
+        World world;
+        open_world(&world);
+        plant(&world, "undefine", "boot", 1);
+        g_autofree char *id = begin(&world, "web", "b");
+        for (int k = 0; k < 3000 && !is_at(&world, 0, WEB, GW_VM_RUNNING); k++)
+            world_run(&world, G_USEC_PER_SEC / 50);
+        if (i > 0) {
+            world_run(&world, (gint64)i * G_USEC_PER_SEC / 2);
+            world_kill(&world);
+            world_start(&world);
+        }
+        g_autoptr(GwJob) job = await_end(&world, id, GW_JOB_FAILED);
+        assert_non_null(strstr(job->error->message, "active"));
+        assert_null(strstr(job->error->message, "something is left"));
+        g_autofree char *uri = world_uri(0);
+        g_autoptr(GwLook) look = gw_sim_look(world.sim, uri, WEB);
+        assert_int_equal(look->state, GW_VM_RUNNING);
+        assert_true(look->persistent);
+        assert_int_equal(content(&world, 1, "/vms/web.raw"), 0);
+        check(&world, "started while its definition went");
+        world_free(&world);
+    }
+}
+
 static void a_definition_that_stays_is_taken_back(void **state)
 {
     World world;
@@ -450,13 +480,13 @@ static void what_was_left_is_removed_beside_the_vm(void **state)
         World world;
         open_world(&world);
         g_autofree char *id = leave_a_volume(&world);
-        g_autoptr(GwMoveRequest) request = request_to("b");
+        g_autoptr(GwMoveRequest) request = storage_request_to("b");
         GwDiskChoice *choice = gw_disk_choice_new();
         choice->target = g_strdup("vda");
         choice->name = g_strdup("web2.raw");
         request->options->disks = gw_record_array(&gw_disk_choice_record);
         g_ptr_array_add(request->options->disks, choice);
-        g_autofree char *on = begin_with(&world, "web", request);
+        g_autofree char *on = storage_begin(&world, "web", request);
         g_autoptr(GwJob) there = await_end(&world, on, GW_JOB_DONE);
         if (i == 1)
             UNIT_OK(gw_engine_remove_host(world.engine, there->source_host_id, error));
@@ -565,6 +595,7 @@ int main(void)
         cmocka_unit_test(a_proof_is_asked_for_again),
         cmocka_unit_test(a_definition_that_went_although_refused),
         cmocka_unit_test(a_definition_that_went_unheard),
+        cmocka_unit_test(a_vm_that_was_started_meanwhile_is_defined_again),
         cmocka_unit_test(a_definition_that_stays_is_taken_back),
         cmocka_unit_test(what_was_left_is_removed_after_the_vm_moved_on),
         cmocka_unit_test(what_was_left_is_removed_beside_the_vm),
