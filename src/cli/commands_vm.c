@@ -5,6 +5,7 @@
 #include "cli/format.h"
 #include "cli/migrate.h"
 #include "cli/plan.h"
+#include "cli/prediction.h"
 #include "cli/rating.h"
 #include "model/request.h"
 #include "model/vm.h"
@@ -40,6 +41,13 @@ const GwColumn gw_vm_sheet[] = {
     { "CPU mode", "cpu_mode" },
     { "CPU model", "cpu_model" },
     { "Snapshots", "snapshots" },
+    { "CPU used", "usage.cpu_permille", gw_show_permille },
+    { "Memory used", "usage.memory_used_kib", gw_show_known_kib },
+    { "Dirties", "usage.dirty_bps", gw_show_known_rate },
+    { "Reads", "usage.disk_read_bps", gw_show_known_rate },
+    { "Writes", "usage.disk_write_bps", gw_show_known_rate },
+    { "Network", "usage.network_bps", gw_show_known_rate },
+    { "Disks take", "usage.disk_allocated_bytes", gw_show_known_bytes },
     { "UEFI variables", "nvram" },
     { "TPM", "tpm" },
     { .header = NULL },
@@ -90,6 +98,8 @@ const GwColumn gw_candidate_columns[] = {
     { "RATING", "rating.stars", gw_show_stars, .color = gw_color_of_stars },
     { "TRANSFER", "transfer" },
     { "SUITABLE", "suitable", gw_show_yes_no },
+    { "TIME", "prediction.total_ms", gw_show_likely_ms, .right = TRUE },
+    { "DOWNTIME", "prediction.downtime_ms", gw_show_likely_ms, .right = TRUE },
     { "FIRST REASON", "findings", show_first_reason, .cut = TRUE },
     { .header = NULL },
 };

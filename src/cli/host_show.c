@@ -3,6 +3,7 @@
 
 #include "cli/columns.h"
 #include "cli/format.h"
+#include "cli/prediction.h"
 #include "model/host.h"
 
 /* "1/2": slots in use and the limit (R23). */
@@ -110,6 +111,8 @@ const GwColumn gw_host_sheet[] = {
     { "CPUs", "facts.cpus" },
     { "Memory", "facts.memory_kib", gw_show_kib },
     { "Free memory", "facts.free_memory_kib", gw_show_kib },
+    { "CPU used", "facts.usage.cpu_permille", gw_show_permille },
+    { "Its VMs' network", "facts.usage.network_bps", gw_show_known_rate },
     { "libvirt", "facts.libvirt_version", gw_show_version },
     { "QEMU", "facts.qemu_version", gw_show_version },
     { "Bridges", "facts.bridges", gw_show_list },

@@ -3,6 +3,7 @@
 
 #include "cli/columns.h"
 #include "cli/format.h"
+#include "cli/prediction.h"
 #include "cli/rating.h"
 
 /* Disks ----------------------------------------------------------------------------------- */
@@ -165,6 +166,11 @@ const GwColumn gw_plan_sheet[] = {
     { "Rating", "candidate.rating.stars", gw_show_stars, .color = gw_color_of_stars },
     { "To copy of disks", "candidate.disks", show_copy },
     { "Space needed", "candidate.disks", show_need },
+    { "Time", "candidate.prediction.total_ms", gw_show_interval_ms },
+    { "Downtime", "candidate.prediction.downtime_ms", gw_show_interval_ms },
+    { "To send", "candidate.prediction.bytes", gw_show_interval_bytes },
+    { "Converges", "candidate.prediction.converges", gw_show_converges },
+    { "Remedy", "candidate.prediction.remedy" },
     { "Method", "method", show_method },
     { "Resume only once the source is gone", "commit_by_resume", show_resume },
     { .header = NULL },
@@ -205,6 +211,7 @@ void gw_print_plan(GwSession *session, json_t *plan)
         gw_print_heading(session, "Findings");
         gw_print_findings(session, findings, FALSE);
     }
+    gw_print_basis(session, gw_at(plan, "candidate.prediction"));
     /* What may not be done is no script. */
     if (!gw_at_true(plan, "candidate.suitable"))
         return;

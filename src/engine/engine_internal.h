@@ -297,6 +297,8 @@ GwUsageWatch *gw_usage_new(gint64 interval_us); /* 0: a minute; negative: nothin
 void gw_usage_free(GwUsageWatch *watch);
 /* A host is listed: it is to be read. */
 void gw_usage_host_up(GwEngine *engine, const char *host_id);
+/* Somebody wants to know now. */
+void gw_usage_read_now(GwEngine *engine, const char *host_id);
 gint64 gw_usage_next_us(GwEngine *engine);
 void gw_usage_timers(GwEngine *engine, gint64 now_us);
 /* What a sample found; -1: nothing could be found out. */
