@@ -16,7 +16,7 @@
 
 GwFit gw_fit_prior(GwMoveClass class)
 {
-    GwFit fit = { .fixed_s = 0.9,
+    GwFit fit = { .fixed_s = 1.0,
                   .setup_s = 0.2,
                   .memory_s = 1 / (110 * MIB), /* 1 Gbit/s */
                   .disk_s = 1 / (80 * MIB),
@@ -25,8 +25,10 @@ GwFit gw_fit_prior(GwMoveClass class)
                   .total_sd = 0.25,
                   .downtime_sd = 0.5 };
 
-    if (class == GW_CLASS_LIVE)
-        fit.setup_s = 0.6;
+    if (gw_class_is_live(class)) {
+        fit.fixed_s = class == GW_CLASS_LIVE ? 0.4 : class == GW_CLASS_VSM ? 0.6 : 2.0;
+        fit.setup_s = 0.7;
+    }
     if (class == GW_CLASS_FAST)
         fit.disk_s = 1 / (1024 * MIB);
     if (class == GW_CLASS_STORAGE)
@@ -74,7 +76,7 @@ GwModelled gw_fit_apply(const GwFit *fit, GwMoveClass class, const GwKnown *know
     double copy = disk_seconds(fit, known);
 
     out.bytes = known->disk_bytes;
-    if (class == GW_CLASS_LIVE) {
+    if (gw_class_is_live(class)) {
         double wire = known->wire * exp(fit->wire);
         GwPrecopy precopy = run_precopy(fit, known, wire);
         copy += precopy.seconds + precopy.last_s;
