@@ -10,18 +10,14 @@
 
 void gw_print_candidate(GwSession *session, const char *heading, json_t *candidate)
 {
-    static const char *const parts[] = { "findings", "disks", "transfers", "rating.factors" };
-    gsize lines = 0;
-
-    for (guint i = 0; i < G_N_ELEMENTS(parts); i++)
-        lines += json_array_size(gw_at(candidate, parts[i]));
-    if (lines == 0)
-        return;
     g_autofree char *name = gw_format_line(heading);
     g_autofree char *disks = g_strdup_printf("%s: disks", name);
     g_autofree char *rating = g_strdup_printf("%s: Rating Explanation", name);
-    gw_print_heading(session, name);
-    gw_print_findings(session, gw_at(candidate, "findings"), FALSE);
+
+    if (json_array_size(gw_at(candidate, "findings")) > 0) {
+        gw_print_heading(session, name);
+        gw_print_findings(session, gw_at(candidate, "findings"), FALSE);
+    }
     gw_print_rating(session, rating, gw_at(candidate, "rating"), gw_at(candidate, "findings"));
     gw_print_disk_moves(session, disks, gw_at(candidate, "disks"));
     gw_print_transfers(session, gw_at(candidate, "transfers"));

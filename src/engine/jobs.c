@@ -85,6 +85,15 @@ void gw_jobs_mark_vm(GwEngine *engine, const GwJob *job)
         gw_inventory_ask_vm(engine, hosts[i], job->vm_uuid);
 }
 
+gint64 gw_jobs_keep_source_s(GwEngine *engine, const GwJob *job)
+{
+    const GwHost *source = gw_fabric_host(gw_engine_now(engine), job->source_host_id);
+
+    if (job->options->keep_source_s != 0)
+        return MAX(job->options->keep_source_s, 0); /* -1: not at all */
+    return source != NULL ? source->keep_source_s : 0;
+}
+
 /* Steps ------------------------------------------------------------------------------------ */
 
 /* Effects that wait for the journal. */

@@ -53,6 +53,8 @@ GPtrArray *gw_jobs_list(GwEngine *engine);
 void gw_jobs_show(GwEngine *engine, const GwJob *job);
 /* The VM's rows in lists name the job that has it: it is asked for anew. */
 void gw_jobs_mark_vm(GwEngine *engine, const GwJob *job);
+/* How long its old copies are kept: as asked for, else as its source host has it. */
+gint64 gw_jobs_keep_source_s(GwEngine *engine, const GwJob *job);
 /* What a step of the job's table came to: it is shown, journaled if it is to be, and then its
  * effects are carried out (I5). A job that is over has no run after that. */
 void gw_jobs_follow(GwEngine *engine, JobRun *run, const GwLifeOutcome *outcome, gint64 now_us,

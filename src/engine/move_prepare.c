@@ -7,15 +7,6 @@
 
 /* Check ------------------------------------------------------------------------------------ */
 
-static gint64 keep_source_s(GwEngine *engine, const GwJob *job)
-{
-    const GwHost *source = gw_fabric_host(gw_engine_now(engine), job->source_host_id);
-
-    if (job->options->keep_source_s != 0)
-        return MAX(job->options->keep_source_s, 0); /* -1: not at all */
-    return source != NULL ? source->keep_source_s : 0;
-}
-
 /* Where disks are copied no lock holds both ends together, and half of a memory at either end could
  * not be told from the disks that belong to it: such a move always commits by resume. */
 static void take_disks(GwEngine *engine, MoveRun *run, CheckResult *result)
@@ -25,7 +16,7 @@ static void take_disks(GwEngine *engine, MoveRun *run, CheckResult *result)
     g_clear_pointer(&job->disks, g_ptr_array_unref);
     job->disks = g_steal_pointer(&result->disks);
     job->transfer = result->plan->candidate->transfer;
-    job->keep_source_s = keep_source_s(engine, job);
+    job->keep_source_s = gw_jobs_keep_source_s(engine, job);
     if (!gw_moves_copies_disks(job))
         return;
     run->decision->commit_by_resume = TRUE;

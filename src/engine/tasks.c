@@ -128,13 +128,6 @@ static void next(GwEngine *engine, TaskRun *run)
 
 /* Outcomes --------------------------------------------------------------------------------- */
 
-static gboolean is_open(const GError *error)
-{
-    return g_error_matches(error, GW_ERROR, GW_ERR_UNREACHABLE) ||
-           g_error_matches(error, GW_ERROR, GW_ERR_TIMEOUT) ||
-           g_error_matches(error, GW_ERROR, GW_ERR_UNKNOWN_OUTCOME);
-}
-
 /* Refused for now only: a VM that arrives at that moment must not leave a volume behind. */
 static gboolean will_pass(TaskRun *run, const GError *error)
 {
@@ -229,11 +222,11 @@ void gw_task_over(GwEngine *engine, TaskRun *run, const GError *error)
     run->asked = 0;
     run->poll_us = run->abort_us = 0;
     if (error != NULL && is_stopped(run) &&
-        (is_open(error) || g_error_matches(error, GW_ERROR, GW_ERR_CANCELLED))) {
+        (gw_error_leaves_open(error) || g_error_matches(error, GW_ERROR, GW_ERR_CANCELLED))) {
         finish_stopped(engine, run); /* the undo takes it for begun */
         return;
     }
-    if (error != NULL && is_open(error)) {
+    if (error != NULL && gw_error_leaves_open(error)) {
         g_autoptr(GError) whole = gw_task_error_of(engine, run->task, error);
         run->unsure = TRUE;
         run->task->lost = run->task->lost || !run->undo;

@@ -17,10 +17,10 @@ gboolean gw_works_step(GwEngine *engine, WorkRun *run, GwWorkEvent event, GError
     return TRUE;
 }
 
-static void step_kind(GwEngine *engine, WorkRun *run, GwWorkEventKind kind)
+void gw_works_news(GwEngine *engine, WorkRun *run, GwWorkEventKind kind, const GError *error)
 {
     g_autoptr(GError) late = NULL;
-    if (!gw_works_step(engine, run, (GwWorkEvent){ .kind = kind }, &late))
+    if (!gw_works_step(engine, run, (GwWorkEvent){ .kind = kind, .error = error }, &late))
         g_debug("job %s: %s", run->work->job->id, late->message);
 }
 
@@ -46,7 +46,7 @@ void gw_works_lifecycle(GwEngine *engine, const GwHyperEvent *event)
     WorkRun *run = job != NULL ? gw_works_find(engine, job->id) : NULL;
 
     if (run != NULL && g_strcmp0(event->text, "started") == 0 && needs_it_off(run->work->job))
-        step_kind(engine, run, GW_WORK_STARTED);
+        gw_works_news(engine, run, GW_WORK_STARTED, NULL);
 }
 
 /* As a kind of job ------------------------------------------------------------------------- */
@@ -63,7 +63,7 @@ static void run_free(JobRun *base)
 
 static void restart(GwEngine *engine, JobRun *run)
 {
-    step_kind(engine, (WorkRun *)run, GW_WORK_RESTART);
+    gw_works_news(engine, (WorkRun *)run, GW_WORK_RESTART, NULL);
 }
 
 /* R31. */
@@ -86,7 +86,7 @@ static gboolean waits(GwEngine *engine, JobRun *base, char **why)
 
 static void begin(GwEngine *engine, JobRun *run)
 {
-    step_kind(engine, (WorkRun *)run, GW_WORK_SLOTS);
+    gw_works_news(engine, (WorkRun *)run, GW_WORK_SLOTS, NULL);
 }
 
 static void host_back(GwEngine *engine, JobRun *base)
@@ -124,7 +124,7 @@ static void timers(GwEngine *engine, JobRun *base, gint64 now_us)
     if (gw_work_due(run->work, now_us, &kind)) {
         if (kind == GW_WORK_TIMER)
             run->work->times.wake_us = 0;
-        step_kind(engine, run, kind);
+        gw_works_news(engine, run, kind, NULL);
     }
 }
 

@@ -29,8 +29,16 @@ GwJob *gw_works_event(GwEngine *engine, const char *job_id, GwWorkEventKind kind
                       const GwJobChange *change, GError **error);
 /* Feeds one event and carries out what follows. */
 gboolean gw_works_step(GwEngine *engine, WorkRun *run, GwWorkEvent event, GError **error);
+/* The same with news, which may come too late to be of use. */
+void gw_works_news(GwEngine *engine, WorkRun *run, GwWorkEventKind kind, const GError *error);
 
 /* work_effects.c */
 void gw_works_carry_out(GwEngine *engine, WorkRun *run, GwWorkDo effect);
-/* Whether the VM and what was copied are as they were; again, where a host did not answer. */
+/* The AFTER tasks. */
+void gw_works_commit(GwEngine *engine, WorkRun *run);
+
+/* work_look.c */
+#define GW_WORKS_LOOK_TIMEOUT_US (15 * G_USEC_PER_SEC)
+/* Whether the VM and what was copied are as they were; again, where a host did not answer. Then
+ * UNCHANGED or DISTURBED follows, or where the commit itself asks, that or TAKEN_BACK. */
 void gw_works_look(GwEngine *engine, WorkRun *run);

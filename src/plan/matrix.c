@@ -13,7 +13,6 @@ struct GwMatrix {
     const GwMoveOptions *options;
     GwPlanShared *shared;
     GwShapes *shapes;
-    GwPlanShared *shared;
     GHashTable *vm_keys; /* text -> its number, from 1 */
     GHashTable *host_keys;
     GHashTable *vms;   /* GwVm -> number of its shape */
@@ -45,7 +44,6 @@ GwMatrix *gw_matrix_new(const GwFabric *fabric, const GwMoveOptions *options)
     matrix->options = options;
     matrix->shared = gw_plan_shared_new(fabric);
     matrix->shapes = gw_shapes_new(fabric);
-    matrix->shared = gw_plan_shared_new(fabric);
     matrix->vm_keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     matrix->host_keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     matrix->vms = g_hash_table_new(NULL, NULL);
@@ -60,7 +58,6 @@ void gw_matrix_free(GwMatrix *matrix)
         return;
     gw_plan_shared_free(matrix->shared);
     gw_shapes_free(matrix->shapes);
-    gw_plan_shared_free(matrix->shared);
     g_hash_table_unref(matrix->vm_keys);
     g_hash_table_unref(matrix->host_keys);
     g_hash_table_unref(matrix->vms);

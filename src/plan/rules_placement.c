@@ -10,10 +10,10 @@ static void check_maintenance(const GwRule *self, const GwPlanInput *input, GPtr
 {
     const GwHost *host = input->destination;
     const char *name = gw_plan_host_name(host);
-    g_autofree char *quoted = gw_plan_quote(name);
 
     if (host->maintenance == (int)GW_MAINTENANCE_NONE)
         return;
+    g_autofree char *quoted = gw_plan_quote(name);
     gw_rule_add(self, findings,
                 host->maintenance == (int)GW_MAINTENANCE_ENTERING
                     ? g_strdup_printf("%s is entering maintenance: it is being emptied", name)

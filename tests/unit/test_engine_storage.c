@@ -697,7 +697,7 @@ static void replace_and_fail(const char *at, const char *what, gboolean cancels)
     g_autofree char *uri = world_uri(0);
     guint old = gw_sim_content(world.sim, uri, "/vms/db1.qcow2");
     if (!cancels)
-        plant(&world, at, what, 50, 3000);
+        storage_plant(&world, at, what, 50, 3000);
     g_autoptr(GwJob) undo = gw_engine_undo(world.engine, id, "tester", NULL, &error);
     assert_null(error);
     world_run(&world, SECONDS(cancels ? 2 : 120));
@@ -709,7 +709,7 @@ static void replace_and_fail(const char *at, const char *what, gboolean cancels)
     if (strstr(over->error->message, "the kept copy db1.qcow2 of vda, which was in its place, is "
                                      "gone") == NULL)
         fail_msg("%s: %s", when, over->error->message);
-    assert_true(runs_at(&world, 1));
+    assert_true(storage_runs_at(&world, 1, VM));
     check_storage(&world, when);
     assert_int_not_equal(gw_sim_content(world.sim, uri, "/vms/db1.qcow2"), old);
     g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
@@ -723,7 +723,7 @@ static void replace_and_fail(const char *at, const char *what, gboolean cancels)
     world_run(&world, SECONDS(60));
     g_autoptr(GwJob) done = world_job(&world, again->id);
     assert_int_equal(done->state, GW_JOB_DONE);
-    assert_true(runs_at(&world, 0));
+    assert_true(storage_runs_at(&world, 0, VM));
     check_storage(&world, when);
     world_free(&world);
 }
@@ -740,7 +740,7 @@ static void replace_every_way(void)
 static void test_an_undo_that_fails_after_it_replaced_the_copy(void **unused)
 {
     (void)unused;
-    for_both_ways(replace_every_way);
+    storage_for_both_ways(replace_every_way);
 }
 
 /* The answer to the removal is lost and the job is called off: the list of old copies may name one
@@ -752,15 +752,15 @@ static void test_a_replacement_that_nobody_heard_of(void **unused)
     (void)unused;
 
     open_world(&world, (Shape){ 0 });
-    g_autoptr(GwMoveRequest) request = request_to("b");
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
     request->options->keep_source_s = 600;
-    g_autofree char *id = begin_with(&world, request);
+    g_autofree char *id = storage_begin(&world, VM, request);
     world_run(&world, SECONDS(60));
     check_final(&world, id, GW_JOB_DONE, "the move before");
     g_autofree char *uri = world_uri(0);
-    plant(&world, "volume-delete", "lose-reply", 0, 0);
-    plant(&world, "volume-delete", "break", 0, 0);
-    plant(&world, "volume-delete", "break", 0, 0);
+    storage_plant(&world, "volume-delete", "lose-reply", 0, 0);
+    storage_plant(&world, "volume-delete", "break", 0, 0);
+    storage_plant(&world, "volume-delete", "break", 0, 0);
     g_autoptr(GwJob) undo = gw_engine_undo(world.engine, id, "tester", NULL, &error);
     assert_null(error);
     for (int i = 0; i < 200 && gw_sim_content(world.sim, uri, "/vms/db1.qcow2") != 0; i++)
@@ -777,7 +777,7 @@ static void test_a_replacement_that_nobody_heard_of(void **unused)
     g_autoptr(GwJob) done = world_job(&world, again->id);
     assert_int_equal(done->state, GW_JOB_DONE);
     world_run(&world, SECONDS(1200));
-    assert_true(runs_at(&world, 0));
+    assert_true(storage_runs_at(&world, 0, VM));
     check_storage(&world, "a replacement that nobody heard of");
     world_free(&world);
 }

@@ -480,13 +480,13 @@ static void what_was_left_is_removed_beside_the_vm(void **state)
         World world;
         open_world(&world);
         g_autofree char *id = leave_a_volume(&world);
-        g_autoptr(GwMoveRequest) request = request_to("b");
+        g_autoptr(GwMoveRequest) request = storage_request_to("b");
         GwDiskChoice *choice = gw_disk_choice_new();
         choice->target = g_strdup("vda");
         choice->name = g_strdup("web2.raw");
         request->options->disks = gw_record_array(&gw_disk_choice_record);
         g_ptr_array_add(request->options->disks, choice);
-        g_autofree char *on = begin_with(&world, "web", request);
+        g_autofree char *on = storage_begin(&world, "web", request);
         g_autoptr(GwJob) there = await_end(&world, on, GW_JOB_DONE);
         if (i == 1)
             UNIT_OK(gw_engine_remove_host(world.engine, there->source_host_id, error));
