@@ -188,27 +188,33 @@ static void know_dirtying(GwForecast *forecast)
             MIN(gw_precopy_unsaturate((double)found, forecast->known.use_bytes, SAMPLE_S), 1e15);
 }
 
-/* Nothing of a copied disk can be more than what its host says that it takes, in all. */
+static double capacity_of(const GwVm *vm, const char *target)
+{
+    const GwDisk *disk = gw_record_find(&gw_disk_record, vm->disks, "target", target);
+    return disk != NULL ? (double)MAX(disk->capacity_bytes, 0) : 0;
+}
+
+/* What is to be copied was asked of the source, or (in a list, where nothing is) is as much as all
+ * disks take of their storage. */
 static void know_disks(GwForecast *forecast, const GwCandidate *candidate)
 {
-    const GwVmUsage *usage = forecast->input->vm->usage;
-    gint64 allocated = usage != NULL ? usage->disk_allocated_bytes : -1;
-    double sum = 0;
-    gboolean untold = FALSE;
+    const GwVm *vm = forecast->input->vm;
+    gint64 allocated = vm->usage != NULL ? vm->usage->disk_allocated_bytes : -1;
+    double told = 0, untold = 0;
+    guint unknown = 0;
 
     for (guint i = 0; candidate->disks != NULL && i < candidate->disks->len; i++) {
         const GwDiskMove *move = candidate->disks->pdata[i];
         if (!gw_plan_is_copied(move))
             continue;
-        sum += (double)MAX(move->copy_bytes, 0);
-        untold = untold || move->copy_bytes <= 0;
+        told += (double)MAX(move->copy_bytes, 0);
+        unknown += move->copy_bytes <= 0;
+        untold += move->copy_bytes <= 0 ? capacity_of(vm, move->target) : 0;
     }
-    forecast->disks_known = !untold && (sum <= 0 || forecast->input->images != NULL);
-    if (allocated > 0 && sum > (double)allocated) {
-        sum = (double)allocated;
-        forecast->disks_known = TRUE;
-    }
-    forecast->known.disk_bytes = MIN(sum, 1e18);
+    forecast->disks_known = unknown == 0 || allocated >= 0;
+    if (unknown > 0 && allocated >= 0)
+        untold = MIN(untold > 0 ? untold : G_MAXDOUBLE, MAX((double)allocated - told, 0));
+    forecast->known.disk_bytes = MIN(told + untold, 1e18);
 }
 
 /* Those that hold slots at either host now, this one's own job apart. */
