@@ -16,6 +16,7 @@
 #define LITTLE 8 /* a guest that uses less than this part of its memory, or huge pages */
 
 /* Spreads (of logarithms) that uncertain knowledge adds. */
+#define SD_PAIR 0.3
 #define SD_GUESSED 0.8
 #define SD_FABRIC 0.5
 #define SD_MEASURED 0.4
@@ -62,6 +63,8 @@ static void learn_pair(GwPredictor *predictor, const GArray *taught, const GwTau
     if (find_pair(predictor, t->class, t->pair) != NULL)
         return;
     GwFit prior = expect(predictor, t->class, t->pair);
+    /* Those of the fabric scatter by their links as well, which these two hosts' own do not. */
+    prior.total_sd = MIN(prior.total_sd, SD_PAIR);
     GwFit fit = gw_fit_learn(taught, t->class, t->pair, &prior);
     g_hash_table_insert(predictor->pairs, pair_key(t->class, t->pair), g_memdup2(&fit, sizeof fit));
 }
