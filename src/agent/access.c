@@ -10,7 +10,7 @@ typedef struct {
     GwWarden *warden;
     guint64 call;
     char *path;
-    json_t *set, *answer;
+    json_t *set, *others, *answer;
     GError *error;
 } Access;
 
@@ -18,13 +18,14 @@ static void do_access(gpointer data)
 {
     Access *access = data;
 
-    access->answer = gw_volume_access(access->path, access->set, &access->error);
+    access->answer = gw_volume_access(access->path, access->set, access->others, &access->error);
 }
 
 static void free_access(Access *access)
 {
     g_free(access->path);
     json_decref(access->set);
+    json_decref(access->others);
     json_decref(access->answer);
     g_clear_error(&access->error);
     g_free(access);
@@ -42,6 +43,7 @@ static void access_done(gpointer data)
 void gw_access_call(GwWarden *warden, guint64 id, const json_t *params)
 {
     const json_t *set = json_object_get(params, "set");
+    const json_t *others = json_object_get(params, "others");
     const char *path = json_string_value(json_object_get(params, "path"));
     g_autoptr(GError) error = NULL;
 
@@ -51,6 +53,7 @@ void gw_access_call(GwWarden *warden, guint64 id, const json_t *params)
         access->call = id;
         access->path = g_strdup(path);
         access->set = json_is_object(set) ? json_deep_copy(set) : NULL;
+        access->others = json_is_array(others) ? json_deep_copy(others) : NULL;
         if (gw_errand(warden, do_access, access_done, access, &error))
             return;
         free_access(access);

@@ -16,6 +16,7 @@
 #define LABEL_ATTRIBUTE "security.selinux"
 #define LABEL_MAX 1024
 #define ACL_MAX ((gsize)16 * 1024)
+#define OTHERS_MAX 1024
 
 /* A descriptor of a path alone is used through here: no other file can have come in its place. */
 static char *link_of(int fd)
@@ -147,7 +148,36 @@ static gboolean put(int fd, const char *path, const json_t *set, GError **error)
     return TRUE;
 }
 
-json_t *gw_volume_access(const char *path, const json_t *set, GError **error)
+/* Others that are the same -----------------------------------------------------------------------
+ */
+
+static gboolean is_same(const struct stat *one, const struct stat *other)
+{
+    if (S_ISBLK(one->st_mode) && S_ISBLK(other->st_mode))
+        return one->st_rdev == other->st_rdev;
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}
+
+/* Links are followed: what is at the end of them counts. */
+static json_t *same_as(int fd, const json_t *others)
+{
+    json_t *same = json_array(), *item = NULL;
+    struct stat here, there;
+    gsize index = 0;
+
+    if (fstat(fd, &here) != 0)
+        return same;
+    json_array_foreach (others, index, item) {
+        const char *path = json_string_value(item);
+        if (index == OTHERS_MAX)
+            break;
+        if (path != NULL && *path == '/' && stat(path, &there) == 0 && is_same(&here, &there))
+            json_array_append(same, item);
+    }
+    return same;
+}
+
+json_t *gw_volume_access(const char *path, const json_t *set, const json_t *others, GError **error)
 {
     int fd = gw_copy_open_path(path, error);
     json_t *answer = NULL;
@@ -156,6 +186,8 @@ json_t *gw_volume_access(const char *path, const json_t *set, GError **error)
         return NULL;
     if (set == NULL || put(fd, path, set, error))
         answer = get(fd, path, error);
+    if (answer != NULL && others != NULL)
+        json_object_set_new(answer, "same", same_as(fd, others));
     close(fd);
     return answer;
 }

@@ -46,6 +46,13 @@ const char *gw_error_remedy(const GError *error)
     return gw_error_get_private(error)->remedy;
 }
 
+gboolean gw_error_leaves_open(const GError *error)
+{
+    return g_error_matches(error, GW_ERROR, GW_ERR_UNREACHABLE) ||
+           g_error_matches(error, GW_ERROR, GW_ERR_TIMEOUT) ||
+           g_error_matches(error, GW_ERROR, GW_ERR_UNKNOWN_OUTCOME);
+}
+
 static const char *const code_words[] = {
     [GW_ERR_INTERNAL] = "internal",
     [GW_ERR_INVALID] = "invalid",

@@ -37,6 +37,10 @@ void gw_error_set(GError **error, GwErrorCode code, const char *remedy, const ch
 /* The remedy of @error, or NULL. Owned by @error. */
 const char *gw_error_remedy(const GError *error);
 
+/* Whether what was asked may have been done all the same: there was no answer, or none that tells.
+ */
+gboolean gw_error_leaves_open(const GError *error);
+
 /* The code's word in JSON ("not-found") and back (unknown word: GW_ERR_INTERNAL). */
 const char *gw_error_code_word(GwErrorCode code);
 GwErrorCode gw_error_code_from_word(const char *word);

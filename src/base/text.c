@@ -10,8 +10,21 @@ static gboolean is_unsafe(gunichar c)
     return g_unichar_iscntrl(c) || (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
 }
 
+/* Whether it is ASCII that can stay as it is: nearly every text is, and the planner cleans
+ * thousands at a time. */
+static gboolean is_plain(const char *text, gsize max_chars)
+{
+    gsize length = 0;
+
+    while (text[length] >= ' ' && text[length] <= '~')
+        length++;
+    return text[length] == '\0' && length <= max_chars;
+}
+
 char *gw_text_printable(const char *text, gsize max_chars)
 {
+    if (text != NULL && is_plain(text, max_chars))
+        return g_strdup(text);
     g_autofree char *valid = g_utf8_make_valid(text != NULL ? text : "", -1);
     GString *out = g_string_new(NULL);
     gsize chars = 0;

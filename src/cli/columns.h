@@ -13,6 +13,7 @@ extern const GwColumn gw_hostdev_columns[], gw_candidate_columns[], gw_plan_shee
 extern const GwColumn gw_disk_move_columns[], gw_transfer_columns[], gw_location_columns[];
 extern const GwColumn gw_job_columns[], gw_job_sheet[], gw_step_columns[], gw_task_columns[];
 extern const GwColumn gw_kept_columns[], gw_kept_sheet[];
+extern const GwColumn gw_rule_columns[], gw_rule_sheet[], gw_leaving_columns[];
 extern const GwColumn gw_share_columns[], gw_share_sheet[], gw_member_columns[];
 
 /* common.c: what several commands do alike. */

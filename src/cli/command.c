@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-static const GwCommand *const lists[] = { gw_host_commands, gw_group_commands, gw_vm_commands,
-                                          gw_job_commands,  gw_kept_commands,  gw_share_commands,
-                                          gw_other_commands };
+static const GwCommand *const lists[] = { gw_host_commands,  gw_group_commands, gw_vm_commands,
+                                          gw_job_commands,   gw_kept_commands,  gw_rule_commands,
+                                          gw_share_commands, gw_other_commands };
 
 const GwCommandGroup gw_command_groups[] = {
     { "host", "Manage hosts",
@@ -21,6 +21,9 @@ const GwCommandGroup gw_command_groups[] = {
     { "kept", "List and remove old copies of disks",
       "After disks were moved their old copies are kept for a while, so that the move can be "
       "undone (godwit job undo)." },
+    { "rule", "Say where VMs may run",
+      "Placement rules keep VMs together or apart, or on some hosts only. A rule moves nothing: it "
+      "counts when a VM is moved." },
     { "share", "Declare and prove shared storage",
       "A directory that several hosts mount from the same place is declared as a share, and "
       "believed once a marker written through one host was read through the others." },

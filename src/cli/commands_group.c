@@ -1,13 +1,42 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
 #include "cli/columns.h"
 #include "cli/format.h"
+#include "cli/placement_words.h"
 #include "model/host.h"
 
 const GwColumn gw_group_columns[] = {
     { "NAME", "name", .cut = TRUE },
+    { "GOAL", "placement.goal" },
     { "ID", "id" },
     { .header = NULL },
 };
+
+static const GwColumn policy_sheet[] = {
+    { "Name", "name" },
+    { "Id", "id" },
+    { "Parent", "parent" },
+    { "Placement", "from" },
+    { "Goal", "policy.goal" },
+    { "Weight of CPU", "policy.cpu_weight" },
+    { "Weight of memory", "policy.memory_weight" },
+    { "Weight of disk space", "policy.disk_weight" },
+    { "Weight of network", "policy.network_weight" },
+    { "CPU reserve, %", "policy.cpu_reserve_percent" },
+    { "Memory reserve", "policy.memory_reserve_kib", gw_show_kib },
+    { "Disk reserve", "policy.disk_reserve_bytes", gw_show_bytes },
+    { .header = NULL },
+};
+
+/* Of @groups; NULL where there is none of that id. */
+static json_t *group_of(json_t *groups, const char *id)
+{
+    for (gsize i = 0; id != NULL && i < json_array_size(groups); i++) {
+        if (g_strcmp0(gw_at_text(json_array_get(groups, i), "id"), id) == 0)
+            return json_array_get(groups, i);
+    }
+    return NULL;
+}
 
 static int list(GwSession *session, const GwArgs *args, GError **error)
 {
@@ -18,15 +47,56 @@ static int list(GwSession *session, const GwArgs *args, GError **error)
     return GW_EXIT_OK;
 }
 
+/* The group's own policy, or the nearest parent's that has one; where none has, the product's. A
+ * tree of groups is never deeper than it has groups. */
+static json_t *policy_of(json_t *groups, json_t *group, char **from)
+{
+    json_t *at = group;
+
+    for (gsize i = 0; at != NULL && i <= json_array_size(groups); i++) {
+        json_t *policy = gw_at(at, "placement");
+        if (policy != NULL) {
+            g_autofree char *name = gw_format_line(gw_at_text(at, "name"));
+            *from = at == group ? g_strdup("its own") : g_strdup_printf("as in %s", name);
+            return json_incref(policy);
+        }
+        at = group_of(groups, gw_at_text(at, "parent_id"));
+    }
+    g_autoptr(GwPlacementPolicy) fallback = gw_placement_policy_new_default();
+    *from = g_strdup("the product's");
+    return gw_record_to_public_json(&gw_placement_policy_record, fallback);
+}
+
+static void print_group(GwSession *session, json_t *groups, json_t *group)
+{
+    g_autofree char *from = NULL;
+    g_autoptr(GwJson) policy = policy_of(groups, group, &from);
+    json_t *parent = group_of(groups, gw_at_text(group, "parent_id"));
+    g_autoptr(GwJson) row = json_pack("{s:s*,s:s*,s:s*,s:s,s:O}", "name", gw_at_text(group, "name"),
+                                      "id", gw_at_text(group, "id"), "parent",
+                                      parent != NULL ? gw_at_text(parent, "name") : NULL, "from",
+                                      from, "policy", policy);
+
+    gw_print_sheet(session, policy_sheet, row);
+}
+
+static int show(GwSession *session, const GwArgs *args, GError **error)
+{
+    g_autoptr(GwJson) group =
+        gw_session_find(session, "/host-groups", "group", gw_args_word(args, 0), error);
+
+    if (group == NULL || gw_print_document(session, group))
+        return GW_EXIT_OK;
+    g_autoptr(GwJson) groups = gw_client_list(session->client, "/host-groups", error);
+    if (groups != NULL)
+        print_group(session, groups, group);
+    return GW_EXIT_OK;
+}
+
 /* --parent takes a name; the API wants the id. */
 static gboolean resolve_parent(GwSession *session, const char *parent, json_t *body, GError **error)
 {
-    g_autoptr(GwJson) record = gw_session_find(session, "/host-groups", "group", parent, error);
-
-    if (record == NULL)
-        return FALSE;
-    json_object_set_new(body, "parent_id", json_string(gw_at_text(record, "id")));
-    return TRUE;
+    return gw_session_put_id(session, body, "parent_id", "/host-groups", "group", parent, error);
 }
 
 static int add(GwSession *session, const GwArgs *args, GError **error)
@@ -43,10 +113,44 @@ static int add(GwSession *session, const GwArgs *args, GError **error)
     return GW_EXIT_OK;
 }
 
+/* What was given of a policy, and nothing else: the controller keeps the rest. */
+static gboolean put_policy(const GwArgs *args, json_t *body, GError **error)
+{
+    static const char *const weights[][2] = { { "weight-cpu", "cpu_weight" },
+                                              { "weight-memory", "memory_weight" },
+                                              { "weight-disk", "disk_weight" },
+                                              { "weight-network", "network_weight" } };
+    g_autoptr(GwJson) policy = json_object();
+
+    if (gw_args_has(args, "goal"))
+        json_object_set_new(policy, "goal", json_string(gw_args_text(args, "goal")));
+    for (guint i = 0; i < G_N_ELEMENTS(weights); i++) {
+        if (gw_args_has(args, weights[i][0]))
+            json_object_set_new(policy, weights[i][1],
+                                json_integer(gw_args_int(args, weights[i][0], 0)));
+    }
+    if (!gw_put_reserves(args, policy, error))
+        return FALSE;
+    gboolean given = json_object_size(policy) > 0;
+    if (given && gw_args_has(args, "inherit")) {
+        gw_error_set(error, GW_ERR_INVALID, "Give one or the other.",
+                     "group set: --inherit takes the group's own placement away");
+        return FALSE;
+    }
+    if (given)
+        json_object_set(body, "placement", policy);
+    else if (gw_args_has(args, "inherit"))
+        json_object_set_new(body, "placement", json_null());
+    return TRUE;
+}
+
 static int set(GwSession *session, const GwArgs *args, GError **error)
 {
     g_autoptr(GwJson) body = gw_args_body(args);
     const char *parent = gw_args_text(args, "parent");
+
+    if (!put_policy(args, body, error))
+        return GW_EXIT_USAGE;
     g_autofree char *path =
         gw_session_find_path(session, "/host-groups", "group", gw_args_word(args, 0), error);
 
@@ -77,9 +181,22 @@ static const GwOption add_options[] = {
       .complete = "groups" },
     { .name = NULL },
 };
+#define WEIGHT_OPTION(what, text)                                                                  \
+    {                                                                                              \
+        "weight-" what, GW_OPTION_INT, "N", text, .max = GW_WEIGHT_MAX                             \
+    }
 static const GwOption set_options[] = {
     { "name", GW_OPTION_TEXT, "NAME", "A new name.", .key = "name" },
     { "parent", GW_OPTION_TEXT, "GROUP", "The group to move it under.", .complete = "groups" },
+    { "goal", GW_OPTION_CHOICE, NULL,
+      "What is best: balance (the host with the most left) or fill (the fullest with room).",
+      .of_enum = &gw_goal_enum },
+    WEIGHT_OPTION("cpu", "How much CPU counts in ratings, 0 to 100."),
+    WEIGHT_OPTION("memory", "How much memory counts, 0 to 100."),
+    WEIGHT_OPTION("disk", "How much free disk space counts, 0 to 100."),
+    WEIGHT_OPTION("network", "How much the load of the network counts, 0 to 100."),
+    GW_RESERVE_OPTIONS,
+    { "inherit", GW_OPTION_FLAG, NULL, "Place VMs as in its parent again." },
     { .name = NULL },
 };
 
@@ -88,6 +205,11 @@ const GwCommand gw_group_commands[] = {
       (const GwExample[]){ { "godwit group list", "The tree, from All Hosts down." },
                            { NULL, NULL } },
       "R46", NULL, list },
+    { "group show", NULL, "Show a host group, and how VMs are placed in it",
+      "A group without a placement of its own has its parent's.", group_argument, NULL,
+      (const GwExample[]){ { "godwit group show Rack1", "What ratings weigh there." },
+                           { NULL, NULL } },
+      "R33 R46", NULL, show },
     { "group add", NULL, "Add a host group", "", name_argument, add_options,
       (const GwExample[]){ { "godwit group add Berlin", "Below All Hosts." },
                            { "godwit group add Rack1 --parent Berlin", "Below another group." },
@@ -98,11 +220,18 @@ const GwCommand gw_group_commands[] = {
       (const GwExample[]){ { "godwit group remove Rack1", "Remove an empty group." },
                            { NULL, NULL } },
       "R46", NULL, group_remove },
-    { "group set", NULL, "Rename a host group, or move it in the tree", "", group_argument,
-      set_options,
+    { "group set", NULL, "Change a host group: its name, its place, how VMs are placed in it",
+      "Only what is given changes. The goal, the weights and the reserves are what hosts of the "
+      "group are rated by; of All Hosts nothing else can be changed.",
+      group_argument, set_options,
       (const GwExample[]){ { "godwit group set Rack1 --name 'Rack 1'", "Rename." },
                            { "godwit group set 'Rack 1' --parent Hamburg", "Move." },
+                           { "godwit group set Lab --goal fill --weight-memory 100",
+                             "Fill one host after the other; memory counts most." },
+                           { "godwit group set Lab --reserve-cpu 10 --reserve-memory 4GiB",
+                             "Leave that alone on each of its hosts." },
+                           { "godwit group set Lab --inherit", "As its parent again." },
                            { NULL, NULL } },
-      "R46", &gw_group_record, set },
+      "R33 R46", &gw_group_record, set },
     { .name = NULL },
 };

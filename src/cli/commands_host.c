@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
 #include "base/error.h"
 #include "cli/columns.h"
+#include "cli/explain.h"
 #include "cli/format.h"
 #include "cli/host_check.h"
 #include "cli/host_show.h"
 #include "cli/install.h"
+#include "cli/placement_words.h"
 #include "cli/session.h"
 #include "cli/storage_words.h"
 #include "model/host.h"
@@ -14,13 +18,8 @@ static gboolean resolve_group(GwSession *session, const GwArgs *args, json_t *bo
 {
     const char *group = gw_args_text(args, "group");
 
-    if (group == NULL)
-        return TRUE;
-    g_autoptr(GwJson) record = gw_session_find(session, "/host-groups", "group", group, error);
-    if (record == NULL)
-        return FALSE;
-    json_object_set_new(body, "group_id", json_string(gw_at_text(record, "id")));
-    return TRUE;
+    return group == NULL ||
+           gw_session_put_id(session, body, "group_id", "/host-groups", "group", group, error);
 }
 
 /* The options of the one way have no meaning for the other. */
@@ -68,14 +67,8 @@ static int add(GwSession *session, const GwArgs *args, GError **error)
 
 static int list(GwSession *session, const GwArgs *args, GError **error)
 {
-    g_autoptr(GwJson) hosts = gw_client_list(session->client, "/hosts", error);
-
-    if (hosts != NULL && !gw_print_document(session, hosts)) {
-        gw_print_table(session, gw_host_columns, hosts);
-        if (json_array_size(hosts) == 0)
-            gw_say(session, "No hosts. Add one: godwit host add qemu+ssh://root@kvm1/system");
-    }
-    return GW_EXIT_OK;
+    return gw_print_list(session, "/hosts", gw_host_columns,
+                         "No hosts. Add one: godwit host add qemu+ssh://root@kvm1/system", error);
 }
 
 /* "POOL,POOL" as an array; an empty text: none. */
@@ -99,7 +92,8 @@ static int set(GwSession *session, const GwArgs *args, GError **error)
     g_autoptr(GwJson) body = gw_args_body(args);
 
     put_default_storage(args, body);
-    if (!gw_put_keep_source(args, 0, body, error))
+    gw_put_list(args, "tag", "tags", body);
+    if (!gw_put_keep_source(args, 0, body, error) || !gw_put_reserves(args, body, error))
         return GW_EXIT_USAGE;
     g_autofree char *path =
         gw_session_find_path(session, "/hosts", "host", gw_args_word(args, 0), error);
@@ -109,6 +103,42 @@ static int set(GwSession *session, const GwArgs *args, GError **error)
     g_autoptr(GwJson) host = gw_client_call(session->client, "PATCH", path, body, NULL, error);
     if (host != NULL && !gw_print_document(session, host))
         gw_say(session, "Host %s changed", gw_args_word(args, 0));
+    return GW_EXIT_OK;
+}
+
+static void say_maintenance(GwSession *session, const char *name, json_t *host)
+{
+    const char *state = gw_at_text(host, "maintenance");
+
+    if (g_strcmp0(state, gw_enum_word(&gw_maintenance_enum, GW_MAINTENANCE_NONE)) == 0)
+        gw_say(session, "Host %s takes VMs", name);
+    else if (g_strcmp0(state, gw_enum_word(&gw_maintenance_enum, GW_MAINTENANCE_IN)) == 0)
+        gw_say(session, "Host %s is in maintenance", name);
+    else
+        gw_say(session, "Host %s gets no VM any more; it is in maintenance once none runs there",
+               name);
+}
+
+static int maintenance(GwSession *session, const GwArgs *args, GError **error)
+{
+    const char *word = gw_args_word(args, 1);
+    gboolean on = strcmp(word, "on") == 0;
+
+    if (!on && strcmp(word, "off") != 0) {
+        gw_error_set(error, GW_ERR_INVALID, "Say on or off.",
+                     "host maintenance: '%.100s' is neither on nor off", word);
+        return GW_EXIT_USAGE;
+    }
+    g_autofree char *path =
+        gw_session_find_path(session, "/hosts", "host", gw_args_word(args, 0), error);
+    if (path == NULL)
+        return GW_EXIT_FAILED;
+    g_autofree char *action = g_strconcat(path, "/maintenance", NULL);
+    g_autoptr(GwJson) body = json_pack("{s:b}", "on", on ? 1 : 0);
+    g_autoptr(GwJson) host = gw_client_call(session->client, "POST", action, body, NULL, error);
+
+    if (host != NULL && !gw_print_document(session, host))
+        say_maintenance(session, gw_args_word(args, 0), host);
     return GW_EXIT_OK;
 }
 
@@ -141,6 +171,11 @@ static const GwArgument uri_argument[] = {
 static const GwArgument check_arguments[] = {
     { "HOST", "hosts", "The host's name or id.", GW_ARGUMENT_ONE },
     { "PEER", "hosts", "The other host of a move; default: the host alone.", GW_ARGUMENT_OPTIONAL },
+    { .name = NULL },
+};
+static const GwArgument maintenance_arguments[] = {
+    { "HOST", "hosts", "The host's name or id.", GW_ARGUMENT_ONE },
+    { "on|off", NULL, "Whether it gets no VM any more.", GW_ARGUMENT_ONE },
     { .name = NULL },
 };
 static const GwArgument host_argument[] = {
@@ -214,6 +249,11 @@ static const GwOption set_options[] = {
     { "keep-source", GW_OPTION_TEXT, "DURATION",
       "How long old copies of disks that moved away are kept for Undo: 30min, 24h, 7d; none: not "
       "at all." },
+    { "tag", GW_OPTION_TEXT, "TAG[,TAG…]",
+      "All of its tags, for placement rules: words and key=value; may be given several times; "
+      "empty: none (R57).",
+      .many = TRUE },
+    GW_RESERVE_OPTIONS,
     { .name = NULL },
 };
 
@@ -258,8 +298,10 @@ const GwCommand gw_host_commands[] = {
           { "godwit host set kvm1 --live-migration no", "Allow no live moves from and to kvm1." },
           { "godwit host set kvm1 --default-storage fast,/srv/images --keep-source 7d",
             "Where disks go by default, and how long old copies stay." },
+          { "godwit host set kvm1 --tag ssd --tag rack=3 --reserve-memory 4GiB",
+            "For placement: what it has, and what is left alone there." },
           { NULL, NULL } },
-      "R1 R16 R20 R21 R24 R59 R60", &gw_host_record, set },
+      "R1 R16 R20 R21 R24 R33 R57 R59 R60", &gw_host_record, set },
     { "host storage", NULL, "List where disks can go on a host",
       "The active storage pools that can hold disks, default locations first. PROMISED is what "
       "of the free space moves that are not over still need.",
@@ -267,6 +309,21 @@ const GwCommand gw_host_commands[] = {
       (const GwExample[]){ { "godwit host storage kvm2", "Before a move with disks to kvm2." },
                            { NULL, NULL } },
       "R16", NULL, gw_show_host_storage },
+    { "host maintenance", "HOST on|off", "Give a host no VM any more, or let it take VMs again",
+      "Nothing is moved. The host is entering maintenance while VMs run there, and in maintenance "
+      "once none does; VMs that are off do not hold it up.",
+      maintenance_arguments, NULL,
+      (const GwExample[]){ { "godwit host maintenance kvm1 on", "Before it is switched off." },
+                           { "godwit host maintenance kvm1 off", "It takes VMs again." },
+                           { NULL, NULL } },
+      "R49", NULL, maintenance },
+    { "host explain", NULL, "Show what could not leave a host now, and why",
+      "Each VM of it is checked against every other host, by what is known. Those that stay come "
+      "first, each with what is in the way on the host that comes nearest.",
+      host_argument, NULL,
+      (const GwExample[]){ { "godwit host explain kvm1", "Could kvm1 be emptied today?" },
+                           { NULL, NULL } },
+      "R33 R45 R49", NULL, gw_explain_host },
     { "host remove", NULL, "End the management of a host",
       "Its VMs go on running. Refused while a job uses the host.", host_argument, NULL,
       (const GwExample[]){ { "godwit host remove kvm1", "Forget kvm1." }, { NULL, NULL } }, "R32",

@@ -4,6 +4,7 @@
 #include "cli/follow.h"
 #include "cli/format.h"
 #include "cli/plan.h"
+#include "cli/prediction.h"
 #include "cli/progress.h"
 #include "model/request.h"
 
@@ -37,6 +38,18 @@ static char *show_copied(GwSession *session, json_t *row, const char *path)
     g_autofree char *all = gw_format_bytes(MAX(total, 0));
 
     return total > 0 ? g_strdup_printf("%s of %s", copied, all) : g_strdup("");
+}
+
+/* Without the queue: what the prediction is about. Nothing before it is over. */
+static char *show_took(GwSession *session, json_t *row, const char *path)
+{
+    gint64 total = gw_at_int(row, path, 0);
+    gint64 queued = gw_at_int(row, "result.queued_ms", 0);
+
+    (void)session;
+    if (total <= 0 || gw_at(row, "prediction") == NULL)
+        return g_strdup("");
+    return gw_format_ms(MAX(total - MAX(queued, 0), 0));
 }
 
 /* Of a job that is done its error is what did not work beside it. */
@@ -93,6 +106,11 @@ const GwColumn gw_job_sheet[] = {
     { "Time left", "progress.eta_ms", gw_show_ms },
     { "Expected downtime", "progress.expected_downtime_ms", gw_show_ms },
     { "Note", "progress.note" },
+    { "Predicted time", "prediction.total_ms", gw_show_interval_ms },
+    { "Predicted downtime", "prediction.downtime_ms", gw_show_interval_ms },
+    { "Predicted to send", "prediction.bytes", gw_show_interval_bytes },
+    { "Predicted to converge", "prediction.converges", gw_show_converges },
+    { "Took", "result.total_ms", show_took },
     { "Downtime, measured", "result.downtime_ms", gw_show_ms },
     { "Downtime, QEMU's count", "result.downtime_libvirt_ms", gw_show_ms },
     { "Total", "result.total_ms", gw_show_ms },
@@ -138,14 +156,7 @@ static int list(GwSession *session, const GwArgs *args, GError **error)
     g_autofree char *path =
         g_strconcat("/jobs?limit=500", gw_args_has(args, "active") ? "&active=true" : "",
                     vm != NULL ? "&vm=" : "", segment, NULL);
-    g_autoptr(GwJson) jobs = gw_client_list(session->client, path, error);
-
-    if (jobs != NULL && !gw_print_document(session, jobs)) {
-        gw_print_table(session, gw_job_columns, jobs);
-        if (json_array_size(jobs) == 0)
-            gw_say(session, "No jobs.");
-    }
-    return GW_EXIT_OK;
+    return gw_print_list(session, path, gw_job_columns, "No jobs.", error);
 }
 
 static int show(GwSession *session, const GwArgs *args, GError **error)

@@ -49,13 +49,7 @@ static int list(GwSession *session, const GwArgs *args, GError **error)
 
     add_query(path, "vm", gw_args_text(args, "vm"));
     add_query(path, "host", gw_args_text(args, "host"));
-    g_autoptr(GwJson) all = gw_client_list(session->client, path->str, error);
-    if (all != NULL && !gw_print_document(session, all)) {
-        gw_print_table(session, gw_kept_columns, all);
-        if (json_array_size(all) == 0)
-            gw_say(session, "No old copies are kept.");
-    }
-    return GW_EXIT_OK;
+    return gw_print_list(session, path->str, gw_kept_columns, "No old copies are kept.", error);
 }
 
 static char *kept_path(const GwArgs *args)

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/columns.h"
+#include "cli/explain.h"
 #include "cli/format.h"
 #include "cli/help.h"
 #include "client/events.h"
@@ -241,11 +242,15 @@ static int names(GwSession *session, const GwArgs *args, GError **error)
         { "rules", "/rules?limit=500", "name" }, { "past-jobs", "/jobs?limit=500", "id" },
     };
 
+    const char *kind = gw_args_word(args, 0);
+    gboolean both = strcmp(kind, "destinations") == 0; /* the first two */
+
     gw_client_set_timeout(session->client, NAMES_TIMEOUT_MS);
-    if (strcmp(gw_args_word(args, 0), "pools") == 0)
+    if (strcmp(kind, "pools") == 0)
         return pool_names(session, error);
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
-        if (strcmp(rows[i][0], gw_args_word(args, 0)) != 0)
+        gboolean wanted = strcmp(rows[i][0], kind) == 0 || (i < 2 && both);
+        if (!wanted)
             continue;
         g_autoptr(GwJson) all = gw_client_list(session->client, rows[i][1], error);
         for (gsize k = 0; k < json_array_size(all); k++) {
@@ -284,7 +289,8 @@ static const GwArgument shell_argument[] = {
     { .name = NULL },
 };
 static const GwArgument kind_argument[] = {
-    { "KIND", NULL, "hosts, groups, vms, pools, jobs, past-jobs, kept, rules or shares.",
+    { "KIND", NULL,
+      "hosts, groups, destinations, vms, pools, jobs, past-jobs, kept, rules or shares.",
       GW_ARGUMENT_ONE },
     { .name = NULL },
 };
@@ -297,7 +303,24 @@ static const GwArgument page_argument[] = {
     { .name = NULL },
 };
 
+static const GwArgument explain_arguments[] = {
+    { "VM", "vms", "The VM's UUID, name, or HOST/NAME.", GW_ARGUMENT_ONE },
+    { "HOST", "destinations", "The destination, or a host group: the best host of it.",
+      GW_ARGUMENT_OPTIONAL },
+    { .name = NULL },
+};
+
 const GwCommand gw_other_commands[] = {
+    { "explain", NULL, "Explain where a VM can go, and why not elsewhere",
+      "For every host, or for one: what forbids the move and what to do about it, each factor of "
+      "the rating, where each disk would go, and why each transfer type is or is not there. With "
+      "HOST both hosts are asked anew; without, it is by what is known.",
+      explain_arguments, NULL,
+      (const GwExample[]){ { "godwit explain web1", "Against every host." },
+                           { "godwit explain web1 kvm2", "Against one, on fresh facts." },
+                           { "godwit explain web1 'Rack 1'", "The best host of a group, and why." },
+                           { NULL, NULL } },
+      "R4 R33 R34 R45 R46 R57", NULL, gw_explain_vm },
     { "status", NULL, "Show the controller's state", "", NULL, NULL,
       (const GwExample[]){ { "godwit status", "Is the controller there, and what does it hold?" },
                            { NULL, NULL } },

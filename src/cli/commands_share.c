@@ -34,14 +34,7 @@ const GwColumn gw_member_columns[] = {
 
 static int list(GwSession *session, const GwArgs *args, GError **error)
 {
-    g_autoptr(GwJson) shares = gw_client_list(session->client, "/shares", error);
-
-    if (shares != NULL && !gw_print_document(session, shares)) {
-        gw_print_table(session, gw_share_columns, shares);
-        if (json_array_size(shares) == 0)
-            gw_say(session, "No shares declared.");
-    }
-    return GW_EXIT_OK;
+    return gw_print_list(session, "/shares", gw_share_columns, "No shares declared.", error);
 }
 
 static int show(GwSession *session, const GwArgs *args, GError **error)

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "cli/columns.h"
+#include "cli/explain.h"
 #include "cli/format.h"
 #include "cli/migrate.h"
 #include "cli/plan.h"
+#include "cli/prediction.h"
+#include "cli/rating.h"
 #include "model/request.h"
 #include "model/vm.h"
 
@@ -38,6 +41,13 @@ const GwColumn gw_vm_sheet[] = {
     { "CPU mode", "cpu_mode" },
     { "CPU model", "cpu_model" },
     { "Snapshots", "snapshots" },
+    { "CPU used", "usage.cpu_permille", gw_show_permille },
+    { "Memory used", "usage.memory_used_kib", gw_show_known_kib },
+    { "Dirties", "usage.dirty_bps", gw_show_known_rate },
+    { "Reads", "usage.disk_read_bps", gw_show_known_rate },
+    { "Writes", "usage.disk_write_bps", gw_show_known_rate },
+    { "Network", "usage.network_bps", gw_show_known_rate },
+    { "Disks take", "usage.disk_allocated_bytes", gw_show_known_bytes },
     { "UEFI variables", "nvram" },
     { "TPM", "tpm" },
     { .header = NULL },
@@ -85,8 +95,11 @@ static char *show_first_reason(GwSession *session, json_t *row, const char *path
 
 const GwColumn gw_candidate_columns[] = {
     { "HOST", "host_name", .cut = TRUE },
+    { "RATING", "rating.stars", gw_show_stars, .color = gw_color_of_stars },
     { "TRANSFER", "transfer" },
     { "SUITABLE", "suitable", gw_show_yes_no },
+    { "TIME", "prediction.total_ms", gw_show_likely_ms, .right = TRUE },
+    { "DOWNTIME", "prediction.downtime_ms", gw_show_likely_ms, .right = TRUE },
     { "FIRST REASON", "findings", show_first_reason, .cut = TRUE },
     { .header = NULL },
 };
@@ -123,13 +136,7 @@ static int list(GwSession *session, const GwArgs *args, GError **error)
 
     if (!add_filter(session, args, path, error))
         return GW_EXIT_FAILED;
-    g_autoptr(GwJson) vms = gw_client_list(session->client, path->str, error);
-    if (vms != NULL && !gw_print_document(session, vms)) {
-        gw_print_table(session, gw_vm_columns, vms);
-        if (json_array_size(vms) == 0)
-            gw_say(session, "No VMs.");
-    }
-    return GW_EXIT_OK;
+    return gw_print_list(session, path->str, gw_vm_columns, "No VMs.", error);
 }
 
 static void print_part(GwSession *session, const char *heading, const GwColumn *columns,
@@ -155,23 +162,16 @@ static int show(GwSession *session, const GwArgs *args, GError **error)
     return GW_EXIT_OK;
 }
 
-static void print_details(GwSession *session, json_t *rows)
+/* @all: not only the rating. */
+static void print_details(GwSession *session, json_t *rows, gboolean all)
 {
-    static const char *const parts[] = { "findings", "disks", "transfers" };
-
     for (gsize i = 0; i < json_array_size(rows); i++) {
         json_t *row = json_array_get(rows, i);
         g_autofree char *name = gw_format_line(gw_at_text(row, "host_name"));
-        gsize lines = 0;
-        for (guint k = 0; k < G_N_ELEMENTS(parts); k++)
-            lines += json_array_size(gw_at(row, parts[k]));
-        if (lines == 0)
-            continue;
-        g_autofree char *disks = g_strdup_printf("%s: disks", name);
-        gw_print_heading(session, name);
-        gw_print_findings(session, gw_at(row, "findings"), FALSE);
-        gw_print_disk_moves(session, disks, gw_at(row, "disks"));
-        gw_print_transfers(session, gw_at(row, "transfers"));
+        if (all)
+            gw_print_candidate(session, name, row);
+        else
+            gw_print_rating(session, name, gw_at(row, "rating"), NULL);
     }
 }
 
@@ -188,8 +188,8 @@ static int candidates(GwSession *session, const GwArgs *args, GError **error)
     if (rows == NULL || gw_print_document(session, rows))
         return GW_EXIT_OK;
     gw_print_table(session, gw_candidate_columns, rows);
-    if (gw_args_has(args, "verbose"))
-        print_details(session, rows);
+    if (gw_args_has(args, "verbose") || gw_args_has(args, "explain"))
+        print_details(session, rows, gw_args_has(args, "verbose"));
     return GW_EXIT_OK;
 }
 
@@ -211,7 +211,9 @@ static const GwArgument vm_argument[] = {
 };
 static const GwArgument migrate_arguments[] = {
     { "VM", "vms", "The VM's UUID, name, or HOST/NAME; several with --to.", GW_ARGUMENT_ONE },
-    { "HOST", "hosts", "The destination's name or id.", GW_ARGUMENT_ANY },
+    { "HOST", "destinations",
+      "The destination's name or id; of a host group the best host is chosen (R46).",
+      GW_ARGUMENT_ANY },
     { .name = NULL },
 };
 static const GwArgument migrate_storage_arguments[] = {
@@ -231,9 +233,11 @@ static const GwOption list_options[] = {
 };
 static const GwOption candidates_options[] = {
     { "verbose", GW_OPTION_FLAG, NULL,
-      "Every finding with what is required and the remedy, and why each transfer type is or is not "
-      "there (R34).",
+      "Every finding with what is required and the remedy, what each rating rests on (R33), and "
+      "why "
+      "each transfer type is or is not there (R34).",
       .letter = 'v' },
+    { "explain", GW_OPTION_FLAG, NULL, "What each rating rests on: every factor (R33)." },
     { "storage", GW_OPTION_TEXT, "POOL|PATH", "As if disks that cannot stay went there.",
       .complete = "pools" },
     { "copy-all", GW_OPTION_FLAG, NULL, "As if disks that both hosts reach were copied too." },
@@ -259,18 +263,21 @@ const GwCommand gw_vm_commands[] = {
                            { NULL, NULL } },
       "R3", NULL, start },
     { "vm candidates", NULL, "Show where a VM can be moved, and why not elsewhere",
-      "Every host is shown with its transfer type: Live (both hosts reach the VM's storage), "
+      "Every host is rated with 0 to 5 stars, the best first, and shown with its transfer type: "
+      "Live (both hosts reach the VM's storage), "
       "Live (VSM) (the disks are copied too), or of a VM that is off Register (both hosts reach "
       "its disks), SAN (its LUNs are handed over), Fast file copy or Network (its disks are "
       "copied).",
       vm_argument, candidates_options,
       (const GwExample[]){ { "godwit vm candidates web1", "One line for each host." },
                            { "godwit vm candidates web1 -v", "With all findings and remedies." },
+                           { "godwit vm candidates web1 --explain", "Why each has its stars." },
                            { "godwit vm candidates web1 --copy-all --storage fast",
                              "Were all its disks copied to the pool fast." },
                            { NULL, NULL } },
       "R4 R13 R33 R34 R57", NULL, candidates },
-    { "vm migrate", "VM HOST [options] | --to HOST VM… [options]", "Move VMs to another host",
+    { "vm migrate", "VM HOST|GROUP | --to HOST VM… | --to-group GROUP VM… [options]",
+      "Move VMs to another host",
       "The VM keeps running. Preflight is asked first; where it refuses, nothing is touched, and "
       "each finding says what was observed, what is required and the remedy.\n\n"
       "Disks that the destination does not reach are copied while the VM runs, before its memory "
@@ -282,12 +289,16 @@ const GwCommand gw_vm_commands[] = {
       "The progress is shown until the job ends: a bar on a terminal, lines with a time stamp "
       "elsewhere, one JSON record for each change with -o json. Ctrl-C ends only the watching: "
       "the move goes on.\n\n"
+      "To a host group each VM goes to the best host of it, and its disks to that host's best "
+      "storage; with --dry-run the choice is shown, and what it rests on.\n\n"
       "Several VMs are queued at once; the hosts' limits decide how many move at a time.",
       migrate_arguments, gw_migrate_options,
       (const GwExample[]){
           { "godwit vm migrate web1 kvm2", "Move web1 to kvm2 and watch." },
           { "godwit vm migrate --to kvm2 web1 web2 db1", "Three VMs, as the slots allow." },
           { "godwit vm migrate web1 kvm2 --dry-run", "What would be done, and whether it may." },
+          { "godwit vm migrate --to-group 'Rack 1' web1 web2",
+            "Each to the best host of a group." },
           { "godwit vm migrate web1 kvm2 --show-script=virsh",
             "The virsh commands that do the same." },
           { "godwit vm migrate db1 kvm2 --method multichannel --channels 4 --max-downtime 1000",
@@ -301,7 +312,7 @@ const GwCommand gw_vm_commands[] = {
           { "godwit vm migrate old1 kvm2 --network --start",
             "A VM that is off: over the network, then started." },
           { NULL, NULL } },
-      "R1 R5 R6 R13 R17 R18 R19 R24 R31 R34 R37 R38 R39 R42 R43 R45 R48 R59 R60",
+      "R1 R5 R6 R13 R17 R18 R19 R24 R31 R34 R37 R38 R39 R42 R43 R45 R46 R48 R59 R60",
       &gw_move_options_record, gw_migrate },
     { "vm migrate-storage", NULL, "Move a VM's disks within its host",
       "Whether it runs or not. Of a running VM each disk is mirrored to its new place, and the VM "

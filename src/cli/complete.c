@@ -57,12 +57,17 @@ static void put_command_words(GString *out, const char *group)
 static void put_case_of_command(GString *out, const GwCommand *command)
 {
     const char *first = argument_kind(command, 0);
-    const char *later = argument_kind(command, 1);
+    const char *second = argument_kind(command, 1);
+    const char *later = argument_kind(command, 2);
 
     g_string_append_printf(out, "    '%s')\n        gw_opts=\"", command->name);
     put_option_words(out, command->options);
-    g_string_append_printf(out, "\"\n        [ \"$gw_place\" -eq 0 ] && gw_kind=%s || gw_kind=%s\n",
-                           first != NULL ? first : "''", later != NULL ? later : "''");
+    /* Three are told apart: "rule add NAME KIND VM…". */
+    g_string_append_printf(out,
+                           "\"\n        case $gw_place in 0) gw_kind=%s ;; 1) gw_kind=%s ;; *) "
+                           "gw_kind=%s ;; esac\n",
+                           first != NULL ? first : "''", second != NULL ? second : "''",
+                           later != NULL ? later : "''");
     if (strcmp(command->name, "completion") == 0)
         g_string_append(out, "        gw_words='bash zsh fish'\n");
     if (strcmp(command->name, "help") == 0) {

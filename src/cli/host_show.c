@@ -3,6 +3,7 @@
 
 #include "cli/columns.h"
 #include "cli/format.h"
+#include "cli/prediction.h"
 #include "model/host.h"
 
 /* "1/2": slots in use and the limit (R23). */
@@ -32,9 +33,22 @@ static char *show_keep(GwSession *session, json_t *row, const char *path)
     return seconds == 0 ? g_strdup("no") : gw_format_seconds(seconds);
 }
 
+/* "OK", or what is being done to it. */
+static char *show_status(GwSession *session, json_t *row, const char *path)
+{
+    const char *maintenance = gw_at_text(row, "maintenance");
+    g_autofree char *status = gw_show_text(session, row, path);
+
+    if (maintenance == NULL || g_strcmp0(maintenance, "none") == 0)
+        return g_steal_pointer(&status);
+    g_autofree char *line = gw_format_line(maintenance);
+    return g_strdup_printf("%s, %s%s", status, line,
+                           g_str_equal(line, "entering") ? " maintenance" : "");
+}
+
 const GwColumn gw_host_columns[] = {
     { "NAME", "name", .cut = TRUE },
-    { "STATUS", "status", .state = TRUE },
+    { "STATUS", "status", show_status, .state = TRUE },
     { "CPUS", "facts.cpus", .right = TRUE },
     { "MEMORY", "facts.memory_kib", gw_show_kib, .right = TRUE },
     { "FREE", "facts.free_memory_kib", gw_show_kib, .right = TRUE },
@@ -44,12 +58,35 @@ const GwColumn gw_host_columns[] = {
     { .header = NULL },
 };
 
+/* What is not used is not said. */
+static char *show_more(GwSession *session, json_t *row, const char *path)
+{
+    return gw_at_int(row, path, 0) > 0 ? gw_show_text(session, row, path) : g_strdup("");
+}
+
+static char *show_reserve_kib(GwSession *session, json_t *row, const char *path)
+{
+    return gw_at_int(row, path, 0) > 0 ? gw_show_kib(session, row, path) : g_strdup("");
+}
+
+static char *show_reserve_bytes(GwSession *session, json_t *row, const char *path)
+{
+    return gw_at_int(row, path, 0) > 0 ? gw_show_bytes(session, row, path) : g_strdup("");
+}
+
+static char *show_maintenance(GwSession *session, json_t *row, const char *path)
+{
+    g_autofree char *word = gw_show_text(session, row, path);
+    return g_str_equal(word, "none") ? g_strdup("") : g_steal_pointer(&word);
+}
+
 const GwColumn gw_host_sheet[] = {
     { "Name", "name" },
     { "Id", "id" },
     { "Status", "status", .state = TRUE },
     { "Reason", "status_reason" },
     { "Remedy", "status_remedy" },
+    { "Maintenance", "maintenance", show_maintenance, .state = TRUE },
     { "Last answer", "last_seen" },
     { "Group", "group_id" },
     { "URI", "uri" },
@@ -62,6 +99,10 @@ const GwColumn gw_host_sheet[] = {
     { "Bandwidth, MiB/s", "bandwidth_mibps" },
     { "Default storage", "default_storage", gw_show_list },
     { "Old copies are kept", "keep_source_s", show_keep },
+    { "Tags", "tags", gw_show_list },
+    { "CPU reserve, %", "cpu_reserve_percent", show_more },
+    { "Memory reserve", "memory_reserve_kib", show_reserve_kib },
+    { "Disk reserve", "disk_reserve_bytes", show_reserve_bytes },
     { "Completion time-out, s/GiB", "completion_timeout_s_per_gib" },
     { "Progress time-out, s", "progress_timeout_s" },
     { "Host name", "facts.hostname" },
@@ -70,6 +111,8 @@ const GwColumn gw_host_sheet[] = {
     { "CPUs", "facts.cpus" },
     { "Memory", "facts.memory_kib", gw_show_kib },
     { "Free memory", "facts.free_memory_kib", gw_show_kib },
+    { "CPU used", "facts.usage.cpu_permille", gw_show_permille },
+    { "Its VMs' network", "facts.usage.network_bps", gw_show_known_rate },
     { "libvirt", "facts.libvirt_version", gw_show_version },
     { "QEMU", "facts.qemu_version", gw_show_version },
     { "Bridges", "facts.bridges", gw_show_list },
@@ -200,12 +243,6 @@ int gw_show_host_storage(GwSession *session, const GwArgs *args, GError **error)
     if (path == NULL)
         return GW_EXIT_FAILED;
     g_autofree char *list_path = g_strconcat(path, "/storage-locations", NULL);
-    g_autoptr(GwJson) all = gw_client_list(session->client, list_path, error);
-
-    if (all != NULL && !gw_print_document(session, all)) {
-        gw_print_table(session, gw_location_columns, all);
-        if (json_array_size(all) == 0)
-            gw_say(session, "No active storage pool there can hold disks.");
-    }
-    return GW_EXIT_OK;
+    return gw_print_list(session, list_path, gw_location_columns,
+                         "No active storage pool there can hold disks.", error);
 }

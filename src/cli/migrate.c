@@ -40,6 +40,9 @@ static const char *const format_words[] = { "raw", "qcow2", NULL };
 const GwOption gw_migrate_options[] = {
     { "to", GW_OPTION_TEXT, "HOST", "The destination; every argument is then a VM.",
       .complete = "hosts" },
+    { "to-group", GW_OPTION_TEXT, "GROUP",
+      "The best host of this host group (R46); every argument is then a VM.",
+      .complete = "groups" },
     { "dry-run", GW_OPTION_FLAG, NULL, "Only check and plan." },
     { "method", GW_OPTION_CHOICE, NULL, "Speed method; default: the source host's.",
       .key = "method", .of_enum = &gw_method_enum },
@@ -95,29 +98,43 @@ const GwOption gw_migrate_storage_options[] = {
 
 typedef struct {
     const char *action; /* "migrate", "migrate-storage" */
-    const char *destination;
-    guint first; /* the VMs among the arguments: from first up to end */
+    char *destination;  /* owned */
+    guint first;        /* the VMs among the arguments: from first up to end */
     guint end;
 } Targets;
 
-static gboolean read_targets(const GwArgs *args, Targets *targets, GError **error)
+/* A name may be a host's and a group's: what was said to be a group is named by its id. */
+static char *id_of_group(GwSession *session, const char *group, GError **error)
+{
+    g_autoptr(GwJson) record = gw_session_find(session, "/host-groups", "group", group, error);
+    return g_strdup(gw_at_text(record, "id"));
+}
+
+static gboolean read_targets(GwSession *session, const GwArgs *args, Targets *targets,
+                             GError **error)
 {
     guint words = args->words->len;
     const char *to = gw_args_text(args, "to");
+    const char *group = gw_args_text(args, "to-group");
 
-    if (to != NULL) {
-        *targets = (Targets){ "migrate", to, 0, words };
-        return TRUE;
+    *targets = (Targets){ "migrate", NULL, 0, words };
+    if (to != NULL && group != NULL) {
+        gw_error_set(error, GW_ERR_INVALID, "Give one of them.",
+                     "vm migrate: --to and --to-group name two destinations");
+    } else if (group != NULL) {
+        targets->destination = id_of_group(session, group, error);
+    } else if (to != NULL) {
+        targets->destination = g_strdup(to);
+    } else if (words == 2) {
+        targets->destination = g_strdup(gw_args_word(args, 1));
+        targets->end = 1;
+    } else {
+        gw_error_set(error, GW_ERR_INVALID,
+                     "Usage: godwit vm migrate VM HOST, or godwit vm migrate --to HOST VM VM…",
+                     words < 2 ? "vm migrate: the destination host is missing"
+                               : "vm migrate: several VMs need --to HOST");
     }
-    if (words == 2) {
-        *targets = (Targets){ "migrate", gw_args_word(args, 1), 0, 1 };
-        return TRUE;
-    }
-    gw_error_set(error, GW_ERR_INVALID,
-                 "Usage: godwit vm migrate VM HOST, or godwit vm migrate --to HOST VM VM…",
-                 words < 2 ? "vm migrate: the destination host is missing"
-                           : "vm migrate: several VMs need --to HOST");
-    return FALSE;
+    return targets->destination != NULL;
 }
 
 static json_t *post(GwSession *session, const char *action, const char *vm, json_t *body,
@@ -261,15 +278,13 @@ static json_t *read_options(const GwArgs *args, GError **error)
 
 int gw_migrate(GwSession *session, const GwArgs *args, GError **error)
 {
+    g_autoptr(GwJson) options = read_options(args, error);
     Targets targets;
 
-    if (!read_targets(args, &targets, error))
+    if (options == NULL || !read_targets(session, args, &targets, error))
         return GW_EXIT_USAGE;
-    g_autoptr(GwJson) options = read_options(args, error);
-    if (options == NULL)
-        return GW_EXIT_USAGE;
-    g_autoptr(GwJson) body =
-        json_pack("{s:s,s:O}", "destination", targets.destination, "options", options);
+    g_autofree char *destination = targets.destination;
+    g_autoptr(GwJson) body = json_pack("{s:s,s:O}", "destination", destination, "options", options);
     return move_all(session, args, &targets, body, error);
 }
 

@@ -84,13 +84,8 @@ static gboolean add_group(GwSession *session, const GwArgs *args, json_t *body, 
 {
     const char *group = gw_args_text(args, "group");
 
-    if (group == NULL)
-        return TRUE;
-    g_autoptr(GwJson) record = gw_session_find(session, "/host-groups", "group", group, error);
-    if (record == NULL)
-        return FALSE;
-    json_object_set_new(body, "group_id", json_string(gw_at_text(record, "id")));
-    return TRUE;
+    return group == NULL ||
+           gw_session_put_id(session, body, "group_id", "/host-groups", "group", group, error);
 }
 
 static gboolean check_options(const GwArgs *args, GError **error)

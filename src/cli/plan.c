@@ -3,6 +3,8 @@
 
 #include "cli/columns.h"
 #include "cli/format.h"
+#include "cli/prediction.h"
+#include "cli/rating.h"
 
 /* Disks ----------------------------------------------------------------------------------- */
 
@@ -161,8 +163,14 @@ const GwColumn gw_plan_sheet[] = {
     { "To", "candidate.host_name" },
     { "Transfer", "candidate.transfer" },
     { "Suitable", "candidate.suitable", gw_show_yes_no },
+    { "Rating", "candidate.rating.stars", gw_show_stars, .color = gw_color_of_stars },
     { "To copy of disks", "candidate.disks", show_copy },
     { "Space needed", "candidate.disks", show_need },
+    { "Time", "candidate.prediction.total_ms", gw_show_interval_ms },
+    { "Downtime", "candidate.prediction.downtime_ms", gw_show_interval_ms },
+    { "To send", "candidate.prediction.bytes", gw_show_interval_bytes },
+    { "Converges", "candidate.prediction.converges", gw_show_converges },
+    { "Remedy", "candidate.prediction.remedy" },
     { "Method", "method", show_method },
     { "Resume only once the source is gone", "commit_by_resume", show_resume },
     { .header = NULL },
@@ -198,10 +206,12 @@ void gw_print_plan(GwSession *session, json_t *plan)
     gw_print_sheet(session, gw_plan_sheet, plan);
     gw_print_disk_moves(session, "Disks", gw_at(plan, "candidate.disks"));
     print_choice(session, plan);
+    gw_print_rating(session, "Rating Explanation", gw_at(plan, "candidate.rating"), findings);
     if (json_array_size(findings) > 0) {
         gw_print_heading(session, "Findings");
         gw_print_findings(session, findings, FALSE);
     }
+    gw_print_basis(session, gw_at(plan, "candidate.prediction"));
     /* What may not be done is no script. */
     if (!gw_at_true(plan, "candidate.suitable"))
         return;

@@ -160,3 +160,15 @@ char *gw_session_find_path(GwSession *session, const char *collection, const cha
     g_autofree char *segment = gw_client_segment(id);
     return g_strdup_printf("%s/%s", collection, segment);
 }
+
+gboolean gw_session_put_id(GwSession *session, json_t *body, const char *key,
+                           const char *collection, const char *what, const char *which,
+                           GError **error)
+{
+    g_autoptr(GwJson) record = gw_session_find(session, collection, what, which, error);
+
+    if (record == NULL)
+        return FALSE;
+    json_object_set_new(body, key, json_string(gw_at_text(record, "id")));
+    return TRUE;
+}

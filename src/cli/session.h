@@ -39,6 +39,11 @@ json_t *gw_session_find(GwSession *session, const char *collection, const char *
 char *gw_session_find_path(GwSession *session, const char *collection, const char *what,
                            const char *which, GError **error);
 
+/* Puts the id of what a person named into @body, as @key. */
+gboolean gw_session_put_id(GwSession *session, json_t *body, const char *key,
+                           const char *collection, const char *what, const char *which,
+                           GError **error);
+
 /* output.c: what handlers print with. */
 
 /* Prints @json as one document where JSON or YAML was asked for; FALSE: a table is wanted. */
@@ -60,13 +65,17 @@ typedef struct {
     const char *path; /* member of the row */
     GwShow show;      /* NULL: text */
     gboolean right;
-    gboolean cut;   /* may be truncated to fit a terminal */
-    gboolean state; /* coloured by what the word means */
-    gboolean wrap;  /* may take several lines of a terminal */
+    gboolean cut;                                        /* may be truncated to fit a terminal */
+    gboolean state;                                      /* coloured by what the word means */
+    gboolean wrap;                                       /* may take several lines of a terminal */
+    const char *(*color)(json_t *row, const char *path); /* what else colours it; NULL: nothing */
 } GwColumn;
 
 /* Up to a column without header. */
 void gw_print_table(GwSession *session, const GwColumn *columns, json_t *rows);
+/* Reads what is at @path and prints it; of people, who see no row, says @none. Exit status. */
+int gw_print_list(GwSession *session, const char *path, const GwColumn *columns, const char *none,
+                  GError **error);
 /* @parent_path: the member that holds the parent row's "id". */
 void gw_print_tree(GwSession *session, const GwColumn *columns, json_t *rows,
                    const char *parent_path);

@@ -89,13 +89,25 @@ static const char *color_of(const char *word)
 {
     static const char *const good[] = { "running", "OK", "OK (Limited)", "done", NULL };
     static const char *const bad[] = { "crashed", "failed", "Not responding", NULL };
-    static const char *const watch[] = { "held", "paused", "Connecting", "settling", NULL };
+    static const char *const watch[] = { "held",     "paused",   "Connecting",
+                                         "settling", "entering", NULL };
 
     if (g_strv_contains(good, word))
         return "green";
     if (g_strv_contains(bad, word))
         return "red";
-    return g_strv_contains(watch, word) ? "brown" : NULL;
+    /* "OK, in maintenance" is one too. */
+    return g_strv_contains(watch, word) || g_str_has_suffix(word, "maintenance") ? "brown" : NULL;
+}
+
+static const char *color_of_cell(const GwSession *session, const GwColumn *column, json_t *row,
+                                 const char *text)
+{
+    if (!session->color)
+        return NULL;
+    if (column->color != NULL)
+        return column->color(row, column->path);
+    return column->state ? color_of(text) : NULL;
 }
 
 /* Tables ---------------------------------------------------------------------------------- */
@@ -133,8 +145,9 @@ static struct libscols_line *add_row(GwSession *session, struct libscols_table *
         GwShow show = columns[i].show != NULL ? columns[i].show : gw_show_text;
         g_autofree char *text = show(session, row, columns[i].path);
         scols_line_set_data(line, i, *text != '\0' ? text : "-");
-        if (columns[i].state && session->color && color_of(text) != NULL)
-            scols_cell_set_color(scols_line_get_cell(line, i), color_of(text));
+        const char *color = color_of_cell(session, &columns[i], row, text);
+        if (color != NULL)
+            scols_cell_set_color(scols_line_get_cell(line, i), color);
     }
     return line;
 }
@@ -215,8 +228,9 @@ void gw_print_sheet(GwSession *session, const GwColumn *columns, json_t *row)
         struct libscols_line *line = scols_table_new_line(table, NULL);
         scols_line_set_data(line, 0, c->header);
         scols_line_set_data(line, 1, text);
-        if (c->state && session->color && color_of(text) != NULL)
-            scols_cell_set_color(scols_line_get_cell(line, 1), color_of(text));
+        const char *color = color_of_cell(session, c, row, text);
+        if (color != NULL)
+            scols_cell_set_color(scols_line_get_cell(line, 1), color);
     }
     finish(session, table);
 }
@@ -229,4 +243,17 @@ void gw_print_heading(const GwSession *session, const char *text)
         print("\n\033[1m%s\033[0m\n", text);
     else
         print("\n%s\n", text);
+}
+
+int gw_print_list(GwSession *session, const char *path, const GwColumn *columns, const char *none,
+                  GError **error)
+{
+    g_autoptr(GwJson) rows = gw_client_list(session->client, path, error);
+
+    if (rows != NULL && !gw_print_document(session, rows)) {
+        gw_print_table(session, columns, rows);
+        if (json_array_size(rows) == 0)
+            gw_say(session, "%s", none);
+    }
+    return GW_EXIT_OK;
 }

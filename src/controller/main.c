@@ -84,12 +84,16 @@ static gboolean start_engine(Controller *controller, GError **error)
     /* After the store, whose lock keeps a second controller out of the folder. */
     if (controller->store == NULL || !open_authority(controller, error))
         return FALSE;
-    GwEngineConfig config = { .clock = controller->clock,
-                              .store = controller->store,
-                              .open_hyper = open_hyper,
-                              .user = controller,
-                              .admin_token_path = token,
-                              .authority = controller->authority };
+    gint64 interval_s = controller->options->usage_interval_s;
+    GwEngineConfig config = {
+        .clock = controller->clock,
+        .store = controller->store,
+        .open_hyper = open_hyper,
+        .user = controller,
+        .admin_token_path = token,
+        .authority = controller->authority,
+        .usage_interval_us = interval_s > 0 ? interval_s * G_USEC_PER_SEC : -1,
+    };
     controller->engine = gw_engine_new(&config, error);
     return controller->engine != NULL;
 }

@@ -8,6 +8,9 @@
 #define CONFIG_FILE "/etc/godwit/godwitd.conf"
 #define GROUP "controller"
 #define PORT_UNSET (-1)
+#define UNSET (-1)
+#define USAGE_INTERVAL_S 60
+#define USAGE_INTERVAL_MAX_S 86400
 
 void options_clear(Options *options)
 {
@@ -29,6 +32,9 @@ static gboolean read_file(Options *options, GError **error)
         options->listen = g_key_file_get_string(file, GROUP, "listen", NULL);
     if (options->names == NULL)
         options->names = g_key_file_get_string_list(file, GROUP, "name", NULL, NULL);
+    if (options->usage_interval_s == UNSET &&
+        g_key_file_has_key(file, GROUP, "usage-interval", NULL))
+        options->usage_interval_s = g_key_file_get_integer(file, GROUP, "usage-interval", NULL);
     if (options->port == PORT_UNSET && g_key_file_has_key(file, GROUP, "port", NULL))
         options->port = g_key_file_get_integer(file, GROUP, "port", NULL);
     return TRUE;
@@ -57,6 +63,8 @@ static void set_defaults(Options *options)
         options->listen = g_strdup("127.0.0.1");
     if (options->port == PORT_UNSET)
         options->port = GW_API_PORT;
+    if (options->usage_interval_s == UNSET)
+        options->usage_interval_s = USAGE_INTERVAL_S;
     add_listen_name(options);
 }
 
@@ -73,12 +81,15 @@ gboolean options_parse(Options *options, int *argc, char ***argv, GError **error
           "One more name for the certificate that is made at the first start", "NAME" },
         { "simulate", 0, 0, G_OPTION_ARG_FILENAME, &options->simulate,
           "Manage the simulated fabric in FILE instead of real hosts", "FILE" },
+        { "usage-interval", 0, 0, G_OPTION_ARG_INT, &options->usage_interval_s,
+          "Seconds between looks at what hosts and VMs use (default: 60; 0: never)", "SECONDS" },
         { "version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL },
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new("- the Godwit controller");
 
     options->port = PORT_UNSET;
+    options->usage_interval_s = UNSET;
     g_option_context_add_main_entries(context, entries, NULL);
     if (!gw_options_parse(context, "godwitd --help", argc, argv, error) ||
         !read_file(options, error))
@@ -86,6 +97,11 @@ gboolean options_parse(Options *options, int *argc, char ***argv, GError **error
     set_defaults(options);
     if (options->port < 0 || options->port > 65535) {
         gw_error_set(error, GW_ERR_INVALID, NULL, "port %d is not from 0 to 65535", options->port);
+        return FALSE;
+    }
+    if (options->usage_interval_s < 0 || options->usage_interval_s > USAGE_INTERVAL_MAX_S) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "usage-interval %d is not from 0 to %d",
+                     options->usage_interval_s, USAGE_INTERVAL_MAX_S);
         return FALSE;
     }
     return TRUE;

@@ -9,7 +9,8 @@ typedef struct {
     char *listen;
     gint port;
     char **names;
-    char *simulate; /* a fabric's JSON instead of real hosts */
+    char *simulate;        /* a fabric's JSON instead of real hosts */
+    gint usage_interval_s; /* between looks at what hosts and VMs use; 0: none */
     gboolean version;
 } Options;
 

@@ -301,7 +301,7 @@ static void not_written_down(GwEngine *engine, gpointer data)
 {
     Renewal *renewal = data;
     HostRun *run = find_run(engine, renewal->issued->host_id);
-    g_autoptr(GError) error = gw_engine_store_error(engine);
+    g_autoptr(GError) error = gw_engine_store_error(engine, "the change");
 
     if (run != NULL)
         renewal_over(engine, run, error);

@@ -46,6 +46,8 @@ static GwMovePlan *make_plan(const GwPlanInput *input, const GwMoveDecision *dec
     plan->source_host_id = g_strdup(input->source->id);
     plan->source_host_name = g_strdup(input->source->name);
     plan->candidate = gw_plan_candidate(input);
+    if (input->source != input->destination)
+        gw_plan_rate(input, plan->candidate);
     plan->commit_by_resume = decision->commit_by_resume;
     plan->method = g_strdup(decision->method_words);
     plan->script_cli = gw_plan_script_cli(input);
@@ -90,6 +92,7 @@ static void judge(GwEngine *engine, Check *check, CheckResult *result)
     result->vm = gw_vm_copy(check->vm);
     result->decision = gw_plan_decide(&input);
     result->plan = make_plan(&input, result->decision);
+    gw_predictions_add(engine, &input, result->plan->candidate);
     if (result->plan->candidate->suitable) {
         result->disks = disks_of(&input);
         return;

@@ -6,7 +6,8 @@
 
 /* How much memory a VM dirties, sampled when a prediction is asked for (R66): for two seconds, if
  * the last sample is older than a minute, never while the VM is moved, few at a time. What could
- * not be sampled is unknown, and that is not asked again for a minute either. */
+ * not be sampled is unknown, and that is not asked again for a minute either. What else the VM uses
+ * is read along with it. */
 
 #define FRESH_S 60
 #define SAMPLE_MS 2000
@@ -165,6 +166,7 @@ static Sample *begin(GwEngine *engine, const GwVm *vm, char *key_taken)
     sample->uuid = g_strdup(vm->uuid);
     sample->waiting = g_array_new(FALSE, FALSE, sizeof(Waiter));
     g_hash_table_insert(engine->dirty, sample->key, sample);
+    gw_usage_read_now(engine, vm->host_id); /* it is back before the sample is */
     ask(engine, sample, GW_OP_DIRTY_START, began);
     return sample;
 }

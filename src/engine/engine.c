@@ -4,10 +4,10 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/engine_config.h"
+#include "engine/jobs_internal.h"
 
 #define FEED_ITEMS 20000
 #define REQUEST_TIMEOUT_US (30 * G_USEC_PER_SEC)
-#define CALL_TIMEOUT_US (40 * G_USEC_PER_SEC)
 
 /* Messages -------------------------------------------------------------------------------- */
 
@@ -277,90 +277,7 @@ static void expire_requests(GwEngine *engine, gint64 now_us)
     }
 }
 
-/* Calls ------------------------------------------------------------------------------------ */
-
-static void call_unref(Call *call)
-{
-    if (!g_atomic_int_dec_and_test(&call->refs))
-        return;
-    g_clear_error(&call->error);
-    g_mutex_clear(&call->lock);
-    g_cond_clear(&call->cond);
-    g_free(call);
-}
-
-void gw_engine_answer(Call *call, gpointer result, GError *error)
-{
-    call->result = result;
-    call->error = error;
-    g_ptr_array_add(call->engine->answered, call);
-}
-
-/* Wakes whom this turn answered: after the picture is published, so that they find in it what they
- * were answered (the job of a 202's Location). */
-static void deliver_answers(GwEngine *engine)
-{
-    for (guint i = 0; i < engine->answered->len; i++) {
-        Call *call = engine->answered->pdata[i];
-        g_mutex_lock(&call->lock);
-        call->done = TRUE;
-        g_cond_signal(&call->cond);
-        g_mutex_unlock(&call->lock);
-        call_unref(call);
-    }
-    g_ptr_array_set_size(engine->answered, 0);
-}
-
-static void run_call(GwEngine *engine, gpointer data)
-{
-    Call *call = data;
-    call->fn(engine, call);
-}
-
-static gboolean turn(GwEngine *engine, gint64 wait_us);
-
-static void wait_for_call(GwEngine *engine, Call *call)
-{
-    if (engine->loop == NULL) {
-        gint64 until = gw_clock_now_us(engine->clock) + CALL_TIMEOUT_US;
-        while (!call->done && gw_clock_now_us(engine->clock) < until) {
-            gint64 before = gw_clock_now_us(engine->clock);
-            if (!turn(engine, until - before) && gw_clock_now_us(engine->clock) == before)
-                break;
-        }
-        return;
-    }
-    /* The deadlines of what the loop asks hosts are shorter than this one. */
-    g_mutex_lock(&call->lock);
-    while (!call->done)
-        g_cond_wait(&call->cond, &call->lock);
-    g_mutex_unlock(&call->lock);
-}
-
-gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
-                        gconstpointer c, gpointer *extra, GError **error)
-{
-    Call *call = g_new0(Call, 1);
-
-    g_mutex_init(&call->lock);
-    g_cond_init(&call->cond);
-    call->refs = 2;
-    call->engine = engine;
-    call->fn = fn;
-    call->in[0] = a;
-    call->in[1] = b;
-    call->in[2] = c;
-    gw_engine_post(engine, run_call, call);
-    wait_for_call(engine, call);
-
-    gpointer result = g_steal_pointer(&call->result);
-    if (call->error != NULL)
-        g_propagate_error(error, g_steal_pointer(&call->error));
-    if (extra != NULL)
-        *extra = call->extra;
-    call_unref(call);
-    return result;
-}
+/* Turns ------------------------------------------------------------------------------------ */
 
 char *gw_engine_rfc3339(GwEngine *engine)
 {
@@ -374,13 +291,10 @@ char *gw_engine_new_id(GwEngine *engine)
     return gw_text_new_id(gw_clock_wall_us(engine->clock));
 }
 
-/* Turns ------------------------------------------------------------------------------------ */
-
 static gint64 next_deadline(GwEngine *engine)
 {
-    gint64 next = gw_earlier(gw_inventory_next_us(engine), gw_moves_next_us(engine));
+    gint64 next = gw_earlier(gw_inventory_next_us(engine), gw_jobs_next_us(engine));
     next = gw_earlier(next, gw_tasks_next_us(engine));
-    next = gw_earlier(next, gw_works_next_us(engine));
     next = gw_earlier(next, gw_certificates_next_us(engine));
     next = gw_earlier(next, gw_links_next_us(engine));
     next = gw_earlier(next, gw_kept_next_us(engine));
@@ -401,16 +315,15 @@ static void end_turn(GwEngine *engine)
 {
     if (engine->schedule) {
         engine->schedule = FALSE;
-        gw_moves_schedule(engine);
-        gw_works_schedule(engine);
+        gw_queue_schedule(engine);
+        gw_plans_schedule(engine);
     }
     publish(engine);
-    deliver_answers(engine);
+    gw_plans_published(engine);
+    gw_calls_deliver(engine);
 }
 
-/* Takes all messages there are, waiting up to @wait_us for the first (a virtual clock is advanced
- * instead). TRUE: something was done. */
-static gboolean turn(GwEngine *engine, gint64 wait_us)
+gboolean gw_engine_turn(GwEngine *engine, gint64 wait_us)
 {
     Message *message = g_async_queue_try_pop(engine->inbox);
     gboolean did = message != NULL;
@@ -440,8 +353,7 @@ static gboolean turn(GwEngine *engine, gint64 wait_us)
     gw_certificates_timers(engine, now);
     gw_links_timers(engine, now);
     gw_tasks_timers(engine, now);
-    gw_works_timers(engine, now);
-    gw_moves_timers(engine, now);
+    gw_jobs_timers(engine, now);
     gw_kept_timers(engine, now);
     gw_usage_timers(engine, now);
     gw_dirty_timers(engine, now);
@@ -454,7 +366,7 @@ void gw_engine_run_until(GwEngine *engine, gint64 until_us)
     g_return_if_fail(gw_clock_is_virtual(engine->clock));
     for (;;) {
         gint64 now = gw_clock_now_us(engine->clock);
-        gboolean did = turn(engine, MAX(until_us - now, 0));
+        gboolean did = gw_engine_turn(engine, MAX(until_us - now, 0));
         if (!did && gw_clock_now_us(engine->clock) >= until_us &&
             g_async_queue_length(engine->inbox) <= 0)
             return;
@@ -465,7 +377,7 @@ static gpointer loop_thread(gpointer data)
 {
     GwEngine *engine = data;
     while (!g_atomic_int_get(&engine->stopping))
-        turn(engine, 10 * G_USEC_PER_SEC);
+        gw_engine_turn(engine, 10 * G_USEC_PER_SEC);
     return NULL;
 }
 
@@ -477,8 +389,7 @@ static void start(GwEngine *engine, gpointer data)
 
     for (guint i = 0; i < hosts->len; i++)
         gw_inventory_start_host(engine, ((GwHost *)hosts->pdata[i])->id);
-    gw_moves_start_restored(engine);
-    gw_works_start_restored(engine);
+    gw_jobs_start_restored(engine);
     engine->schedule = TRUE;
     (void)data;
 }
@@ -501,8 +412,8 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->answered = g_ptr_array_new();
     engine->pending = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, pending_free);
     engine->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_host_run_free);
-    engine->moves = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_move_run_free);
-    engine->works = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_work_run_free);
+    engine->planners = g_hash_table_new(g_direct_hash, g_direct_equal);
+    engine->runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_job_run_free);
     engine->task_runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_task_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     engine->changing = g_ptr_array_new();
@@ -510,6 +421,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->usage = gw_usage_new(config->usage_interval_us);
     engine->usage_wanted = config->usage_interval_us >= 0;
     engine->dirty = gw_dirty_new();
+    engine->predictions = gw_predictions_new();
     engine->kept = gw_kept_new();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -562,10 +474,10 @@ static gboolean cancel_request(GwEngine *engine)
 static void drain(GwEngine *engine)
 {
     gw_inventory_stop(engine);
+    gw_plans_stop(engine);
     gw_dirty_stop(engine);
     g_hash_table_remove_all(engine->task_runs);
-    g_hash_table_remove_all(engine->works);
-    g_hash_table_remove_all(engine->moves);
+    g_hash_table_remove_all(engine->runs);
     do {
         Message *message;
         while ((message = g_async_queue_try_pop(engine->inbox)) != NULL) {
@@ -593,13 +505,14 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->pending);
     g_hash_table_unref(engine->hosts);
     g_hash_table_unref(engine->task_runs);
-    g_hash_table_unref(engine->works);
-    g_hash_table_unref(engine->moves);
+    g_hash_table_unref(engine->runs);
+    g_hash_table_unref(engine->planners);
     g_hash_table_unref(engine->accepting);
     g_ptr_array_unref(engine->changing);
     gw_links_free(engine->links);
     gw_usage_free(engine->usage);
     g_hash_table_unref(engine->dirty);
+    gw_predictions_free(engine->predictions);
     g_hash_table_unref(engine->kept);
     g_hash_table_unref(engine->epochs);
     g_hash_table_unref(engine->tokens);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "model/fabric.h"
 #include "model/join.h"
+#include "model/migration_plan.h"
 #include "model/request.h"
 #include "model/verdict.h"
 
@@ -84,6 +85,15 @@ GwJob *gw_engine_change_job(GwEngine *engine, const char *job, const GwJobChange
                             GError **error);
 GwJob *gw_engine_post_copy(GwEngine *engine, const char *job, GError **error);
 GwJob *gw_engine_settle_job(GwEngine *engine, const char *job, GwKeep keep, GError **error);
+
+/* Plans of many moves (R19, R49). Making one changes nothing, and never waits for the loop. */
+GwMigrationPlan *gw_engine_plan(GwEngine *engine, const GwPlanRequest *request, GError **error);
+/* Carries @plan out, which may have been reviewed and changed: CONFLICT where what it rests on is
+ * not as it was. Hosts to be drained get no VM from now on where the request says maintenance. */
+GwJob *gw_engine_apply_plan(GwEngine *engine, const GwMigrationPlan *plan, const char *user,
+                            GError **error);
+/* Of a job that carries out a plan: begin no further move, or go on. */
+GwJob *gw_engine_pause_job(GwEngine *engine, const char *job, gboolean on, GError **error);
 
 /* Tokens. The first administrator token is made when the store has none at all. */
 /* The user of @token, or NULL with GW_ERR_UNAUTHORIZED. */

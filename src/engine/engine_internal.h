@@ -4,9 +4,7 @@
 #include "engine/engine.h"
 #include "engine/feed.h"
 #include "hyper/hyper.h"
-#include "job/move.h"
 #include "job/tasks.h"
-#include "job/work.h"
 #include "plan/plan.h"
 #include "store/store.h"
 #include "wire/identity.h"
@@ -15,11 +13,10 @@
 
 typedef struct Call Call;
 typedef struct HostRun HostRun;
-typedef struct MoveRun MoveRun;
 typedef struct TaskRun TaskRun;
-typedef struct WorkRun WorkRun;
 typedef struct GwLinks GwLinks;
 typedef struct GwUsageWatch GwUsageWatch;
+typedef struct GwPredictions GwPredictions;
 
 struct GwEngine {
     GwClock *clock;
@@ -40,14 +37,15 @@ struct GwEngine {
     guint64 last_request;
     GHashTable *pending;   /* request id -> Pending */
     GHashTable *hosts;     /* host id -> HostRun */
-    GHashTable *moves;     /* job id -> MoveRun */
-    GHashTable *works;     /* job id -> WorkRun */
+    GHashTable *runs;      /* job id -> JobRun */
+    GHashTable *planners;  /* GThread: each plans anew what is left of a plan */
     GHashTable *task_runs; /* job id -> TaskRun */
     guint64 last_task_question;
     GwLinks *links;
     GwUsageWatch *usage;
     gboolean usage_wanted; /* nothing is read or sampled otherwise */
     GHashTable *dirty;     /* "host/uuid" -> Sample: under way */
+    GwPredictions *predictions;
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */
     GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
@@ -70,6 +68,10 @@ typedef void (*MessageFn)(GwEngine *engine, gpointer data);
 /* From any thread. */
 void gw_engine_post(GwEngine *engine, MessageFn fn, gpointer data);
 
+/* Takes all messages there are, waiting up to @wait_us for the first (a virtual clock is advanced
+ * instead). TRUE: something was done. */
+gboolean gw_engine_turn(GwEngine *engine, gint64 wait_us);
+
 /* The picture as it is within this turn; never NULL, never kept. */
 const GwFabric *gw_engine_now(GwEngine *engine);
 /* The same, to be changed; it is published at the end of the turn. */
@@ -91,15 +93,17 @@ void gw_engine_ask(GwEngine *engine, GwRequest *request, ReplyFn done, const cha
 void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, MessageFn failed,
                        gpointer data);
 
-/* What to answer where the store refused. */
-GError *gw_engine_store_error(GwEngine *engine);
-
 /* fabric_commands.c: journals a group, host or rule (takes @record; NULL: @id is removed), then
  * shows it, runs @after with the id, and answers @call with the record; of a removal with the id.
  */
 void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
                        MessageFn after);
 gboolean gw_records_is_changing(const GwEngine *engine, const char *id);
+
+/* placement.c: any thread. @request, or, where its destination is a host group, the move to the best
+ * host and storage of it (R46); NULL where none will do. */
+GwMoveRequest *gw_placement_choose(GwEngine *engine, const char *vm, const GwMoveRequest *request,
+                                   GError **error);
 
 /* maintenance.c: a host that is being emptied is in maintenance once nothing runs there any more;
  * looked at whenever hosts, VMs or jobs changed. */
@@ -115,7 +119,7 @@ void gw_journal_stop(GwEngine *engine);
 /* startup.c */
 gboolean gw_startup_load(GwEngine *engine, GError **error);
 
-/* A call of another thread that waits for the loop's answer. */
+/* calls.c: a call of another thread that waits for the loop's answer. */
 typedef void (*CallFn)(GwEngine *engine, Call *call);
 struct Call {
     gint refs;
@@ -135,6 +139,27 @@ gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpoin
 /* Answers at the end of the turn, once, when readers see what it changed; takes @result or @error.
  */
 void gw_engine_answer(Call *call, gpointer result, GError *error);
+
+/* Wakes whom this turn answered: after the picture is published, so that they find in it what they
+ * were answered (the job of a 202's Location). */
+void gw_calls_deliver(GwEngine *engine);
+/* The host, or NULL with what to answer. */
+const GwHost *gw_engine_find_host(GwEngine *engine, const char *which, GError **error);
+/* The same; NULL: @call has been answered. */
+const GwHost *gw_call_find_host(GwEngine *engine, Call *call, const char *which);
+/* What to answer where the store refused @what ("the change"). */
+GError *gw_engine_store_error(GwEngine *engine, const char *what);
+/* What follows when a change is durable, or is refused. */
+typedef struct {
+    const char *what; /* could not be recorded; NULL: "the change" */
+    /* The result to answer with; NULL: it sees to the answer itself. */
+    gpointer (*done)(GwEngine *engine, gpointer data);
+    void (*failed)(GwEngine *engine, gpointer data); /* NULL: nothing is to be taken back */
+    GDestroyNotify free;                             /* of the data, in either case; may be NULL */
+} CallCommit;
+/* Takes @batch and @data, and answers @call (NULL: nobody waits) once the store has it, or not. */
+void gw_call_commit(GwEngine *engine, Call *call, GwBatch *batch, const CallCommit *commit,
+                    gpointer data);
 
 char *gw_engine_rfc3339(GwEngine *engine);
 char *gw_engine_new_id(GwEngine *engine);
@@ -221,36 +246,25 @@ void gw_storage_check_begin(GwEngine *engine, StorageCheck *check, StorageChecke
 /* With what was answered; valid within this turn. FALSE: a host was removed. */
 gboolean gw_storage_check_input(GwEngine *engine, const StorageCheck *check, GwPlanInput *input);
 
+/* jobs.c: jobs of every kind that has a table ------------------------------------------------- */
+
+/* A job of the store that is not over; takes it. */
+void gw_jobs_restore(GwEngine *engine, GwJob *job);
+void gw_jobs_start_restored(GwEngine *engine);
+void gw_jobs_host_back(GwEngine *engine, const char *host_id);
+gint64 gw_jobs_next_us(GwEngine *engine);
+void gw_jobs_timers(GwEngine *engine, gint64 now_us);
+void gw_job_run_free(gpointer run);
+
 /* moves.c: jobs of the kind vm-migrate ------------------------------------------------------- */
 
-struct MoveRun {
-    GwMove *move;
-    GwMoveDecision *decision;
-    guint decisions; /* counts what the move was told; what is deferred may be overtaken */
-    guint looks;     /* generation of the look under way */
-    gboolean have_source, have_destination;
-    GwSeen seen_source, seen_destination;
-    gboolean progress_busy;
-    gboolean storing; /* a settling step of storage is under way: it takes long, and says when it is
-                         over; until then nothing else is decided */
-    gint64 merge_us;  /* queued, and a merge runs on a disk: when to look again; 0: none */
-    int merge_percent;                /* -1: not told */
-    GwPaths *paths;                   /* through agents: what the source's libvirt is told */
-    ReplyFn leave_done;               /* who asked the agents gets their answer */
-    guint fence_round, fence_missing; /* of the two answers that a fence waits for */
-};
 void gw_moves_restore(GwEngine *engine, GwJob *job);
-void gw_moves_start_restored(GwEngine *engine);
-void gw_moves_host_back(GwEngine *engine, const char *host_id);
 void gw_moves_lifecycle(GwEngine *engine, const GwHyperEvent *event);
 void gw_moves_alarm(GwEngine *engine, const GwHyperEvent *event);
-void gw_moves_schedule(GwEngine *engine);
-gint64 gw_moves_next_us(GwEngine *engine);
-void gw_moves_timers(GwEngine *engine, gint64 now_us);
-void gw_move_run_free(gpointer run);
-/* Feeds one event to a move and carries out what follows. FALSE where the state refuses it. */
-gboolean gw_moves_step(GwEngine *engine, MoveRun *run, GwMoveEvent event, GError **error);
-/* A move that somebody wants begun; borrowed. */
+/* The VM's next epoch, which @batch makes durable. */
+gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch);
+
+/* move_calls.c: a move that somebody wants begun; borrowed. */
 typedef struct {
     const char *vm;
     const GwMoveRequest *request;
@@ -259,31 +273,14 @@ typedef struct {
 } BeginMove;
 /* Any thread: what gw_engine_migrate does. */
 GwJob *gw_moves_begin(GwEngine *engine, const BeginMove *begin, GwMovePlan **plan, GError **error);
-/* The VM's next epoch, which @batch makes durable. */
-gint64 gw_moves_next_epoch(GwEngine *engine, const char *uuid, GwBatch *batch);
+
 /* move_merge.c: whether a block job runs on a disk, which a move can wait for (R31). */
 gboolean gw_moves_is_merging(const GwVm *vm);
 /* What is waited for: which disk, what runs on it and, unless negative, how far it is. */
 char *gw_moves_merge_words(const GwVm *vm, int percent);
-/* Whether a queued move is to wait for one; @why says for which (owned). */
-gboolean gw_moves_wait_for_merge(GwEngine *engine, MoveRun *run, char **why);
-/* run->merge_us has come. */
-void gw_moves_look_at_merge(GwEngine *engine, MoveRun *run);
-/* Whether disks of it are copied, by QEMU or as files before. */
-gboolean gw_moves_copies_disks(const GwJob *job);
-/* move_effects.c */
-void gw_moves_carry_out(GwEngine *engine, MoveRun *run, GwMoveDo effect);
 
-/* move_agents.c: leave for moves through agents, and its end. */
-/* Asks the destination's agent, then the source's, keeps the paths in @run, and calls @done with
- * the last answer, or with the first that is an error. */
-void gw_moves_ask_leave(GwEngine *engine, MoveRun *run, ReplyFn done);
-/* Ends the leave at both ends, and calls @done once both said so, or with the first error. */
-void gw_moves_fence(GwEngine *engine, MoveRun *run, ReplyFn done);
-/* Asks both ends to end the leave; each answers with @round. */
+/* move_agents.c: asks both ends of a job's leave to end it; each answers with @round. */
 void gw_moves_ask_close(GwEngine *engine, const GwJob *job, ReplyFn answered, gint64 round);
-/* The same as best it can be, without waiting for it. */
-void gw_moves_close_leave(GwEngine *engine, const GwJob *job);
 /* Where other agents reach that host's: "ip:port", or NULL: as the controller does. */
 char *gw_agent_address(GwEngine *engine, const char *host_id);
 
@@ -300,6 +297,8 @@ GwUsageWatch *gw_usage_new(gint64 interval_us); /* 0: a minute; negative: nothin
 void gw_usage_free(GwUsageWatch *watch);
 /* A host is listed: it is to be read. */
 void gw_usage_host_up(GwEngine *engine, const char *host_id);
+/* Somebody wants to know now. */
+void gw_usage_read_now(GwEngine *engine, const char *host_id);
 gint64 gw_usage_next_us(GwEngine *engine);
 void gw_usage_timers(GwEngine *engine, gint64 now_us);
 /* What a sample found; -1: nothing could be found out. */
@@ -316,6 +315,18 @@ gint64 gw_dirty_next_us(GwEngine *engine);
 void gw_dirty_timers(GwEngine *engine, gint64 now_us);
 /* Who waits is told; nothing is sampled any more. */
 void gw_dirty_stop(GwEngine *engine);
+
+/* predictions.c: what moves would take */
+GwPredictions *gw_predictions_new(void);
+void gw_predictions_free(GwPredictions *predictions);
+/* By all jobs that have finished; borrowed, for this turn. */
+const GwPredictor *gw_predictions_predictor(GwEngine *engine);
+/* Puts a prediction into @candidate, where it is suitable: of one, or of all for @vm. */
+void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate);
+void gw_predictions_add_all(GwEngine *engine, const GwVm *vm, const GwMoveOptions *options,
+                            const GPtrArray *candidates);
+/* @job is about to begin as @plan says: what was predicted is kept with it. */
+void gw_predictions_note(GwJob *job, const GwMovePlan *plan);
 
 /* tasks.c: a job's tasks (job/tasks.h), carried out one after the other, and shown and journaled
  * before and after each. The owner of the job (moves, works) keeps it where it is meanwhile. */
@@ -337,43 +348,23 @@ void gw_tasks_change(GwEngine *engine, const char *job_id);
 void gw_tasks_host_back(GwEngine *engine, const char *host_id);
 gint64 gw_tasks_next_us(GwEngine *engine);
 void gw_tasks_timers(GwEngine *engine, gint64 now_us);
-/* The job under way with that id, of moves.c or works.c, to be changed; NULL: none. */
+/* The job under way with that id, to be changed; NULL: none. */
 GwJob *gw_tasks_job(GwEngine *engine, const char *job_id);
 void gw_task_run_free(gpointer run);
 
 /* works.c: jobs of the kinds vm-transfer, vm-migrate-storage, job-repair and volume-remove. */
-struct WorkRun {
-    GwWork *work;
-    guint looks;                      /* generation of the look under way */
-    guint look_missing;               /* answers that it still waits for */
-    GError *disturbed;                /* what it saw that must not be */
-    gboolean look_open;               /* a host did not answer: look again */
-    gboolean look_commits;            /* it is asked by the commit itself */
-    gint64 look_us;                   /* when to look again; 0: no need */
-    gint64 unchanged_us;              /* when all was seen to be as it was */
-    gint64 merge_us;                  /* queued behind a merge: when to look again; 0: not */
-    guint close_round, close_missing; /* of the two answers that the end of its leave waits for */
-    GError *refusal; /* of a definition that its host would not give up: it is asked for it */
-};
 void gw_works_restore(GwEngine *engine, GwJob *job);
-void gw_works_start_restored(GwEngine *engine);
-void gw_works_schedule(GwEngine *engine);
-void gw_works_host_back(GwEngine *engine, const char *host_id);
 void gw_works_lifecycle(GwEngine *engine, const GwHyperEvent *event);
-gint64 gw_works_next_us(GwEngine *engine);
-void gw_works_timers(GwEngine *engine, gint64 now_us);
-void gw_work_run_free(gpointer run);
-/* Begins a job that was made, given its epoch and journaled; takes it, and shows it. */
-void gw_works_add(GwEngine *engine, GwJob *job);
-/* A person's event (CANCEL, CHANGE) for the job with that id; a copy of it, or an error. */
-GwJob *gw_works_event(GwEngine *engine, const char *job_id, GwWorkEventKind kind,
-                      const GwJobChange *change, GError **error);
-/* Feeds one event and carries out what follows. */
-gboolean gw_works_step(GwEngine *engine, WorkRun *run, GwWorkEvent event, GError **error);
-/* work_effects.c */
-void gw_works_carry_out(GwEngine *engine, WorkRun *run, GwWorkDo effect);
-/* Whether the VM and what was copied are as they were; again, where a host did not answer. */
-void gw_works_look(GwEngine *engine, WorkRun *run);
+
+/* plans.c: jobs that carry out a plan of many moves. */
+gboolean gw_plans_is_kind(const char *kind);
+void gw_plans_restore(GwEngine *engine, GwJob *job);
+/* A job or a slot changed: what is over is noted, what may begin begins. */
+void gw_plans_schedule(GwEngine *engine);
+/* A picture was published: planning anew, where it is due, rests on it. */
+void gw_plans_published(GwEngine *engine);
+/* Waits for the threads that plan. */
+void gw_plans_stop(GwEngine *engine);
 
 /* storage_calls.c. Any thread: what gw_engine_migrate_storage does; @undoes: the job that it
  * undoes, or NULL. */
@@ -395,13 +386,11 @@ gboolean gw_kept_load(GwEngine *engine, GError **error);
  * time is job->keep_source_s. */
 void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTask *task);
 /* The kept copy of that volume is gone, or is the live one again. */
-void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const char *path);
+void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const GwVolume *volume);
 /* Takes out of @job's tasks the old copies of what other hosts may use, of which its own host knows
  * nothing: images below a disk, and disks that VMs share, on storage that is not this host's alone.
  * They stay, and nobody keeps them. */
 void gw_kept_spare_shared(GwEngine *engine, GwJob *job, const GwVm *vm);
-/* Whether both name one volume of a host. */
-gboolean gw_same_volume(const GwVolume *a, const GwVolume *b);
 /* The kept copy that is @volume of that host, or NULL. */
 const GwKeptVolume *gw_kept_find(GwEngine *engine, const char *host_id, const GwVolume *volume);
 /* FALSE: what @task is to remove is no kept copy any more, or a job may need it. */

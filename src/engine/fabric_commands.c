@@ -33,8 +33,10 @@ gboolean gw_records_is_changing(const GwEngine *engine, const char *id)
     return FALSE;
 }
 
-static void change_free(Change *change)
+static void change_free(gpointer data)
 {
+    Change *change = data;
+
     gw_record_free(record_of(change->kind), change->record);
     g_free(change->id);
     g_free(change);
@@ -94,7 +96,7 @@ static void begin_managing(GwEngine *engine, gpointer id)
 
 static const char revoked_why[] = "the host is no longer managed through its agent";
 
-static void changed(GwEngine *engine, gpointer data)
+static gpointer changed(GwEngine *engine, gpointer data)
 {
     Change *change = data;
 
@@ -108,34 +110,22 @@ static void changed(GwEngine *engine, gpointer data)
     engine->schedule = TRUE;
     if (change->after == begin_managing) {
         gw_inventory_answer_when_listed(engine, change->id, change->call);
-        change_free(change);
-        return;
+        return NULL;
     }
     /* A removal answers with its id: anything but NULL is success. */
-    gpointer result =
-        change->record != NULL ? g_steal_pointer(&change->record) : g_steal_pointer(&change->id);
-    gw_engine_answer(change->call, result, NULL);
-    change_free(change);
-}
-
-GError *gw_engine_store_error(GwEngine *engine)
-{
-    GError *error = NULL;
-
-    gw_error_set(&error, GW_ERR_STORE,
-                 "Free space under the controller's database, then try again.",
-                 "the change cannot be recorded: %s", engine->store_trouble);
-    return error;
+    return change->record != NULL ? g_steal_pointer(&change->record) : g_steal_pointer(&change->id);
 }
 
 static void not_changed(GwEngine *engine, gpointer data)
 {
-    Change *change = data;
-
-    g_ptr_array_remove(engine->changing, change->id);
-    gw_engine_answer(change->call, NULL, gw_engine_store_error(engine));
-    change_free(change);
+    g_ptr_array_remove(engine->changing, ((Change *)data)->id);
 }
+
+static const CallCommit change_commit = {
+    .done = changed,
+    .failed = not_changed,
+    .free = change_free,
+};
 
 void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
                        MessageFn after)
@@ -159,7 +149,7 @@ void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer recor
         gw_joins_forget_host(engine, batch, id);
         gw_kept_forget_host(engine, batch, id);
     }
-    gw_engine_journal(engine, batch, changed, not_changed, change);
+    gw_call_commit(engine, call, batch, &change_commit, change);
 }
 
 /* Groups ----------------------------------------------------------------------------------- */
@@ -528,23 +518,9 @@ static void stop_managing(GwEngine *engine, gpointer id)
     gw_inventory_stop_host(engine, id);
 }
 
-/* The host that @call names; NULL: it has been answered. */
-static const GwHost *find_host(GwEngine *engine, Call *call)
-{
-    const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), call->in[0]);
-    GError *error = NULL;
-
-    if (host != NULL)
-        return host;
-    gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
-                 (const char *)call->in[0]);
-    gw_engine_answer(call, NULL, error);
-    return NULL;
-}
-
 static void call_remove_host(GwEngine *engine, Call *call)
 {
-    const GwHost *host = find_host(engine, call);
+    const GwHost *host = gw_call_find_host(engine, call, call->in[0]);
     GError *error = NULL;
 
     if (host == NULL)
@@ -558,7 +534,7 @@ static void call_remove_host(GwEngine *engine, Call *call)
 
 static void call_refresh_host(GwEngine *engine, Call *call)
 {
-    const GwHost *host = find_host(engine, call);
+    const GwHost *host = gw_call_find_host(engine, call, call->in[0]);
 
     if (host == NULL)
         return;

@@ -292,19 +292,6 @@ static void ask_cpu(GwEngine *engine, HostCheck *check, const GwHost *host, cons
     gw_engine_ask(engine, request, cpu_compared, peer->id, (gint64)GPOINTER_TO_SIZE(check));
 }
 
-/* The host that @which names; NULL: the call was answered. */
-static const GwHost *find(GwEngine *engine, Call *call, const char *which)
-{
-    const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), which);
-    GError *error = NULL;
-
-    if (host != NULL)
-        return host;
-    gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'", which);
-    gw_engine_answer(call, NULL, error);
-    return NULL;
-}
-
 static void refuse_itself(Call *call, const GwHost *host)
 {
     GError *error = NULL;
@@ -316,13 +303,13 @@ static void refuse_itself(Call *call, const GwHost *host)
 
 static void call_check(GwEngine *engine, Call *call)
 {
-    const GwHost *host = find(engine, call, call->in[0]);
+    const GwHost *host = gw_call_find_host(engine, call, call->in[0]);
     const GwHost *peer = NULL;
 
     if (host == NULL)
         return;
     if (call->in[1] != NULL) {
-        peer = find(engine, call, call->in[1]);
+        peer = gw_call_find_host(engine, call, call->in[1]);
         if (peer == NULL)
             return;
         if (peer == host) {

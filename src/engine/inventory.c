@@ -360,8 +360,7 @@ static void list_came(GwEngine *engine, const GwReply *reply, const char *host_i
     gw_inventory_show_up(engine, host_id);
     gw_certificates_host_up(engine, run);
     answer_waiter(engine, run);
-    gw_moves_host_back(engine, host_id);
-    gw_works_host_back(engine, host_id);
+    gw_jobs_host_back(engine, host_id);
     gw_tasks_host_back(engine, host_id);
     gw_links_host_up(engine, host_id);
     gw_usage_host_up(engine, host_id);

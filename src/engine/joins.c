@@ -82,19 +82,20 @@ gboolean gw_engine_knows_join_token(GwEngine *engine, const char *token, GError 
 
 /* What the journal is waited for with. */
 typedef struct {
-    Call *call;
     char *hash;
     GwJoinToken *token;
 } Adding;
 
-static void adding_free(Adding *adding)
+static void adding_free(gpointer data)
 {
+    Adding *adding = data;
+
     gw_join_token_free(adding->token);
     g_free(adding->hash);
     g_free(adding);
 }
 
-static void token_added(GwEngine *engine, gpointer data)
+static gpointer token_added(GwEngine *engine, gpointer data)
 {
     Adding *adding = data;
     GwJoinToken *kept = gw_join_token_copy(adding->token);
@@ -103,17 +104,10 @@ static void token_added(GwEngine *engine, gpointer data)
     g_mutex_lock(&engine->tokens_lock);
     g_hash_table_replace(engine->joins, g_steal_pointer(&adding->hash), kept);
     g_mutex_unlock(&engine->tokens_lock);
-    gw_engine_answer(adding->call, g_steal_pointer(&adding->token), NULL);
-    adding_free(adding);
+    return g_steal_pointer(&adding->token);
 }
 
-static void token_not_added(GwEngine *engine, gpointer data)
-{
-    Adding *adding = data;
-
-    gw_engine_answer(adding->call, NULL, gw_engine_store_error(engine));
-    adding_free(adding);
-}
+static const CallCommit adding_commit = { .done = token_added, .free = adding_free };
 
 static gboolean no_authority(GError **error)
 {
@@ -209,11 +203,10 @@ static void call_add_token(GwEngine *engine, Call *call)
     GwBatch *batch = gw_batch_new();
     json_t *body = gw_record_to_json(&gw_join_token_record, token);
     json_object_del(body, "token");
-    adding->call = call;
     adding->hash = gw_tokens_hash(token->token);
     adding->token = g_steal_pointer(&token);
     gw_batch_put(batch, GW_KIND_JOIN_TOKEN, adding->hash, body);
-    gw_engine_journal(engine, batch, token_added, token_not_added, adding);
+    gw_call_commit(engine, call, batch, &adding_commit, adding);
 }
 
 static gint by_id(gconstpointer a, gconstpointer b)
@@ -264,16 +257,14 @@ void gw_joins_forget_host(GwEngine *engine, GwBatch *batch, const char *host_id)
     take_out(engine, batch, NULL, host_id);
 }
 
-static void token_removed(GwEngine *engine, gpointer call)
+static gpointer token_removed(GwEngine *engine, gpointer unused)
 {
     (void)engine;
-    gw_engine_answer(call, GINT_TO_POINTER(1), NULL);
+    (void)unused;
+    return GINT_TO_POINTER(1);
 }
 
-static void token_not_removed(GwEngine *engine, gpointer call)
-{
-    gw_engine_answer(call, NULL, gw_engine_store_error(engine));
-}
+static const CallCommit removal_commit = { .done = token_removed };
 
 static void call_remove_token(GwEngine *engine, Call *call)
 {
@@ -281,7 +272,7 @@ static void call_remove_token(GwEngine *engine, Call *call)
     GError *error = NULL;
 
     if (take_out(engine, batch, call->in[0], NULL) > 0) {
-        gw_engine_journal(engine, g_steal_pointer(&batch), token_removed, token_not_removed, call);
+        gw_call_commit(engine, call, g_steal_pointer(&batch), &removal_commit, NULL);
         return;
     }
     gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: GET /api/v1/join-tokens.",
@@ -318,8 +309,10 @@ typedef struct {
     GwJoinAnswer *answer;
 } Join;
 
-static void join_free(Join *join)
+static void join_free(gpointer data)
 {
+    Join *join = data;
+
     g_free(join->hash);
     gw_join_token_free(join->token);
     gw_host_free(join->host);
@@ -406,7 +399,7 @@ static GwJoinAnswer *make_answer(GwEngine *engine, const GwHost *host, char *cer
     return answer;
 }
 
-static void joined(GwEngine *engine, gpointer data)
+static gpointer joined(GwEngine *engine, gpointer data)
 {
     Join *join = data;
     const char *id = join->host->id;
@@ -420,11 +413,11 @@ static void joined(GwEngine *engine, gpointer data)
     if (g_hash_table_contains(engine->hosts, id))
         gw_inventory_stop_host(engine, id);
     gw_inventory_await_agent(engine, id, START_US);
-    gw_engine_answer(join->call, g_steal_pointer(&join->answer), NULL);
-    join_free(join);
+    return g_steal_pointer(&join->answer);
 }
 
-static void not_joined(GwEngine *engine, gpointer data)
+/* Nothing that went wrong costs the token. */
+static void give_back(GwEngine *engine, gpointer data)
 {
     Join *join = data;
 
@@ -432,9 +425,9 @@ static void not_joined(GwEngine *engine, gpointer data)
     g_hash_table_replace(engine->joins, g_steal_pointer(&join->hash),
                          g_steal_pointer(&join->token));
     g_mutex_unlock(&engine->tokens_lock);
-    gw_engine_answer(join->call, NULL, gw_engine_store_error(engine));
-    join_free(join);
 }
+
+static const CallCommit join_commit = { .done = joined, .failed = give_back, .free = join_free };
 
 static void store_join(GwEngine *engine, Join *join)
 {
@@ -446,7 +439,7 @@ static void store_join(GwEngine *engine, Join *join)
     gw_batch_put(batch, GW_KIND_CERTIFICATE, join->issued->serial,
                  gw_record_to_json(&gw_issued_record, join->issued));
     gw_batch_remove(batch, GW_KIND_JOIN_TOKEN, join->hash);
-    gw_engine_journal(engine, batch, joined, not_joined, join);
+    gw_call_commit(engine, join->call, batch, &join_commit, join);
 }
 
 /* The token of @request, out of the table. */
@@ -494,13 +487,8 @@ static void call_join(GwEngine *engine, Call *call)
         store_join(engine, join);
         return;
     }
-    /* A mistake in the request costs no token. */
-    if (join->token != NULL) {
-        g_mutex_lock(&engine->tokens_lock);
-        g_hash_table_replace(engine->joins, g_steal_pointer(&join->hash),
-                             g_steal_pointer(&join->token));
-        g_mutex_unlock(&engine->tokens_lock);
-    }
+    if (join->token != NULL)
+        give_back(engine, join);
     gw_engine_answer(call, NULL, error);
     join_free(join);
 }

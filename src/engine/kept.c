@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/jobs_internal.h"
 #include "plan/reach.h"
 
 /* Old copies of disks, which are kept for Undo until their time is over (I4). Time is the wall's,
@@ -44,16 +44,6 @@ GHashTable *gw_kept_new(void)
 }
 
 /* Records ---------------------------------------------------------------------------------- */
-
-gboolean gw_same_volume(const GwVolume *a, const GwVolume *b)
-{
-    if (a == NULL || b == NULL)
-        return FALSE;
-    if (a->path != NULL && b->path != NULL)
-        return strcmp(a->path, b->path) == 0;
-    return a->pool != NULL && a->name != NULL && g_strcmp0(a->pool, b->pool) == 0 &&
-           g_strcmp0(a->name, b->name) == 0;
-}
 
 const GwKeptVolume *gw_kept_find(GwEngine *engine, const char *host_id, const GwVolume *volume)
 {
@@ -108,10 +98,9 @@ void gw_kept_add(GwEngine *engine, GwBatch *batch, const GwJob *job, const GwTas
     engine->kept_us = gw_clock_now_us(engine->clock);
 }
 
-void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const char *path)
+void gw_kept_forget(GwEngine *engine, GwBatch *batch, const char *host_id, const GwVolume *volume)
 {
-    GwVolume volume = { .path = (char *)path };
-    const GwKeptVolume *kept = path != NULL ? gw_kept_find(engine, host_id, &volume) : NULL;
+    const GwKeptVolume *kept = gw_kept_find(engine, host_id, volume);
 
     if (kept != NULL)
         forget(engine, batch, kept);
@@ -215,22 +204,16 @@ void gw_kept_spare_shared(GwEngine *engine, GwJob *job, const GwVm *vm)
 
 static GwJob *removal_job(GwEngine *engine, const GwKeptVolume *kept, const char *user)
 {
-    GwJob *job = gw_job_new();
+    GwJob *job = gw_jobs_new(engine, GW_JOB_KIND_VOLUME_REMOVE, user);
     GwTask *task = gw_task_new();
 
-    job->id = gw_engine_new_id(engine);
-    job->kind = g_strdup(GW_JOB_KIND_VOLUME_REMOVE);
     job->title = g_strdup_printf("Remove the old copy of %s of %s at %s", kept->target,
                                  kept->vm_name, gw_engine_host_name(engine, kept->host_id));
-    job->state = GW_JOB_QUEUED;
     /* It does not hold the VM, which lives elsewhere and may move meanwhile. */
     job->vm_name = g_strdup(kept->vm_name);
     job->source_host_id = g_strdup(kept->host_id);
     job->destination_host_id = g_strdup(kept->host_id);
     job->options = gw_move_options_new();
-    job->user = g_strdup(user);
-    job->created_at = gw_engine_rfc3339(engine);
-    job->wall_created_us = gw_clock_wall_us(engine->clock);
     task->kind = GW_TASK_VOLUME_DELETE;
     task->turn = GW_TASK_BEFORE;
     task->host_id = g_strdup(kept->host_id);
@@ -241,59 +224,31 @@ static GwJob *removal_job(GwEngine *engine, const GwKeptVolume *kept, const char
     return job;
 }
 
-typedef struct {
-    Call *call; /* NULL: its time is over */
-    GwJob *job;
-    char *kept_id;
-} Removal;
-
-static void removal_free(Removal *removal)
+/* @user: the copy's id. */
+static void removal_accepted(GwEngine *engine, const GwJob *job, gboolean stored, gpointer user)
 {
-    gw_job_free(removal->job);
-    g_free(removal->kept_id);
-    g_free(removal);
-}
+    g_autofree char *kept_id = user;
+    gint64 now = gw_clock_now_us(engine->clock);
 
-static void begun(GwEngine *engine, gpointer data)
-{
-    Removal *removal = data;
-
-    if (removal->call != NULL)
-        gw_engine_answer(removal->call, gw_job_copy(removal->job), NULL);
-    gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(removal->job));
-    gw_engine_tell(engine, "job", removal->job->id, NULL);
-    gw_works_add(engine, g_steal_pointer(&removal->job));
-    engine->kept_us = gw_clock_now_us(engine->clock) + BUSY_LOOK_US;
-    removal_free(removal);
-}
-
-static void not_begun(GwEngine *engine, gpointer data)
-{
-    Removal *removal = data;
-    KeptRun *run = run_of(engine, removal->kept_id);
-
+    (void)job;
+    if (stored) {
+        engine->kept_us = now + BUSY_LOOK_US;
+        return;
+    }
+    KeptRun *run = run_of(engine, kept_id);
     g_clear_pointer(&run->job_id, g_free);
-    run->retry_us = gw_clock_now_us(engine->clock) + AWAY_LOOK_US;
-    if (removal->call != NULL)
-        gw_engine_answer(removal->call, NULL, gw_engine_store_error(engine));
-    removal_free(removal);
+    run->retry_us = now + AWAY_LOOK_US;
 }
 
+/* @call: NULL: its time is over. */
 static void begin_removal(GwEngine *engine, const GwKeptVolume *kept, const char *user, Call *call)
 {
-    Removal *removal = g_new0(Removal, 1);
-    GwBatch *batch = gw_batch_new();
     GwJob *job = removal_job(engine, kept, user);
     KeptRun *run = run_of(engine, kept->id);
 
     g_free(run->job_id);
     run->job_id = g_strdup(job->id);
-    removal->call = call;
-    removal->job = job;
-    removal->kept_id = g_strdup(kept->id);
-    gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
-    gw_batch_journal(batch, job->id, job->wall_created_us, "queued", "accepted", job->title);
-    gw_engine_journal(engine, batch, begun, not_begun, removal);
+    gw_jobs_accept(engine, call, gw_batch_new(), job, removal_accepted, g_strdup(kept->id));
 }
 
 /* Whether a job under way could still need the copy. */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "base/error.h"
 #include "engine/engine_internal.h"
 
 /* Maintenance of a host (R49): it gets no VM any more, and is in maintenance once nothing runs
@@ -65,15 +64,10 @@ void gw_maintenance_look(GwEngine *engine)
 
 static void call_set(GwEngine *engine, Call *call)
 {
-    const GwHost *old = gw_fabric_find_host(gw_engine_now(engine), call->in[0]);
-    GError *error = NULL;
+    const GwHost *old = gw_call_find_host(engine, call, call->in[0]);
 
-    if (old == NULL) {
-        gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
-                     (const char *)call->in[0]);
-        gw_engine_answer(call, NULL, error);
+    if (old == NULL)
         return;
-    }
     GwHost *host = gw_host_copy(old);
     host->maintenance =
         (int)(call->in[1] != NULL ? gw_maintenance_on(engine, old) : GW_MAINTENANCE_NONE);

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/moves_internal.h"
 
 /* Moves between two hosts with agents need both agents' leave, which names job, VM, epoch and both
  * hosts. With it the agents carry every stream, and commit by themselves, whether or not a
@@ -90,7 +90,7 @@ static void refused(GwEngine *engine, const MoveRun *run, gint64 end, const GwRe
 
 static void leave_came(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 end)
 {
-    MoveRun *run = g_hash_table_lookup(engine->moves, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run == NULL)
         return;
@@ -162,7 +162,7 @@ void gw_moves_close_leave(GwEngine *engine, const GwJob *job)
 
 static void fence_answered(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 round)
 {
-    MoveRun *run = g_hash_table_lookup(engine->moves, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     if (run == NULL || (guint)round != run->fence_round || run->fence_missing == 0)
         return; /* of an earlier try, or after a refusal */

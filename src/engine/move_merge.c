@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "engine/engine_internal.h"
+#include "engine/moves_internal.h"
 
 /* R31: a move that is to wait for a merge waits in the queue until no block job runs on a disk. */
 
@@ -55,7 +55,7 @@ gboolean gw_moves_wait_for_merge(GwEngine *engine, MoveRun *run, char **why)
 
 static void merge_told(GwEngine *engine, const GwReply *reply, const char *job_id, gint64 unused)
 {
-    MoveRun *run = g_hash_table_lookup(engine->moves, job_id);
+    MoveRun *run = gw_moves_find(engine, job_id);
 
     (void)unused;
     if (run == NULL || reply->error != NULL || reply->progress == NULL)

@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "engine/engine_internal.h"
 
-/* Adding, changing and removing placement rules (R57). */
+/* Adding, changing and removing placement rules (R57), and automatic placement (R46). */
 
 #define RULES_MAX 1000 /* each is looked at for every VM and host */
 
@@ -60,7 +60,8 @@ static gboolean check(GwEngine *engine, const GwPlacementRule *rule, GError **er
     const GwFabric *fabric = gw_engine_now(engine);
 
     return gw_text_check_name("the rule's name", rule->name, error) &&
-           check_name(fabric, rule, error) && gw_placement_rule_check(rule, error);
+           check_name(fabric, rule, error) && gw_placement_rule_check(rule, error) &&
+           gw_plan_check_rule(fabric, rule, error);
 }
 
 /* Takes @rule. */
@@ -140,4 +141,31 @@ gboolean gw_engine_remove_rule(GwEngine *engine, const char *id, GError **error)
 {
     g_autofree char *removed = gw_engine_call(engine, call_remove, id, NULL, NULL, NULL, error);
     return removed != NULL;
+}
+
+/* Automatic placement ---------------------------------------------------------------------- */
+
+GwMoveRequest *gw_placement_choose(GwEngine *engine, const char *vm, const GwMoveRequest *request,
+                                   GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    g_autoptr(GwMoveRequest) chosen = gw_move_request_copy(request);
+    GwMoveOptions *options = NULL;
+
+    /* Whoever names a host gets that one; what is neither is said by who looks for the host. */
+    if (gw_fabric_find_host(fabric, request->destination) != NULL ||
+        gw_fabric_find_group(fabric, request->destination) == NULL)
+        return g_steal_pointer(&chosen);
+    const GwVm *found = gw_fabric_find_vm(fabric, vm, error);
+    if (found == NULL)
+        return NULL;
+    g_autoptr(GwCandidate) best =
+        gw_plan_place(fabric, found, request->destination, request->options, &options, error);
+    if (best == NULL)
+        return NULL;
+    g_free(chosen->destination);
+    chosen->destination = g_strdup(best->host_id);
+    gw_move_options_free(chosen->options);
+    chosen->options = options;
+    return g_steal_pointer(&chosen);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "base/text.h"
-#include "engine/engine_internal.h"
+#include "engine/jobs_internal.h"
 
 /* Shares: a directory declared shared is proved so (R2). A marker with a fresh number is written
  * through the first member and must be read through every other; then the marker's write lock is
@@ -40,8 +40,7 @@ static void put_job(GwEngine *engine, const GwJob *job, GwBatch *batch, const ch
     gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
     gw_batch_journal(batch, job->id, gw_clock_wall_us(engine->clock),
                      gw_enum_word(&gw_job_state_enum, job->state), "proof", why);
-    gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
-    gw_engine_tell(engine, "job", job->id, NULL);
+    gw_jobs_show(engine, job);
 }
 
 static void put_share(GwEngine *engine, const GwShare *share, GwBatch *batch)
@@ -61,8 +60,7 @@ static void say(Proof *proof, const char *phase, guint percent)
     job->progress->phase = g_strdup(phase);
     job->progress->percent = percent;
     job->progress->converging = TRUE;
-    gw_fabric_put_job(gw_engine_change(proof->engine), gw_job_copy(job));
-    gw_engine_tell(proof->engine, "job", job->id, NULL);
+    gw_jobs_show(proof->engine, job);
 }
 
 static void end(Proof *proof)
@@ -247,52 +245,39 @@ static void begin(GwEngine *engine, gpointer data)
 
 static GwJob *proof_job(GwEngine *engine, const GwShare *share, const char *user)
 {
-    GwJob *job = gw_job_new();
+    GwJob *job = gw_jobs_new(engine, GW_JOB_KIND_PROVE, user);
 
-    job->id = gw_engine_new_id(engine);
-    job->kind = g_strdup("share-prove");
     job->title = g_strdup_printf("Prove that '%s' is shared", share->name);
-    job->state = GW_JOB_QUEUED;
-    job->user = g_strdup(user);
-    job->created_at = gw_engine_rfc3339(engine);
     job->started_at = gw_engine_rfc3339(engine);
     return job;
 }
 
-typedef struct {
-    Call *call;
-    Proof *proof;
-} Starting;
-
-static void started(GwEngine *engine, gpointer data)
+static gpointer started(GwEngine *engine, gpointer data)
 {
-    Starting *starting = data;
-    Proof *proof = starting->proof;
+    Proof *proof = data;
+    GwJob *job = gw_job_copy(proof->job);
 
     gw_fabric_put_share(gw_engine_change(engine), gw_share_copy(proof->share));
     gw_engine_tell(engine, "share", proof->share->id, NULL);
-    gw_engine_answer(starting->call, gw_job_copy(proof->job), NULL);
-    g_free(starting);
     begin(engine, proof);
+    return job;
 }
 
-static void not_started(GwEngine *engine, gpointer data)
+static void not_started(GwEngine *engine, gpointer proof)
 {
-    Starting *starting = data;
-    GError *error = NULL;
-
-    gw_error_set(&error, GW_ERR_STORE,
-                 "Free space under the controller's database, then try again.",
-                 "the share cannot be recorded: %s", engine->store_trouble);
-    gw_engine_answer(starting->call, NULL, error);
-    proof_free(starting->proof);
-    g_free(starting);
+    (void)engine;
+    proof_free(proof);
 }
+
+static const CallCommit start_commit = {
+    .what = "the share",
+    .done = started,
+    .failed = not_started,
+};
 
 /* Takes @share. */
 static void start_proof(GwEngine *engine, Call *call, GwShare *share, const char *user)
 {
-    Starting *starting = g_new0(Starting, 1);
     Proof *proof = g_new0(Proof, 1);
     GwBatch *batch = gw_batch_new();
 
@@ -303,11 +288,9 @@ static void start_proof(GwEngine *engine, Call *call, GwShare *share, const char
     proof->job = proof_job(engine, share, user);
     proof->number = (gint64)g_random_int() << 20 | g_random_int_range(0, 1 << 20);
     proof->marker = g_strdup_printf("godwit-proof-%s.raw", proof->job->id);
-    starting->call = call;
-    starting->proof = proof;
     gw_batch_put(batch, GW_KIND_SHARE, share->id, gw_record_to_json(&gw_share_record, share));
     gw_batch_put(batch, GW_KIND_JOB, proof->job->id, gw_record_to_json(&gw_job_record, proof->job));
-    gw_engine_journal(engine, batch, started, not_started, starting);
+    gw_call_commit(engine, call, batch, &start_commit, proof);
 }
 
 static const GwPool *pool_of(const GwHost *host, const char *name)
@@ -385,34 +368,16 @@ static void call_prove_share(GwEngine *engine, Call *call)
         start_proof(engine, call, gw_share_copy(share), call->in[1]);
 }
 
-typedef struct {
-    Call *call;
-    char *id;
-} Removing;
-
-static void removed(GwEngine *engine, gpointer data)
+/* Answers with the id: anything but NULL is success. */
+static gpointer removed(GwEngine *engine, gpointer id)
 {
-    Removing *removing = data;
-
-    gw_fabric_remove_share(gw_engine_change(engine), removing->id);
-    gw_engine_tell(engine, "share", removing->id, NULL);
+    gw_fabric_remove_share(gw_engine_change(engine), id);
+    gw_engine_tell(engine, "share", id, NULL);
     gw_inventory_derive_shares(engine);
-    gw_engine_answer(removing->call, removing->id, NULL);
-    g_free(removing);
+    return g_strdup(id);
 }
 
-static void not_removed(GwEngine *engine, gpointer data)
-{
-    Removing *removing = data;
-    GError *error = NULL;
-
-    gw_error_set(&error, GW_ERR_STORE,
-                 "Free space under the controller's database, then try again.",
-                 "the change cannot be recorded: %s", engine->store_trouble);
-    gw_engine_answer(removing->call, NULL, error);
-    g_free(removing->id);
-    g_free(removing);
-}
+static const CallCommit removal_commit = { .done = removed, .free = g_free };
 
 static void call_remove_share(GwEngine *engine, Call *call)
 {
@@ -420,12 +385,9 @@ static void call_remove_share(GwEngine *engine, Call *call)
     if (share == NULL)
         return;
 
-    Removing *removing = g_new0(Removing, 1);
     GwBatch *batch = gw_batch_new();
-    removing->call = call;
-    removing->id = g_strdup(share->id);
     gw_batch_remove(batch, GW_KIND_SHARE, share->id);
-    gw_engine_journal(engine, batch, removed, not_removed, removing);
+    gw_call_commit(engine, call, batch, &removal_commit, g_strdup(share->id));
 }
 
 GwJob *gw_engine_add_share(GwEngine *engine, const GwShare *share, const char *user, GError **error)

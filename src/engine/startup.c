@@ -53,12 +53,10 @@ static void put_job(GwEngine *engine, gpointer record)
     gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
     if (gw_job_state_is_final(job->state))
         gw_job_free(job);
-    else if (g_strcmp0(job->kind, GW_JOB_KIND_MIGRATE) == 0)
-        gw_moves_restore(engine, job);
     else if (g_strcmp0(job->kind, GW_JOB_KIND_PROVE) == 0)
         gw_shares_restore(engine, job);
     else
-        gw_works_restore(engine, job);
+        gw_jobs_restore(engine, job);
 }
 
 static gboolean load_epoch(const char *id, json_t *body, gpointer user, GError **error)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "base/error.h"
 #include "engine/engine_internal.h"
 
 /* Moving a VM's storage within its host (R14), as callers ask for it: the same preflight, queue and
@@ -47,16 +46,10 @@ GwJob *gw_engine_migrate_storage(GwEngine *engine, const char *vm, const GwStora
 
 static void call_locations(GwEngine *engine, Call *call)
 {
-    const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), call->in[0]);
-    GError *error = NULL;
+    const GwHost *host = gw_call_find_host(engine, call, call->in[0]);
 
-    if (host != NULL) {
+    if (host != NULL)
         gw_engine_answer(call, gw_plan_locations(gw_engine_now(engine), host), NULL);
-        return;
-    }
-    gw_error_set(&error, GW_ERR_NOT_FOUND, "List them: godwit host list.", "no host '%s'",
-                 (const char *)call->in[0]);
-    gw_engine_answer(call, NULL, error);
 }
 
 GPtrArray *gw_engine_locations(GwEngine *engine, const char *host, GError **error)

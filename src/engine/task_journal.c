@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
+#include "engine/jobs_internal.h"
 #include "engine/tasks_internal.h"
 
 /* What is shown and stored of tasks: the journal, the job's history, and how far a copy is. */
@@ -8,12 +9,6 @@
 #define STEPS_MAX 1000
 
 /* The journal ------------------------------------------------------------------------------ */
-
-void gw_task_show(GwEngine *engine, const GwJob *job)
-{
-    gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
-    gw_engine_tell(engine, "job", job->id, NULL);
-}
 
 void gw_task_note(GwEngine *engine, GwJob *job, const char *event, const char *why)
 {
@@ -58,7 +53,7 @@ void gw_task_journal(GwEngine *engine, TaskRun *run, GwJob *job, GwBatch *batch,
     gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
     gw_batch_journal(batch, job->id, gw_clock_wall_us(engine->clock),
                      gw_enum_word(&gw_job_state_enum, job->state), event, why);
-    gw_task_show(engine, job);
+    gw_jobs_show(engine, job);
     gw_engine_journal(engine, batch, journaled, NULL, deferred);
 }
 
@@ -97,7 +92,7 @@ void gw_task_set_waiting(GwEngine *engine, GwJob *job, const char *why)
         return;
     g_free(job->waiting_for);
     job->waiting_for = g_strdup(why);
-    gw_task_show(engine, job);
+    gw_jobs_show(engine, job);
 }
 
 /* Progress --------------------------------------------------------------------------------- */
@@ -146,7 +141,7 @@ void gw_task_progress(GwEngine *engine, TaskRun *run, const GwProgress *progress
         task->total_bytes = progress->total_bytes;
     task->copied_bytes = CLAMP(progress->processed_bytes, 0, task->total_bytes);
     show_progress(run, job, now);
-    gw_task_show(engine, job);
+    gw_jobs_show(engine, job);
     if (now - run->noted_us < NOTE_US)
         return;
     run->noted_us = now;

@@ -77,7 +77,11 @@ static void delete_now(GwEngine *engine, TaskRun *run)
         gw_task_over(engine, run, used);
         return;
     }
-    gw_task_ask(engine, run, volume_request(engine, run, GW_OP_VOLUME_DELETE), gw_task_replied);
+    /* What this very job made nobody else has yet. */
+    if (run->task->kind != (int)GW_TASK_VOLUME_CREATE)
+        gw_task_delete(engine, run);
+    else
+        gw_task_ask(engine, run, volume_request(engine, run, GW_OP_VOLUME_DELETE), gw_task_replied);
 }
 
 /* What is there now is ours if it could be made as if by us. */

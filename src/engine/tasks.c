@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
+#include "engine/jobs_internal.h"
 #include "engine/tasks_internal.h"
 
 /* A job's tasks, one after the other: each is journaled before it is begun and when it is done; a
@@ -14,18 +15,15 @@ void gw_task_run_free(gpointer data)
     TaskRun *run = data;
 
     g_clear_error(&run->trouble);
+    g_clear_pointer(&run->provers, g_ptr_array_unref);
     g_free(run->job_id);
     g_free(run);
 }
 
 GwJob *gw_tasks_job(GwEngine *engine, const char *job_id)
 {
-    const MoveRun *move = g_hash_table_lookup(engine->moves, job_id);
-    const WorkRun *work = g_hash_table_lookup(engine->works, job_id);
-
-    if (move != NULL)
-        return move->move->job;
-    return work != NULL ? work->work->job : NULL;
+    const JobRun *run = gw_jobs_find(engine, job_id);
+    return run != NULL ? run->job : NULL;
 }
 
 /* Turns ------------------------------------------------------------------------------------ */
@@ -80,7 +78,7 @@ static gboolean is_stopped(const TaskRun *run)
 static void begin_delta(GwEngine *engine, GwBatch *batch, GwTask *task)
 {
     task->made = TRUE;
-    gw_kept_forget(engine, batch, task->host_id, task->volume->path);
+    gw_kept_forget(engine, batch, task->host_id, task->volume);
 }
 
 /* Its beginning is durable. Who stopped it meanwhile stopped it before it did anything; but a kept
@@ -130,13 +128,6 @@ static void next(GwEngine *engine, TaskRun *run)
 
 /* Outcomes --------------------------------------------------------------------------------- */
 
-static gboolean is_open(const GError *error)
-{
-    return g_error_matches(error, GW_ERROR, GW_ERR_UNREACHABLE) ||
-           g_error_matches(error, GW_ERROR, GW_ERR_TIMEOUT) ||
-           g_error_matches(error, GW_ERROR, GW_ERR_UNKNOWN_OUTCOME);
-}
-
 /* Refused for now only: a VM that arrives at that moment must not leave a volume behind. */
 static gboolean will_pass(TaskRun *run, const GError *error)
 {
@@ -177,7 +168,8 @@ static gboolean is_passed(const TaskRun *run)
     }
 }
 
-/* What old copies there are changes with what was done to them, in one commit. */
+/* What old copies there are changes with what was done to them, in one commit. Where a volume was
+ * made there is none any more: of one whose removal was broken off nobody heard that it went. */
 static void mind_kept(GwEngine *engine, GwBatch *batch, const TaskRun *run, const GwJob *job)
 {
     const GwTask *task = run->task;
@@ -185,8 +177,9 @@ static void mind_kept(GwEngine *engine, GwBatch *batch, const TaskRun *run, cons
     if (!run->undo && task->kind == GW_TASK_VOLUME_KEEP)
         gw_kept_add(engine, batch, job, task);
     else if (!run->undo &&
-             (task->kind == GW_TASK_VOLUME_REPLACE || task->kind == GW_TASK_VOLUME_DELETE))
-        gw_kept_forget(engine, batch, task->host_id, task->volume->path);
+             (task->kind == GW_TASK_VOLUME_REPLACE || task->kind == GW_TASK_VOLUME_DELETE ||
+              task->kind == GW_TASK_VOLUME_CREATE))
+        gw_kept_forget(engine, batch, task->host_id, task->volume);
     else if (run->undo && task->kind == GW_TASK_VOLUME_COPY && task->delta)
         gw_kept_add(engine, batch, job, task);
 }
@@ -229,11 +222,11 @@ void gw_task_over(GwEngine *engine, TaskRun *run, const GError *error)
     run->asked = 0;
     run->poll_us = run->abort_us = 0;
     if (error != NULL && is_stopped(run) &&
-        (is_open(error) || g_error_matches(error, GW_ERROR, GW_ERR_CANCELLED))) {
+        (gw_error_leaves_open(error) || g_error_matches(error, GW_ERROR, GW_ERR_CANCELLED))) {
         finish_stopped(engine, run); /* the undo takes it for begun */
         return;
     }
-    if (error != NULL && is_open(error)) {
+    if (error != NULL && gw_error_leaves_open(error)) {
         g_autoptr(GError) whole = gw_task_error_of(engine, run->task, error);
         run->unsure = TRUE;
         run->task->lost = run->task->lost || !run->undo;

@@ -32,6 +32,8 @@ struct TaskRun {
     gboolean in_agent;     /* this copy goes between the agents */
     gboolean resumed;      /* it goes on where an earlier try was */
     gboolean from_scratch; /* a copy that went on where it was did not fit: all of it anew */
+    GPtrArray *provers;    /* of a removal: char *, ids of hosts that are asked before */
+    guint proved;          /* how many of them said that they do not use it */
     GError *trouble;       /* the first undo that failed */
 };
 
@@ -79,6 +81,10 @@ void gw_task_ask(GwEngine *engine, TaskRun *run, GwRequest *request,
 gboolean gw_task_hosts_ready(GwEngine *engine, TaskRun *run, const char *host_id,
                              const char *peer_host_id);
 
+/* task_delete.c: removes run->task->volume once every host that reaches it has proved that no VM of
+ * it uses it. */
+void gw_task_delete(GwEngine *engine, TaskRun *run);
+
 /* tasks.c */
 /* run->task is done, or failed; @error is the host's. What leaves the outcome open is tried again.
  */
@@ -94,7 +100,6 @@ void gw_task_journal(GwEngine *engine, TaskRun *run, GwJob *job, GwBatch *batch,
                      const char *why, TaskFn then);
 /* A line of the job's history: shown now, stored with the next change. */
 void gw_task_note(GwEngine *engine, GwJob *job, const char *event, const char *why);
-void gw_task_show(GwEngine *engine, const GwJob *job);
 /* gw_task_words with the names of its hosts. */
 char *gw_task_words_of(GwEngine *engine, const GwTask *task);
 /* With what was being done, and where, before what the host said of it. */

@@ -2,7 +2,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/jobs_internal.h"
+#include "plan/undo.h"
 
 /* Undo. What a job did is taken back by a job that goes the other way (the planner says which);
  * what a failed one left is removed by a job of its own, after both hosts were looked at again. */
@@ -113,182 +114,62 @@ typedef struct {
     Call *call;
     char *job_id; /* of the one that failed */
     guint outstanding;
-    gboolean at_source, at_destination; /* the VM is there, in whatever state */
-    gboolean active;                    /* at the destination, with a process */
+    GwLeftSeen seen;
     GError *error;
-    GwJob *repair;
 } Repair;
 
-static void repair_end(GwEngine *engine, Repair *repair, GwJob *job, GError *error)
+static void repair_free(Repair *repair)
 {
-    gw_engine_answer(repair->call, job, error);
     g_free(repair->job_id);
     g_clear_error(&repair->error);
-    gw_job_free(repair->repair);
     g_free(repair);
 }
 
-/* It was made, or may have been, and was not taken back. */
-static gboolean is_left(const GwTask *task)
+static GwJob *repair_job(GwEngine *engine, const GwJob *failed, GwLeftWay way, const char *user,
+                         GwBatch *batch)
 {
-    if (task->turn != (int)GW_TASK_BEFORE)
-        return FALSE;
-    return task->state == (int)GW_TASK_DOING || task->state == (int)GW_TASK_UNDOING ||
-           (task->made && (task->state == (int)GW_TASK_DONE || task->state == (int)GW_TASK_FAILED));
-}
+    GwJob *job = gw_jobs_new(engine, GW_JOB_KIND_REPAIR, user);
 
-/* What takes it back; -1: nothing does. */
-static int task_against(GwTaskKind kind)
-{
-    switch (kind) {
-    case GW_TASK_VOLUME_CREATE:
-        return GW_TASK_VOLUME_DELETE;
-    case GW_TASK_DEFINE:
-        return GW_TASK_UNDEFINE;
-    case GW_TASK_SNAPSHOTS_FORGET:
-        return GW_TASK_SNAPSHOTS_REMEMBER;
-    case GW_TASK_OVERLAY:
-        return GW_TASK_MERGE;
-    default:
-        return -1;
-    }
-}
-
-/* Whether another job has made a volume of that name since: what @job left is gone then, and what
- * is there is that one's, be it an old copy that is kept. */
-static gboolean is_others(const GwFabric *fabric, const GwJob *job, const GwTask *left)
-{
-    GHashTableIter iter;
-    gpointer value;
-
-    g_hash_table_iter_init(&iter, fabric->jobs);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const GwJob *other = value;
-        gboolean over = gw_job_state_is_final((GwJobState)other->state);
-        if (other->tasks == NULL || strcmp(other->id, job->id) == 0 ||
-            (over && strcmp(other->id, job->id) < 0))
-            continue;
-        for (guint i = 0; i < other->tasks->len; i++) {
-            const GwTask *task = other->tasks->pdata[i];
-            if (task->kind == (int)GW_TASK_VOLUME_CREATE &&
-                (task->made || task->state == (int)GW_TASK_DONE) &&
-                g_strcmp0(task->host_id, left->host_id) == 0 &&
-                gw_same_volume(task->volume, left->volume))
-                return TRUE;
-        }
-    }
-    return FALSE;
-}
-
-/* In reverse: what was made last goes first. */
-static GPtrArray *leftovers(const GwFabric *fabric, const GwJob *job)
-{
-    GPtrArray *tasks = gw_record_array(&gw_task_record);
-
-    for (guint i = job->tasks != NULL ? job->tasks->len : 0; i > 0; i--) {
-        const GwTask *left = job->tasks->pdata[i - 1];
-        int kind = is_left(left) ? task_against((GwTaskKind)left->kind) : -1;
-        if (kind < 0 || (kind == (int)GW_TASK_VOLUME_DELETE && is_others(fabric, job, left)))
-            continue;
-        GwTask *task = gw_task_new();
-        task->kind = kind;
-        task->turn = GW_TASK_BEFORE;
-        task->host_id = g_strdup(left->host_id);
-        task->target = g_strdup(left->target);
-        task->made = left->made; /* else it proves first that it is ours */
-        task->volume = left->volume != NULL ? gw_volume_copy(left->volume) : NULL;
-        if (kind == GW_TASK_MERGE)
-            task->from = gw_volume_copy(left->from);
-        g_ptr_array_add(tasks, task);
-    }
-    return tasks;
-}
-
-static GwJob *repair_job(GwEngine *engine, const GwJob *failed, const char *user, GwBatch *batch)
-{
-    GwJob *job = gw_job_new();
-
-    job->id = gw_engine_new_id(engine);
-    job->kind = g_strdup(GW_JOB_KIND_REPAIR);
-    job->title = g_strdup_printf("Remove what is left of: %s", failed->title);
-    job->state = GW_JOB_QUEUED;
+    job->title = g_strdup_printf(way == GW_LEFT_ON ? "Finish what is left of: %s"
+                                                   : "Remove what is left of: %s",
+                                 failed->title);
     job->vm_uuid = g_strdup(failed->vm_uuid);
     job->vm_name = g_strdup(failed->vm_name);
     job->source_host_id = g_strdup(failed->source_host_id);
     job->destination_host_id = g_strdup(failed->destination_host_id);
     job->options = gw_move_options_new();
-    job->user = g_strdup(user);
-    job->created_at = gw_engine_rfc3339(engine);
-    job->wall_created_us = gw_clock_wall_us(engine->clock);
     job->undoes = g_strdup(failed->id);
     job->snapshots = g_strdupv(failed->snapshots);
     job->snapshot_current = g_strdup(failed->snapshot_current);
-    job->tasks = leftovers(gw_engine_now(engine), failed);
+    job->tasks = gw_left_tasks(gw_engine_now(engine), failed, way);
+    job->keep_source_s = failed->keep_source_s;
     job->epoch = gw_moves_next_epoch(engine, job->vm_uuid, batch);
     return job;
 }
 
-static void repair_accepted(GwEngine *engine, gpointer data)
-{
-    Repair *repair = data;
-    GwJob *job = g_steal_pointer(&repair->repair);
-
-    gw_undo_show_link(engine, job);
-    gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
-    gw_engine_tell(engine, "job", job->id, NULL);
-    g_hash_table_remove(engine->accepting, job->vm_uuid);
-    repair_end(engine, repair, gw_job_copy(job), NULL);
-    gw_works_add(engine, job);
-}
-
-static void repair_not_accepted(GwEngine *engine, gpointer data)
-{
-    Repair *repair = data;
-
-    g_hash_table_remove(engine->accepting, repair->repair->vm_uuid);
-    repair_end(engine, repair, NULL, gw_engine_store_error(engine));
-}
-
-/* Whether the definition at the destination is one that the job left. */
-static gboolean left_defined(const GwJob *job)
-{
-    for (guint i = 0; job->tasks != NULL && i < job->tasks->len; i++) {
-        const GwTask *task = job->tasks->pdata[i];
-        if (task->kind == (int)GW_TASK_DEFINE && is_left(task))
-            return TRUE;
-    }
-    return FALSE;
-}
-
-/* Whether anything of what is left could be what the VM lives on. */
+/* @way: whether anything of what is left could be what the VM lives on. */
 static gboolean check_unused(GwEngine *engine, const Repair *repair, const GwJob *failed,
-                             GError **error)
+                             GwLeftWay way, GError **error)
 {
     const GwFabric *fabric = gw_engine_now(engine);
     const GwHost *host = gw_fabric_host(fabric, failed->destination_host_id);
     const GwJob *holder = gw_fabric_job_of_vm(fabric, failed->vm_uuid);
-    gboolean one_host = g_strcmp0(failed->source_host_id, failed->destination_host_id) == 0;
 
-    if (holder != NULL) {
+    if (holder != NULL)
         gw_error_set(error, GW_ERR_CONFLICT, "Wait for that job, or cancel it.",
                      "a job of '%s' is under way: %s", failed->vm_name, holder->title);
-        return FALSE;
-    }
-    gboolean remnant = repair->at_source && !repair->active && left_defined(failed);
-    if (!one_host && (repair->active || (repair->at_destination && !remnant))) {
+    else if (way == GW_LEFT_STAYS && (repair->seen.active || repair->seen.at_destination))
         gw_error_set(error, GW_ERR_CONFLICT,
                      "See which of its disks it uses; undefine it there if it is a remnant.",
                      "'%s' is at '%s', where the volumes that the job left are: they may be in use",
                      failed->vm_name, host != NULL ? host->name : "its destination");
-        return FALSE;
-    }
-    if (!one_host && !repair->at_source) {
+    else if (way == GW_LEFT_STAYS)
         gw_error_set(error, GW_ERR_CONFLICT, "Look where it is now: godwit vm list.",
                      "'%s' is on neither host of the job: its only data may be what the job left",
                      failed->vm_name);
-        return FALSE;
-    }
-    return TRUE;
+    else
+        return TRUE;
+    return FALSE;
 }
 
 static void hosts_looked(GwEngine *engine, Repair *repair)
@@ -298,28 +179,31 @@ static void hosts_looked(GwEngine *engine, Repair *repair)
 
     if (error == NULL && failed == NULL)
         gw_error_set(&error, GW_ERR_NOT_FOUND, NULL, "the job is not there any more");
+    /* Where the VM went on to somewhere else, its old hosts need not be there to be asked. */
+    if (failed != NULL && gw_left_moved_on(gw_engine_now(engine), failed))
+        g_clear_error(&error);
+    GwLeftWay way =
+        error == NULL ? gw_left_way(gw_engine_now(engine), failed, &repair->seen) : GW_LEFT_STAYS;
     if (error == NULL)
-        check_unused(engine, repair, failed, &error);
+        check_unused(engine, repair, failed, way, &error);
     if (error == NULL && !g_hash_table_add(engine->accepting, g_strdup(failed->vm_uuid)))
         gw_error_set(&error, GW_ERR_CONFLICT, "Wait for that job, or cancel it.",
                      "another job of '%s' is being accepted", failed->vm_name);
     if (error != NULL) {
-        repair_end(engine, repair, NULL, error);
+        gw_engine_answer(repair->call, NULL, error);
+        repair_free(repair);
         return;
     }
     GwBatch *batch = gw_batch_new();
-    GwJob *job = repair_job(engine, failed, repair->call->in[1], batch);
-    repair->repair = job;
-    gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
-    gw_batch_journal(batch, job->id, job->wall_created_us, "queued", "accepted", job->title);
-    gw_undo_put_link(engine, batch, job);
-    gw_engine_journal(engine, batch, repair_accepted, repair_not_accepted, repair);
+    GwJob *job = repair_job(engine, failed, way, repair->call->in[1], batch);
+    gw_jobs_accept(engine, repair->call, batch, job, NULL, NULL);
+    repair_free(repair);
 }
 
 static void take_destination(Repair *repair, const GwLook *look)
 {
-    repair->at_destination = look->present;
-    repair->active =
+    repair->seen.at_destination = look->present;
+    repair->seen.active =
         (look->present && look->state != (int)GW_VM_OFF) || (look->attested && look->processes > 0);
 }
 
@@ -330,7 +214,7 @@ static void looked(GwEngine *engine, const GwReply *reply, const char *end, gint
     if (reply->error != NULL && repair->error == NULL)
         repair->error = g_error_copy(reply->error);
     else if (reply->error == NULL && g_strcmp0(end, "source") == 0)
-        repair->at_source = reply->look->present;
+        repair->seen.at_source = reply->look->present;
     else if (reply->error == NULL)
         take_destination(repair, reply->look);
     if (--repair->outstanding == 0)

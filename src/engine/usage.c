@@ -17,8 +17,9 @@
 typedef struct {
     char *host_id;
     gint64 due_us;
-    gboolean busy; /* being read: not in the queue */
-    guint reads;   /* since it came */
+    gint64 read_us; /* when it answered last */
+    gboolean busy;  /* being read: not in the queue */
+    guint reads;    /* since it came */
 } Watched;
 
 struct GwUsageWatch {
@@ -193,6 +194,7 @@ static void usage_came(GwEngine *engine, const GwReply *reply, const char *host_
     if (watched == NULL || !watched->busy)
         return;
     watched->busy = FALSE;
+    watched->read_us = gw_clock_now_us(engine->clock);
     watched->reads++;
     enqueue(engine, watched, span_to_next(engine->usage, watched));
     if (reply->error != NULL) {
@@ -233,6 +235,18 @@ static void read_host(GwEngine *engine, Watched *watched)
     request->timeout_us = READ_TIMEOUT_US;
     watched->busy = TRUE;
     gw_engine_ask(engine, request, usage_came, watched->host_id, 0);
+}
+
+/* Rates of a moment are noise, so not twice within a few seconds. */
+void gw_usage_read_now(GwEngine *engine, const char *host_id)
+{
+    Watched *watched = g_hash_table_lookup(engine->usage->hosts, host_id);
+
+    if (watched == NULL || watched->busy ||
+        gw_clock_now_us(engine->clock) - watched->read_us < SECOND_US)
+        return;
+    g_queue_remove(&engine->usage->queue, watched);
+    read_host(engine, watched);
 }
 
 gint64 gw_usage_next_us(GwEngine *engine)

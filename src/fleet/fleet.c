@@ -94,6 +94,8 @@ static void dispatch(GwFleetTask *task)
         gw_fleet_copy_op(task);
     else if (agent && task->op == GW_OP_VOLUME_LOOK)
         gw_fleet_volume_look(task);
+    else if (agent && task->op == GW_OP_VOLUME_DELETE)
+        gw_fleet_volume_delete(task);
     else if (gw_fleet_op_needs_agent(task->op) ||
              (agent && (task->op == GW_OP_LOOK || task->op == GW_OP_FACTS)))
         gw_fleet_agent_op(task);

@@ -19,6 +19,7 @@ typedef struct GwFleetLink GwFleetLink;
 typedef struct GwFleetTask GwFleetTask;
 typedef struct GwFleetLookup GwFleetLookup;
 typedef struct GwFleetCopy GwFleetCopy;
+typedef struct GwFleetSame GwFleetSame;
 
 #define GW_FLEET_ADDRESSES_MAX 8
 #define GW_FLEET_LOOKUPS_MAX 4   /* names of one host that are still being looked up */
@@ -109,6 +110,9 @@ struct GwFleetTask {
     json_t *said;        /* what the agent said */
     GError *agent_error; /* or why it did not */
     guint index;         /* VOLUME_LOOK: the volume that the agent is asked about */
+    gboolean alone;      /* VOLUME_LOOK: it was asked for by itself, not with what is below it */
+    GwReply *held;       /* VOLUME_LOOK: the answer, while more is asked */
+    GwFleetSame *same;   /* see same.c */
     void (*finish)(GwFleetTask *task);
 };
 
@@ -186,6 +190,13 @@ void gw_fleet_copy_free(gpointer copy);
 
 /* volumes.c: libvirt's word, and what the agent says that the files belong to. */
 void gw_fleet_volume_look(GwFleetTask *task);
+
+/* same.c: files and devices by what they are, not by what they are called. */
+void gw_fleet_same_free(GwFleetSame *same);
+/* Refuses what a VM of the host has under another name; else the wrapped driver judges. */
+void gw_fleet_volume_delete(GwFleetTask *task);
+/* Answers with @reply, taken; where that is a block device, with who uses it. */
+void gw_fleet_say_user(GwFleetTask *task, GwReply *reply);
 
 /* facts.c: hostile answers, as records. */
 GwAgentFacts *gw_fleet_read_facts(json_t *said, GError **error);

@@ -38,6 +38,8 @@ void gw_fleet_task_free(gpointer data)
 
     gw_request_free(task->request);
     gw_reply_free(task->inner);
+    gw_reply_free(task->held);
+    gw_fleet_same_free(task->same);
     json_decref(task->said);
     g_clear_error(&task->agent_error);
     g_free(task);

@@ -44,11 +44,15 @@ static void ask_access(GwFleetTask *task)
         }
         task->index++;
     }
-    gw_fleet_task_answer(task, g_steal_pointer(&task->inner));
+    if (task->alone)
+        gw_fleet_say_user(task, g_steal_pointer(&task->inner));
+    else
+        gw_fleet_task_answer(task, g_steal_pointer(&task->inner));
 }
 
 void gw_fleet_volume_look(GwFleetTask *task)
 {
+    task->alone = task->request->number != 1;
     task->finish = ask_access;
     gw_fleet_task_pass(task);
 }

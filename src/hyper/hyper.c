@@ -36,6 +36,7 @@ static const char *const op_words[GW_OP_COUNT] = {
     [GW_OP_VOLUME_LOOK] = "volume-look",
     [GW_OP_VOLUME_CREATE] = "volume-create",
     [GW_OP_VOLUME_DELETE] = "volume-delete",
+    [GW_OP_VOLUME_PROVE] = "volume-prove",
     [GW_OP_VOLUME_COPY] = "volume-copy",
     [GW_OP_COPY_PROGRESS] = "copy-progress",
     [GW_OP_COPY_ABORT] = "copy-abort",

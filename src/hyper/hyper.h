@@ -36,7 +36,8 @@ typedef enum {
     GW_OP_PAUSE,         /* vm_uuid. Succeeds if it is already paused */
     GW_OP_DESTROY,       /* vm_uuid. Kills the process; succeeds if there is none */
     GW_OP_UNDEFINE,      /* vm_uuid. Removes the persistent definition, keeps disks and NVRAM;
-                            refuses (CONFLICT) while the VM is active; succeeds if there is none */
+                            refuses (CONFLICT) while the VM is active, also where it is started
+                            just then; succeeds if there is none */
     GW_OP_DEFINE,        /* text: XML. Makes the VM persistent; succeeds if it already is */
     GW_OP_AUTOSTART,     /* vm_uuid, number: 0 or 1 */
     GW_OP_START,         /* vm_uuid. Boots a defined VM */
@@ -57,6 +58,8 @@ typedef enum {
     GW_OP_VOLUME_DELETE, /* volume. Refuses (CONFLICT) what a VM of the host uses, or has below a
                             disk, and (BUSY) while it cannot be told, as of a VM that is arriving;
                             succeeds if there is none */
+    GW_OP_VOLUME_PROVE,  /* volume, with its path. Refuses as VOLUME_DELETE does where a VM of the
+                            host uses it, and does nothing; it need not be there */
     GW_OP_VOLUME_COPY,   /* copy. Of a file that nothing writes to. Answers copied when it is over;
                             again with the same copy id: goes on where it was */
     GW_OP_COPY_PROGRESS, /* text: copy id. Answers progress; NULL: no such copy is under way */

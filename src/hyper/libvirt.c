@@ -52,6 +52,7 @@ static const GwLvOp ops[GW_OP_COUNT] = {
     [GW_OP_VOLUME_LOOK] = { gw_lv_op_volume_look, GW_LV_SLOW },
     [GW_OP_VOLUME_CREATE] = { gw_lv_op_volume_create, GW_LV_SLOW },
     [GW_OP_VOLUME_DELETE] = { gw_lv_op_volume_delete, GW_LV_SLOW },
+    [GW_OP_VOLUME_PROVE] = { gw_lv_op_volume_prove, GW_LV_SLOW },
     [GW_OP_VOLUME_COPY] = { gw_lv_op_volume_copy, GW_LV_OWN },
     [GW_OP_COPY_PROGRESS] = { gw_lv_op_copy_progress, GW_LV_OWN },
     [GW_OP_COPY_ABORT] = { gw_lv_op_copy_abort, GW_LV_OWN },

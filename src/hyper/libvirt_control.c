@@ -72,6 +72,62 @@ gboolean gw_lv_op_destroy(GwLvTask *task, GwReply *reply, GError **error)
     return FALSE;
 }
 
+/* Undefining ---------------------------------------------------------------------------------- */
+
+static gboolean put_back(virConnectPtr ptr, const char *xml, gboolean autostart, GError **error)
+{
+    g_autoptr(virDomain) defined = virDomainDefineXMLFlags(ptr, xml, 0);
+
+    if (defined == NULL || (autostart && virDomainSetAutostart(defined, 1) < 0)) {
+        gw_error_set(error, GW_ERR_OPERATION,
+                     "Define it before it stops: virsh dumpxml VM > vm.xml; virsh define vm.xml.",
+                     "the VM was started while its definition was being removed, and that could "
+                     "not be put back: %s",
+                     virGetLastErrorMessage());
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* libvirt removes the definition of a VM that was started since it was seen to be off: the VM would
+ * end with its process. */
+gboolean gw_lv_undefined(virConnectPtr ptr, const char *uuid, const char *xml, gboolean autostart,
+                         GError **error)
+{
+    g_autoptr(virDomain) domain = virDomainLookupByUUIDString(ptr, uuid);
+
+    if (domain == NULL && gw_lv_last_code() == VIR_ERR_NO_DOMAIN)
+        return TRUE;
+    int persistent = domain != NULL ? virDomainIsPersistent(domain) : -1;
+    if (persistent < 0)
+        return checked(persistent, error);
+    if (persistent == 0 && !put_back(ptr, xml, autostart, error))
+        return FALSE;
+    gw_error_set(error, GW_ERR_CONFLICT, "Shut it down, or leave its definition.",
+                 persistent == 0
+                     ? "the VM was started while its definition was being removed; it "
+                       "runs on, and its definition was put back"
+                     : "the VM was defined anew while its definition was being removed");
+    return FALSE;
+}
+
+/* NVRAM and TPM state stay. Snapshots and a saved state are not in the flags: with one of them
+ * libvirt refuses, rather than that they vanish unseen. */
+static gboolean undefine(virConnectPtr ptr, virDomainPtr domain, const char *uuid, GError **error)
+{
+    guint secure = VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE;
+    guint flags = VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_TPM;
+    int autostart = 0;
+    g_autofree char *xml = gw_lv_xml(domain, secure, error);
+
+    if (xml == NULL || !checked(virDomainGetAutostart(domain, &autostart), error))
+        return FALSE;
+    int result = virDomainUndefineFlags(domain, flags);
+    if (result < 0 && gw_lv_last_code() != VIR_ERR_NO_DOMAIN)
+        return checked(result, error);
+    return gw_lv_undefined(ptr, uuid, xml, autostart != 0, error);
+}
+
 gboolean gw_lv_op_undefine(GwLvTask *task, GwReply *reply, GError **error)
 {
     GError *why = NULL;
@@ -92,11 +148,7 @@ gboolean gw_lv_op_undefine(GwLvTask *task, GwReply *reply, GError **error)
                      "the VM is active on this host");
         return FALSE;
     }
-    /* NVRAM and TPM state stay. Snapshots and a saved state are not in the flags: with one of them
-     * libvirt refuses, rather than that they vanish unseen. */
-    guint flags = VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_TPM;
-    int result = virDomainUndefineFlags(domain, flags);
-    return (result < 0 && gw_lv_last_code() == VIR_ERR_NO_DOMAIN) || checked(result, error);
+    return undefine(task->conn->ptr, domain, task->request->vm_uuid, error);
 }
 
 gboolean gw_lv_op_define(GwLvTask *task, GwReply *reply, GError **error)

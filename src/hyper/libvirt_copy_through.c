@@ -190,19 +190,27 @@ static gboolean end_block(Copying *copying, GError **error)
     return write_out(copying, copying->block, length, error);
 }
 
+/* Takes what the block has room for; @data NULL: zeros. How much that was. */
+static gsize fill_block(Copying *copying, const guint8 *data, guint64 length)
+{
+    gsize piece = MIN(length, GW_DIGEST_BLOCK - copying->filled);
+
+    if (data != NULL)
+        memcpy(copying->block + copying->filled, data, piece);
+    else
+        memset(copying->block + copying->filled, 0, piece);
+    copying->filled += piece;
+    return piece;
+}
+
 static gboolean take_block(gpointer user, const guint8 *data, guint64 length, GError **error)
 {
     Copying *copying = user;
 
     copying->result->read_bytes += data != NULL ? (gint64)length : 0;
     while (length > 0) {
-        gsize piece = MIN(length, GW_DIGEST_BLOCK - copying->filled);
-        if (data != NULL)
-            memcpy(copying->block + copying->filled, data, piece);
-        else
-            memset(copying->block + copying->filled, 0, piece);
+        gsize piece = fill_block(copying, data, length);
         data = data != NULL ? data + piece : NULL;
-        copying->filled += piece;
         copying->at += piece;
         length -= piece;
         if ((copying->filled == GW_DIGEST_BLOCK || copying->at == copying->length) &&
@@ -224,13 +232,8 @@ static gboolean take_there(gpointer user, const guint8 *data, guint64 length, GE
     Copying *copying = looking->copying;
 
     while (length > 0) {
-        gsize piece = MIN(length, GW_DIGEST_BLOCK - copying->filled);
-        if (data != NULL)
-            memcpy(copying->block + copying->filled, data, piece);
-        else
-            memset(copying->block + copying->filled, 0, piece);
+        gsize piece = fill_block(copying, data, length);
         data = data != NULL ? data + piece : NULL;
-        copying->filled += piece;
         looking->at += piece;
         length -= piece;
         if (copying->filled == GW_DIGEST_BLOCK || looking->at == copying->length) {

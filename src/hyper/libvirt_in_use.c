@@ -89,6 +89,65 @@ static gboolean check_disks(const GwLvPlace *place, const char *what, const char
     return TRUE;
 }
 
+/* Devices -------------------------------------------------------------------------------------- */
+
+/* A block device has several paths: /dev/vg/lv and /dev/mapper/vg-lv, /dev/sda and the links of
+ * /dev/disk. libvirt finds a pool's volume by any that leads to it; of a device in no pool it knows
+ * the one path alone (an agent knows more). Free with g_free. */
+static char *device_of(virConnectPtr ptr, const char *path)
+{
+    g_autoptr(virStorageVol) volume = virStorageVolLookupByPath(ptr, path);
+    char *found = volume != NULL ? virStorageVolGetPath(volume) : NULL;
+    char *device = g_strdup(found != NULL ? found : path);
+
+    free(found);
+    return device;
+}
+
+static gboolean names_device(const GwLvPlace *place, const char *xml)
+{
+    if (place->path == NULL || !g_str_has_prefix(place->path, "/dev/"))
+        return FALSE;
+    g_autofree char *own = device_of(place->ptr, place->path);
+    g_auto(GStrv) devices = gw_libvirt_domain_devices(xml);
+    for (guint i = 0; devices[i] != NULL; i++) {
+        g_autofree char *other = device_of(place->ptr, devices[i]);
+        if (strcmp(other, own) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean has_device(const GwLvPlace *place, virDomainPtr domain, guint flags)
+{
+    char *xml = virDomainGetXMLDesc(domain, flags);
+    gboolean has = xml != NULL && names_device(place, xml);
+
+    free(xml);
+    return has;
+}
+
+char *gw_lv_device_user(const GwLvPlace *place)
+{
+    virDomainPtr *domains = NULL;
+    int count = virConnectListAllDomains(place->ptr, &domains, 0);
+    char *user = NULL;
+
+    for (int i = 0; i < count; i++) {
+        /* One that arrives can be read only once it is there. */
+        gboolean arriving =
+            virDomainIsActive(domains[i]) == 1 && gw_lv_job(domains[i]) == GW_LV_JOB_IN;
+        if (user == NULL && !arriving &&
+            (has_device(place, domains[i], 0) ||
+             has_device(place, domains[i], VIR_DOMAIN_XML_INACTIVE)))
+            user = g_strdup_printf("VM '%s'", virDomainGetName(domains[i]));
+        virDomainFree(domains[i]);
+    }
+    if (count >= 0)
+        free(domains);
+    return user;
+}
+
 /* VMs ------------------------------------------------------------------------------------------ */
 
 /* The definition that @flags select, or NULL with @error unset where the VM has gone, or has none
@@ -103,7 +162,8 @@ static gboolean check_definition(const GwLvPlace *place, const char *what, virDo
         return TRUE;
     gboolean unread = xml == NULL;
     gboolean named =
-        !unread && gw_libvirt_domain_names(xml, place->path, place->pool_name, place->name, &vm);
+        !unread && (gw_libvirt_domain_names(xml, place->path, place->pool_name, place->name, &vm) ||
+                    names_device(place, xml));
     g_autofree char *who = g_strdup_printf("VM '%s'", virDomainGetName(domain));
     gboolean stored = !unread && !named && (flags & VIR_DOMAIN_XML_INACTIVE) != 0;
     gboolean below = stored && !check_disks(place, what, who, xml, error);
@@ -224,4 +284,22 @@ gboolean gw_lv_unused(const GwLvPlace *place, GError **error)
                                                 : g_strdup_printf("'%s'", place->name);
 
     return check_domains(place, what, error) && check_pools(place, what, error);
+}
+
+/* Images that stand on it are seen by the host that it is removed from: this is of its storage. */
+gboolean gw_lv_op_volume_prove(GwLvTask *task, GwReply *reply, GError **error)
+{
+    const GwVolume *volume = task->request->volume;
+
+    if (volume == NULL || volume->path == NULL) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "no path of a volume");
+        return FALSE;
+    }
+    const GwLvPlace place = { .host = task->host,
+                              .ptr = task->conn->ptr,
+                              .pool_name = volume->pool,
+                              .name = volume->name,
+                              .path = volume->path };
+    g_autofree char *what = g_strdup_printf("'%s'", volume->path);
+    return check_domains(&place, what, error);
 }

@@ -223,6 +223,10 @@ gboolean gw_lv_op_look(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_resume(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_pause(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_destroy(GwLvTask *task, GwReply *reply, GError **error);
+/* After its definition was removed; @xml (secrets included) and @autostart: what it was. FALSE,
+ * with a CONFLICT: the VM was started meanwhile, and is defined again. */
+gboolean gw_lv_undefined(virConnectPtr ptr, const char *uuid, const char *xml, gboolean autostart,
+                         GError **error);
 gboolean gw_lv_op_undefine(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_define(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_autostart(GwLvTask *task, GwReply *reply, GError **error);

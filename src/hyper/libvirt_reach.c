@@ -14,6 +14,7 @@
 #define INITIATOR "iqn.2008-11.org.linux-kvm"
 #define LUN_POOL "godwit-folder-lun"
 #define IQN_MAX 223
+#define LOGIN_TRIES 5
 
 static void not_reached(GwReply *reply, const char *format, ...) G_GNUC_PRINTF(2, 3);
 static void not_reached(GwReply *reply, const char *format, ...)
@@ -152,6 +153,20 @@ static char *lun_pool_name(const Lun *lun)
     return g_strdup_printf(LUN_POOL "-%.16s", sum);
 }
 
+/* A target says UNIT ATTENTION once to each initiator when something about it changed (a LUN was
+ * added, another initiator reset it): it lets the host in. libvirt asks no second time. */
+static virStoragePoolPtr log_in(virConnectPtr ptr, const char *xml)
+{
+    virStoragePoolPtr pool = NULL;
+
+    for (int i = 0; pool == NULL && i < LOGIN_TRIES; i++) {
+        pool = virStoragePoolCreateXML(ptr, xml, 0);
+        if (pool == NULL && strstr(virGetLastErrorMessage(), "UNIT_ATTENTION") == NULL)
+            break;
+    }
+    return pool;
+}
+
 /* Logs in to the target and lists its LUNs. No sweep of passing pools ends this one meanwhile. */
 static void find_lun(GwLvTask *task, const Lun *lun, GwReply *reply)
 {
@@ -165,7 +180,7 @@ static void find_lun(GwLvTask *task, const Lun *lun, GwReply *reply)
 
     if (left != NULL)
         virStoragePoolDestroy(left);
-    g_autoptr(virStoragePool) pool = virStoragePoolCreateXML(task->conn->ptr, xml, 0);
+    g_autoptr(virStoragePool) pool = log_in(task->conn->ptr, xml);
     if (pool == NULL) {
         not_reached(reply, "the target %s of %s does not let this host in: %s", lun->target,
                     lun->server, virGetLastErrorMessage());

@@ -51,6 +51,12 @@ gboolean gw_lv_op_volume_look(GwLvTask *task, GwReply *reply, GError **error);
 /* FALSE, with a CONFLICT that says by whom, where what is at @place is used on its host; BUSY where
  * a VM of it cannot be asked just now. */
 gboolean gw_lv_unused(const GwLvPlace *place, GError **error);
+/* The VM of the host whose definition, live or stored, names the block device at @place, by any
+ * path that libvirt knows, in words; NULL: none that can be read. Free with g_free. */
+char *gw_lv_device_user(const GwLvPlace *place);
+
+/* Whether no VM uses it; its pool is not looked into. */
+gboolean gw_lv_op_volume_prove(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_volume_make.c */
 /* Removes what is at @place, unless it is used. */

@@ -291,6 +291,8 @@ gboolean gw_lv_op_volume_look(GwLvTask *task, GwReply *reply, GError **error)
         g_propagate_error(error, why);
         return FALSE;
     }
+    if (volume != NULL && g_strcmp0(volume->kind, "block") == 0)
+        volume->used_by = gw_lv_device_user(&place);
     reply->volumes = gw_record_array(&gw_volume_record);
     if (volume != NULL)
         g_ptr_array_add(reply->volumes, volume);

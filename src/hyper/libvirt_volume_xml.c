@@ -9,6 +9,7 @@
 
 #define SECTOR_BYTES 512
 #define TARGETS_MAX 10000
+#define DEVICES_MAX 256
 
 /* Reading ------------------------------------------------------------------------------------- */
 
@@ -340,6 +341,23 @@ gboolean gw_libvirt_domain_names(const char *text, const char *path, const char 
     if (named && vm != NULL)
         *vm = xml != NULL ? gw_xml_string(xml, NULL, "/domain/name") : g_strdup("…");
     return named;
+}
+
+char **gw_libvirt_domain_devices(const char *text)
+{
+    g_autoptr(GwXml) xml = gw_xml_parse(text, NULL);
+    g_autoptr(GPtrArray) nodes =
+        xml != NULL ? gw_xml_nodes(xml, NULL, "/domain/devices/disk/descendant::source/@*") : NULL;
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    for (guint i = 0, count = 0; nodes != NULL && i < nodes->len && count < DEVICES_MAX; i++) {
+        g_autofree char *path = gw_xml_string(xml, nodes->pdata[i], ".");
+        if (path == NULL || !g_str_has_prefix(path, "/dev/") || strlen(path) > GW_LIBVIRT_VALUE_MAX)
+            continue;
+        g_strv_builder_add(builder, path);
+        count++;
+    }
+    return g_strv_builder_end(builder);
 }
 
 /* Sources ------------------------------------------------------------------------------------- */

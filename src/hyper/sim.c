@@ -168,6 +168,19 @@ SimHost *gw_sim_host_by_uri(GwSim *sim, const char *uri)
     return NULL;
 }
 
+void gw_sim_each_vm(GwSim *sim, SimVmFn fn, gpointer user)
+{
+    for (guint i = 0; i < sim->hosts->len; i++) {
+        const SimHost *host = sim->hosts->pdata[i];
+        GHashTableIter iter;
+        gpointer vm;
+
+        g_hash_table_iter_init(&iter, host->vms);
+        while (g_hash_table_iter_next(&iter, NULL, &vm))
+            fn(sim, host, vm, user);
+    }
+}
+
 void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState state,
                       const char *reason)
 {

@@ -44,6 +44,8 @@ void gw_sim_exchange(GwSim *sim, const char *uri, const char *host_uuid);
 void gw_sim_boot(GwSim *sim, const char *uri, const char *vm_uuid);
 /* The guest shuts itself down, where it runs. */
 void gw_sim_shut_down(GwSim *sim, const char *vm_uuid);
+/* A person removes its definition there, by virsh. */
+void gw_sim_undefine_by_hand(GwSim *sim, const char *uri, const char *vm_uuid);
 /* Adds a fault, as an element of "faults" of the fabric's JSON. */
 gboolean gw_sim_fault(GwSim *sim, json_t *fault, GError **error);
 

@@ -211,8 +211,9 @@ char **gw_sim_violations(GwSim *sim)
     return texts(list);
 }
 
-static void check_vm(GwSim *sim, const SimHost *host, const SimVm *vm, GPtrArray *list)
+static void check_vm(GwSim *sim, const SimHost *host, SimVm *vm, gpointer user)
 {
+    GPtrArray *list = user;
     const GPtrArray *defined = gw_sim_defined(vm);
 
     for (guint i = 0; vm->vm->disks != NULL && i < vm->vm->disks->len; i++) {
@@ -239,15 +240,7 @@ char **gw_sim_check_disks(GwSim *sim)
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     GPtrArray *list = g_ptr_array_new();
 
-    for (guint i = 0; i < sim->hosts->len; i++) {
-        const SimHost *host = sim->hosts->pdata[i];
-        GHashTableIter iter;
-        gpointer vm;
-
-        g_hash_table_iter_init(&iter, host->vms);
-        while (g_hash_table_iter_next(&iter, NULL, &vm))
-            check_vm(sim, host, vm, list);
-    }
+    gw_sim_each_vm(sim, check_vm, list);
     return texts(list);
 }
 

@@ -9,9 +9,9 @@
 /* Beside each request's own word: when a mirror, or a merge, could be ended. */
 static const char *const moments[] = { "block-ready" };
 
-static const char *const strikes[] = { "fail",      "break",     "lose-reply",
-                                       "host-down", "peer-down", "power-loss",
-                                       "full",      "slow",      "do-and-fail" };
+static const char *const strikes[] = { "fail",        "break",      "lose-reply", "host-down",
+                                       "peer-down",   "power-loss", "full",       "slow",
+                                       "do-and-fail", "boot" };
 
 void gw_sim_fault_free(gpointer data)
 {
@@ -135,6 +135,17 @@ static void fill_for(GwSim *sim, SimHost *host, const GwRequest *request, gint64
         gw_sim_fill(sim, gw_sim_resolve(sim, host, path, request->volume->server, &name), ms);
 }
 
+/* A person starts the VM while its definition goes: it runs on without one. */
+static void boot_without(GwSim *sim, SimHost *host, const GwRequest *request)
+{
+    SimVm *vm = request->op == GW_OP_UNDEFINE ? gw_sim_find(host, request->vm_uuid) : NULL;
+
+    if (vm == NULL || gw_vm_is_active(vm->vm))
+        return;
+    vm->vm->persistent = FALSE;
+    gw_sim_set_state(sim, host, vm, GW_VM_RUNNING, "booted");
+}
+
 static void strike(GwSim *sim, SimHost *host, GwRequest *request, const SimFault *fault)
 {
     SimHost *peer = gw_sim_host_by_name(sim, request->peer_host_id);
@@ -149,7 +160,9 @@ static void strike(GwSim *sim, SimHost *host, GwRequest *request, const SimFault
         fill_for(sim, host, request, fault->ms);
         answer(sim, request, GW_ERR_OPERATION, "no space left on device");
     } else {
-        if (strcmp(fault->what, "power-loss") == 0)
+        if (strcmp(fault->what, "boot") == 0)
+            boot_without(sim, host, request);
+        else if (strcmp(fault->what, "power-loss") == 0)
             gw_sim_lose_power(sim, host, fault->ms);
         else if (strcmp(fault->what, "host-down") == 0)
             gw_sim_take_away(sim, host, fault->ms);
@@ -167,15 +180,19 @@ static gboolean strikes_later(const SimFault *fault, const GwRequest *request)
            ((request->op == GW_OP_BLOCK_COPY || request->op == GW_OP_MERGE) && fault->percent > 0);
 }
 
-/* It is done, and something else is answered. */
+/* It is done, which no other fault keeps it from, and something else is answered. */
 static void do_and_answer(GwSim *sim, GwRequest *request, GwErrorCode code, const char *words)
 {
     struct SimDriver *driver = sim->driver;
+    g_autoptr(GPtrArray) none = g_ptr_array_new();
+    GPtrArray *faults = sim->faults;
     guint64 id = request->id;
 
     sim->driver = NULL;
+    sim->faults = none;
     gw_sim_serve(sim, request);
     sim->driver = driver;
+    sim->faults = faults;
     GwRequest lost = { .id = id };
     answer(sim, &lost, code, words);
 }

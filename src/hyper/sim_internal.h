@@ -84,6 +84,7 @@ typedef struct {
 } SimFault;
 
 typedef void (*SimFn)(GwSim *sim, gpointer data);
+typedef void (*SimVmFn)(GwSim *sim, const SimHost *host, SimVm *vm, gpointer user);
 
 struct GwSim {
     GMutex lock;
@@ -135,6 +136,8 @@ SimHost *gw_sim_host_by_id(GwSim *sim, const char *id);
 /* Connected or not. */
 SimHost *gw_sim_host_by_name(GwSim *sim, const char *name);
 SimHost *gw_sim_host_by_uri(GwSim *sim, const char *uri);
+/* Of all hosts; @fn neither adds nor removes one. */
+void gw_sim_each_vm(GwSim *sim, SimVmFn fn, gpointer user);
 void gw_sim_set_state(GwSim *sim, const SimHost *host, SimVm *vm, GwVmState state,
                       const char *reason);
 /* The process ends: off where it is defined, gone where it is not. */

@@ -187,30 +187,17 @@ static void imply_of_vm(GwSim *sim, const SimHost *host, const GwVm *vm)
     }
 }
 
-static void for_each_vm(GwSim *sim, void (*fn)(GwSim *sim, const SimHost *host, SimVm *vm))
-{
-    for (guint i = 0; i < sim->hosts->len; i++) {
-        const SimHost *host = sim->hosts->pdata[i];
-        GHashTableIter iter;
-        gpointer vm;
-
-        g_hash_table_iter_init(&iter, host->vms);
-        while (g_hash_table_iter_next(&iter, NULL, &vm))
-            fn(sim, host, vm);
-    }
-}
-
-static void imply_one(GwSim *sim, const SimHost *host, SimVm *vm)
+static void imply_one(GwSim *sim, const SimHost *host, SimVm *vm, gpointer unused)
 {
     imply_of_vm(sim, host, vm->vm);
 }
 
-static void know_one(GwSim *sim, const SimHost *host, SimVm *vm)
+static void know_one(GwSim *sim, const SimHost *host, SimVm *vm, gpointer unused)
 {
     gw_sim_know_contents(sim, host, vm);
 }
 
-static void run_one(GwSim *sim, const SimHost *host, SimVm *vm)
+static void run_one(GwSim *sim, const SimHost *host, SimVm *vm, gpointer unused)
 {
     if (gw_vm_is_running(vm->vm))
         gw_sim_runs(sim, host, vm);
@@ -254,12 +241,12 @@ void gw_sim_load_disks(GwSim *sim)
     GHashTableIter iter;
     gpointer store;
 
-    for_each_vm(sim, imply_one);
+    gw_sim_each_vm(sim, imply_one, NULL);
     for (guint i = 0; i < sim->hosts->len; i++)
         bind_chains(sim, sim->hosts->pdata[i]);
     g_hash_table_iter_init(&iter, sim->stores);
     while (g_hash_table_iter_next(&iter, NULL, &store))
         bind_space(store);
-    for_each_vm(sim, know_one);
-    for_each_vm(sim, run_one);
+    gw_sim_each_vm(sim, know_one, NULL);
+    gw_sim_each_vm(sim, run_one, NULL);
 }

@@ -249,6 +249,7 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
     case GW_OP_VOLUME_LOOK:
     case GW_OP_VOLUME_CREATE:
     case GW_OP_VOLUME_DELETE:
+    case GW_OP_VOLUME_PROVE:
     case GW_OP_REACH:
         gw_sim_volume_serve(sim, host, request, reply);
         break;

@@ -209,6 +209,31 @@ static const char *arriving(const SimHost *host)
     return NULL;
 }
 
+static gboolean is_unused(GwSim *sim, const SimHost *host, const SimImage *image, const char *path,
+                          GwReply *reply)
+{
+    if (arriving(host) != NULL)
+        gw_error_set(&reply->error, GW_ERR_BUSY, "Try again when it has arrived.",
+                     "VM '%s' is arriving; whether it uses '%s' cannot be told yet", arriving(host),
+                     path);
+    else if (gw_sim_is_used(sim, host, image) || image->busy > 0)
+        fail(reply, GW_ERR_CONFLICT, "the volume is in use", path);
+    return reply->error == NULL;
+}
+
+static void prove_volume(GwSim *sim, const SimHost *host, const GwRequest *request, GwReply *reply)
+{
+    const GwVolume *volume = request->volume;
+    const SimImage *image = volume != NULL && volume->path != NULL
+                                ? gw_sim_image_at(sim, host, volume->path, volume->server)
+                                : NULL;
+
+    if (volume == NULL || volume->path == NULL)
+        fail(reply, GW_ERR_INVALID, "no path of a volume", NULL);
+    else if (image != NULL)
+        is_unused(sim, host, image, volume->path, reply);
+}
+
 /* libvirt of this host refuses only what it knows of: another host's VM is the witness's. */
 static void delete_volume(GwSim *sim, const SimHost *host, const GwRequest *request, GwReply *reply)
 {
@@ -217,18 +242,8 @@ static void delete_volume(GwSim *sim, const SimHost *host, const GwRequest *requ
     SimImage *image = gw_sim_image_of(sim, host, request->volume);
     g_autofree char *path = gw_sim_path_of(host, request->volume);
 
-    if (image == NULL)
+    if (image == NULL || !is_unused(sim, host, image, path, reply))
         return;
-    if (arriving(host) != NULL) {
-        gw_error_set(&reply->error, GW_ERR_BUSY, "Try again when it has arrived.",
-                     "VM '%s' is arriving; whether it uses '%s' cannot be told yet", arriving(host),
-                     path);
-        return;
-    }
-    if (gw_sim_is_used(sim, host, image) || image->busy > 0) {
-        fail(reply, GW_ERR_CONFLICT, "the volume is in use", path);
-        return;
-    }
     if (carries_another(sim, host, image)) {
         fail(reply, GW_ERR_CONFLICT, "another image stands on the volume", path);
         return;
@@ -292,6 +307,9 @@ void gw_sim_volume_serve(GwSim *sim, SimHost *host, const GwRequest *request, Gw
         break;
     case GW_OP_VOLUME_DELETE:
         delete_volume(sim, host, request, reply);
+        break;
+    case GW_OP_VOLUME_PROVE:
+        prove_volume(sim, host, request, reply);
         break;
     default: /* REACH */
         try_reach(sim, host, request, reply);

@@ -179,6 +179,15 @@ void gw_sim_plant(GwSim *sim, const char *uri, const char *vm_uuid, GwVmState st
     gw_sim_set_state(sim, host, vm, state, state == GW_VM_OFF ? "unknown" : "user");
 }
 
+void gw_sim_undefine_by_hand(GwSim *sim, const char *uri, const char *vm_uuid)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    SimHost *host = gw_sim_host_by_uri(sim, uri);
+
+    if (host != NULL && g_hash_table_remove(host->vms, vm_uuid))
+        gw_sim_lifecycle(sim, host, vm_uuid, "undefined", NULL);
+}
+
 void gw_sim_exchange(GwSim *sim, const char *uri, const char *host_uuid)
 {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);

@@ -60,10 +60,15 @@ void gw_life_set_phase(GwJob *job, const char *phase)
     gw_life_replace(&job->progress->phase, phase);
 }
 
-void gw_life_begin(GwJob *job, const GwLifeTimes *times, GwLifeMoment at)
+void gw_life_start(GwJob *job, GwLifeMoment at)
 {
     g_free(job->started_at);
     job->started_at = rfc3339(at.wall_us);
+}
+
+void gw_life_begin(GwJob *job, const GwLifeTimes *times, GwLifeMoment at)
+{
+    gw_life_start(job, at);
     g_clear_pointer(&job->waiting_for, g_free);
     if (job->result == NULL)
         job->result = gw_move_result_new();

@@ -52,6 +52,8 @@ void gw_life_add_effect(GwLifeOutcome *outcome, guint effect);
 void gw_life_enter(GwJob *job, GwJobState next, GwLifeMoment at, const char *why,
                    GwLifeOutcome *outcome);
 void gw_life_set_phase(GwJob *job, const char *phase);
+/* The time at which it started is this. */
+void gw_life_start(GwJob *job, GwLifeMoment at);
 /* It leaves the queue: what is asked first is whether it may. */
 void gw_life_begin(GwJob *job, const GwLifeTimes *times, GwLifeMoment at);
 /* Enters the final state @state. */

@@ -83,7 +83,7 @@ GwPlanJob *gw_plan_job_new(GwJob *job, gint64 now_us)
     GwPlanJob *self = g_new0(GwPlanJob, 1);
 
     self->job = job;
-    self->created_us = now_us;
+    self->times.created_us = now_us;
     return self;
 }
 
@@ -97,7 +97,7 @@ void gw_plan_job_free(GwPlanJob *self)
 
 gint64 gw_plan_job_next_us(const GwPlanJob *self)
 {
-    return self->wake_us;
+    return gw_life_next_us(&self->times);
 }
 
 /* The plan ------------------------------------------------------------------------------------ */
@@ -272,50 +272,27 @@ void gw_plan_job_adopt(GwPlanJob *self, const GwJob *child)
 
 /* Small doings -------------------------------------------------------------------------------- */
 
-static char *rfc3339(gint64 wall_us)
+static GwLifeMoment moment(const GwPlanJobEvent *event)
 {
-    g_autoptr(GDateTime) seconds = g_date_time_new_from_unix_utc(wall_us / G_USEC_PER_SEC);
-    g_autofree char *text = g_date_time_format(seconds, "%Y-%m-%dT%H:%M:%S");
-    return g_strdup_printf("%s.%03dZ", text, (int)(wall_us % G_USEC_PER_SEC / 1000));
+    return (GwLifeMoment){
+        .event = gw_plan_job_event_word(event->kind),
+        .now_us = event->now_us,
+        .wall_us = event->wall_us,
+    };
 }
 
-static void replace_string(char **slot, char *text)
+/* What the history says of it: with what was wrong. */
+static char *words(const GwPlanJobEvent *event, const char *why)
 {
-    g_free(*slot);
-    *slot = text;
-}
-
-static void set_error(GwJob *job, const char *code, const char *message, const char *remedy)
-{
-    gw_job_error_free(job->error);
-    job->error = gw_job_error_new();
-    job->error->code = g_strdup(code);
-    job->error->message = g_strdup(message);
-    job->error->remedy = g_strdup(remedy);
-}
-
-static void add_effect(GwPlanJobOutcome *outcome, GwPlanJobDo effect)
-{
-    g_assert(outcome->count < GW_PLAN_JOB_EFFECTS_MAX);
-    outcome->effects[outcome->count++] = effect;
+    return event->error != NULL ? g_strdup_printf("%s: %s", why, event->error->message)
+                                : g_strdup(why);
 }
 
 static void enter(GwPlanJob *self, GwJobState next, const GwPlanJobEvent *event, const char *why,
                   GwPlanJobOutcome *outcome)
 {
-    GwJob *job = self->job;
-    GwJobStep *step = gw_job_step_new();
-
-    job->state = (int)next;
-    step->at = rfc3339(event->wall_us);
-    step->state = g_strdup(gw_enum_word(&gw_job_state_enum, (int)next));
-    step->event = g_strdup(gw_plan_job_event_word(event->kind));
-    step->why = event->error != NULL ? g_strdup_printf("%s: %s", why, event->error->message)
-                                     : g_strdup(why);
-    if (job->steps == NULL)
-        job->steps = gw_record_array(&gw_job_step_record);
-    g_ptr_array_add(job->steps, step);
-    outcome->journal = TRUE;
+    g_autofree char *whole = words(event, why);
+    gw_life_enter(self->job, next, moment(event), whole, outcome);
 }
 
 /* How far it all is: by bytes, since VMs differ. */
@@ -341,10 +318,11 @@ static void show_progress(GwPlanJob *self, const char *phase)
     job->progress->remaining_bytes = total - done;
     job->progress->percent = total > 0 ? done * 100 / total : 0;
     job->progress->converging = TRUE;
-    replace_string(&job->progress->phase, g_strdup(phase));
-    replace_string(&job->progress->note, g_strdup_printf("%u of %u moves done, %u under way",
-                                                         count(self, GW_PLANNED_DONE), all,
-                                                         count(self, GW_PLANNED_RUNNING)));
+    g_autofree char *note =
+        g_strdup_printf("%u of %u moves done, %u under way", count(self, GW_PLANNED_DONE), all,
+                        count(self, GW_PLANNED_RUNNING));
+    gw_life_set_phase(job, phase);
+    gw_life_replace(&job->progress->note, note);
 }
 
 /* Its ends ------------------------------------------------------------------------------------ */
@@ -358,15 +336,12 @@ static void finish(GwPlanJob *self, GwJobState state, const GwPlanJobEvent *even
         job->result = gw_move_result_new();
         job->result->downtime_ms = job->result->downtime_libvirt_ms = -1;
     }
-    job->result->total_ms = (event->now_us - self->created_us) / 1000;
-    replace_string(&job->finished_at, rfc3339(event->wall_us));
-    g_clear_pointer(&job->waiting_for, g_free);
-    self->wake_us = 0;
     show_progress(self, gw_enum_word(&gw_job_state_enum, (int)state));
     if (state == GW_JOB_DONE)
         job->progress->percent = 100;
-    enter(self, state, event, why, outcome);
-    add_effect(outcome, GW_PLAN_JOB_DO_FINISH);
+    g_autofree char *whole = words(event, why);
+    gw_life_finish(job, &self->times, state, moment(event), whole, outcome);
+    gw_life_add_effect(outcome, GW_PLAN_JOB_DO_FINISH);
 }
 
 static void fail_incomplete(GwPlanJob *self)
@@ -379,9 +354,10 @@ static void fail_incomplete(GwPlanJob *self)
         "%u VMs moved, %u could not: '%s' stays on %s: %s%s", count(self, GW_PLANNED_DONE),
         stays->len, first->vm_name, first->host_name, first->why, others);
 
-    set_error(self->job, "operation-failed", message,
-              "Look at each: godwit job show. Put right what stands in their way, then ask again: "
-              "what has moved stays where it is.");
+    gw_life_set_error(
+        self->job, "operation-failed", message,
+        "Look at each: godwit job show. Put right what stands in their way, then ask again: "
+        "what has moved stays where it is.");
 }
 
 static void end(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome *outcome)
@@ -389,7 +365,8 @@ static void end(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome *
     GwJob *job = self->job;
 
     if (job->cancel_requested) {
-        set_error(job, "cancelled", "cancelled on request; what had moved stays where it is", NULL);
+        gw_life_set_error(job, "cancelled",
+                          "cancelled on request; what had moved stays where it is", NULL);
         finish(self, GW_JOB_CANCELLED, event, "no move is under way any more", outcome);
     } else if (job->plan->stays != NULL && job->plan->stays->len > 0) {
         fail_incomplete(self);
@@ -407,7 +384,7 @@ static void plan_again(GwPlanJob *self, GwPlanJobOutcome *outcome)
         return;
     self->planning = TRUE;
     self->again_us = 0;
-    add_effect(outcome, GW_PLAN_JOB_DO_PLAN);
+    gw_life_add_effect(outcome, GW_PLAN_JOB_DO_PLAN);
 }
 
 /* After whatever happened: begin, plan, wait or end. */
@@ -420,7 +397,7 @@ static void go_on(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome
                         : job->pause_requested ? "paused"
                                                : "moving VMs");
     outcome->changed = TRUE;
-    self->wake_us = event->now_us + LOOK_US;
+    self->times.wake_us = event->now_us + LOOK_US;
     if (job->cancel_requested) {
         if (running == 0)
             end(self, event, outcome);
@@ -429,7 +406,7 @@ static void go_on(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome
     } else if (self->again_us != 0 && self->again_us <= event->now_us) {
         plan_again(self, outcome);
     } else if (count(self, GW_PLANNED_WAITING) > 0) {
-        add_effect(outcome, GW_PLAN_JOB_DO_BEGIN);
+        gw_life_add_effect(outcome, GW_PLAN_JOB_DO_BEGIN);
     } else if (running == 0 && self->again_us == 0) {
         if (self->last_look)
             end(self, event, outcome);
@@ -450,7 +427,7 @@ static void note_end(GwPlanJob *self, const GwPlanJobEvent *event)
     }
     move->state = GW_PLANNED_FAILED;
     move->tries++;
-    replace_string(&move->error, g_strdup(event->error->message));
+    gw_life_replace(&move->error, event->error->message);
     /* Where it goes next is planned with the others; not at once, since hosts need a moment. */
     self->failures++;
     self->again_us = event->now_us + MIN(AGAIN_US * (gint64)self->failures, AGAIN_MAX_US);
@@ -474,11 +451,11 @@ static void run_action(GwPlanJob *self, const GwPlanJobRow *row, const GwPlanJob
     case NOTHING:
         break;
     case BEGIN:
-        replace_string(&job->started_at, rfc3339(event->wall_us));
+        gw_life_start(job, moment(event));
         break;
     case NOTE_JOB:
         move->state = GW_PLANNED_RUNNING;
-        replace_string(&move->job_id, g_strdup(event->job_id));
+        gw_life_replace(&move->job_id, event->job_id);
         break;
     case NOTE_END:
     case NOTE_REFUSAL:
@@ -487,7 +464,7 @@ static void run_action(GwPlanJob *self, const GwPlanJobRow *row, const GwPlanJob
     case PLAN:
         self->last_look = FALSE;
         if (job->cancel_requested)
-            add_effect(outcome, GW_PLAN_JOB_DO_CANCEL);
+            gw_life_add_effect(outcome, GW_PLAN_JOB_DO_CANCEL);
         else
             plan_again(self, outcome);
         break;
@@ -504,24 +481,15 @@ static void run_action(GwPlanJob *self, const GwPlanJobRow *row, const GwPlanJob
         break;
     case STOP:
         job->cancel_requested = TRUE;
-        add_effect(outcome, GW_PLAN_JOB_DO_CANCEL);
+        gw_life_add_effect(outcome, GW_PLAN_JOB_DO_CANCEL);
         break;
     case CANCEL:
         job->cancel_requested = TRUE;
-        set_error(job, "cancelled", "cancelled on request before it began", NULL);
+        gw_life_set_error(job, "cancelled", "cancelled on request before it began", NULL);
         finish(self, GW_JOB_CANCELLED, event, row->why, outcome);
         return;
     }
     go_on(self, event, outcome);
-}
-
-static const GwPlanJobRow *find_row(GwJobState state, GwPlanJobEventKind kind)
-{
-    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
-        if (rows[i].state == state && rows[i].event == kind)
-            return &rows[i];
-    }
-    return NULL;
 }
 
 /* An event about a move that is not in the state that it speaks of comes too late. */
@@ -551,7 +519,7 @@ gboolean gw_plan_job_step(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJo
                           GError **error)
 {
     GwJobState state = (GwJobState)self->job->state;
-    const GwPlanJobRow *row = find_row(state, event->kind);
+    const GwPlanJobRow *row = gw_life_find(rows, G_N_ELEMENTS(rows), state, event->kind);
 
     *outcome = (GwPlanJobOutcome){ .count = 0 };
     if (row == NULL || !is_about_a_move(self, event)) {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "job/life.h"
 #include "model/migration_plan.h"
 
 /* The life of a job that carries out a plan of many moves (host-drain, host-undrain, vms-migrate,
- * group-balance) as a table: (state, event) -> (next state, action, why). Pure, like move.h. Each
- * move of the plan is a job of its own (job->part_of), with its own checks and its own undo; this
- * one only says which begins when, and what comes of it all.
+ * group-balance) as a table (job/life.h). Each move of the plan is a job of its own (job->part_of),
+ * with its own checks and its own undo; this one only says which begins when, and what comes of it
+ * all.
  *
  *   queued -> copying (moves begin as their turn comes) -> done / failed / cancelled
  *
@@ -47,21 +48,14 @@ typedef enum {
     GW_PLAN_JOB_DO_COUNT
 } GwPlanJobDo;
 
-#define GW_PLAN_JOB_EFFECTS_MAX 2
 #define GW_PLAN_JOB_TRIES 3 /* of one VM */
 
-typedef struct {
-    GwPlanJobDo effects[GW_PLAN_JOB_EFFECTS_MAX];
-    guint count;
-    gboolean journal; /* the job changed in a way that must be durable before the effects */
-    gboolean changed; /* readers should see it */
-} GwPlanJobOutcome;
+typedef GwLifeOutcome GwPlanJobOutcome; /* its effects: GwPlanJobDo */
 
 typedef struct {
     GwJob *job; /* the durable part; owned; job->plan says how far it is */
-    /* Volatile. */
-    gint64 created_us;
-    gint64 wake_us;     /* 0: none */
+    GwLifeTimes times;
+    /* Volatile, like those. */
     gint64 again_us;    /* not planned anew before, after a failure */
     gboolean planning;  /* PLANNED is due */
     gboolean last_look; /* all moves are over, and it was planned anew since: nothing is left */
@@ -88,11 +82,5 @@ gint64 gw_plan_job_next_us(const GwPlanJob *self);
 const char *gw_plan_job_event_word(GwPlanJobEventKind kind);
 const char *gw_plan_job_do_word(GwPlanJobDo effect);
 
-typedef struct {
-    GwJobState state;
-    GwPlanJobEventKind event;
-    GwJobState next;
-    int action; /* plan_job.c's own */
-    const char *why;
-} GwPlanJobRow;
+typedef GwLifeRow GwPlanJobRow; /* its events: GwPlanJobEventKind */
 const GwPlanJobRow *gw_plan_job_rows(guint *count);

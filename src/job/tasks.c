@@ -322,6 +322,21 @@ char *gw_tasks_remarks(const GwJob *job)
     return any ? remarks : NULL;
 }
 
+char *gw_tasks_replaced(const GwJob *job)
+{
+    GString *text = g_string_new(NULL);
+
+    for (guint i = 0; i < count(job); i++) {
+        const GwTask *task = job->tasks->pdata[i];
+        if (task->kind == GW_TASK_VOLUME_REPLACE && task->state == GW_TASK_DONE)
+            g_string_append_printf(text, "%s%s of %s", text->len > 0 ? ", " : "",
+                                   short_name(task->volume), disk_of(task));
+    }
+    gboolean any = text->len > 0;
+    char *replaced = g_string_free(text, !any);
+    return any ? replaced : NULL;
+}
+
 #define COPY_MAX ((gint64)1 << 56) /* bytes: what a host says is only added up below this */
 
 /* In bytes; either may be NULL. */

@@ -77,7 +77,7 @@ typedef struct {
     double stars;      /* by this factor alone, 0 to 5 */
     gint64 weight;     /* 0: it can only lower or exclude */
     gboolean excludes; /* it alone makes the rating 0 */
-    gboolean lowers;   /* without it the rating would be higher */
+    gboolean lowers;   /* the rating would be higher, were it five stars */
     char *observed;
     char *required;
     char *remedy;

@@ -25,10 +25,12 @@ typedef struct {
     GwInterval *bytes;       /* over the network, or between the pools of one host */
     int converges;           /* GwConverges */
     char *remedy;
-    gint64 link_bps;  /* what the copy is taken to get, bytes per second */
-    gint64 dirty_bps; /* what the guest is taken to dirty; -1: unknown */
-    gint64 samples;   /* moves between these two hosts that it learned from */
-    char **basis;     /* what each figure rests on, in words */
+    gint64 link_bps;     /* what the copy is taken to get, bytes per second */
+    gint64 dirty_bps;    /* what the guest is taken to dirty; -1: unknown */
+    gint64 memory_bytes; /* what of its memory is taken to hold something */
+    gint64 disk_bytes;   /* what is taken to be copied of its disks */
+    gint64 samples;      /* moves between these two hosts that it learned from */
+    char **basis;        /* what each figure rests on, in words */
 } GwPrediction;
 GW_DECLARE_RECORD(GwPrediction, gw_prediction)
 

@@ -30,7 +30,9 @@ GW_DEFINE_RECORD(
     GW_F(GwVolume, group, GW_STRING, .doc = "Group that owns it, a number."),
     GW_F(GwVolume, mode, GW_STRING, .doc = "Permissions, octal."),
     GW_F(GwVolume, label, GW_STRING, .doc = "Security label."),
-    GW_F(GwVolume, acl, GW_STRING, .doc = "Access list beyond the mode."));
+    GW_F(GwVolume, acl, GW_STRING, .doc = "Access list beyond the mode."),
+    GW_F(GwVolume, used_by, GW_STRING,
+         .doc = "Of a block device: the VM of its host that has it; absent: none is known."));
 
 const GwEnum gw_disk_how_enum = {
     "DiskHow", (const char *const[]){ "stays", "mirror", "with memory", "block copy", "network",
@@ -193,6 +195,16 @@ gboolean gw_disk_move_is_delta(const GwDiskMove *move)
 {
     return move->how == (int)GW_DISK_MIRROR && move->images != NULL && move->images->len == 2 &&
            ((const GwImageMove *)move->images->pdata[1])->delta;
+}
+
+gboolean gw_same_volume(const GwVolume *a, const GwVolume *b)
+{
+    if (a == NULL || b == NULL)
+        return FALSE;
+    if (a->path != NULL && b->path != NULL)
+        return strcmp(a->path, b->path) == 0;
+    return a->pool != NULL && a->name != NULL && g_strcmp0(a->pool, b->pool) == 0 &&
+           g_strcmp0(a->name, b->name) == 0;
 }
 
 const GwImageMove *gw_disk_move_top(const GwDiskMove *move)

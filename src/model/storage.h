@@ -32,6 +32,8 @@ typedef struct {
     char *owner, *group, *mode; /* numbers as text ("107", "107", "0600"); NULL: not told (R30) */
     char *label;                /* security label */
     char *acl;                  /* access list beyond mode, as text; NULL: none, or not told */
+    char *used_by; /* of a block device: the VM of its host that has it, under whatever path, for
+                      people; NULL: none, or not told */
 } GwVolume;
 GW_DECLARE_RECORD(GwVolume, gw_volume)
 
@@ -221,6 +223,9 @@ gboolean gw_disk_move_is_delta(const GwDiskMove *move);
 /* The image that the disk is on before and after the move: the top one, but for such a delta the
  * one below it. NULL: nothing is copied. */
 const GwImageMove *gw_disk_move_top(const GwDiskMove *move);
+
+/* Whether both name one volume of a host. */
+gboolean gw_same_volume(const GwVolume *a, const GwVolume *b);
 
 #define GW_VOLUME_NAME_MAX 255
 

@@ -67,12 +67,13 @@ void many_books_free(ManyBooks *books)
     g_free(books);
 }
 
-/* The VM as it would be on its way, on a host that it does not come from. */
-static const GwVm *vm_at(const Many *many, guint vm, guint host)
+const GwVm *many_vm_at(const Many *many, guint vm, guint host)
 {
     gpointer key = GSIZE_TO_POINTER((((gsize)vm + 1) << 32) | host);
     GwVm *there = g_hash_table_lookup(many->elsewhere, key);
 
+    if (host == many_vm(many, vm)->home)
+        return many_vm(many, vm)->vm;
     if (there == NULL) {
         there = gw_vm_copy(many_vm(many, vm)->vm);
         g_free(there->host_id);
@@ -91,7 +92,7 @@ const GwMatrixCell *many_cell(const Many *many, guint vm, guint from, guint to)
         return NULL;
     if (from == item->home)
         return gw_matrix_cell(many->matrix, item->vm, item->shape, there->host, there->shape);
-    const GwVm *on_its_way = vm_at(many, vm, from);
+    const GwVm *on_its_way = many_vm_at(many, vm, from);
     return gw_matrix_cell(many->matrix, on_its_way, gw_matrix_vm_shape(many->matrix, on_its_way),
                           there->host, there->shape);
 }

@@ -13,7 +13,7 @@ typedef struct {
 } Planned;
 
 struct GwPlacementIndex {
-    const GwPlanShared *shared;
+    GwPlanShared *shared;
     GPtrArray *views;    /* GwRuleView of enabled rules, by name, then id */
     GHashTable *of_vm;   /* UUID -> GPtrArray of GwRuleView that name it */
     GPtrArray *networks; /* GwRuleView of kind network */
@@ -204,7 +204,7 @@ static void add_planned(GwPlacementIndex *index, const GwJob *job, const GwPlann
 
 static void find_planned(GwPlacementIndex *index)
 {
-    const GPtrArray *jobs = index->shared->jobs;
+    const GPtrArray *jobs = gw_shared_jobs(index->shared);
 
     for (guint i = 0; i < jobs->len; i++) {
         const GwJob *job = jobs->pdata[i];
@@ -214,7 +214,7 @@ static void find_planned(GwPlacementIndex *index)
     }
 }
 
-GwPlacementIndex *gw_placement_index_new(const GwPlanShared *shared)
+GwPlacementIndex *gw_placement_index_new(GwPlanShared *shared)
 {
     GwPlacementIndex *index = g_new0(GwPlacementIndex, 1);
 

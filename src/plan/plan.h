@@ -109,16 +109,20 @@ GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMo
 GwMoveDecision *gw_plan_decide(const GwPlanInput *input);
 
 /* rating.c. Sets candidate->rating (R33): what preflight found first, then the resources that the
- * destination would have left, by its group's policy. */
+ * destination would have left, by its group's policy. A candidate that is suitable has 0 stars
+ * where a reserve would not be left: a person may move there, the planner places nothing there.
+ * Where the destination is the source the VM takes nothing more: what its own host is worth to it
+ * (a candidate without findings will do), to be compared with the others. docs/placement.md */
 void gw_plan_rate(const GwPlanInput *input, GwCandidate *candidate);
 /* The policy that holds for @host: its group's, or the nearest parent's that has one, or the
  * product's. Borrowed from the fabric, or static. */
 const GwPlacementPolicy *gw_plan_policy(const GwFabric *fabric, const GwHost *host);
 
 /* place.c. The best host for @vm, and the best pool on it, within @where (id or name of a host or a
- * host group; NULL: everywhere): automatic placement (R26, R46). *@chosen gets @options with what
- * was chosen filled in; owned by the caller, as is the answer. NULL with REFUSED where none will
- * do, the error saying why the best of them does not. */
+ * host group; NULL: everywhere): automatic placement (R26, R46). Within a group, or everywhere,
+ * only default storage locations are taken. *@chosen gets @options with what was chosen filled in;
+ * owned by the caller, as is the answer. NULL with REFUSED where none will do, the error saying why
+ * the best of them does not; with NOT_FOUND where there is no such place. */
 GwCandidate *gw_plan_place(const GwFabric *fabric, const GwVm *vm, const char *where,
                            const GwMoveOptions *options, GwMoveOptions **chosen, GError **error);
 /* Whether @rule can be kept at all beside the others: names what contradicts it (R57). */

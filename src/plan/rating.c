@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "plan/rating.h"
 
-#include <string.h>
-
+#include "base/text.h"
 #include "plan/placement_words.h"
 
 /* How well a host suits a VM, in stars, and what that rests on (R33). docs/placement.md tells it to
@@ -103,9 +102,9 @@ static void add_wishes(Sum *sum)
         gint64 costs = MIN(WISH_COSTS, left);
         GwRatingFactor *factor = add_part(sum, "R57", costs, FALSE);
         factor->name = g_strdup_printf("rule '%s'", gw_plan_text(rule->rule->name));
-        factor->observed = g_steal_pointer(&rule->observed);
-        factor->required = g_steal_pointer(&rule->required);
-        factor->remedy = g_steal_pointer(&rule->remedy);
+        factor->observed = gw_text_printable(rule->observed, GW_TEXT_MESSAGE_MAX);
+        factor->required = gw_text_printable(rule->required, GW_TEXT_MESSAGE_MAX);
+        factor->remedy = gw_text_printable(rule->remedy, GW_TEXT_MESSAGE_MAX);
         left -= costs;
         sum->points -= costs;
     }
@@ -160,14 +159,15 @@ static GPtrArray *take_factors(Sum *sum)
     return factors;
 }
 
-static void choose_volume(const GwPlanInput *input, const GwCandidate *candidate, GwRating *rating)
+static void tell_volume(const GwPlanInput *input, const GwResources *resources, GwRating *rating)
 {
-    if (!gw_rating_is_copied(input, candidate))
+    const GwVolumeChoice *choice = &resources->volume;
+
+    if (resources->of[GW_RESOURCE_DISK].free)
         return;
-    GwVolumeChoice choice = gw_rating_volume(input, candidate, FALSE);
-    rating->storage_why = gw_rating_volume_words(input, &choice);
-    if (choice.pool != NULL && (choice.fits || !choice.told))
-        rating->storage = g_strdup(choice.pool->name);
+    rating->storage_why = gw_rating_volume_words(input, choice);
+    if (choice->pool != NULL && (choice->fits || !choice->told))
+        rating->storage = g_strdup(choice->pool->name);
 }
 
 static GwRating *rate(const GwPlanInput *input, const GwCandidate *candidate)
@@ -191,7 +191,7 @@ static GwRating *rate(const GwPlanInput *input, const GwCandidate *candidate)
     }
     g_clear_pointer(&rating->factors, g_ptr_array_unref);
     rating->factors = take_factors(&sum);
-    choose_volume(input, candidate, rating);
+    tell_volume(input, &resources, rating);
     return rating;
 }
 

@@ -33,19 +33,9 @@ typedef struct {
     gboolean unknown;   /* it gets neutral points */
     gboolean assumed;   /* the VM's own part was not seen */
     gboolean excludes;  /* a reserve would not be left, or there is no place */
-    gboolean free;      /* of disk: nothing is copied */
+    gboolean free;      /* of disk: nothing is copied to a place that is to be chosen */
+    gboolean chosen;    /* but disks are, to places that were chosen for each */
 } GwResource;
-
-typedef struct {
-    const GwPlacementPolicy *policy;
-    GwResource of[GW_RESOURCES];
-} GwResources;
-
-void gw_rating_resources(const GwPlanInput *input, const GwCandidate *candidate,
-                         GwResources *resources);
-/* rating_words.c. Sets @factor's texts. */
-void gw_rating_words(const GwPlanInput *input, const GwResources *resources, GwResourceKind kind,
-                     GwRatingFactor *factor);
 
 /* A pool as the place of what is copied. */
 typedef struct {
@@ -56,6 +46,18 @@ typedef struct {
     gint64 need;        /* bytes that are copied; 0: nobody knows */
     guint others;       /* pools that were looked at as well */
 } GwVolumeChoice;
+
+typedef struct {
+    const GwPlacementPolicy *policy;
+    GwResource of[GW_RESOURCES];
+    GwVolumeChoice volume; /* unless nothing is copied */
+} GwResources;
+
+void gw_rating_resources(const GwPlanInput *input, const GwCandidate *candidate,
+                         GwResources *resources);
+/* rating_words.c. Sets @factor's texts. */
+void gw_rating_words(const GwPlanInput *input, const GwResources *resources, GwResourceKind kind,
+                     GwRatingFactor *factor);
 
 /* Whether anything of the VM is copied to a place that nobody chose by name. */
 gboolean gw_rating_is_copied(const GwPlanInput *input, const GwCandidate *candidate);

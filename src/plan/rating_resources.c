@@ -35,7 +35,8 @@ static void settle(GwResource *resource, GwGoal goal)
         resource->excludes = TRUE;
 }
 
-static void weigh_memory(const GwPlanInput *input, const GwResources *resources, GwResource *memory)
+static void weigh_memory(const GwPlanInput *input, const GwResources *resources,
+                         const GwArrivals *arrivals, GwResource *memory)
 {
     const GwHostFacts *facts = gw_plan_facts(input->destination);
     gint64 need = gw_plan_is_within(input) ? 0 : CLAMP(gw_plan_memory_kib(input->vm), 0, KIB_MAX);
@@ -45,10 +46,11 @@ static void weigh_memory(const GwPlanInput *input, const GwResources *resources,
     memory->unknown = facts->memory_kib <= 0;
     memory->whole = CLAMP(facts->memory_kib, 0, KIB_MAX) - memory->reserve;
     memory->left = CLAMP(facts->free_memory_kib, 0, KIB_MAX) - memory->reserve - need -
-                   MIN(gw_shared_arrivals(input).memory_kib, KIB_MAX);
+                   MIN(arrivals->memory_kib, KIB_MAX);
 }
 
-static void weigh_cpu(const GwPlanInput *input, const GwResources *resources, GwResource *cpu)
+static void weigh_cpu(const GwPlanInput *input, const GwResources *resources,
+                      const GwArrivals *arrivals, GwResource *cpu)
 {
     const GwHostFacts *facts = gw_plan_facts(input->destination);
     gint64 whole = CLAMP(facts->cpus, 0, G_MAXINT32) * 1000;
@@ -63,18 +65,23 @@ static void weigh_cpu(const GwPlanInput *input, const GwResources *resources, Gw
         return;
     cpu->reserve = whole / 100 * MIN(percent, 100);
     cpu->whole = whole - cpu->reserve;
-    cpu->left = cpu->whole - need - gw_shared_arrivals(input).cpu_permille -
+    cpu->left = cpu->whole - need - arrivals->cpu_permille -
                 whole / 1000 * MIN(facts->usage->cpu_permille, 1000);
 }
 
-static void weigh_disk(const GwPlanInput *input, const GwResources *resources,
-                       const GwCandidate *candidate, GwResource *disk)
+static void weigh_disk(const GwPlanInput *input, const GwCandidate *candidate,
+                       GwResources *resources)
 {
+    GwResource *disk = &resources->of[GW_RESOURCE_DISK];
+
     if (!gw_rating_is_copied(input, candidate)) {
         disk->free = TRUE;
+        for (guint i = 0; candidate->disks != NULL && i < candidate->disks->len; i++)
+            disk->chosen |= gw_plan_is_copied(candidate->disks->pdata[i]);
         return;
     }
     GwVolumeChoice choice = gw_rating_volume(input, candidate, FALSE);
+    resources->volume = choice;
     disk->pool = choice.pool;
     disk->reserve = gw_rating_disk_reserve(input, resources->policy);
     disk->unknown = choice.pool != NULL && !choice.told;
@@ -100,7 +107,7 @@ static gint64 link_mbps(const GwHost *host, gboolean *told)
     return *told ? MIN(fastest, G_MAXINT32) : NETWORK_ASSUMED_MBPS;
 }
 
-static void weigh_network(const GwPlanInput *input, GwResource *network)
+static void weigh_network(const GwPlanInput *input, const GwArrivals *arrivals, GwResource *network)
 {
     const GwHostUsage *usage = gw_plan_facts(input->destination)->usage;
     const GwVmUsage *own = input->vm->usage;
@@ -112,8 +119,8 @@ static void weigh_network(const GwPlanInput *input, GwResource *network)
     network->assumed = !told;
     network->unknown = usage == NULL || usage->network_bps < 0;
     if (!network->unknown)
-        network->left = network->whole - MIN(usage->network_bps, KIB_MAX) - need -
-                        gw_shared_arrivals(input).network_bps;
+        network->left =
+            network->whole - MIN(usage->network_bps, KIB_MAX) - need - arrivals->network_bps;
 }
 
 void gw_rating_resources(const GwPlanInput *input, const GwCandidate *candidate,
@@ -122,6 +129,7 @@ void gw_rating_resources(const GwPlanInput *input, const GwCandidate *candidate,
     const GwPlacementPolicy *policy = gw_plan_policy(input->fabric, input->destination);
     const gint64 weights[GW_RESOURCES] = { policy->memory_weight, policy->cpu_weight,
                                            policy->disk_weight, policy->network_weight };
+    GwArrivals arrivals = gw_shared_arrivals(input);
     gint64 sum = 0;
 
     *resources = (GwResources){ .policy = policy };
@@ -129,10 +137,10 @@ void gw_rating_resources(const GwPlanInput *input, const GwCandidate *candidate,
         sum += resources->of[i].weight = CLAMP(weights[i], 0, GW_WEIGHT_MAX);
     for (int i = 0; i < GW_RESOURCES && sum == 0; i++)
         resources->of[i].weight = 1; /* they count alike */
-    weigh_memory(input, resources, &resources->of[GW_RESOURCE_MEMORY]);
-    weigh_cpu(input, resources, &resources->of[GW_RESOURCE_CPU]);
-    weigh_disk(input, resources, candidate, &resources->of[GW_RESOURCE_DISK]);
-    weigh_network(input, &resources->of[GW_RESOURCE_NETWORK]);
+    weigh_memory(input, resources, &arrivals, &resources->of[GW_RESOURCE_MEMORY]);
+    weigh_cpu(input, resources, &arrivals, &resources->of[GW_RESOURCE_CPU]);
+    weigh_disk(input, candidate, resources);
+    weigh_network(input, &arrivals, &resources->of[GW_RESOURCE_NETWORK]);
     for (int i = 0; i < GW_RESOURCES; i++)
         settle(&resources->of[i], (GwGoal)policy->goal);
     /* What is not copied takes no space: nothing is better for it. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/text.h"
 #include "plan/rating.h"
 #include "plan/storage.h"
 
@@ -127,10 +128,8 @@ GwVolumeChoice gw_rating_volume(const GwPlanInput *input, const GwCandidate *can
     return best;
 }
 
-char *gw_rating_volume_words(const GwPlanInput *input, const GwVolumeChoice *choice)
+static char *volume_words(const char *on, const GwVolumeChoice *choice)
 {
-    const char *on = gw_plan_host_name(input->destination);
-
     if (choice->pool == NULL)
         return g_strdup_printf("%s has no active pool that takes images", on);
     if (!choice->told)
@@ -140,10 +139,16 @@ char *gw_rating_volume_words(const GwPlanInput *input, const GwVolumeChoice *cho
     g_autofree char *need = gw_storage_size(choice->need);
     const char *most = choice->others == 0 ? "" : ", the most of the pools that it could be";
     if (!choice->fits)
-        return g_strdup_printf("%s do not fit into it%s", need,
-                               choice->others > 0 ? ", nor into another" : "");
+        return g_strconcat(need, " do not fit into it",
+                           choice->others > 0 ? ", nor into another" : "", NULL);
     if (choice->need == 0)
-        return g_strdup_printf("%s are left in it%s; how large the disks are is not known", left,
-                               most);
-    return g_strdup_printf("%s are left in it after the %s that are copied%s", left, need, most);
+        return g_strconcat(left, " are left in it", most, "; how large the disks are is not known",
+                           NULL);
+    return g_strconcat(left, " are left in it after the ", need, " that are copied", most, NULL);
+}
+
+char *gw_rating_volume_words(const GwPlanInput *input, const GwVolumeChoice *choice)
+{
+    g_autofree char *words = volume_words(gw_plan_host_name(input->destination), choice);
+    return gw_text_printable(words, GW_TEXT_MESSAGE_MAX);
 }

@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-#include "plan/rule.h"
+#include "plan/shared.h"
 
 typedef struct {
-    const GwFabric *fabric;
+    GwPlanShared *shared;
     const GwHost *source, *destination;
 } Ends;
 
@@ -24,14 +24,21 @@ static void not_shown(GwReach *reach, char *why, char *remedy)
     reach->remedy = remedy;
 }
 
+/* What is called alike has one identity, which need not be looked up. */
+static gboolean is_same_id(const Ends *ends, const GwPool *a, const char *id_a, const GwPool *b)
+{
+    if (g_strcmp0(a->source, b->source) == 0 && g_strcmp0(a->type, b->type) == 0)
+        return TRUE;
+    return g_strcmp0(id_a, gw_shared_pool_id(ends->shared, b)) == 0;
+}
+
 /* Whether two pools are one storage; notes how in @reach where they are. */
 static gboolean same_storage(GwReach *reach, const Ends *ends, const GwPool *a, const GwPool *b)
 {
-    g_autofree char *id_a = gw_share_own_id(a);
-    g_autofree char *id_b = id_a != NULL ? gw_share_own_id(b) : NULL;
-    gboolean equal = id_a != NULL && g_strcmp0(id_a, id_b) == 0;
+    const char *id_a = gw_shared_pool_id(ends->shared, a);
+    gboolean equal = id_a != NULL && is_same_id(ends, a, id_a, b);
     const GwShare *share =
-        gw_share_common(ends->fabric, TRUE, ends->source, a, ends->destination, b);
+        gw_shared_share(ends->shared, TRUE, ends->source, a, ends->destination, b);
 
     if (!equal && share == NULL)
         return FALSE;
@@ -81,7 +88,7 @@ static const GwShare *unproved_share(const Ends *ends, const GwPool *pool)
     const GPtrArray *pools = gw_plan_facts(ends->destination)->pools;
 
     for (guint i = 0; pools != NULL && i < pools->len; i++) {
-        const GwShare *share = gw_share_common(ends->fabric, FALSE, ends->source, pool,
+        const GwShare *share = gw_shared_share(ends->shared, FALSE, ends->source, pool,
                                                ends->destination, pools->pdata[i]);
         if (share != NULL)
             return share;
@@ -106,8 +113,8 @@ static void explain_local_pool(GwReach *reach, const Ends *ends, const GwPool *p
     const char *to = gw_plan_host_name(ends->destination);
     const GwShare *unproved = unproved_share(ends, pool);
     const GwShare *proved =
-        gw_share_common(ends->fabric, TRUE, ends->source, pool, ends->source, pool);
-    g_autofree char *id = gw_share_own_id(pool);
+        gw_shared_share(ends->shared, TRUE, ends->source, pool, ends->source, pool);
+    const char *id = gw_shared_pool_id(ends->shared, pool);
 
     if (unproved != NULL) {
         g_autofree char *name = gw_plan_quote(unproved->name);
@@ -139,10 +146,9 @@ static void explain_local_pool(GwReach *reach, const Ends *ends, const GwPool *p
 
 static void reach_path(GwReach *reach, const Ends *ends, const char *path)
 {
-    const GPtrArray *pools = gw_plan_facts(ends->source)->pools;
-    const GwPool *home = gw_share_pool_of_path(ends->source, path);
+    const GwSourcePath *seen = gw_shared_path(ends->shared, ends->source, path);
 
-    if (home == NULL) {
+    if (seen->home == NULL) {
         g_autofree char *dir = g_path_get_dirname(path);
         not_reached(reach,
                     g_strdup_printf("%s is in no active storage pool of %s", path,
@@ -152,17 +158,15 @@ static void reach_path(GwReach *reach, const Ends *ends, const char *path)
                                     dir));
         return;
     }
-    g_autofree char *clean = gw_share_clean_path(path);
-    gssize depth = deepest(pools, clean);
     for (int anywhere = 0; anywhere <= 1; anywhere++) {
-        for (guint i = 0; i < pools->len; i++) {
-            if (gw_share_pool_depth(pools->pdata[i], clean) == depth &&
-                find_counterpart(reach, ends, pools->pdata[i], clean, depth, anywhere))
+        for (guint i = 0; i < seen->pools->len; i++) {
+            if (find_counterpart(reach, ends, seen->pools->pdata[i], seen->clean, seen->depth,
+                                 anywhere))
                 return;
         }
     }
-    reach->source = home;
-    explain_local_pool(reach, ends, home);
+    reach->source = seen->home;
+    explain_local_pool(reach, ends, seen->home);
 }
 
 /* libvirt looks a volume up by the names of its pool and itself, on each host anew. */
@@ -239,8 +243,7 @@ static gboolean shown_by_pool(GwReach *reach, const Ends *ends, const char *id)
 
     for (guint i = 0; id != NULL && pools != NULL && i < pools->len; i++) {
         const GwPool *pool = pools->pdata[i];
-        g_autofree char *own = pool->active ? gw_share_own_id(pool) : NULL;
-        if (g_strcmp0(own, id) == 0) {
+        if (pool->active && g_strcmp0(gw_shared_pool_id(ends->shared, pool), id) == 0) {
             reach->how = GW_REACH_SAME;
             reach->destination = pool;
             return TRUE;
@@ -280,10 +283,10 @@ static void reach_network(GwReach *reach, const Ends *ends)
                               to));
 }
 
-void gw_reach_disk(GwReach *reach, const GwFabric *fabric, const GwHost *source,
-                   const GwHost *destination, const GwDisk *disk)
+void gw_reach_disk(GwReach *reach, const GwPlanInput *input, const GwDisk *disk)
 {
-    Ends ends = { fabric, source, destination };
+    g_autoptr(GwPlanShared) own = input->shared == NULL ? gw_plan_shared_new(input->fabric) : NULL;
+    Ends ends = { own != NULL ? own : input->shared, input->source, input->destination };
 
     reach->disk = disk;
     if (disk->source == NULL) {
@@ -300,7 +303,7 @@ void gw_reach_disk(GwReach *reach, const GwFabric *fabric, const GwHost *source,
     } else {
         not_reached(reach,
                     g_strdup_printf("it is of type %s, which lives in %s", gw_plan_text(disk->type),
-                                    gw_plan_host_name(source)),
+                                    gw_plan_host_name(ends.source)),
                     g_strdup("Move its content to a disk on shared storage, and detach it."));
     }
 }
@@ -314,7 +317,7 @@ gboolean gw_reach_same_path(const GwPlanInput *input, const char *type, const ch
                           .source_host = (char *)server };
     GwReach *reach = g_new0(GwReach, 1);
 
-    gw_reach_disk(reach, input->fabric, input->source, input->destination, &disk);
+    gw_reach_disk(reach, input, &disk);
     gboolean same = reach->how != GW_REACH_NOT && !reach->other_path;
     if (!same && why != NULL)
         *why = reach->why != NULL ? g_steal_pointer(&reach->why)
@@ -349,7 +352,7 @@ GPtrArray *gw_reach_all(const GwPlanInput *input)
             g_strcmp0(disk->device, "floppy") == 0)
             continue;
         GwReach *reach = g_new0(GwReach, 1);
-        gw_reach_disk(reach, input->fabric, input->source, input->destination, disk);
+        gw_reach_disk(reach, input, disk);
         g_ptr_array_add(all, reach);
     }
     return all;

@@ -25,8 +25,8 @@ typedef struct {
     char *remedy;
 } GwReach;
 
-void gw_reach_disk(GwReach *reach, const GwFabric *fabric, const GwHost *source,
-                   const GwHost *destination, const GwDisk *disk);
+/* Of @input only the fabric, the two hosts and what is shared are looked at. */
+void gw_reach_disk(GwReach *reach, const GwPlanInput *input, const GwDisk *disk);
 void gw_reach_free(gpointer reach);
 
 /* Whether @destination reaches what is at @source_path of @source (a file, or what @type says; with
@@ -59,6 +59,10 @@ gboolean gw_share_servers_known(const char *hosts);
 char *gw_share_clean_path(const char *path);
 /* The depth (length of the directory) of @pool where it holds @path, or -1. */
 gssize gw_share_pool_depth(const GwPool *pool, const char *path);
+/* Whether a share can hold it: only where a directory is shown can a marker be written and read. */
+gboolean gw_share_may_be_proved(const GwPool *pool);
+/* Which of several shares is taken; @best may be NULL. */
+gboolean gw_share_is_better(const GwShare *share, const GwShare *best);
 /* A share that both are members of, proved or not as @proved says; NULL: none. */
 const GwShare *gw_share_common(const GwFabric *fabric, gboolean proved, const GwHost *source,
                                const GwPool *source_pool, const GwHost *destination,

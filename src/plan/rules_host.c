@@ -198,7 +198,7 @@ static void check_memory(const GwRule *self, const GwPlanInput *input, GPtrArray
     if (facts->memory_kib == 0 || need == 0)
         return; /* not known: host-status says so */
     GwArrivals arrivals = gw_shared_arrivals(input);
-    gint64 left = facts->free_memory_kib - arrivals.memory_kib;
+    gint64 left = MAX(facts->free_memory_kib, 0) - arrivals.memory_kib;
     if (left >= need + headroom_kib(need))
         return;
 

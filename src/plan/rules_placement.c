@@ -13,12 +13,15 @@ static void check_maintenance(const GwRule *self, const GwPlanInput *input, GPtr
 
     if (host->maintenance == (int)GW_MAINTENANCE_NONE)
         return;
+    g_autofree char *quoted = gw_plan_quote(name);
     gw_rule_add(self, findings,
                 host->maintenance == (int)GW_MAINTENANCE_ENTERING
                     ? g_strdup_printf("%s is entering maintenance: it is being emptied", name)
                     : g_strdup_printf("%s is in maintenance", name),
                 g_strdup("A host that takes VMs."),
-                g_strdup_printf("Choose another host, or end the maintenance of %s.", name));
+                g_strdup_printf("Choose another host, or end its maintenance: godwit host "
+                                "maintenance %s off.",
+                                quoted));
 }
 
 const GwRule gw_rule_maintenance = {

@@ -133,15 +133,15 @@ const GwRule gw_rule_san_reach = {
     GW_RULE_MOVES,       check_san
 };
 
-/* The server's part of an NFS pool's source: up to the export. */
-static char *server_of(const GwPool *pool)
+/* The server's part of an NFS pool's source: up to the export; @length gets its length. */
+static const char *server_of(const GwPool *pool, gsize *length)
 {
     const char *source = pool->source != NULL ? pool->source : "";
     source += strspn(source, "/");
-    gsize length = strcspn(source, "/");
-    while (length > 0 && source[length - 1] == ':')
-        length--;
-    return g_strndup(source, length);
+    *length = strcspn(source, "/");
+    while (*length > 0 && source[*length - 1] == ':')
+        (*length)--;
+    return source;
 }
 
 static void check_server(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
@@ -155,10 +155,12 @@ static void check_server(const GwRule *self, const GwPlanInput *input, GPtrArray
         if (reach->how != GW_REACH_SAME || is_copied(input, reach) || pool == NULL ||
             pool == said || g_strcmp0(pool->type, "netfs") != 0)
             continue;
-        g_autofree char *server = server_of(pool);
-        if (strpbrk(server, ".:") != NULL) /* a domain, or an address */
+        gsize length = 0;
+        const char *begin = server_of(pool, &length);
+        if (strcspn(begin, ".:") < length) /* a domain, or an address */
             continue;
         said = pool;
+        g_autofree char *server = g_strndup(begin, length);
         gw_rule_add(self, findings,
                     g_strdup_printf("Pool '%s' of %s names its server '%s'",
                                     gw_plan_text(pool->name), gw_plan_host_name(input->source),

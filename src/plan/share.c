@@ -202,14 +202,14 @@ static gboolean is_member(const GwShare *share, const GwHost *host, const GwPool
 }
 
 /* Only where a directory is shown can a marker be written and read. */
-static gboolean may_be_proved(const GwPool *pool)
+gboolean gw_share_may_be_proved(const GwPool *pool)
 {
     static const char *const types[] = { "dir", "fs", "netfs", NULL };
     return pool->type != NULL && g_strv_contains(types, pool->type);
 }
 
 /* Any order will do, as long as it is the same whenever it is asked. */
-static gboolean is_better(const GwShare *share, const GwShare *best)
+gboolean gw_share_is_better(const GwShare *share, const GwShare *best)
 {
     if (best == NULL)
         return TRUE;
@@ -226,13 +226,13 @@ const GwShare *gw_share_common(const GwFabric *fabric, gboolean proved, const Gw
     GHashTableIter iter;
     gpointer value;
 
-    if (!may_be_proved(source_pool) || !may_be_proved(destination_pool))
+    if (!gw_share_may_be_proved(source_pool) || !gw_share_may_be_proved(destination_pool))
         return NULL;
     g_hash_table_iter_init(&iter, fabric->shares);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwShare *share = value;
         if (!share->proved == !proved && is_member(share, source, source_pool) &&
-            is_member(share, destination, destination_pool) && is_better(share, best))
+            is_member(share, destination, destination_pool) && gw_share_is_better(share, best))
             best = share;
     }
     return best;
@@ -303,9 +303,10 @@ gboolean gw_share_reaches_disk(const GwFabric *fabric, const GwHost *source,
                                const GwHost *destination, const GwDisk *disk, char **why)
 {
     GwReach *reach = g_new0(GwReach, 1);
-    gw_reach_disk(reach, fabric, source, destination, disk);
-    gboolean reached = reach->how != GW_REACH_NOT;
+    GwPlanInput input = { .fabric = fabric, .source = source, .destination = destination };
 
+    gw_reach_disk(reach, &input, disk);
+    gboolean reached = reach->how != GW_REACH_NOT;
     if (!reached && why != NULL)
         *why = g_steal_pointer(&reach->why);
     gw_reach_free(reach);

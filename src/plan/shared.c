@@ -28,14 +28,31 @@ static void add_to_list(GHashTable *table, char *key, gpointer item)
 GwPlanShared *gw_plan_shared_new(const GwFabric *fabric)
 {
     GwPlanShared *shared = g_new0(GwPlanShared, 1);
+    shared->fabric = fabric;
+    return shared;
+}
+
+void gw_plan_shared_free(GwPlanShared *shared)
+{
+    if (shared == NULL)
+        return;
+    gw_placement_index_free(shared->placement);
+    gw_shared_storage_clear(shared);
+    g_clear_pointer(&shared->jobs_to, g_hash_table_unref);
+    g_clear_pointer(&shared->jobs_of, g_hash_table_unref);
+    g_clear_pointer(&shared->jobs, g_ptr_array_unref);
+    g_free(shared);
+}
+
+static void find_jobs(GwPlanShared *shared)
+{
     GHashTableIter iter;
     gpointer value;
 
-    shared->fabric = fabric;
     shared->jobs = g_ptr_array_new();
     shared->jobs_to = table_of_lists();
     shared->jobs_of = table_of_lists();
-    g_hash_table_iter_init(&iter, fabric->jobs);
+    g_hash_table_iter_init(&iter, shared->fabric->jobs);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         if (!gw_job_state_is_final((GwJobState)((GwJob *)value)->state))
             g_ptr_array_add(shared->jobs, value);
@@ -46,28 +63,27 @@ GwPlanShared *gw_plan_shared_new(const GwFabric *fabric)
         add_to_list(shared->jobs_to, job->destination_host_id, job);
         add_to_list(shared->jobs_of, job->vm_uuid, job);
     }
-    return shared;
 }
 
-void gw_plan_shared_free(GwPlanShared *shared)
+const GPtrArray *gw_shared_jobs(GwPlanShared *shared)
 {
-    if (shared == NULL)
-        return;
-    gw_placement_index_free(shared->placement);
-    g_hash_table_unref(shared->jobs_to);
-    g_hash_table_unref(shared->jobs_of);
-    g_ptr_array_unref(shared->jobs);
-    g_free(shared);
+    if (shared->jobs == NULL)
+        find_jobs(shared);
+    return shared->jobs;
 }
 
 const GPtrArray *gw_shared_jobs_to(const GwPlanInput *input, const char *host_id)
 {
-    return host_id != NULL ? g_hash_table_lookup(input->shared->jobs_to, host_id) : NULL;
+    if (gw_shared_jobs(input->shared)->len == 0 || host_id == NULL)
+        return NULL;
+    return g_hash_table_lookup(input->shared->jobs_to, host_id);
 }
 
 const GPtrArray *gw_shared_jobs_of(const GwPlanInput *input, const char *vm_uuid)
 {
-    return vm_uuid != NULL ? g_hash_table_lookup(input->shared->jobs_of, vm_uuid) : NULL;
+    if (gw_shared_jobs(input->shared)->len == 0 || vm_uuid == NULL)
+        return NULL;
+    return g_hash_table_lookup(input->shared->jobs_of, vm_uuid);
 }
 
 GwPlacementIndex *gw_shared_placement(const GwPlanInput *input)

@@ -9,12 +9,21 @@
  * while it is read. */
 struct GwPlanShared {
     const GwFabric *fabric;
+    /* Each is made when it is first asked for. */
     GPtrArray *jobs;             /* GwJob, not over, by id */
     GHashTable *jobs_to;         /* host id -> GPtrArray of those whose destination it is */
     GHashTable *jobs_of;         /* VM's UUID -> GPtrArray of those that hold it */
-    GwPlacementIndex *placement; /* made when the first rule asks */
+    GwPlacementIndex *placement; /* rules */
+    GHashTable *shares;          /* host id -> GArray of its memberships */
+    GHashTable *pool_ids;        /* type and source of a pool -> the identity that it has */
+    GHashTable *paths;           /* path -> GwSourcePath, of @paths_of */
+    const GwHost *paths_of;
+    GwVm *explained;         /* whose explanations these are; a reference */
+    GPtrArray *explanations; /* GwTransferOption */
 };
 
+/* All jobs that are not over; borrowed. */
+const GPtrArray *gw_shared_jobs(GwPlanShared *shared);
 /* @input has a shared part in all of these: gw_plan_candidate and gw_plan_rate see to it. The lists
  * are borrowed, by id, and NULL where there is no such job. */
 const GPtrArray *gw_shared_jobs_to(const GwPlanInput *input, const char *host_id);
@@ -36,3 +45,25 @@ GwArrivals gw_shared_arrivals(const GwPlanInput *input);
 gint64 gw_plan_cpu_permille(const GwVm *vm, gboolean *known);
 /* Of @pool of the destination, what jobs that are under way still need. */
 gint64 gw_shared_promised_bytes(const GwPlanInput *input, const char *pool);
+
+/* shared_storage.c. The identity that @pool has by itself (gw_share_own_id), borrowed. */
+const char *gw_shared_pool_id(GwPlanShared *shared, const GwPool *pool);
+/* The share that both are members of, as gw_share_common finds it. */
+const GwShare *gw_shared_share(GwPlanShared *shared, gboolean proved, const GwHost *source,
+                               const GwPool *source_pool, const GwHost *destination,
+                               const GwPool *destination_pool);
+
+/* A path of the source, seen from its pools. */
+typedef struct {
+    char *clean;
+    gssize depth;       /* of the deepest pool that holds it; -1: none */
+    const GwPool *home; /* the first of them; NULL: none */
+    GPtrArray *pools;   /* all of that depth */
+} GwSourcePath;
+
+const GwSourcePath *gw_shared_path(GwPlanShared *shared, const GwHost *source, const char *path);
+
+/* A list by @vm, filled once, which begins empty for another VM. Borrowed. */
+GPtrArray *gw_shared_explanations(GwPlanShared *shared, const GwVm *vm);
+
+void gw_shared_storage_clear(GwPlanShared *shared);

@@ -401,18 +401,23 @@ static void check_any_moves(GwStorage *st)
                         g_strdup("Choose another pool of the host."));
 }
 
+GHashTable *gw_storage_taken(GwStorage *st)
+{
+    if (st->taken == NULL)
+        st->taken = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    return st->taken;
+}
+
 GwStoragePlan *gw_plan_storage(const GwPlanInput *input)
 {
     GwStoragePlan *plan = g_new0(GwStoragePlan, 1);
     g_autoptr(GPtrArray) ways = g_ptr_array_new_with_free_func(way_free);
-    g_autoptr(GHashTable) taken = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GPtrArray) own = input->reaches == NULL ? gw_reach_all(input) : NULL;
     GwStorage st = {
         .input = input,
         .options = gw_plan_options(input),
         .plan = plan,
         .ways = ways,
-        .taken = taken,
         .running = gw_plan_is_live(input->vm),
         .within = g_strcmp0(input->source->id, input->destination->id) == 0,
     };
@@ -430,5 +435,6 @@ GwStoragePlan *gw_plan_storage(const GwPlanInput *input)
             check_any_moves(&st);
     }
     gw_storage_transfers(&st);
+    g_clear_pointer(&st.taken, g_hash_table_unref);
     return plan;
 }

@@ -25,12 +25,14 @@ typedef struct {
     const GwPlanInput *input;
     const GwMoveOptions *options;
     GwStoragePlan *plan;
-    GPtrArray *ways; /* GwDiskWay */
-    GHashTable
-        *taken;       /* "pool\nname" or a path -> GwImageMove: what disks of this VM get already */
-    gboolean running; /* QEMU copies; else files are copied */
-    gboolean within;  /* one host (R14) */
+    GPtrArray *ways;   /* GwDiskWay */
+    GHashTable *taken; /* NULL: nothing yet; see gw_storage_taken */
+    gboolean running;  /* QEMU copies; else files are copied */
+    gboolean within;   /* one host (R14) */
 } GwStorage;
+
+/* "pool\nname" or a path -> GwImageMove: what disks of this VM get already. */
+GHashTable *gw_storage_taken(GwStorage *st);
 
 /* Where a disk goes. */
 typedef struct {

@@ -221,11 +221,11 @@ static void leave_below(GwStorage *st, const GwDiskWay *way, const GPtrArray *ch
     for (guint i = 1; i < chain->len && !stays_below(st, chain->pdata[i]); i++) {
         const GwVolume *image = chain->pdata[i];
         char *key = g_strconcat("left\n", gw_plan_text(image->path), NULL);
-        if (g_hash_table_contains(st->taken, key)) {
+        if (g_hash_table_contains(gw_storage_taken(st), key)) {
             g_free(key); /* it is below another disk, too */
             continue;
         }
-        g_hash_table_insert(st->taken, key, NULL);
+        g_hash_table_insert(gw_storage_taken(st), key, NULL);
         g_ptr_array_add(way->move->left, gw_volume_copy(image));
     }
 }
@@ -302,8 +302,10 @@ void gw_storage_state_file(GwStorage *st, GwDiskMove *move, const char *path, co
         image->to->kind = g_strdup(kind);
     }
     image->replace = gw_images_kept(st, move->target, image->to) != NULL;
+    const GwVm *user = gw_images_user(st, image->to->path);
     if (!image->replace && gw_images_there(st, image->to) != NULL)
-        gw_images_find_there(st, move->target, image->to, gw_images_user(st, image->to->path));
+        gw_images_find_there(st, move->target, image->to,
+                             user != NULL ? gw_plan_vm_name(user) : NULL);
     gint64 data = gw_images_bounded(image->from->allocation_bytes);
     move->need_bytes = data;
     move->copy_bytes = data;

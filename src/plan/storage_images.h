@@ -23,7 +23,8 @@ const GwVolume *gw_images_there(const GwStorage *st, const GwVolume *to);
 /* The VM of the destination whose disk is at @path; NULL: none that is known. */
 const GwVm *gw_images_user(const GwStorage *st, const char *path);
 /* The finding that something, used by @user (NULL: nobody that is known), is at @to already. */
-void gw_images_find_there(GwStorage *st, const char *disk, const GwVolume *to, const GwVm *user);
+/* @user: who has it, in words; NULL: nobody that is known. */
+void gw_images_find_there(GwStorage *st, const char *disk, const GwVolume *to, const char *user);
 /* What is in the way of a new volume: nothing, a kept copy of this disk, or something else. */
 void gw_images_check_free(GwStorage *st, const GwDiskWay *way, GwImageMove *image, gboolean named);
 void gw_images_check_device(GwStorage *st, const GwDiskWay *way, const GwVolume *to);

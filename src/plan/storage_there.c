@@ -69,7 +69,7 @@ const GwVm *gw_images_user(const GwStorage *st, const char *path)
     return NULL;
 }
 
-void gw_images_find_there(GwStorage *st, const char *disk, const GwVolume *to, const GwVm *user)
+void gw_images_find_there(GwStorage *st, const char *disk, const GwVolume *to, const char *user)
 {
     const char *target = gw_plan_text(disk);
 
@@ -78,8 +78,7 @@ void gw_images_find_there(GwStorage *st, const char *disk, const GwVolume *to, c
         g_strdup_printf("Disk %s would become %s, which is already there on %s%s%s", target,
                         gw_plan_text(to->path != NULL ? to->path : to->name),
                         gw_plan_host_name(st->input->destination),
-                        user != NULL ? ", in use by " : "",
-                        user != NULL ? gw_plan_vm_name(user) : ""),
+                        user != NULL ? ", in use by " : "", user != NULL ? user : ""),
         g_strdup("A name that is free: what Godwit did not make it does not overwrite."),
         g_strdup_printf("Choose another name or place (--disk %s:POOL/NAME), or remove what is "
                         "there by hand if nothing needs it. If both hosts see one storage there, "
@@ -96,7 +95,7 @@ void gw_images_check_free(GwStorage *st, const GwDiskWay *way, GwImageMove *imag
     gboolean same_vm = user != NULL && g_strcmp0(user->uuid, st->input->vm->uuid) == 0;
 
     if (user != NULL && (!same_vm || st->within)) {
-        gw_images_find_there(st, way->disk->target, to, user);
+        gw_images_find_there(st, way->disk->target, to, gw_plan_vm_name(user));
         return;
     }
     if (kept == NULL) {
@@ -124,11 +123,15 @@ void gw_images_check_device(GwStorage *st, const GwDiskWay *way, const GwVolume 
     const char *on = gw_plan_host_name(st->input->destination);
 
     if (user != NULL) {
-        gw_images_find_there(st, way->disk->target, to, user);
+        gw_images_find_there(st, way->disk->target, to, gw_plan_vm_name(user));
         return;
     }
     if (st->input->there == NULL)
-        return; /* not asked */
+        return;                                    /* not asked */
+    if (there != NULL && there->used_by != NULL) { /* under another of its names */
+        gw_images_find_there(st, way->disk->target, to, there->used_by);
+        return;
+    }
     if (there == NULL || (there->kind != NULL && strcmp(there->kind, "block") != 0)) {
         gw_storage_find(st, &gw_rule_storage_place,
                         g_strdup_printf("Disk %s is to go to %s, which is %s on %s", target,
@@ -155,10 +158,10 @@ gboolean gw_images_take_name(GwStorage *st, const GwDiskWay *way, GwImageMove *i
     const GwVolume *to = image->to;
     g_autofree char *key =
         to->pool != NULL ? g_strconcat(to->pool, "\n", to->name, NULL) : g_strdup(to->path);
-    const GwImageMove *first = g_hash_table_lookup(st->taken, key);
+    const GwImageMove *first = g_hash_table_lookup(gw_storage_taken(st), key);
 
     if (first == NULL) {
-        g_hash_table_insert(st->taken, g_steal_pointer(&key), image);
+        g_hash_table_insert(gw_storage_taken(st), g_steal_pointer(&key), image);
         return TRUE;
     }
     if (g_strcmp0(first->from->path, image->from->path) == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "plan/shared.h"
 #include "plan/storage.h"
 
 /* The transfer types (R34): which one it comes to, and why each of them is there or is not. */
@@ -336,15 +337,42 @@ static void check_override(GwStorage *st)
                     g_strdup("Leave --network out; it changes nothing."));
 }
 
+static GwTransferOption *option_new(const GwStorage *st, GwTransfer transfer)
+{
+    GwTransferOption *option = gw_transfer_option_new();
+
+    option->transfer = (int)transfer;
+    option->explanation = explain_one(st, transfer, &option->available);
+    return option;
+}
+
+/* Whether a type's explanation names nothing of the destination: then all hosts of a list get the
+ * same record. */
+static gboolean is_for_all(const GwStorage *st, GwTransfer transfer)
+{
+    if (st->input->shared == NULL || !st->running || st->within || !gw_reach_is_known(st->input))
+        return FALSE;
+    return transfer > GW_TRANSFER_LIVE_VSM || first_copied(st) == NULL;
+}
+
+static GwTransferOption *shared_option(const GwStorage *st, GwTransfer transfer)
+{
+    GPtrArray *known = gw_shared_explanations(st->input->shared, st->input->vm);
+
+    if (known->len == 0)
+        g_ptr_array_set_size(known, GW_TRANSFER_STORAGE + 1);
+    if (known->pdata[transfer] == NULL)
+        known->pdata[transfer] = option_new(st, transfer);
+    return gw_record_ref(known->pdata[transfer]);
+}
+
 void gw_storage_transfers(GwStorage *st)
 {
     st->plan->transfer = transfer_of(st);
-    for (int t = GW_TRANSFER_LIVE; t <= (int)GW_TRANSFER_STORAGE; t++) {
-        GwTransferOption *option = gw_transfer_option_new();
-        option->transfer = t;
-        option->explanation = explain_one(st, (GwTransfer)t, &option->available);
-        g_ptr_array_add(st->plan->transfers, option);
-    }
+    for (int t = GW_TRANSFER_LIVE; t <= (int)GW_TRANSFER_STORAGE; t++)
+        g_ptr_array_add(st->plan->transfers, is_for_all(st, (GwTransfer)t)
+                                                 ? shared_option(st, (GwTransfer)t)
+                                                 : option_new(st, (GwTransfer)t));
     if (!gw_reach_is_known(st->input))
         return;
     check_asked(st);

@@ -293,64 +293,85 @@ static void plan_back(GwUndoPlan *plan, const GwFabric *fabric, const GwJob *job
     plan->steps = g_strv_builder_end(steps);
 }
 
-/* What is where it was left must not be what the VM lives on. */
-static gboolean check_twins(GwUndoPlan *plan, const GwFabric *fabric, const GwJob *job,
-                            gboolean defined)
+/* What is where it was left may be what the VM lives on. */
+static void refuse_left(GwUndoPlan *plan, const GwFabric *fabric, const GwJob *job,
+                        const GwVm *source, const GwVm *twin)
 {
-    const GwVm *source = gw_fabric_vm(fabric, job->source_host_id, job->vm_uuid);
-    const GwVm *twin = gw_fabric_vm(fabric, job->destination_host_id, job->vm_uuid);
+    const char *from = gw_undo_host(fabric, job->source_host_id);
     const char *to = gw_undo_host(fabric, job->destination_host_id);
     const char *name = gw_plan_text(job->vm_name);
 
-    if (is_within(job))
-        return TRUE;
     if (source == NULL) {
         refuse(plan,
                g_strdup_printf("%s is not on %s any more: what the job left may be its only data",
-                               name, gw_undo_host(fabric, job->source_host_id)),
+                               name, from),
                g_strdup("Look where it is now: godwit vm list."));
-        return FALSE;
+        return;
     }
-    if (twin == NULL || (defined && !gw_vm_is_active(twin)))
-        return TRUE;
     g_autofree char *quoted = gw_plan_virsh_vm(twin);
+    gboolean active = gw_vm_is_active(twin);
     refuse(plan,
            g_strdup_printf("%s is also on %s, where it is %s: what the job left there may be in "
                            "use",
                            name, to, gw_enum_word(&gw_vm_state_enum, twin->state)),
-           gw_vm_is_active(twin)
+           active && !gw_vm_is_active(source) && gw_left_defined(job)
+               ? g_strdup_printf("Say which one stays. The one on %s: virsh destroy %s on %s. The "
+                                 "one on %s: virsh undefine %s --keep-nvram --keep-tpm on %s. Then "
+                                 "undo again.",
+                                 from, quoted, to, to, quoted, from)
+           : active
                ? g_strdup_printf("See that it runs on %s; if so, end the other one on %s: virsh "
                                  "destroy %s.",
-                                 gw_undo_host(fabric, job->source_host_id), to, quoted)
+                                 from, to, quoted)
                : g_strdup_printf("If it is a remnant, remove it on %s: virsh undefine %s "
                                  "--keep-nvram.",
                                  to, quoted));
-    return FALSE;
+}
+
+static GwLeftWay way_of(GwUndoPlan *plan, const GwFabric *fabric, const GwJob *job)
+{
+    const GwVm *source = gw_fabric_vm(fabric, job->source_host_id, job->vm_uuid);
+    const GwVm *twin = gw_fabric_vm(fabric, job->destination_host_id, job->vm_uuid);
+    GwLeftSeen seen = {
+        .at_source = source != NULL,
+        .at_destination = twin != NULL,
+        .active = twin != NULL && gw_vm_is_active(twin),
+    };
+    GwLeftWay way = gw_left_way(fabric, job, &seen);
+
+    if (way == GW_LEFT_STAYS)
+        refuse_left(plan, fabric, job, source, twin);
+    return way;
+}
+
+static void say_back(const GwFabric *fabric, const GwJob *job, GStrvBuilder *steps)
+{
+    for (guint i = job->tasks != NULL ? job->tasks->len : 0; i > 0; i--) {
+        const GwTask *left = job->tasks->pdata[i - 1];
+        char *words =
+            gw_left_is_repaired(fabric, job, left) ? gw_undo_left_words(fabric, job, left) : NULL;
+        if (words != NULL)
+            say(steps, words);
+    }
 }
 
 static void plan_repair(GwUndoPlan *plan, const GwFabric *fabric, const GwJob *job)
 {
     g_autoptr(GStrvBuilder) steps = g_strv_builder_new();
-    gboolean any = FALSE;
-    gboolean defined = FALSE;
+    GwLeftWay way = way_of(plan, fabric, job);
 
-    /* In reverse: what was made last goes first. */
-    for (guint i = job->tasks != NULL ? job->tasks->len : 0; i > 0; i--) {
-        const GwTask *task = job->tasks->pdata[i - 1];
-        char *words = gw_undo_left_words(fabric, job, task);
-        if (words == NULL)
-            continue;
-        defined |= task->kind == (int)GW_TASK_DEFINE;
-        any = TRUE;
-        say(steps, words);
-    }
-    if (!check_twins(plan, fabric, job, defined))
+    if (way == GW_LEFT_STAYS)
         return;
-    if (!any) {
+    g_autoptr(GPtrArray) tasks = gw_left_tasks(fabric, job, way);
+    if (tasks->len == 0) {
         refuse(plan, g_strdup("it left nothing behind: what it made was removed"),
                g_strdup("There is nothing to do."));
         return;
     }
+    if (way == GW_LEFT_BACK)
+        say_back(fabric, job, steps);
+    for (guint i = 0; way != GW_LEFT_BACK && i < tasks->len; i++)
+        say(steps, gw_undo_task_words(fabric, job, tasks->pdata[i], way));
     plan->kind = g_strdup(GW_JOB_KIND_REPAIR);
     plan->possible = TRUE;
     plan->steps = g_strv_builder_end(steps);

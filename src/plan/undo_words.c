@@ -95,3 +95,30 @@ char *gw_undo_left_words(const GwFabric *fabric, const GwJob *job, const GwTask 
         return g_strdup_printf("Give the records of its snapshots back to %s", on);
     return NULL;
 }
+
+char *gw_undo_task_words(const GwFabric *fabric, const GwJob *job, const GwTask *task,
+                         GwLeftWay way)
+{
+    const char *on = gw_undo_host(fabric, task->host_id);
+    g_autofree char *what =
+        task->volume != NULL ? place_words(task->volume) : g_strdup(gw_plan_text(job->vm_name));
+
+    if (way == GW_LEFT_BEHIND)
+        return g_strdup_printf("Delete %s of %s, made for %s, if no VM of any host that reaches it "
+                               "uses it: %s has moved on since",
+                               what, on, gw_plan_text(task->target), gw_plan_text(job->vm_name));
+    switch ((GwTaskKind)task->kind) {
+    case GW_TASK_VOLUME_KEEP:
+        return g_strdup_printf("Keep %s of %s as the old copy of %s for as long as its policy says",
+                               what, on, gw_plan_text(task->target));
+    case GW_TASK_VOLUME_DELETE:
+        return g_strdup_printf("Delete %s of %s, the old copy of %s", what, on,
+                               gw_plan_text(task->target));
+    case GW_TASK_SNAPSHOTS_REMEMBER:
+        return g_strdup_printf("Give the records of its snapshots to %s", on);
+    case GW_TASK_AUTOSTART:
+        return g_strdup_printf("Let %s start with %s", gw_plan_text(job->vm_name), on);
+    default:
+        return g_strdup_printf("Finish what was begun for %s on %s", what, on);
+    }
+}

@@ -7,7 +7,7 @@ import pytest
 from support import labs
 from support.api import words
 
-from test_move import check_done, connections, listening
+from test_move import cancel_a_move, check_done, check_ports
 
 
 @pytest.fixture(name="line_of_its_own")
@@ -40,22 +40,11 @@ def test_there(controller, guests, kind):
 
 def test_only_the_agents_port_is_used(controller, guests, line_of_its_own):
     guest = guests.get(disk="local", format="qcow2", disk_size=256, cache="default")
-    job = controller.api.migrate(guest.name, labs.other(guest.where()), method="standard")
-    controller.api.wait_copying(job["id"])
-    for host in labs.HOSTS:
-        assert listening(host) == {"8447"}
-        pairs = connections(host)
-        assert pairs and all("8447" in pair for pair in pairs), pairs
-    check_done(controller.api.wait_final(job["id"]), guest)
+    check_ports(controller, guest)
 
 
 def test_cancel_leaves_nothing(controller, guests, line_of_its_own):
     guest = guests.get(disk="local", format="qcow2", disk_size=256, cache="default")
-    source = guest.where()
-    job = controller.api.migrate(guest.name, labs.other(source), method="standard")
-    controller.api.wait_copying(job["id"])
-    controller.api.cancel(job["id"])
-    job = controller.api.wait_final(job["id"])
-    assert job["state"] == "cancelled" and guest.where() == source, words(job)
+    job = cancel_a_move(controller, guest)
     name = os.path.basename(job["disks"][0]["images"][0]["to"]["path"])
-    assert name not in images(labs.other(source)), "what was made is removed"
+    assert name not in images(labs.other(guest.where())), "what was made is removed"

@@ -31,6 +31,28 @@ def check_done(job, guest):
     assert not report["doubled"] and report["boots"] == 1 and guest.problems() == []
 
 
+def check_ports(controller, guest):
+    """A move during which nothing but the agents' port is open between the hosts."""
+    job = controller.api.migrate(guest.name, labs.other(guest.where()), method="standard")
+    controller.api.wait_copying(job["id"])
+    for host in labs.HOSTS:
+        assert listening(host) == {"8447"}, "QEMU and libvirt open no port of their own"
+        pairs = connections(host)
+        assert pairs and all("8447" in pair for pair in pairs), pairs
+    check_done(controller.api.wait_final(job["id"]), guest)
+
+
+def cancel_a_move(controller, guest):
+    """While it copies: the VM stays where it is. The job."""
+    source = guest.where()
+    job = controller.api.migrate(guest.name, labs.other(source), method="standard")
+    controller.api.wait_copying(job["id"])
+    controller.api.cancel(job["id"])
+    job = controller.api.wait_final(job["id"])
+    assert job["state"] == "cancelled" and guest.where() == source, words(job)
+    return job
+
+
 def test_there_and_back(controller, guest):
     for _ in range(2):
         check_done(move(controller, guest), guest)
@@ -46,13 +68,7 @@ def test_figures(controller, guest):
 def test_only_the_agents_port_is_used(controller, guest, slow_line):
     for host in labs.HOSTS:
         assert listening(host) == {"8447"}
-    job = controller.api.migrate(guest.name, labs.other(guest.where()), method="standard")
-    controller.api.wait_copying(job["id"])
-    for host in labs.HOSTS:
-        assert listening(host) == {"8447"}, "QEMU and libvirt open no port of their own"
-        pairs = connections(host)
-        assert pairs and all("8447" in pair for pair in pairs), pairs
-    check_done(controller.api.wait_final(job["id"]), guest)
+    check_ports(controller, guest)
 
 
 @pytest.mark.parametrize("options", [
@@ -94,12 +110,7 @@ def test_two_at_once(controller, guests):
 
 def test_cancel(controller, guest, slow_line):
     """The VM stays where it is, and goes the next time."""
-    source = guest.where()
-    job = controller.api.migrate(guest.name, labs.other(source), method="standard")
-    controller.api.wait_copying(job["id"])
-    controller.api.cancel(job["id"])
-    job = controller.api.wait_final(job["id"])
-    assert job["state"] == "cancelled" and guest.where() == source, words(job)
+    cancel_a_move(controller, guest)
     labs.rate("none")
     check_done(move(controller, guest), guest)
 

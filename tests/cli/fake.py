@@ -129,6 +129,25 @@ TRANSFERS = [
 ]
 
 
+def rating(stars, *factors):
+    return {"stars": stars, "points": int(stars * 200000), "factors": list(factors),
+            "storage": "fast", "storage_why": "60 GiB are free there, the most of its pools"}
+
+
+RATINGS = [
+    rating(3.5, {"name": "memory", "requirement": "R33", "stars": 3.0, "weight": 50,
+                 "excludes": False, "lowers": True,
+                 "observed": "38.5 GiB of 64 GiB would be left",
+                 "required": "as much as possible", "remedy": "Move other VMs away first."},
+           {"name": "cpu", "requirement": "R33", "stars": 4.5, "weight": 50, "excludes": False,
+            "lowers": False, "observed": "12 of 16 CPUs are idle"}),
+    rating(0.0, {"name": "pci-passthrough", "requirement": "R55", "stars": 0.0, "weight": 0,
+                 "excludes": True, "lowers": True,
+                 "observed": "PCI device 0000:3b:00.0 of the host is passed through",
+                 "required": "no passed-through device", "remedy": "Detach the device."}),
+]
+
+
 def disk_moves(pool="fast", how="mirror"):
     """vda with an image below it goes to @pool as raw; the UEFI variables go with memory."""
     def volume(where, name, form):
@@ -204,6 +223,7 @@ class Fake:
                       default_host(2, "kvm2", live_in_use=1, status="Not responding")]
         self.vms = [default_vm(U1, "web1"), default_vm(U2, "db1", "host-2", state="off")]
         self.shares = []
+        self.rules = []
         self.jobs = {}
         self.kept = []
         self.locations = [
@@ -477,6 +497,8 @@ class Fake:
         if method == "PATCH":
             check(record, body, request=True, partial=True)
             item.update(body)
+            for name in [n for n, v in item.items() if v is None]:
+                del item[name]
             return 200, item
         if method == "DELETE":
             items.remove(item)
@@ -503,6 +525,14 @@ class Fake:
                 self.pick(self.hosts, "host", body["peer"], "id", "name")
             return 200, {"items": [check("gw_check_line", {"host_id": host["id"], **line})
                                    for line in self.lines]}
+        if parts[1:] == ["maintenance"]:
+            host = self.pick(self.hosts, "host", parts[0], "id")
+            check("gw_maintenance_request", body, request=True)
+            host["maintenance"] = "entering" if body["on"] else "none"
+            return 200, host
+        if parts[1:] == ["leaving"]:
+            host = self.pick(self.hosts, "host", parts[0], "id")
+            return 200, {"items": [check("gw_leaving", r) for r in self.leaving(host)]}
         if parts[1:] == ["storage-locations"]:
             host = self.pick(self.hosts, "host", parts[0], "id")
             return 200, {"items": [check("gw_storage_location", row) for row in self.locations]}
@@ -510,6 +540,25 @@ class Fake:
             self.pick(self.hosts, "host", parts[0], "id")
             return 204, None
         return self.crud(self.hosts, "gw_host", "host", method, parts, query, body)
+
+    def leaving(self, host):
+        """VMs that are off stay, the others go to kvm2."""
+        rows = []
+        for vm in (v for v in self.vms if v["host_id"] == host["id"]):
+            leaves = vm["state"] == "running"
+            nearest = {"host_id": "host-2", "host_name": "kvm2", "suitable": leaves,
+                       "transfer": "Live" if leaves else "None", "rating": RATINGS[not leaves],
+                       "findings": [] if leaves else FINDINGS}
+            rows.append({"vm_uuid": vm["uuid"], "vm_name": vm["name"], "state": vm["state"],
+                         "leaves": leaves, "hosts": int(leaves), "nearest": nearest})
+            if not leaves:
+                rows[-1]["why"] = "kvm2: " + FINDINGS[0]["observed"]
+        return sorted(rows, key=lambda r: r["leaves"])
+
+    def on_rules(self, method, parts, query, body):
+        if not parts and method == "GET":
+            return self.paged(self.rules, query)
+        return self.crud(self.rules, "gw_placement_rule", "rule", method, parts, query, body)
 
     def on_join_tokens(self, method, parts, query, body):
         if method == "DELETE":
@@ -544,9 +593,9 @@ class Fake:
                 self.wrong.append(f"candidates: {query}")
             rows = [{"host_id": "host-2", "host_name": "kvm2", "transfer": "Live",
                      "suitable": True, "findings": FINDINGS[1:], "disks": self.moves,
-                     "transfers": self.transfers},
+                     "transfers": self.transfers, "rating": RATINGS[0]},
                     {"host_id": "host-1", "host_name": "kvm1", "transfer": "None",
-                     "suitable": False, "findings": FINDINGS}]
+                     "suitable": False, "findings": FINDINGS, "rating": RATINGS[1]}]
             return 200, {"items": [check("gw_candidate", r) for r in rows]}
         if parts[1:] == ["start"] and method == "POST":
             return 200, {**vm, "state": "running"}
@@ -556,9 +605,16 @@ class Fake:
             return self.migrate_storage(vm, query, body)
         raise Refuse(404, "not-found", "no such action")
 
+    def destination(self, which):
+        """A host, or the last of a group."""
+        for group in self.groups:
+            if which in (group["id"], group["name"]):
+                return [h for h in self.hosts if h["group_id"] == group["id"]][-1]
+        return self.pick(self.hosts, "host", which, "id", "name")
+
     def migrate(self, vm, query, body):
         check("gw_move_request", body, request=True)
-        target = self.pick(self.hosts, "host", body["destination"], "id", "name")
+        target = self.destination(body["destination"])
         suitable = not any(f["severity"] == "error" for f in self.findings)
         if query.get("dry_run") == "true":
             plan = {"vm_uuid": vm["uuid"], "vm_name": vm["name"],
@@ -566,7 +622,8 @@ class Fake:
                     "candidate": {"host_id": target["id"], "host_name": target["name"],
                                   "transfer": "Live", "suitable": suitable,
                                   "findings": self.findings, "disks": self.moves,
-                                  "transfers": self.transfers},
+                                  "transfers": self.transfers,
+                                  "rating": RATINGS[0 if suitable else 1]},
                     "commit_by_resume": True, "method": "Compression (multifd with zstd)",
                     "script_cli": [f"godwit vm migrate {vm['name']} {target['name']}"],
                     "script_virsh": ["virsh migrate --live --persistent web1 "

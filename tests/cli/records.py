@@ -90,6 +90,8 @@ def check(record, value, request=False, partial=False):
         flags = fields[name]["flags"]
         if "GW_INTERNAL" in flags or (request and "GW_READ_ONLY" in flags):
             raise Wrong(f"'{name}' of {record} cannot be set or served")
+        if item is None and partial and fields[name]["kind"] in ("GW_STRING", "GW_OBJECT"):
+            continue  # a merge takes it away
         _check_value(fields[name], name, item, request)
     for name, field in fields.items():
         if "GW_REQUIRED" in field["flags"] and name not in value and not partial:

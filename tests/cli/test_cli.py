@@ -18,13 +18,14 @@ from fake import FINDINGS, MIB, RESULT, SMOOTH, STUCK, progress
 from terminal import Terminal
 
 EVERYTHING = [
-    "host add", "host list", "host show", "host set", "host storage", "host remove",
-    "host refresh", "host check", "group list",
+    "host add", "host list", "host show", "host set", "host storage", "host maintenance",
+    "host explain", "host remove", "host refresh", "host check", "group list", "group show",
     "group add", "group remove", "group set", "vm list", "vm show", "vm start", "vm candidates",
     "vm migrate", "vm migrate-storage",
     "job list", "job show", "job watch", "job cancel", "job set", "job post-copy", "job settle",
-    "job undo", "kept list", "kept show", "kept remove", "share list", "share add", "share show", "share prove", "share remove", "status", "events",
-    "completion", "help", "version",
+    "job undo", "kept list", "kept show", "kept remove", "rule list", "rule show", "rule add",
+    "rule set", "rule remove", "share list", "share add", "share show", "share prove",
+    "share remove", "explain", "status", "events", "completion", "help", "version",
 ]
 
 
@@ -49,6 +50,12 @@ def bodies(fake, method, ending):
     ("group-list", ["group", "list"]),
     ("job-list", ["job", "list"]),
     ("job-show", ["job", "show", fakes.JOB % 1]),
+    ("rule-list", ["rule", "list"]),
+    ("rule-show", ["rule", "show", "webs"]),
+    ("group-show", ["group", "show", "Rack 1"]),
+    ("explain", ["explain", "web1"]),
+    ("explain-host", ["explain", "web1", "kvm2"]),
+    ("host-explain", ["host", "explain", "kvm1"]),
     ("share-list", ["share", "list"]),
     ("share-show", ["share", "show", "images"]),
     ("status", ["status"]),
@@ -59,6 +66,17 @@ def test_golden(fake, godwit, golden, name, args, form):
                     {"id": "g2", "name": "Rack 1", "parent_id": "g1"},
                     {"id": "g3", "name": "Hamburg", "parent_id": "all-hosts"},
                     {"id": "g4", "name": "lost", "parent_id": "gone"}]
+    fake.groups[1]["placement"] = {
+        "goal": "fill", "cpu_weight": 80, "memory_weight": 50, "disk_weight": 50,
+        "network_weight": 0, "cpu_reserve_percent": 10, "memory_reserve_kib": 4 * MIB,
+        "disk_reserve_bytes": 0}
+    fake.rules += [{"id": "r1", "name": "webs", "kind": "apart", "required": True,
+                    "vms": [fakes.U1, fakes.U2, "6f1b1c1e-0000-4000-8000-0000000000ff"],
+                    "comment": "one may fail"},
+                   {"id": "r2", "name": "fast", "kind": "run-on", "required": False,
+                    "disabled": True, "vms": [fakes.U1], "hosts": ["host-1", "gone"],
+                    "host_tags": ["ssd", "rack=3"]}]
+    fake.vms.append(fakes.default_vm("6f1b1c1e-0000-4000-8000-000000000003", "old", state="off"))
     fake.shares += [{"id": "s1", "name": "images", "proved": False, "locks_proved": False,
                      "reason": "kvm2 does not see the marker",
                      "members": [{"host_id": "host-1", "pool": "default"},
@@ -351,6 +369,18 @@ def test_configuration_file(fake, godwit, tmp_path, folder):
     (["vm", "migrate-storage", "a", "b", "c"], "too many arguments"),
     (["host", "set", "kvm1", "--keep-source", "0"], "no time"),
     (["host", "set", "kvm1"], "nothing to change"),
+    (["host", "set", "kvm1", "--reserve-memory", "4"], "no size"),
+    (["host", "set", "kvm1", "--reserve-disk", "9999999TiB"], "no size"),
+    (["host", "set", "kvm1", "--reserve-disk", "-1GiB"], "no size"),
+    (["host", "set", "kvm1", "--reserve-cpu", "101"], "--reserve-cpu"),
+    (["host", "maintenance", "kvm1", "maybe"], "neither on nor off"),
+    (["host", "maintenance", "kvm1"], "missing"),
+    (["group", "set", "All Hosts", "--weight-cpu", "101"], "--weight-cpu"),
+    (["group", "set", "All Hosts", "--goal", "spread"], "must be one of balance, fill"),
+    (["group", "set", "All Hosts", "--inherit", "--goal", "fill"], "--inherit"),
+    (["vm", "migrate", "web1", "--to", "kvm2", "--to-group", "All Hosts"], "two destinations"),
+    (["rule", "add", "webs", "near", "web1"], "no kind of rule"),
+    (["rule", "add", "webs"], "missing"),
     (["host", "add", "qemu:///system?command=x"], "not accepted"),
     (["host", "add", "esx://h"], "no libvirt URI"),
     (["job", "settle", "x"], "--keep"),
@@ -461,7 +491,11 @@ def complete(environment, fake, godwit, tmp_path, *words):
     (["kept", "show", ""], ["01JD4ZQ6T5J8S0M3E9V7KEPT01"]),
     (["kept", "list", "--host", "kvm1"], ["kvm1"]),
     (["vm", "migrate", ""], ["web1", "db1"]),
-    (["vm", "migrate", "web1", ""], ["kvm1", "kvm2"]),
+    (["vm", "migrate", "web1", ""], ["kvm1", "kvm2", "All\\ Hosts"]),
+    (["vm", "migrate", "--to-group", "A"], ["All\\ Hosts"]),
+    (["rule", "show", ""], ["webs"]),
+    (["rule", "add", "x", "apart", "w"], ["web1"]),
+    (["explain", ""], ["web1", "db1"]),
     (["vm", "migrate", "web1", "--method", "m"], ["multichannel"]),
     (["vm", "migrate", "web1", "--method", "=", "st"], ["standard"]),
     (["vm", "migrate", "--ban"], ["--bandwidth"]),
@@ -474,6 +508,7 @@ def complete(environment, fake, godwit, tmp_path, *words):
 ])
 def test_bash_completes(environment, fake, godwit, tmp_path, words, expected):
     fake.kept = [fakes.default_kept(1)]
+    fake.rules = [{"id": "r1", "name": "webs", "kind": "apart"}]
     assert complete(environment, fake, godwit, tmp_path, *words) == expected
 
 
@@ -664,6 +699,114 @@ def test_storage_of_a_host(fake, godwit):
     run = godwit("host", "storage", "kvm1")
     assert run.status == 0 and "No active storage pool" in run.out
     assert godwit("host", "storage", "kvm9").status == 7
+
+
+def test_placement_of_a_host_and_a_group(fake, godwit):
+    assert godwit("host", "set", "kvm1", "--tag", "ssd", "--tag", "rack=3,gen2",
+                  "--reserve-cpu", "10", "--reserve-memory", "4GiB", "--reserve-disk",
+                  "100 gib").status == 0
+    assert godwit("host", "set", "kvm1", "--tag", "", "--reserve-memory", "0").status == 0
+    assert bodies(fake, "PATCH", "/hosts/host-1") == [
+        {"tags": ["ssd", "rack=3", "gen2"], "cpu_reserve_percent": 10,
+         "memory_reserve_kib": 4 * MIB, "disk_reserve_bytes": 100 * 1024**3},
+        {"tags": [], "memory_reserve_kib": 0}]
+    assert godwit("group", "set", "All Hosts", "--goal", "fill", "--weight-memory", "100",
+                  "--weight-network", "0", "--reserve-memory", "1G").status == 0
+    assert godwit("group", "set", "All Hosts", "--inherit").status == 0
+    assert bodies(fake, "PATCH", "/host-groups/all-hosts") == [
+        {"placement": {"goal": "fill", "memory_weight": 100, "network_weight": 0,
+                       "memory_reserve_kib": MIB}},
+        {"placement": None}]
+
+
+def test_maintenance_of_a_host(fake, godwit):
+    run = godwit("host", "maintenance", "kvm1", "on")
+    assert run.status == 0 and "gets no VM any more" in run.out
+    assert "OK (Limited), entering maintenance" in godwit("host", "list").out
+    assert re.search(r"^Maintenance +entering$", godwit("host", "show", "kvm1").out, re.M)
+    fake.hosts[0]["maintenance"] = "in maintenance"
+    assert "OK (Limited), in maintenance" in godwit("host", "list").out
+    run = godwit("host", "maintenance", "kvm1", "off")
+    assert run.status == 0 and "takes VMs" in run.out
+    assert bodies(fake, "POST", "/maintenance") == [{"on": True}, {"on": False}]
+    assert "maintenance" not in godwit("host", "list").out
+    assert godwit("host", "maintenance", "kvm9", "on").status == 7
+
+
+def test_rules(fake, godwit):
+    assert godwit("rule", "list").out == "No placement rules.\n"
+    run = godwit("rule", "add", "webs", "apart", "web1", "kvm1/db1", "--comment", "one may fail")
+    assert run.status == 0 and "Rule webs added" in run.out
+    assert godwit("rule", "add", "fast", "run-on", "db1", "--host", "kvm1", "--host", "host-2",
+                  "--tag", "ssd,gen2", "--preferred").status == 0
+    assert godwit("rule", "add", "dmz", "network", "--network", "dmz", "--tag", "dmz").status == 0
+    assert bodies(fake, "POST", "/rules") == [
+        {"name": "webs", "kind": "apart", "required": True, "vms": [fakes.U1, fakes.U2],
+         "comment": "one may fail"},
+        {"name": "fast", "kind": "run-on", "required": False, "vms": [fakes.U2],
+         "hosts": ["host-1", "host-2"], "host_tags": ["ssd", "gen2"]},
+        {"name": "dmz", "kind": "network", "required": True, "networks": ["dmz"],
+         "host_tags": ["dmz"]}]
+    assert godwit("rule", "set", "fast", "--vm", "web1", "--vm", "db1", "--host", "", "--required",
+                  "yes", "--disabled", "no").status == 0
+    assert bodies(fake, "PATCH", "/rules/rule-2") == [
+        {"required": True, "disabled": False, "vms": [fakes.U1, fakes.U2], "hosts": []}]
+    assert godwit("rule", "set", "fast").status == 2
+    assert godwit("rule", "remove", "webs").status == 0
+    assert [r["name"] for r in fake.rules] == ["fast", "dmz"]
+    for args in (["add", "x", "apart", "web1", "none"], ["add", "x", "run-on", "web1", "--host",
+                 "kvm9"], ["set", "fast", "--vm", "none"], ["remove", "webs"], ["show", "webs"]):
+        assert godwit("rule", *args).status == 7, args
+    assert [r["name"] for r in fake.rules] == ["fast", "dmz"]
+
+
+def test_to_a_host_group(fake, godwit):
+    fake.groups.append({"id": "g1", "name": "kvm1", "parent_id": "all-hosts"})
+    fake.hosts[1]["group_id"] = "g1"
+    assert godwit("vm", "migrate", "web1", "All Hosts", "--no-wait").status == 0
+    # A group of a host's name: said to be a group, it is one.
+    run = godwit("vm", "migrate", "--to-group", "kvm1", "web1", "db1", "--dry-run")
+    assert run.status == 0 and re.search(r"^To +kvm2$", run.out, re.M) and "★★★½☆" in run.out
+    assert [b["destination"] for b in bodies(fake, "POST", "/migrate")] == ["All Hosts", "g1", "g1"]
+    assert godwit("vm", "migrate", "--to-group", "kvm9", "web1").status == 7
+
+
+def test_stars(fake, godwit, environment):
+    def shown(*args, **more):
+        terminal = Terminal([PROGRAM, "vm", "candidates", "web1", *args],
+                            environment(fake.url, **more))
+        assert terminal.finish() == 0
+        return terminal.text
+
+    assert re.search(r"\x1b\[32m★★★½☆", shown()) and re.search(r"\x1b\[31m☆☆☆☆☆", shown())
+    explained = shown("--explain")
+    assert "\x1b[33m★★★☆☆" in explained and "PCI device 0000:3b:00.0" in explained
+    assert "Deployment" not in explained
+    run = godwit("vm", "candidates", "web1", "--explain", LC_ALL="C")
+    assert run.out.isascii() and "***+." in run.out and "....." in run.out
+    # Whatever is answered, five stars are the most.
+    for odd, text in ((99.0, "★★★★★"), (-3.0, "☆☆☆☆☆"), (0.2, "☆☆☆☆☆"), (0.25, "½☆☆☆☆")):
+        assert text == stars_of(fake, godwit, odd)
+
+
+def stars_of(fake, godwit, stars):
+    row = {"host_id": "host-2", "host_name": "kvm2", "rating": {"stars": stars}}
+    fake.raw["/vms/web1/candidates"] = (200, "application/json",
+                                        json.dumps({"items": [row]}).encode())
+    return godwit("vm", "candidates", "web1").out.splitlines()[1].split()[1]
+
+
+def test_explain(fake, godwit):
+    run = godwit("explain", "web1", "All Hosts")
+    assert run.status == 0 and re.search(r"^To +kvm2$", run.out, re.M)
+    fake.findings = FINDINGS
+    run = godwit("explain", "web1", "kvm2")
+    assert run.status == 0 and "Rating Explanation" in run.out
+    # What the finding says is not said again as a factor.
+    assert run.out.count("remedy: Detach the device.") == 1
+    assert godwit("explain", "none").status == 7 and godwit("explain", "web1", "kvm9").status == 7
+    fake.vms = []
+    assert "No VM is on kvm1." in godwit("host", "explain", "kvm1").out
 
 
 def test_undo(fake, godwit):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What hosts lose in the middle of a move: their libvirtd, or a QEMU (RECOVERY, failure catalogue).
 The VM is never lost nor doubled, and the job says which host holds it."""
+import contextlib
 import os
 import signal
 import time
@@ -29,18 +30,29 @@ def settled(controller, job, *states):
     return job
 
 
+@contextlib.contextmanager
+def started_again(*victims):
+    """By a service manager: each (host, seconds from now)."""
+    timers = [labs.start_later(name, seconds) for name, seconds in victims]
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.join()
+
+
+def kill_libvirtd(controller, job, victim):
+    """SIGKILL, and a service manager that starts it again 3 s later."""
+    labs.libvirtd(victim, "kill")
+    with started_again((victim, 3)):
+        settled(controller, job, "done", "failed")
+
+
 @pytest.mark.parametrize("least", [1, LATE], ids=["copying", "near the end"])
 @pytest.mark.parametrize("side", ["source", "destination"])
 def test_libvirtd_killed(controller, guest, slow_line, side, least):
-    """SIGKILL, and a service manager that starts it again 3 s later."""
     source, target, job = begin(controller, guest, least)
-    victim = source if side == "source" else target
-    labs.libvirtd(victim, "kill")
-    timer = labs.start_later(victim, 3)
-    try:
-        settled(controller, job, "done", "failed")
-    finally:
-        timer.join()
+    kill_libvirtd(controller, job, source if side == "source" else target)
 
 
 @pytest.mark.parametrize("side", ["source", "destination"])
@@ -57,11 +69,8 @@ def test_libvirtd_killed_at_the_switchover(controller, guest, slow_line, side):
     if side == "source":
         labs.libvirtd(target, "cont")
     begun = time.monotonic()
-    timer = labs.start_later(victim, 3)
-    try:
+    with started_again((victim, 3)):
         settled(controller, job, "done", "failed")
-    finally:
-        timer.join()
     guest.wait_heard()
     print("settled %.1f s after the kill; the guest was silent for %.1f s" % (
         time.monotonic() - begun, guest.report()["max_gap_ms"] / 1000))
@@ -70,13 +79,7 @@ def test_libvirtd_killed_at_the_switchover(controller, guest, slow_line, side):
 @pytest.mark.parametrize("side", ["source", "destination"])
 def test_libvirtd_killed_driven_by_the_controller(controller, guest, slow_line, peers_apart, side):
     source, target, job = begin(controller, guest)
-    victim = source if side == "source" else target
-    labs.libvirtd(victim, "kill")
-    timer = labs.start_later(victim, 3)
-    try:
-        settled(controller, job, "done", "failed")
-    finally:
-        timer.join()
+    kill_libvirtd(controller, job, source if side == "source" else target)
 
 
 def test_destination_qemu_killed(controller, guest, slow_line):
@@ -102,9 +105,5 @@ def test_both_libvirtds_killed(controller, guest, slow_line):
     source, target, job = begin(controller, guest)
     for name in (source, target):
         labs.libvirtd(name, "kill")
-    timers = [labs.start_later(source, 2), labs.start_later(target, 5)]
-    try:
+    with started_again((source, 2), (target, 5)):
         settled(controller, job, "done", "failed")
-    finally:
-        for timer in timers:
-            timer.join()

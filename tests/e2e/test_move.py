@@ -5,17 +5,6 @@ import time
 import pytest
 
 from support import labs, traffic
-from support.api import words
-
-
-def move(controller, guest, seconds=60, **options):
-    """Moves the guest to the other host; the finished job."""
-    target = labs.other(guest.where())
-    job = controller.api.migrate(guest.name, target, **options)
-    job = controller.api.wait_final(job["id"], seconds)
-    assert job["state"] == "done", words(job)
-    assert guest.where() == target
-    return job
 
 
 def check_downtime(job, guest):
@@ -37,7 +26,7 @@ def test_there_and_back(controller, guest):
     with traffic.watch(guest.address) as seen:
         for _ in range(2):
             guest.reset()
-            check_downtime(move(controller, guest), guest)
+            check_downtime(controller.move(guest), guest)
         time.sleep(2)  # a move takes less than a second: what it cost is seen against what follows
     print("pings lost %d of %d; UDP echoes lost %d of %d; TCP longest silence %.0f ms" % (
         seen.pings - seen.pongs, seen.pings, seen.sent - seen.echoed, seen.sent,
@@ -50,14 +39,14 @@ def test_there_and_back(controller, guest):
 @pytest.mark.parametrize("method", ["standard", "compression", "multichannel"])
 def test_speed_methods(controller, guest, method):
     """R24."""
-    job = move(controller, guest, method=method)
+    job = controller.move(guest, method=method)
     check_downtime(job, guest)
     assert method == "standard" or job["result"]["method"].lower().startswith(method)
 
 
 def test_driven_by_the_controller(controller, guest, peers_apart):
     """Where the hosts cannot reach each other's libvirt, the controller drives both ends."""
-    job = move(controller, guest)
+    job = controller.move(guest)
     check_downtime(job, guest)
     assert job["result"]["drive"] == "controller"
     assert any("peer-to-peer broke" in step["why"] for step in job["steps"])
@@ -67,7 +56,7 @@ def test_autostart_goes_along(controller, guest):
     """Off at both ends while it moves, so that no host that boots starts a second copy."""
     source = guest.where()
     labs.virsh(source, "autostart", guest.name)
-    move(controller, guest)
+    controller.move(guest)
     labs.eventually("autostart at the destination", lambda: "Autostart:      enable" in labs.virsh(
         labs.other(source), "dominfo", guest.name).stdout, 5)
     labs.virsh(labs.other(source), "autostart", "--disable", guest.name)
@@ -83,13 +72,13 @@ def test_the_command_line_moves(controller, guest):
 def test_transient_vm(controller, guests):
     """It has no definition to lose, and gets none."""
     guest = guests.get(transient=True, disk="none")
-    move(controller, guest)
+    controller.move(guest)
 
 
 def test_without_a_disk_a_commit_by_resume(controller, guests):
     """No lock protects anything here, so the destination waits until the source is seen gone."""
     guest = guests.get(disk="none")
-    job = move(controller, guest)
+    job = controller.move(guest)
     check_downtime(job, guest)
     assert job["commit_by_resume"]
     assert any(step["state"] == "committing" for step in job["steps"])

@@ -6,7 +6,8 @@ import subprocess
 import threading
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from lab_program import ROOT
+
 PROGRAM = (os.environ.get("GODWIT_BUILD") or ROOT + "/build") + "/tests/hyper-try"
 
 

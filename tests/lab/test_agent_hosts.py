@@ -4,19 +4,11 @@ import subprocess
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-LAB = ROOT + "/lab/lab"
-ENV = dict(os.environ, GODWIT_LAB_NAME="ta", GODWIT_LAB_STATE="/var/lib/godwit-lab-ta")
+from lab_program import Lab
+
+lab = Lab("ta")
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")
-
-
-def lab(*arguments, check=True):
-    done = subprocess.run([LAB] + list(arguments), env=ENV, text=True, capture_output=True,
-                          timeout=300)
-    if check:
-        assert done.returncode == 0, done.stdout + done.stderr
-    return done
 
 
 @pytest.fixture(scope="module", name="addresses", autouse=True)
@@ -25,7 +17,7 @@ def a_lab_for_agents():
     lab("up", "--agents", "--hosts", "2")
     yield [lab("exec", host, "hostname", "-I").stdout.split()[0] for host in ("kvm1", "kvm2")]
     lab("down", "--purge")
-    assert not os.path.exists(ENV["GODWIT_LAB_STATE"])
+    assert not os.path.exists(lab.state)
 
 
 def connects(host, address, port):

@@ -4,30 +4,19 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
 
 import pytest
 
-from hyper_driver import PROGRAM, ROOT, Driver
+from hyper_driver import PROGRAM, Driver
+from lab_program import Lab
 
-LAB = ROOT + "/lab/lab"
-NAME = os.environ.get("GODWIT_LAB_NAME") or "t"
-STATE = "/var/lib/godwit-lab-" + NAME
-ENV = dict(os.environ, GODWIT_LAB_NAME=NAME, GODWIT_LAB_STATE=STATE)
+lab = Lab(os.environ.get("GODWIT_LAB_NAME") or "t")
+STATE = lab.state
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root"),
               pytest.mark.skipif(not os.path.exists(PROGRAM), reason="%s is not built" % PROGRAM)]
-
-
-def lab(*arguments, check=True):
-    done = subprocess.run([LAB] + list(arguments), env=ENV, text=True, capture_output=True,
-                          timeout=300)
-    if check:
-        assert done.returncode == 0, "lab %s: %s%s" % (" ".join(arguments), done.stdout,
-                                                       done.stderr)
-    return done
 
 
 @pytest.fixture(scope="module", name="hosts")

@@ -12,22 +12,13 @@ import time
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-LAB = ROOT + "/lab/lab"
-STATE = "/var/lib/godwit-lab-t"
-ENV = dict(os.environ, GODWIT_LAB_NAME="t", GODWIT_LAB_STATE=STATE)
+from lab_program import Lab
+
+lab = Lab("t")
+STATE = lab.state
 SLOW = os.environ.get("GODWIT_SLOW") == "1"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")
-
-
-def lab(*arguments, check=True):
-    done = subprocess.run([LAB] + list(arguments), env=ENV, text=True, capture_output=True,
-                          timeout=300)
-    if check:
-        assert done.returncode == 0, "lab %s: %s%s" % (" ".join(arguments), done.stdout,
-                                                       done.stderr)
-    return done
 
 
 def report(guest=None):
@@ -298,9 +289,9 @@ def traces():
 
 def test_another_lab_comes_and_goes(guest):
     name = guest()
-    env = dict(ENV, GODWIT_LAB_NAME="tt", GODWIT_LAB_STATE=STATE + "t")
+    env = Lab("tt").env
     for words in (["up", "--hosts", "1"], ["down", "--purge"]):
-        subprocess.run([LAB] + words, env=env, check=True, capture_output=True, timeout=60)
+        subprocess.run([lab.program] + words, env=env, check=True, capture_output=True, timeout=60)
     assert not os.path.exists(STATE + "t")
     migrate("kvm1", "kvm2", name, "--p2p")
     assert report(name)["verdict"] == "clean"
@@ -336,11 +327,12 @@ def test_down_leaves_nothing(hosts):
 
 def test_up_and_down_can_be_killed_half_way(hosts):
     for seconds in (0.15, 0.3, 0.5):
-        with subprocess.Popen([LAB, "up"], env=ENV, stdout=subprocess.DEVNULL,
+        with subprocess.Popen([lab.program, "up"], env=lab.env, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL) as child:
             time.sleep(seconds)
             child.kill()
-        with subprocess.Popen([LAB, "down"], env=ENV, stdout=subprocess.DEVNULL) as child:
+        with subprocess.Popen([lab.program, "down"], env=lab.env,
+                              stdout=subprocess.DEVNULL) as child:
             time.sleep(0.1)
             child.kill()
     lab("up")

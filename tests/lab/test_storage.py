@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from test_lab import LAB, ENV, STATE, eventually, lab
+from test_lab import STATE, eventually, lab
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and mounts need root")
 
@@ -22,7 +22,7 @@ def hosts_with_storage():
 
 
 def inside(host, *words):
-    return subprocess.run([LAB, "exec", host] + list(words), env=ENV, text=True,
+    return subprocess.run([lab.program, "exec", host] + list(words), env=lab.env, text=True,
                           capture_output=True, timeout=60)
 
 
@@ -62,10 +62,10 @@ def test_slow_keeps_its_pace(stores):
 
 def test_gluster_is_one_for_all(stores):
     lab("prove-shared", stores + "gluster")
-    held = subprocess.Popen([LAB, "exec", "kvm1", "flock", stores + "gluster", "-c",
+    held = subprocess.Popen([lab.program, "exec", "kvm1", "flock", stores + "gluster", "-c",
                              "python3 -c 'import fcntl,struct,time;f=open(\"%sgluster/l\",\"w\");"
                              "fcntl.fcntl(f,37,struct.pack(\"hhqqi\",1,0,0,0,0));print(1,flush=True)"
-                             ";time.sleep(30)'" % stores], env=ENV, stdout=subprocess.PIPE)
+                             ";time.sleep(30)'" % stores], env=lab.env, stdout=subprocess.PIPE)
     try:
         assert held.stdout.readline() == b"1\n"
         other = inside("kvm2", "python3", "-c", "import fcntl,struct;f=open('%sgluster/l','w');"

@@ -9,15 +9,6 @@ from support import disks, labs
 from support.api import ApiError, words
 
 
-def move(controller, guest, seconds=120, target=None, **options):
-    target = target or labs.other(guest.where())
-    job = controller.api.migrate(guest.name, target, **options)
-    job = controller.api.wait_final(job["id"], seconds)
-    assert job["state"] == "done", words(job)
-    assert guest.where() == target
-    return job
-
-
 def sizes(host, guest):
     return {target: disks.allocated(host, chain[0])
             for target, chain in disks.images(host, guest.name).items()}
@@ -31,7 +22,7 @@ def kept(controller, guest):
 def test_there_sparse(controller, make, form):
     """R12, R13, R22: the disk is there before the memory, sparse as it was, format and all."""
     guest = make("v" + form, format=form, disk_size=1024)
-    job = move(controller, guest)
+    job = controller.move(guest)
     guest.spread(0)
     assert job["transfer"] == "Live (VSM)"
     copies = kept(controller, guest)
@@ -48,12 +39,28 @@ def test_several_disks_each_elsewhere(controller, make):
     """R38, R16: a place for each disk; a raw one becomes qcow2 on the way; a block device."""
     guest = make("vmany", disk="xfs", more_disks=["btrfs:128:raw", "block:64:raw"])
     device = labs.lab_storage.add_block_device(labs.host("kvm2"), "there", 64)
-    move(controller, guest, storage="ext4", disks=[
+    controller.move(guest, storage="ext4", disks=[
         {"target": "vdb", "storage": "local", "name": "second.qcow2", "format": "qcow2"},
         {"target": "vdc", "storage": device}])
     found = disks.images("kvm2", guest.name)
     assert found == {"vda": [disks.folder("ext4") + "/vmany.qcow2"],
                      "vdb": [disks.folder("local") + "/second.qcow2"], "vdc": [device]}
+
+
+def test_a_device_under_another_name_is_in_use(controller, make):
+    """I4: one device has several names; what a VM has under one is not written to by another."""
+    make("vhas", host="kvm2", disk="block", format="raw", disk_size=32, spread_fill=8)
+    make("vwant", format="raw", disk_size=32, spread_fill=8)
+    device = disks.images("kvm2", "vhas")["vda"][0]
+    alias = "/dev/godwit-%s-alias" % labs.settings.NAME
+    os.symlink(device, alias)
+    try:
+        with pytest.raises(ApiError) as refused:
+            controller.api.migrate("vwant", "kvm2", disks=[{"target": "vda", "storage": alias}])
+    finally:
+        os.unlink(alias)
+    assert refused.value.code == "refused"
+    assert "in use by VM 'vhas' (as %s)" % device in str(refused.value)
 
 
 @pytest.mark.parametrize("flatten", [False, pytest.param(True, marks=pytest.mark.long)])
@@ -62,14 +69,14 @@ def test_backing_chain(controller, make, flatten):
     guest = make("vchain%d" % flatten, below=True)
     source = guest.where()
     assert len(disks.images(source, guest.name)["vda"]) == 2
-    move(controller, guest, flatten=flatten)
+    controller.move(guest, flatten=flatten)
     assert len(disks.images(guest.where(), guest.name)["vda"]) == (1 if flatten else 2)
 
 
 def test_firmware_and_tpm_go_along(controller, make):
     """UEFI variables and TPM state."""
     guest = make("vuefi", uefi=True, tpm=True, memory=256)
-    move(controller, guest)
+    controller.move(guest)
     host = guest.where()
     assert labs.host(host).virsh("dumpxml", guest.name).stdout.count("<nvram") == 1
     guest.shut_down(host)
@@ -81,8 +88,8 @@ def test_firmware_and_tpm_go_along(controller, make):
 def test_and_back_again(controller, make):
     """The kept copy in the way is ours, and is replaced."""
     guest = make("vback")
-    move(controller, guest)
-    move(controller, guest)
+    controller.move(guest)
+    controller.move(guest)
     rows = kept(controller, guest)
     assert len(rows) == 1, rows
 
@@ -91,7 +98,7 @@ def test_and_back_again(controller, make):
 def test_shared_disks_stay(controller, make):
     """R4: only what the destination does not reach is copied."""
     guest = make("vpart", disk="shared", more_disks=["local:64:raw"])
-    job = move(controller, guest)
+    job = controller.move(guest)
     hows = {row["target"]: row["how"] for row in job["disks"]}
     assert hows == {"vda": "stays", "vdb": "mirror"}
     assert job["transfer"] == "Live (VSM)"

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from . import labs
-from .api import Api
+from .api import Api, words
 
 BUILD = os.environ.get("GODWIT_BUILD") or labs.ROOT + "/build"
 PROGRAM = BUILD + "/godwitd"
@@ -106,6 +106,15 @@ class Controller:
             yield self
         finally:
             self.stop()
+
+    def move(self, guest, seconds=120, target=None, **options):
+        """Moves it, to the other host if @target is none, and waits for that: the finished job."""
+        target = target or labs.other(guest.where())
+        job = self.api.migrate(guest.name, target, **options)
+        job = self.api.wait_final(job["id"], seconds)
+        assert job["state"] == "done", words(job)
+        assert guest.where() == target
+        return job
 
     def prove_share(self):
         hosts = self.api.hosts()

@@ -33,8 +33,17 @@ static GMutexLocker *hold(World *world)
 
 /* The wrapped driver -------------------------------------------------------------------------- */
 
-static GwReply *usual_reply(const GwRequest *request, gboolean fails)
+static GPtrArray *one(const GwRecord *record, gpointer item)
 {
+    GPtrArray *array = gw_record_array(record);
+
+    g_ptr_array_add(array, item);
+    return array;
+}
+
+static GwReply *usual_reply(const World *world, const GwRequest *request)
+{
+    gboolean fails = world->fails;
     GwReply *reply = gw_reply_new(request->id);
 
     reply->at_us = g_get_monotonic_time();
@@ -46,6 +55,10 @@ static GwReply *usual_reply(const GwRequest *request, gboolean fails)
     } else if (request->op == GW_OP_LOOK) {
         reply->look = g_new0(GwLook, 1);
         reply->look->present = TRUE;
+    } else if (request->op == GW_OP_LIST_VMS && world->vm != NULL) {
+        reply->vms = one(&gw_vm_record, gw_vm_copy(world->vm));
+    } else if (request->op == GW_OP_VOLUME_LOOK && request->volume != NULL) {
+        reply->volumes = one(&gw_volume_record, gw_volume_copy(request->volume));
     }
     return reply;
 }
@@ -56,7 +69,7 @@ static void libvirt_submit(GwHyper *hyper, GwRequest *request)
 
     g_mutex_lock(&world->lock);
     gboolean now = !world->holds || request->op == GW_OP_DISCONNECT;
-    GwReply *reply = now ? usual_reply(request, world->fails) : NULL;
+    GwReply *reply = now ? usual_reply(world, request) : NULL;
     g_ptr_array_add(world->requests, request);
     if (!now)
         request->number = -1; /* owed */
@@ -85,7 +98,7 @@ void release(World *world)
     for (guint i = 0; i < world->requests->len; i++) {
         GwRequest *request = world->requests->pdata[i];
         if (request->number == -1)
-            g_ptr_array_add(replies, usual_reply(request, world->fails));
+            g_ptr_array_add(replies, usual_reply(world, request));
         request->number = 0;
     }
     g_mutex_unlock(&world->lock);

@@ -58,6 +58,7 @@ struct World {
     gboolean connected;  /* (lock) as far as the sink was told */
     gboolean closed;     /* (lock) nothing may come any more */
     gboolean fails;      /* (lock) libvirt fails everything */
+    GwVm *vm;            /* what libvirt lists; NULL: nothing; set before it is asked */
     gint64 processes;    /* (lock) what agents count */
 };
 

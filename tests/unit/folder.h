@@ -2,6 +2,8 @@
 #pragma once
 
 #include <glib/gstdio.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 /* Removes @path with all that is in it; of a link, the link. */
 static inline void folder_remove(const char *path)
@@ -23,4 +25,15 @@ static inline int folder_teardown(void **state)
     folder_remove(*state);
     g_free(*state);
     return 0;
+}
+
+/* Whether every write of more than nothing fails, as on a full disk. */
+static inline void folder_set_full(gboolean full)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = full ? 0 : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }

@@ -731,6 +731,33 @@ static void access_is_set(void **state)
             GW_ERR_INVALID, "cannot be taken");
 }
 
+/* Whatever they are called: a link to it, another name of it, and of a device another node. */
+static void same_files_are_found(void **state)
+{
+    Stage *stage = *state;
+    g_autofree char *link_path = g_strconcat(stage->to, ".link", NULL);
+    g_autofree char *name_path = g_strconcat(stage->to, ".name", NULL);
+
+    put(stage->from, 0, 0, 1, 'x');
+    put(stage->to, 0, 0, 1, 'x');
+    assert_int_equal(symlink(stage->to, link_path), 0);
+    assert_int_equal(link(stage->to, name_path), 0);
+    g_autoptr(GwJson) said =
+        ask(stage, &stage->two, "volume-access",
+            json_pack("{s:s, s:[s, s, s, s, s, i, n]}", "path", stage->to, "others", stage->from,
+                      link_path, "/no/such/file", name_path, "relative", 7));
+    const json_t *same = json_object_get(said, "same");
+    assert_int_equal(json_array_size(same), 2);
+    assert_string_equal(json_string_value(json_array_get(same, 0)), link_path);
+    assert_string_equal(json_string_value(json_array_get(same, 1)), name_path);
+    g_autoptr(GwJson) without =
+        ask(stage, &stage->two, "volume-access", json_pack("{s:s}", "path", stage->to));
+    assert_null(json_object_get(without, "same"));
+    refused(stage, &stage->two, "volume-access",
+            json_pack("{s:s, s:[s]}", "path", "/no/such/file", "others", stage->to),
+            GW_ERR_NOT_FOUND, "/no/such/file");
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -746,6 +773,7 @@ int main(void)
         CASE(images_in_use),
         CASE(within_one),
         CASE(access_is_set),
+        CASE(same_files_are_found),
     };
 
     if (geteuid() != 0) {

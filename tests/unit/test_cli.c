@@ -160,6 +160,9 @@ static void test_columns(void **state)
     check_columns(gw_location_columns, &gw_storage_location_record);
     check_columns(gw_kept_columns, &gw_kept_volume_record);
     check_columns(gw_kept_sheet, &gw_kept_volume_record);
+    check_columns(gw_rule_columns, &gw_placement_rule_record);
+    check_columns(gw_rule_sheet, &gw_placement_rule_record);
+    check_columns(gw_leaving_columns, &gw_leaving_record);
     check_columns(gw_share_columns, &gw_share_record);
     check_columns(gw_share_sheet, &gw_share_record);
     check_columns(gw_member_columns, &gw_share_member_record);

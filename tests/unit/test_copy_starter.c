@@ -49,6 +49,18 @@ static Copier begin(const GwCopierTask *task, int file, int other)
     return copier;
 }
 
+/* To world.to, from a socket whose other end is *@other. */
+static Copier begin_to_receive(const GwCopierTask *task, int *other)
+{
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    Copier copier = begin(task, world.to, pair[0]);
+    close(pair[0]);
+    *other = pair[1];
+    return copier;
+}
+
 /* The last report; "" where it ended without one. */
 static const char *await(Copier *copier, GwCopierFigures *figures, GError **why)
 {
@@ -107,12 +119,10 @@ static void says_why_not(void **state)
     GwCopierTask task = { .role = GW_COPIER_RECEIVE };
     g_auto(GwCopierFigures) figures = { 0 };
     g_autoptr(GError) why = NULL;
-    int pair[2];
+    int other;
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    Copier copier = begin(&task, world.to, pair[0]);
-    close(pair[0]);
-    close(pair[1]);
+    Copier copier = begin_to_receive(&task, &other);
+    close(other);
     assert_string_equal(await(&copier, &figures, &why), "failed");
     unit_assert_error(why, GW_ERR_UNREACHABLE, "broke");
 }
@@ -122,14 +132,12 @@ static void can_be_killed(void **state)
 {
     GwCopierTask task = { .role = GW_COPIER_RECEIVE };
     g_auto(GwCopierFigures) figures = { 0 };
-    int pair[2];
+    int other;
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    Copier copier = begin(&task, world.to, pair[0]);
-    close(pair[0]);
+    Copier copier = begin_to_receive(&task, &other);
     assert_int_equal(syscall(SYS_pidfd_send_signal, copier.pidfd, SIGKILL, NULL, 0), 0);
     assert_string_equal(await(&copier, &figures, NULL), "");
-    close(pair[1]);
+    close(other);
 }
 
 /* Of what the kernel tells of it: no rights, and its parent's end is its own. */
@@ -137,17 +145,15 @@ static void has_no_rights(void **state)
 {
     GwCopierTask task = { .role = GW_COPIER_RECEIVE };
     g_auto(GwCopierFigures) figures = { 0 };
-    int pair[2];
+    int other;
     char byte = 0;
 
     if (geteuid() != 0)
         skip();
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    Copier copier = begin(&task, world.to, pair[0]);
-    close(pair[0]);
+    Copier copier = begin_to_receive(&task, &other);
     /* Its complaint shows that it is past its sandbox. */
-    assert_int_equal(send(pair[1], "\377\0\0\0\0\0\0\0", 8, MSG_NOSIGNAL), 8);
-    assert_int_equal(recv(pair[1], &byte, 1, 0), 1);
+    assert_int_equal(send(other, "\377\0\0\0\0\0\0\0", 8, MSG_NOSIGNAL), 8);
+    assert_int_equal(recv(other, &byte, 1, 0), 1);
     g_autofree char *info = g_strdup_printf("/proc/self/fdinfo/%d", copier.pidfd);
     g_autofree char *text = NULL;
     assert_true(g_file_get_contents(info, &text, NULL, NULL));
@@ -164,7 +170,7 @@ static void has_no_rights(void **state)
     assert_non_null(strstr(status, "\nNoNewPrivs:\t1\n"));
     assert_non_null(strstr(status, "\nSeccomp:\t2\n"));
     assert_string_equal(root, world.empty);
-    close(pair[1]);
+    close(other);
     assert_string_equal(await(&copier, &figures, NULL), "failed");
 }
 
@@ -174,23 +180,21 @@ static void ends_with_its_parent(void **state)
     GwCopierTask task = { .role = GW_COPIER_RECEIVE };
     g_auto(GwCopierFigures) figures = { 0 };
     g_autoptr(GError) why = NULL;
-    int pair[2], report = -1;
+    int other, report = -1;
     guint8 bytes[GW_COPY_PUT_MAX];
     char byte = 0;
 
     if (geteuid() != 0)
         skip();
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    Copier copier = begin(&task, world.to, pair[0]);
-    close(pair[0]);
+    Copier copier = begin_to_receive(&task, &other);
     /* Until it answers it may still be on its way into its sandbox. */
     gsize length = gw_copy_put_begin(bytes, 5);
-    assert_int_equal(send(pair[1], bytes, length, MSG_NOSIGNAL), length);
-    assert_int_equal(recv(pair[1], bytes, GW_COPY_HEADER + 8, MSG_WAITALL), GW_COPY_HEADER + 8);
+    assert_int_equal(send(other, bytes, length, MSG_NOSIGNAL), length);
+    assert_int_equal(recv(other, bytes, GW_COPY_HEADER + 8, MSG_WAITALL), GW_COPY_HEADER + 8);
     close(starter);
     assert_string_equal(await(&copier, &figures, &why), "");
-    assert_int_equal(recv(pair[1], &byte, 1, 0), 0);
-    close(pair[1]);
+    assert_int_equal(recv(other, &byte, 1, 0), 0);
+    close(other);
     assert_int_equal(gw_copy_starter_ask(-1, &task, world.to, world.from, &report, &why), -1);
     unit_assert_error(why, GW_ERR_OPERATION, "cannot be started");
 }

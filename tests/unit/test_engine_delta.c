@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "engine_world.h"
+#include "storage_world.h"
 
 #include <string.h>
 
@@ -11,8 +11,6 @@
 #define VM "6d0b6b0e-0000-4000-8000-000000000001"
 #define GIB ((gint64)1 << 30)
 #define PATH "/vms/db1.img"
-#define MOMENT_US 350000
-#define MOMENTS 40
 
 static json_t *vm_json(const char *format)
 {
@@ -40,25 +38,11 @@ static json_t *fabric_json(const char *format)
     return json_pack("{s:o,s:i,s:i}", "hosts", hosts, "link_mibps", 500, "dirty_mibps", 10);
 }
 
-static void none_of(char **words, const char *what, const char *when)
-{
-    if (words[0] != NULL)
-        fail_msg("%s: %s: %s", when, what, words[0]);
-    g_strfreev(words);
-}
-
-static gboolean runs_at(World *world, guint index)
-{
-    g_autofree char *uri = world_uri(index);
-    g_autoptr(GwLook) look = gw_sim_look(world->sim, uri, VM);
-    return look != NULL && look->state == (int)GW_VM_RUNNING;
-}
-
 /* The VM is on one image again, of the name that it had. */
 static void check_disk(World *world, const char *when)
 {
     g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
-    const GwHost *host = gw_fabric_find_host(fabric, runs_at(world, 0) ? "a" : "b");
+    const GwHost *host = gw_fabric_find_host(fabric, storage_runs_at(world, 0, VM) ? "a" : "b");
     const GwVm *vm = gw_fabric_vm(fabric, host->id, VM);
     const GwDisk *disk = vm != NULL ? vm->disks->pdata[0] : NULL;
 
@@ -68,42 +52,21 @@ static void check_disk(World *world, const char *when)
 
 static void check_storage(World *world, const char *when)
 {
-    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
-    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
-
-    none_of(gw_sim_violations(world->sim), "violated", when);
-    none_of(gw_sim_check_disks(world->sim), "wrong", when);
-    none_of(gw_sim_leaks(world->sim, kept), "left behind", when);
-    if (gw_sim_running(world->sim, VM) != 1 || gw_sim_most_running(world->sim, VM) != 1)
-        fail_msg("%s: it runs %u times", when, gw_sim_running(world->sim, VM));
-    assert_int_equal(gw_sim_definitions(world->sim, VM), 1);
-    assert_int_equal(gw_sim_stale_runs(world->sim), 0);
+    storage_check_witness(world, when);
+    storage_check_vm(world, VM, when);
     check_disk(world, when);
 }
 
 static GwJob *wait_for(World *world, const char *id, GwJobState state, const char *when)
 {
     world_run(world, SECONDS(300));
-    GwJob *job = world_job(world, id);
-
-    if (job->state != (int)state)
-        fail_msg("%s: the job is %s (%s; %s)", when, gw_enum_word(&gw_job_state_enum, job->state),
-                 job->error != NULL ? job->error->message : "no error",
-                 job->waiting_for != NULL ? job->waiting_for : "waits for nothing");
-    return job;
+    return storage_job_in(world, id, state, when);
 }
 
 static char *go(World *world, const char *host)
 {
-    g_autoptr(GwMoveRequest) request = gw_move_request_new();
-    GError *error = NULL;
-
-    request->destination = g_strdup(host);
-    request->options = gw_move_options_new();
-    g_autoptr(GwJob) job = gw_engine_migrate(world->engine, VM, request, "tester", NULL, &error);
-    if (job == NULL)
-        fail_msg("not begun: %s", error->message);
-    return g_strdup(job->id);
+    g_autoptr(GwMoveRequest) request = storage_request_to(host);
+    return storage_begin(world, VM, request);
 }
 
 /* At b, with a copy kept at a; then its undoing is begun. */
@@ -131,27 +94,19 @@ static gboolean is_delta(const GwJob *job)
 }
 
 /* Over, one way or the other; what could not be done is repaired. */
-static void check_over(World *world, const char *id, const char *when)
+static void check_over(World *world, const char *id, gboolean called_off, const char *when)
 {
     world_run(world, SECONDS(300));
     g_autoptr(GwJob) job = world_job(world, id);
 
+    (void)called_off;
     if (!gw_job_state_is_final((GwJobState)job->state))
         fail_msg("%s: the job is %s (%s)", when, gw_enum_word(&gw_job_state_enum, job->state),
                  job->waiting_for);
-    if (runs_at(world, 0) != (job->state == GW_JOB_DONE))
+    if (storage_runs_at(world, 0, VM) != (job->state == GW_JOB_DONE))
         fail_msg("%s: it is %s, and the VM is not there", when,
                  gw_enum_word(&gw_job_state_enum, job->state));
     check_storage(world, when);
-}
-
-static void for_both_ways(void (*test)(void))
-{
-    for (guint mask = 0; mask <= 3; mask += 3) {
-        world_set_agents(mask);
-        test();
-    }
-    world_set_agents(0);
 }
 
 static void undo(void)
@@ -161,7 +116,7 @@ static void undo(void)
     g_autoptr(GwJob) job = wait_for(&world, id, GW_JOB_DONE, "an undo");
 
     assert_true(is_delta(job));
-    assert_true(runs_at(&world, 0));
+    assert_true(storage_runs_at(&world, 0, VM));
     check_storage(&world, "an undo");
     g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
     g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
@@ -182,7 +137,7 @@ static void undo(void)
 static void test_an_undo_sends_what_differs(void **unused)
 {
     (void)unused;
-    for_both_ways(undo);
+    storage_for_both_ways(undo);
 }
 
 /* Of a qcow2 that QEMU wrote anew nothing is where it was. */
@@ -198,83 +153,34 @@ static void test_a_mirrored_qcow2_is_mirrored_whole(void **unused)
     world_free(&world);
 }
 
-static void cancel_at(guint moment)
+static char *begin_raw(World *world)
 {
-    World world;
-    g_autofree char *when = g_strdup_printf("cancelled after %u ms", moment * MOMENT_US / 1000);
-    g_autofree char *id = begin_undo(&world, "raw");
-
-    world_run(&world, (gint64)moment * MOMENT_US);
-    G_GNUC_UNUSED g_autoptr(GwJob) answer = gw_engine_cancel_job(world.engine, id, NULL);
-    check_over(&world, id, when);
-    world_free(&world);
+    return begin_undo(world, "raw");
 }
 
-static void cancel_at_every_moment(void)
-{
-    for (guint moment = 0; moment < MOMENTS; moment++)
-        cancel_at(moment);
-}
+static const StorageMoments moments = {
+    .moments = 40,
+    .moment_us = 350000,
+    .begin = begin_raw,
+    .check_over = check_over,
+};
 
 static void test_a_cancel_at_every_moment(void **unused)
 {
     (void)unused;
-    for_both_ways(cancel_at_every_moment);
-}
-
-static void kill_at(guint moment)
-{
-    World world;
-    g_autofree char *when =
-        g_strdup_printf("the controller died after %u ms", moment * MOMENT_US / 1000);
-    g_autofree char *id = begin_undo(&world, "raw");
-
-    world_run(&world, (gint64)moment * MOMENT_US);
-    world_kill(&world);
-    world_pass(&world, SECONDS(moment % 7));
-    world_start(&world);
-    check_over(&world, id, when);
-    world_free(&world);
-}
-
-static void kill_at_every_moment(void)
-{
-    for (guint moment = 0; moment < MOMENTS; moment++)
-        kill_at(moment);
+    storage_cancel_at_every_moment(&moments);
 }
 
 static void test_a_controller_that_dies_at_every_moment(void **unused)
 {
     (void)unused;
-    for_both_ways(kill_at_every_moment);
-}
-
-static void cut_at(guint moment, guint host)
-{
-    World world;
-    g_autofree char *when =
-        g_strdup_printf("host %u was cut off after %u ms", host, moment * MOMENT_US / 1000);
-    g_autofree char *id = begin_undo(&world, "raw");
-    g_autofree char *uri = world_uri(host);
-
-    world_run(&world, (gint64)moment * MOMENT_US);
-    gw_sim_cut_off(world.sim, uri, 20000);
-    check_over(&world, id, when);
-    world_free(&world);
-}
-
-static void cut_at_every_moment(void)
-{
-    for (guint moment = 0; moment < MOMENTS; moment += 3) {
-        cut_at(moment, 0);
-        cut_at(moment, 1);
-    }
+    storage_kill_at_every_moment(&moments);
 }
 
 static void test_a_host_that_is_cut_off_at_every_moment(void **unused)
 {
     (void)unused;
-    for_both_ways(cut_at_every_moment);
+    storage_cut_at_every_moment(&moments);
 }
 
 /* A request fails, or its answer is lost. Only what comes before the VM is over fails the job. */
@@ -304,7 +210,7 @@ static void test_every_request_may_fail(void **unused)
         g_autoptr(GwJson) fault = json_pack("{s:s,s:s,s:i,s:i}", "at", faults[i].at, "do",
                                             faults[i].what, "percent", 0, "ms", 5000);
         UNIT_OK(gw_sim_fault(world.sim, fault, error));
-        check_over(&world, id, when);
+        check_over(&world, id, FALSE, when);
         G_GNUC_UNUSED g_autoptr(GwJob) job =
             wait_for(&world, id, faults[i].moves ? GW_JOB_DONE : GW_JOB_FAILED, when);
         world_free(&world);
@@ -322,13 +228,13 @@ static void test_a_merge_that_fails_leaves_both_images(void **unused)
 
     UNIT_OK(gw_sim_fault(world.sim, fault, error));
     g_autoptr(GwJob) job = wait_for(&world, id, GW_JOB_DONE, "a merge that fails");
-    assert_true(runs_at(&world, 0));
+    assert_true(storage_runs_at(&world, 0, VM));
     assert_int_not_equal(gw_sim_content(world.sim, uri, PATH), 0);
     assert_int_not_equal(gw_sim_content(world.sim, uri, PATH ".delta"), 0);
     assert_non_null(job->error);
     assert_non_null(strstr(job->error->message, "merging vda"));
-    none_of(gw_sim_violations(world.sim), "violated", "a merge that fails");
-    none_of(gw_sim_check_disks(world.sim), "wrong", "a merge that fails");
+    storage_none_of(gw_sim_violations(world.sim), "violated", "a merge that fails");
+    storage_none_of(gw_sim_check_disks(world.sim), "wrong", "a merge that fails");
     world_free(&world);
 }
 
@@ -361,13 +267,13 @@ static void shut_down(void)
     assert_non_null(disk_at(off, "b"));
     assert_string_equal(disk_at(off, "b")->source, PATH ".delta");
     assert_string_equal(disk_at(off, "b")->backing_path, PATH);
-    none_of(gw_sim_check_disks(world.sim), "wrong", "a guest that shut down");
+    storage_none_of(gw_sim_check_disks(world.sim), "wrong", "a guest that shut down");
 
     g_autoptr(GwJob) early = gw_engine_undo(world.engine, id, "tester", NULL, &error);
     assert_non_null(early);
     G_GNUC_UNUSED g_autoptr(GwJob) failed =
         wait_for(&world, early->id, GW_JOB_FAILED, "a repair while it is off");
-    none_of(gw_sim_check_disks(world.sim), "wrong", "a repair while it is off");
+    storage_none_of(gw_sim_check_disks(world.sim), "wrong", "a repair while it is off");
 
     g_autoptr(GwVm) vm = gw_engine_start_vm(world.engine, VM, &error);
     assert_non_null(vm);
@@ -383,7 +289,7 @@ static void shut_down(void)
 static void test_a_guest_that_shuts_down_loses_nothing(void **unused)
 {
     (void)unused;
-    for_both_ways(shut_down);
+    storage_for_both_ways(shut_down);
 }
 
 int main(void)

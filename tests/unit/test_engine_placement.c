@@ -295,6 +295,159 @@ static void test_a_host_is_in_maintenance_once_nothing_runs_there(void **unused)
     world_free(&world);
 }
 
+/* Where VMs go ----------------------------------------------------------------------------- */
+
+static GwMovePlan *plan(World *world, const char *vm, const char *destination)
+{
+    g_autoptr(GwMoveRequest) request = gw_move_request_new();
+    GError *error = NULL;
+
+    request->destination = g_strdup(destination);
+    GwMovePlan *made = gw_engine_plan_move(world->engine, vm, request, &error);
+    if (error != NULL)
+        fail_msg("%s", error->message);
+    return made;
+}
+
+static const GwFinding *error_of(const GwMovePlan *made)
+{
+    for (guint i = 0; i < made->candidate->findings->len; i++) {
+        const GwFinding *finding = made->candidate->findings->pdata[i];
+        if (finding->severity == (int)GW_SEVERITY_ERROR)
+            return finding;
+    }
+    return NULL;
+}
+
+static void test_a_rule_refuses_until_it_is_removed(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    open_world(&world);
+    move(&world, "web1");
+    g_autoptr(GwPlacementRule) rule = add_rule(&world, "webs", WEB1 " " WEB2);
+    g_autoptr(GwMoveRequest) request = gw_move_request_new();
+    g_autoptr(GwMovePlan) refused = NULL;
+    request->destination = g_strdup("b");
+    assert_null(gw_engine_migrate(world.engine, "web2", request, "tester", &refused, &error));
+    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_REFUSED));
+    assert_non_null(strstr(error->message, "R57"));
+    assert_non_null(gw_error_remedy(error));
+    g_clear_error(&error);
+    assert_string_equal(error_of(refused)->requirement, "R57");
+    assert_true(refused->candidate->rating->stars == 0);
+
+    /* A rule that contradicts it is refused, and the other named. */
+    g_autoptr(GwPlacementRule) together = apart("pair", WEB1 " " WEB2);
+    together->kind = GW_RULE_KIND_TOGETHER;
+    refuse(&world, together, GW_ERR_CONFLICT, "webs");
+
+    assert_true(gw_engine_remove_rule(world.engine, rule->id, &error));
+    g_autoptr(GwMovePlan) allowed = plan(&world, "web2", "b");
+    assert_true(allowed->candidate->suitable);
+    assert_true(allowed->candidate->rating->stars > 0);
+    move(&world, "web2");
+    world_free(&world);
+}
+
+static GwGroup *add_group(World *world, const char *name)
+{
+    g_autoptr(GwGroup) group = gw_group_new();
+    GError *error = NULL;
+
+    group->name = g_strdup(name);
+    GwGroup *added = gw_engine_add_group(world->engine, group, &error);
+    assert_null(error);
+    return added;
+}
+
+static void refuse_place(World *world, const char *vm, const char *destination, GwErrorCode code)
+{
+    g_autoptr(GwMoveRequest) request = gw_move_request_new();
+    g_autoptr(GwMovePlan) left = NULL;
+    GError *error = NULL;
+
+    request->destination = g_strdup(destination);
+    assert_null(gw_engine_migrate(world->engine, vm, request, "tester", &left, &error));
+    assert_true(g_error_matches(error, GW_ERROR, (int)code));
+    assert_non_null(gw_error_remedy(error));
+    assert_null(left);
+    g_error_free(error);
+}
+
+static void test_to_the_best_host_of_a_group(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    open_world(&world);
+    g_autoptr(GwMoveRequest) request = gw_move_request_new();
+    request->destination = g_strdup("All Hosts");
+    g_autoptr(GwMovePlan) dry = plan(&world, "web1", "All Hosts");
+    assert_string_equal(dry->candidate->host_name, "b");
+    assert_true(dry->candidate->rating->stars > 0);
+    assert_true(dry->candidate->rating->factors->len > 0);
+    g_autoptr(GwJob) job = gw_engine_migrate(world.engine, "web1", request, "tester", NULL, &error);
+    assert_null(error);
+    world_run(&world, SECONDS(20));
+    g_autoptr(GwJob) over = world_job(&world, job->id);
+    assert_int_equal(over->state, GW_JOB_DONE);
+    g_autoptr(GwHost) b = host_now(&world, "b");
+    assert_string_equal(over->destination_host_id, b->id);
+
+    /* A host in maintenance is chosen by nobody, named or not (R49). */
+    set(&world, "b", TRUE);
+    g_autoptr(GwMovePlan) named = plan(&world, "web2", "b");
+    assert_string_equal(error_of(named)->requirement, "R49");
+    refuse_place(&world, "web2", "All Hosts", GW_ERR_REFUSED);
+    g_autoptr(GwGroup) empty = add_group(&world, "Rack 1");
+    refuse_place(&world, "web2", "Rack 1", GW_ERR_REFUSED);
+    refuse_place(&world, "web2", "nowhere", GW_ERR_NOT_FOUND);
+    world_free(&world);
+}
+
+static void test_what_could_not_leave(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    open_world(&world);
+    move(&world, "web1");
+    g_autoptr(GwPlacementRule) rule = add_rule(&world, "webs", WEB1 " " WEB2);
+    g_autoptr(GPtrArray) all = gw_engine_leaving(world.engine, "a", &error);
+    assert_null(error);
+    assert_int_equal(all->len, 2);
+    const GwLeaving *stays = all->pdata[0], *leaves = all->pdata[1]; /* those that stay first */
+    assert_string_equal(stays->vm_name, "web2");
+    assert_false(stays->leaves);
+    assert_int_equal(stays->hosts, 0);
+    assert_string_equal(stays->nearest->host_name, "b");
+    assert_non_null(strstr(stays->why, "b: "));
+    assert_string_equal(leaves->vm_name, "db1");
+    assert_true(leaves->leaves);
+    assert_int_equal(leaves->hosts, 1);
+    assert_null(leaves->why);
+    assert_true(leaves->nearest->rating->stars > 0);
+
+    /* Without another host nothing leaves. */
+    assert_true(gw_engine_remove_rule(world.engine, rule->id, &error));
+    assert_true(gw_engine_remove_host(world.engine, "a", &error));
+    g_autoptr(GPtrArray) alone = gw_engine_leaving(world.engine, "b", &error);
+    assert_int_equal(alone->len, 1);
+    const GwLeaving *stuck = alone->pdata[0];
+    assert_false(stuck->leaves);
+    assert_null(stuck->nearest);
+    assert_string_equal(stuck->why, "There is no other host.");
+    assert_null(gw_engine_leaving(world.engine, "none", &error));
+    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_NOT_FOUND));
+    g_clear_error(&error);
+    world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +456,9 @@ int main(void)
         cmocka_unit_test(test_all_hosts_has_a_policy),
         cmocka_unit_test(test_tags_are_checked),
         cmocka_unit_test(test_a_host_is_in_maintenance_once_nothing_runs_there),
+        cmocka_unit_test(test_a_rule_refuses_until_it_is_removed),
+        cmocka_unit_test(test_to_the_best_host_of_a_group),
+        cmocka_unit_test(test_what_could_not_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "engine_world.h"
+#include "storage_world.h"
 
 #include <string.h>
 
@@ -58,66 +58,19 @@ static void open_world(World *world, Shape shape)
         world_add_host(world, i);
 }
 
-static GwMoveRequest *request_to(const char *host)
-{
-    GwMoveRequest *request = gw_move_request_new();
-
-    request->destination = g_strdup(host);
-    request->options = gw_move_options_new();
-    return request;
-}
-
-static char *begin_with(World *world, const GwMoveRequest *request)
-{
-    GError *error = NULL;
-    g_autoptr(GwJob) job = gw_engine_migrate(world->engine, VM, request, "tester", NULL, &error);
-
-    if (job == NULL)
-        fail_msg("not begun: %s", error->message);
-    return g_strdup(job->id);
-}
-
 static char *begin(World *world)
 {
-    g_autoptr(GwMoveRequest) request = request_to("b");
-    return begin_with(world, request);
-}
-
-static void plant(World *world, const char *at, const char *what, int percent, int ms)
-{
-    g_autoptr(GwJson) fault =
-        json_pack("{s:s,s:s,s:i,s:i}", "at", at, "do", what, "percent", percent, "ms", ms);
-    UNIT_OK(gw_sim_fault(world->sim, fault, error));
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
+    return storage_begin(world, VM, request);
 }
 
 /* Checks ----------------------------------------------------------------------------------- */
 
-static void none_of(char **words, const char *what, const char *when)
-{
-    if (words[0] != NULL)
-        fail_msg("%s: %s: %s", when, what, words[0]);
-    g_strfreev(words);
-}
-
-static gboolean runs_at(World *world, guint index)
-{
-    g_autofree char *uri = world_uri(index);
-    g_autoptr(GwLook) look = gw_sim_look(world->sim, uri, VM);
-    return look != NULL && look->state == (int)GW_VM_RUNNING;
-}
-
 /* I1, I2, I4, I9, and that nothing is left which nobody knows of. */
 static void check_storage(World *world, const char *when)
 {
-    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
-    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
-
-    none_of(gw_sim_violations(world->sim), "violated", when);
-    none_of(gw_sim_check_disks(world->sim), "wrong", when);
-    none_of(gw_sim_leaks(world->sim, kept), "left behind", when);
-    if (gw_sim_running(world->sim, VM) != 1 || gw_sim_most_running(world->sim, VM) != 1)
-        fail_msg("%s: it runs %u times", when, gw_sim_running(world->sim, VM));
-    assert_int_equal(gw_sim_definitions(world->sim, VM), 1);
+    storage_check_witness(world, when);
+    storage_check_vm(world, VM, when);
     for (guint i = 0; i < 2; i++) {
         g_autofree char *uri = world_uri(i);
         assert_false(gw_sim_has_leave(world->sim, uri, VM));
@@ -126,23 +79,10 @@ static void check_storage(World *world, const char *when)
 
 static void check_final(World *world, const char *id, GwJobState state, const char *when)
 {
-    g_autoptr(GwJob) job = world_job(world, id);
+    G_GNUC_UNUSED g_autoptr(GwJob) job = storage_job_in(world, id, state, when);
 
-    if (job->state != (int)state)
-        fail_msg("%s: the job is %s (%s; %s)", when, gw_enum_word(&gw_job_state_enum, job->state),
-                 job->error != NULL ? job->error->message : "no error",
-                 job->waiting_for != NULL ? job->waiting_for : "waits for nothing");
-    assert_int_equal(runs_at(world, state == GW_JOB_DONE ? 1 : 0), TRUE);
+    assert_true(storage_runs_at(world, state == GW_JOB_DONE ? 1 : 0, VM));
     check_storage(world, when);
-}
-
-static void for_both_ways(void (*test)(void))
-{
-    for (guint mask = 0; mask <= 3; mask += 3) {
-        world_set_agents(mask);
-        test();
-    }
-    world_set_agents(0);
 }
 
 /* Success ---------------------------------------------------------------------------------- */
@@ -154,9 +94,9 @@ static void move_and_keep(void)
     gboolean disks = FALSE, memory = FALSE;
 
     open_world(&world, (Shape){ 0 });
-    g_autoptr(GwMoveRequest) request = request_to("b");
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
     request->options->add_default_storage = TRUE;
-    g_autofree char *id = begin_with(&world, request);
+    g_autofree char *id = storage_begin(&world, VM, request);
     for (int i = 0; i < 600; i++) {
         world_run(&world, 100000);
         g_autoptr(GwJob) now = world_job(&world, id);
@@ -189,7 +129,7 @@ static void move_and_keep(void)
 static void test_a_move_takes_its_disks_along(void **unused)
 {
     (void)unused;
-    for_both_ways(move_and_keep);
+    storage_for_both_ways(move_and_keep);
 }
 
 static void test_not_keeping_is_asked_for(void **unused)
@@ -198,9 +138,9 @@ static void test_not_keeping_is_asked_for(void **unused)
     (void)unused;
 
     open_world(&world, (Shape){ .chain = TRUE });
-    g_autoptr(GwMoveRequest) request = request_to("b");
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
     request->options->keep_source_s = -1;
-    g_autofree char *id = begin_with(&world, request);
+    g_autofree char *id = storage_begin(&world, VM, request);
     world_run(&world, SECONDS(120));
     check_final(&world, id, GW_JOB_DONE, "a move that keeps nothing");
     g_autofree char *uri = world_uri(0);
@@ -215,10 +155,10 @@ static void test_what_is_not_kept_is_removed_in_the_end(void **unused)
     (void)unused;
 
     open_world(&world, (Shape){ 0 });
-    plant(&world, "volume-delete", "fail", 0, 1000);
-    g_autoptr(GwMoveRequest) request = request_to("b");
+    storage_plant(&world, "volume-delete", "fail", 0, 1000);
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
     request->options->keep_source_s = -1;
-    g_autofree char *id = begin_with(&world, request);
+    g_autofree char *id = storage_begin(&world, VM, request);
     g_autofree char *uri = world_uri(0);
     world_run(&world, SECONDS(120));
     check_final(&world, id, GW_JOB_DONE, "an old copy could not be deleted at once");
@@ -268,7 +208,7 @@ static void move_with_a_readonly_disk(void)
 static void test_a_readonly_disk_goes_to_its_new_path(void **unused)
 {
     (void)unused;
-    for_both_ways(move_with_a_readonly_disk);
+    storage_for_both_ways(move_with_a_readonly_disk);
 }
 
 /* Failures --------------------------------------------------------------------------------- */
@@ -292,7 +232,7 @@ static void fill_in_mid_copy(void)
 static void test_a_destination_that_fills_up_leaves_nothing(void **unused)
 {
     (void)unused;
-    for_both_ways(fill_in_mid_copy);
+    storage_for_both_ways(fill_in_mid_copy);
 }
 
 /* The host is away when its volumes are to go: the job waits for it, and says so. */
@@ -309,7 +249,7 @@ static void destination_dies(void)
     g_autoptr(GwJob) waiting = world_job(&world, id);
     assert_false(gw_job_state_is_final((GwJobState)waiting->state));
     assert_non_null(waiting->waiting_for);
-    assert_true(runs_at(&world, 0));
+    assert_true(storage_runs_at(&world, 0, VM));
     world_run(&world, SECONDS(120));
     check_final(&world, id, GW_JOB_FAILED, "the destination lost power");
     world_free(&world);
@@ -318,7 +258,7 @@ static void destination_dies(void)
 static void test_a_destination_that_dies_is_waited_for(void **unused)
 {
     (void)unused;
-    for_both_ways(destination_dies);
+    storage_for_both_ways(destination_dies);
 }
 
 /* A name that is taken is never written to, nor removed. */
@@ -328,7 +268,7 @@ static void test_what_is_there_already_stays(void **unused)
     json_t *hosts = json_array();
     Shape shape = { 0 };
     g_autofree char *uri = NULL;
-    g_autoptr(GwMoveRequest) request = request_to("b");
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
     GwMovePlan *plan = NULL;
     GError *error = NULL;
     (void)unused;
@@ -357,99 +297,45 @@ static void test_what_is_there_already_stays(void **unused)
 
 /* At every moment -------------------------------------------------------------------------- */
 
-#define MOMENT_US 250000
-#define MOMENTS 60
-
-static void cancel_at(guint moment)
+static char *begin_with_chain(World *world)
 {
-    World world;
-    g_autofree char *when = g_strdup_printf("cancelled after %u ms", moment * MOMENT_US / 1000);
-
-    open_world(&world, (Shape){ .chain = TRUE });
-    g_autofree char *id = begin(&world);
-    world_run(&world, (gint64)moment * MOMENT_US);
-    G_GNUC_UNUSED g_autoptr(GwJob) answer = gw_engine_cancel_job(world.engine, id, NULL);
-    world_run(&world, SECONDS(120));
-    g_autoptr(GwJob) job = world_job(&world, id);
-    /* Too late is not too late for the VM. */
-    check_final(&world, id, job->state == GW_JOB_DONE ? GW_JOB_DONE : GW_JOB_CANCELLED, when);
-    if (job->state == GW_JOB_DONE)
-        assert_int_equal(runs_at(&world, 1), TRUE);
-    world_free(&world);
+    open_world(world, (Shape){ .chain = TRUE });
+    return begin(world);
 }
 
-static void cancel_at_every_moment(void)
+/* Too late to cancel is not too late for the VM. */
+static void check_over(World *world, const char *id, gboolean called_off, const char *when)
 {
-    for (guint moment = 0; moment < MOMENTS; moment++)
-        cancel_at(moment);
+    world_run(world, SECONDS(240));
+    g_autoptr(GwJob) job = world_job(world, id);
+    GwJobState otherwise = called_off ? GW_JOB_CANCELLED : GW_JOB_FAILED;
+
+    check_final(world, id, job->state == GW_JOB_DONE ? GW_JOB_DONE : otherwise, when);
 }
+
+static const StorageMoments moments = {
+    .moments = 60,
+    .moment_us = 250000,
+    .begin = begin_with_chain,
+    .check_over = check_over,
+};
 
 static void test_a_cancel_at_every_moment(void **unused)
 {
     (void)unused;
-    for_both_ways(cancel_at_every_moment);
-}
-
-static void kill_at(guint moment)
-{
-    World world;
-    g_autofree char *when =
-        g_strdup_printf("the controller died after %u ms", moment * MOMENT_US / 1000);
-
-    open_world(&world, (Shape){ .chain = TRUE });
-    g_autofree char *id = begin(&world);
-    world_run(&world, (gint64)moment * MOMENT_US);
-    world_kill(&world);
-    world_pass(&world, SECONDS(moment % 7));
-    world_start(&world);
-    world_run(&world, SECONDS(180));
-    g_autoptr(GwJob) job = world_job(&world, id);
-    check_final(&world, id, job->state == GW_JOB_DONE ? GW_JOB_DONE : GW_JOB_FAILED, when);
-    world_free(&world);
-}
-
-static void kill_at_every_moment(void)
-{
-    for (guint moment = 0; moment < MOMENTS; moment++)
-        kill_at(moment);
+    storage_cancel_at_every_moment(&moments);
 }
 
 static void test_a_controller_that_dies_at_every_moment(void **unused)
 {
     (void)unused;
-    for_both_ways(kill_at_every_moment);
-}
-
-/* Its connection is cut whenever; what it does then, nobody sees. */
-static void cut_at(guint moment, guint host)
-{
-    World world;
-    g_autofree char *when =
-        g_strdup_printf("host %u was cut off after %u ms", host, moment * MOMENT_US / 1000);
-
-    open_world(&world, (Shape){ .chain = TRUE });
-    g_autofree char *id = begin(&world);
-    g_autofree char *uri = world_uri(host);
-    world_run(&world, (gint64)moment * MOMENT_US);
-    gw_sim_cut_off(world.sim, uri, 20000);
-    world_run(&world, SECONDS(240));
-    g_autoptr(GwJob) job = world_job(&world, id);
-    check_final(&world, id, job->state == GW_JOB_DONE ? GW_JOB_DONE : GW_JOB_FAILED, when);
-    world_free(&world);
-}
-
-static void cut_at_every_moment(void)
-{
-    for (guint moment = 0; moment < MOMENTS; moment += 3) {
-        cut_at(moment, 0);
-        cut_at(moment, 1);
-    }
+    storage_kill_at_every_moment(&moments);
 }
 
 static void test_a_host_that_is_cut_off_at_every_moment(void **unused)
 {
     (void)unused;
-    for_both_ways(cut_at_every_moment);
+    storage_cut_at_every_moment(&moments);
 }
 
 /* A request fails, or its answer is lost. */
@@ -470,7 +356,7 @@ static void test_every_request_about_volumes_may_fail(void **unused)
         World world;
         g_autofree char *when = g_strdup_printf("%s: %s", faults[i].at, faults[i].what);
         open_world(&world, (Shape){ .chain = TRUE });
-        plant(&world, faults[i].at, faults[i].what, 50, 5000);
+        storage_plant(&world, faults[i].at, faults[i].what, 50, 5000);
         g_autofree char *id = begin(&world);
         world_run(&world, SECONDS(240));
         check_final(&world, id, faults[i].moves ? GW_JOB_DONE : GW_JOB_FAILED, when);
@@ -518,9 +404,9 @@ static guint old_content(World *world)
 static void move_for_ten_minutes(World *world)
 {
     open_world(world, (Shape){ 0 });
-    g_autoptr(GwMoveRequest) request = request_to("b");
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
     request->options->keep_source_s = 600;
-    g_autofree char *id = begin_with(world, request);
+    g_autofree char *id = storage_begin(world, VM, request);
     world_run(world, SECONDS(60));
     check_final(world, id, GW_JOB_DONE, "the move before");
     assert_int_equal(count_kept(world), 1);
@@ -551,9 +437,9 @@ static void test_a_kept_chain_goes_whole(void **unused)
     (void)unused;
 
     open_world(&world, (Shape){ .chain = TRUE });
-    g_autoptr(GwMoveRequest) request = request_to("b");
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
     request->options->keep_source_s = 600;
-    g_autofree char *id = begin_with(&world, request);
+    g_autofree char *id = storage_begin(&world, VM, request);
     world_run(&world, SECONDS(60));
     check_final(&world, id, GW_JOB_DONE, "the move before");
     assert_int_equal(count_kept(&world), 2);
@@ -612,7 +498,7 @@ static void test_a_copy_that_cannot_be_removed_is_tried_each_hour(void **unused)
     (void)unused;
 
     move_for_ten_minutes(&world);
-    plant(&world, "volume-delete", "fail", 0, 1000);
+    storage_plant(&world, "volume-delete", "fail", 0, 1000);
     world_run(&world, SECONDS(700));
     g_autoptr(GwKeptVolume) kept = one_kept(&world);
     assert_non_null(strstr(kept->trouble, "simulated failure"));
@@ -676,14 +562,14 @@ static void test_nothing_takes_the_place_of_a_copy_that_goes(void **unused)
 
     move_for_ten_minutes(&world);
     g_autoptr(GwKeptVolume) kept = one_kept(&world);
-    plant(&world, "volume-delete", "slow", 0, 20000);
+    storage_plant(&world, "volume-delete", "slow", 0, 20000);
     GError *error = NULL;
     G_GNUC_UNUSED g_autoptr(GwJob) removal =
         gw_engine_remove_kept(world.engine, kept->id, "tester", &error);
     assert_null(error);
     world_run(&world, SECONDS(2));
-    g_autoptr(GwMoveRequest) request = request_to("a");
-    g_autofree char *id = begin_with(&world, request);
+    g_autoptr(GwMoveRequest) request = storage_request_to("a");
+    g_autofree char *id = storage_begin(&world, VM, request);
     world_run(&world, SECONDS(10));
     g_autoptr(GwJob) waiting = world_job(&world, id);
     assert_non_null(waiting->waiting_for);
@@ -692,11 +578,12 @@ static void test_nothing_takes_the_place_of_a_copy_that_goes(void **unused)
     g_autoptr(GwJob) job = world_job(&world, id);
     assert_int_equal(job->state, GW_JOB_FAILED);
     assert_non_null(strstr(job->error->message, "no longer, a kept copy"));
-    assert_true(runs_at(&world, 1));
+    assert_true(storage_runs_at(&world, 1, VM));
     check_storage(&world, "back where a copy was being removed");
-    G_GNUC_UNUSED g_autofree char *again = begin_with(&world, request); /* now the name is free */
+    G_GNUC_UNUSED g_autofree char *again =
+        storage_begin(&world, VM, request); /* now the name is free */
     world_run(&world, SECONDS(60));
-    assert_true(runs_at(&world, 0));
+    assert_true(storage_runs_at(&world, 0, VM));
     check_storage(&world, "back where a copy was removed");
     world_free(&world);
 }
@@ -710,12 +597,12 @@ static void test_a_removal_gives_way_to_a_job_of_the_vm(void **unused)
 
     move_for_ten_minutes(&world);
     g_autoptr(GwKeptVolume) kept = one_kept(&world);
-    plant(&world, "volume-delete", "break", 0, 0);
+    storage_plant(&world, "volume-delete", "break", 0, 0);
     g_autoptr(GwJob) removal = gw_engine_remove_kept(world.engine, kept->id, "tester", &error);
     assert_null(error);
     world_run(&world, SECONDS(1) / 2);
-    g_autoptr(GwMoveRequest) request = request_to("a");
-    g_autofree char *id = begin_with(&world, request);
+    g_autoptr(GwMoveRequest) request = storage_request_to("a");
+    g_autofree char *id = storage_begin(&world, VM, request);
     world_run(&world, SECONDS(120));
     g_autoptr(GwJob) over = world_job(&world, removal->id);
     assert_int_equal(over->state, GW_JOB_FAILED);
@@ -773,7 +660,7 @@ static void undo_a_move(void)
     if (done->state != GW_JOB_DONE)
         fail_msg("the undo failed: %s", done->error->message);
     assert_string_equal(undone->undone_by, undo->id);
-    assert_true(runs_at(&world, 0));
+    assert_true(storage_runs_at(&world, 0, VM));
     check_storage(&world, "undone");
     /* What was kept at a is the live disk again; b's is what is kept now. */
     g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
@@ -792,7 +679,107 @@ static void undo_a_move(void)
 static void test_a_move_is_undone(void **unused)
 {
     (void)unused;
-    for_both_ways(undo_a_move);
+    storage_for_both_ways(undo_a_move);
+}
+
+/* Undoing it makes room of the old copy, and then fails: that copy is gone, the half of a new one
+ * too, nothing remembers either, and the next try comes through. */
+static void replace_and_fail(const char *at, const char *what, gboolean cancels)
+{
+    World world;
+    GError *error = NULL;
+    g_autofree char *when = g_strdup_printf("%s at %s", what, at);
+
+    open_world(&world, (Shape){ 0 });
+    g_autofree char *id = begin(&world);
+    world_run(&world, SECONDS(60));
+    check_final(&world, id, GW_JOB_DONE, when);
+    g_autofree char *uri = world_uri(0);
+    guint old = gw_sim_content(world.sim, uri, "/vms/db1.qcow2");
+    if (!cancels)
+        storage_plant(&world, at, what, 50, 3000);
+    g_autoptr(GwJob) undo = gw_engine_undo(world.engine, id, "tester", NULL, &error);
+    assert_null(error);
+    world_run(&world, SECONDS(cancels ? 2 : 120));
+    g_autoptr(GwJob) asked = cancels ? gw_engine_cancel_job(world.engine, undo->id, &error) : NULL;
+    assert_int_equal(asked != NULL, cancels);
+    world_run(&world, SECONDS(60));
+    g_autoptr(GwJob) over = world_job(&world, undo->id);
+    assert_int_equal(over->state, cancels ? GW_JOB_CANCELLED : GW_JOB_FAILED);
+    if (strstr(over->error->message, "the kept copy db1.qcow2 of vda, which was in its place, is "
+                                     "gone") == NULL)
+        fail_msg("%s: %s", when, over->error->message);
+    assert_true(storage_runs_at(&world, 1, VM));
+    check_storage(&world, when);
+    assert_int_not_equal(gw_sim_content(world.sim, uri, "/vms/db1.qcow2"), old);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    assert_int_equal(g_hash_table_size(fabric->kept), 0);
+
+    g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(world.engine, id, &error);
+    assert_null(error);
+    assert_non_null(strstr(plan->steps[0], "made anew: no copy was kept there"));
+    g_autoptr(GwJob) again = gw_engine_undo(world.engine, id, "tester", NULL, &error);
+    assert_null(error);
+    world_run(&world, SECONDS(60));
+    g_autoptr(GwJob) done = world_job(&world, again->id);
+    assert_int_equal(done->state, GW_JOB_DONE);
+    assert_true(storage_runs_at(&world, 0, VM));
+    check_storage(&world, when);
+    world_free(&world);
+}
+
+static void replace_every_way(void)
+{
+    replace_and_fail("volume-create", "fail", FALSE);
+    replace_and_fail("volume-create", "full", FALSE);
+    replace_and_fail("disks", "fail", FALSE);
+    replace_and_fail("copy", "fail", FALSE);
+    replace_and_fail("a moment", "cancel", TRUE);
+}
+
+static void test_an_undo_that_fails_after_it_replaced_the_copy(void **unused)
+{
+    (void)unused;
+    storage_for_both_ways(replace_every_way);
+}
+
+/* The answer to the removal is lost and the job is called off: the list of old copies may name one
+ * that is gone, until something else is made there, which no removal of it may touch. */
+static void test_a_replacement_that_nobody_heard_of(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    open_world(&world, (Shape){ 0 });
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
+    request->options->keep_source_s = 600;
+    g_autofree char *id = storage_begin(&world, VM, request);
+    world_run(&world, SECONDS(60));
+    check_final(&world, id, GW_JOB_DONE, "the move before");
+    g_autofree char *uri = world_uri(0);
+    storage_plant(&world, "volume-delete", "lose-reply", 0, 0);
+    storage_plant(&world, "volume-delete", "break", 0, 0);
+    storage_plant(&world, "volume-delete", "break", 0, 0);
+    g_autoptr(GwJob) undo = gw_engine_undo(world.engine, id, "tester", NULL, &error);
+    assert_null(error);
+    for (int i = 0; i < 200 && gw_sim_content(world.sim, uri, "/vms/db1.qcow2") != 0; i++)
+        world_run(&world, G_USEC_PER_SEC / 50);
+    G_GNUC_UNUSED g_autoptr(GwJob) asked = gw_engine_cancel_job(world.engine, undo->id, &error);
+    assert_null(error);
+    world_run(&world, SECONDS(30));
+    g_autoptr(GwJob) over = world_job(&world, undo->id);
+    assert_int_equal(over->state, GW_JOB_CANCELLED);
+    assert_int_equal(count_kept(&world), 1);
+    g_autoptr(GwJob) again = gw_engine_undo(world.engine, id, "tester", NULL, &error);
+    assert_null(error);
+    world_run(&world, SECONDS(60));
+    g_autoptr(GwJob) done = world_job(&world, again->id);
+    assert_int_equal(done->state, GW_JOB_DONE);
+    world_run(&world, SECONDS(1200));
+    assert_true(storage_runs_at(&world, 0, VM));
+    check_storage(&world, "a replacement that nobody heard of");
+    world_free(&world);
 }
 
 /* Who asks for it is told why not, as for any move. */
@@ -804,9 +791,9 @@ static void test_an_undo_that_is_refused_says_what_was_found(void **unused)
     (void)unused;
 
     open_world(&world, (Shape){ 0 });
-    g_autoptr(GwMoveRequest) request = request_to("b");
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
     request->options->keep_source_s = -1; /* nothing there gives way to what comes back */
-    g_autofree char *id = begin_with(&world, request);
+    g_autofree char *id = storage_begin(&world, VM, request);
     world_run(&world, SECONDS(60));
     check_final(&world, id, GW_JOB_DONE, "the move before");
     g_autofree char *uri = world_uri(0);
@@ -816,7 +803,7 @@ static void test_an_undo_that_is_refused_says_what_was_found(void **unused)
     g_clear_error(&error);
     assert_non_null(refused);
     assert_true(refused->candidate->findings->len > 0);
-    assert_true(runs_at(&world, 1));
+    assert_true(storage_runs_at(&world, 1, VM));
     world_free(&world);
 }
 
@@ -825,7 +812,7 @@ static char *leave_something(World *world)
 {
     open_world(world, (Shape){ 0 });
     for (guint i = 0; i < 5; i++)
-        plant(world, "volume-delete", "fail", 0, 1000);
+        storage_plant(world, "volume-delete", "fail", 0, 1000);
     g_autofree char *id = begin(world);
     world_run(world, SECONDS(1));
     G_GNUC_UNUSED g_autoptr(GwJob) answer = gw_engine_cancel_job(world->engine, id, NULL);
@@ -857,7 +844,7 @@ static void test_what_a_job_left_is_removed(void **unused)
     world_run(&world, SECONDS(30));
     g_autoptr(GwJob) done = world_job(&world, repair->id);
     assert_int_equal(done->state, GW_JOB_DONE);
-    assert_true(runs_at(&world, 0));
+    assert_true(storage_runs_at(&world, 0, VM));
     check_storage(&world, "repaired");
     assert_null(gw_engine_undo(world.engine, id, "tester", NULL, &error));
     assert_non_null(error);
@@ -878,18 +865,17 @@ static void test_a_repair_leaves_what_was_made_since(void **unused)
     g_autofree char *there = begin(&world);
     world_run(&world, SECONDS(60));
     check_final(&world, there, GW_JOB_DONE, "the next move");
-    g_autoptr(GwMoveRequest) request = request_to("a");
-    G_GNUC_UNUSED g_autofree char *back = begin_with(&world, request);
+    g_autoptr(GwMoveRequest) request = storage_request_to("a");
+    G_GNUC_UNUSED g_autofree char *back = storage_begin(&world, VM, request);
     world_run(&world, SECONDS(60));
-    assert_true(runs_at(&world, 0));
+    assert_true(storage_runs_at(&world, 0, VM));
     assert_int_not_equal(gw_sim_content(world.sim, uri, "/vms/db1.qcow2"), 0);
-    g_autoptr(GwJob) repair = gw_engine_undo(world.engine, id, "tester", NULL, &error);
-    assert_null(error);
+    assert_null(gw_engine_undo(world.engine, id, "tester", NULL, &error));
+    unit_assert_error(error, GW_ERR_CONFLICT, "left nothing behind");
+    g_clear_error(&error);
     world_run(&world, SECONDS(30));
-    g_autoptr(GwJob) done = world_job(&world, repair->id);
-    assert_int_equal(done->state, GW_JOB_DONE);
     assert_int_not_equal(gw_sim_content(world.sim, uri, "/vms/db1.qcow2"), 0);
-    check_storage(&world, "repaired long after");
+    check_storage(&world, "not repaired long after");
     world_free(&world);
 }
 
@@ -965,7 +951,7 @@ static void move_a_chain(void)
 static void test_a_chain_is_moved_image_by_image(void **unused)
 {
     (void)unused;
-    for_both_ways(move_a_chain);
+    storage_for_both_ways(move_a_chain);
 }
 
 int main(void)
@@ -990,6 +976,8 @@ int main(void)
         cmocka_unit_test(test_a_removal_gives_way_to_a_job_of_the_vm),
         cmocka_unit_test(test_a_removed_host_takes_its_records_along),
         cmocka_unit_test(test_a_move_is_undone),
+        cmocka_unit_test(test_an_undo_that_fails_after_it_replaced_the_copy),
+        cmocka_unit_test(test_a_replacement_that_nobody_heard_of),
         cmocka_unit_test(test_an_undo_that_is_refused_says_what_was_found),
         cmocka_unit_test(test_what_a_job_left_is_removed),
         cmocka_unit_test(test_a_repair_leaves_what_was_made_since),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "engine_world.h"
+#include "storage_world.h"
 
 #include <string.h>
 
@@ -10,6 +10,7 @@
 
 #define WEB "6d0b6b0e-0000-4000-8000-000000000001" /* off, on a's own storage */
 #define RUN "6d0b6b0e-0000-4000-8000-000000000002" /* runs at a, on the share */
+#define OTHER "6d0b6b0e-0000-4000-8000-000000000003"
 #define GIB ((gint64)1 << 30)
 
 static json_t *vm_json(const char *uuid, const char *name, const char *state, const char *source)
@@ -40,7 +41,8 @@ static json_t *host_json(guint index)
     return host;
 }
 
-static void open_world(World *world)
+/* @other: the disk of a VM that is off at c; NULL: there is none. */
+static void open_world_with(World *world, const char *other)
 {
     json_t *hosts = json_array();
 
@@ -49,12 +51,20 @@ static void open_world(World *world)
     json_object_set_new(json_array_get(hosts, 0), "vms",
                         json_pack("[o,o]", vm_json(WEB, "web", "off", "/vms/web.raw"),
                                   vm_json(RUN, "run", "running", "/nas/run.raw")));
+    if (other != NULL)
+        json_object_set_new(json_array_get(hosts, 2), "vms",
+                            json_pack("[o]", vm_json(OTHER, "other", "off", other)));
     world_make(world, gw_clock_new_virtual(SECONDS(1700000000)),
                json_pack("{s:o,s:i,s:i}", "hosts", hosts, "link_mibps", 100, "dirty_mibps", 0));
     world_start(world);
     for (guint i = 0; i < 3; i++)
         world_add_host(world, i);
     world_run(world, SECONDS(2));
+}
+
+static void open_world(World *world)
+{
+    open_world_with(world, NULL);
 }
 
 static void plant(World *world, const char *at, const char *what, guint times)
@@ -66,29 +76,20 @@ static void plant(World *world, const char *at, const char *what, guint times)
     }
 }
 
-static GwMoveRequest *request_to(const char *host)
-{
-    GwMoveRequest *request = gw_move_request_new();
-
-    request->destination = g_strdup(host);
-    request->options = gw_move_options_new();
-    return request;
-}
-
-static char *begin_with(World *world, const char *vm, const GwMoveRequest *request)
-{
-    GError *error = NULL;
-    g_autoptr(GwJob) job = gw_engine_migrate(world->engine, vm, request, "tester", NULL, &error);
-
-    if (job == NULL)
-        fail_msg("not begun: %s", error->message);
-    return g_strdup(job->id);
-}
-
 static char *begin(World *world, const char *vm, const char *host)
 {
-    g_autoptr(GwMoveRequest) request = request_to(host);
-    return begin_with(world, vm, request);
+    g_autoptr(GwMoveRequest) request = storage_request_to(host);
+    return storage_begin(world, vm, request);
+}
+
+static char *begin_undo(World *world, const char *id)
+{
+    GError *error = NULL;
+    g_autoptr(GwJob) job = gw_engine_undo(world->engine, id, "tester", NULL, &error);
+
+    if (job == NULL)
+        fail_msg("not undone: %s", error->message);
+    return g_strdup(job->id);
 }
 
 static GwJob *await_end(World *world, const char *id, GwJobState state)
@@ -136,22 +137,10 @@ static gboolean is_at(World *world, guint host, const char *uuid, GwVmState stat
     return look != NULL && look->present && look->state == (int)state;
 }
 
-static void none_of(char **words, const char *what, const char *when)
-{
-    if (words[0] != NULL)
-        fail_msg("%s: %s: %s", when, what, words[0]);
-    g_strfreev(words);
-}
-
 /* All is at rest: nothing was lost, doubled or left. */
 static void check(World *world, const char *when)
 {
-    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
-    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
-
-    none_of(gw_sim_violations(world->sim), "violated", when);
-    none_of(gw_sim_check_disks(world->sim), "wrong", when);
-    none_of(gw_sim_leaks(world->sim, kept), "left behind", when);
+    storage_check_witness(world, when);
     assert_int_equal(gw_sim_definitions(world->sim, WEB), 1);
     assert_int_equal(gw_sim_definitions(world->sim, RUN), 1);
     assert_int_equal(gw_sim_most_running(world->sim, RUN), 1);
@@ -162,12 +151,12 @@ static void check(World *world, const char *when)
 /* RUN is on its way to b, 4 GiB long; its definition there cannot be read meanwhile. */
 static char *begin_to_arrive(World *world, gint64 mibps)
 {
-    g_autoptr(GwMoveRequest) request = request_to("b");
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
 
     request->options->bandwidth_mibps = mibps;
     request->options->progress_timeout_s = 100000;
     request->options->completion_timeout_s_per_gib = 100000;
-    g_autofree char *id = begin_with(world, "run", request);
+    g_autofree char *id = storage_begin(world, "run", request);
     world_run(world, SECONDS(5));
     assert_true(is_at(world, 1, RUN, GW_VM_PAUSED));
     return g_steal_pointer(&id);
@@ -243,6 +232,91 @@ static void a_vm_that_never_arrives_is_not_waited_for(void **state)
     world_free(&world);
 }
 
+/* Shares ------------------------------------------------------------------------------------- */
+
+/* Of RUN, moved off the share with its disk, at a; its time is over in ten minutes. */
+static void leave_on_the_share(World *world)
+{
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
+
+    request->options->copy_all = TRUE;
+    request->options->storage = g_strdup("local");
+    request->options->keep_source_s = 600;
+    g_autofree char *id = storage_begin(world, "run", request);
+    ends(world, id, GW_JOB_DONE);
+    assert_int_not_equal(content(world, 0, "/nas/run.raw"), 0);
+}
+
+static char *trouble_of(World *world)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
+
+    if (kept->len == 0)
+        return NULL;
+    assert_int_equal(kept->len, 1);
+    return g_strdup(((GwKeptVolume *)kept->pdata[0])->trouble);
+}
+
+/* A person made a VM of it there, of which the old copy's own host knows nothing. */
+static void what_another_host_uses_stays(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world_with(&world, "/nas/run.raw");
+    leave_on_the_share(&world);
+    world_run(&world, SECONDS(1200));
+    g_autofree char *trouble = trouble_of(&world);
+    assert_non_null(strstr(trouble, "on 'c', the volume is in use"));
+    assert_int_not_equal(content(&world, 0, "/nas/run.raw"), 0);
+    storage_none_of(gw_sim_violations(world.sim), "violated", "used by another host");
+    world_free(&world);
+}
+
+/* A host that reaches the share and says nothing may use it. */
+static void what_nobody_can_tell_stays(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    leave_on_the_share(&world);
+    g_autofree char *uri = world_uri(2);
+    gw_sim_cut_off(world.sim, uri, 3000 * 1000);
+    world_run(&world, SECONDS(1800));
+    g_autofree char *trouble = trouble_of(&world);
+    assert_non_null(strstr(trouble, "whether a VM of 'c', which reaches it too, uses it"));
+    assert_int_not_equal(content(&world, 0, "/nas/run.raw"), 0);
+    world_run(&world, SECONDS(3600));
+    assert_null(trouble_of(&world));
+    assert_int_equal(content(&world, 0, "/nas/run.raw"), 0);
+    check(&world, "a kept copy on a share");
+    world_free(&world);
+}
+
+/* A lost answer of one that is asked first is no answer. */
+static void a_proof_is_asked_for_again(void **state)
+{
+    static const char *const whats[] = { "lose-reply", "break", "fail" };
+    (void)state;
+
+    for (guint i = 0; i < G_N_ELEMENTS(whats); i++) {
+        World world;
+        open_world(&world);
+        plant(&world, "volume-prove", whats[i], 2);
+        g_autoptr(GwMoveRequest) request = storage_request_to("b");
+        request->options->copy_all = TRUE;
+        request->options->storage = g_strdup("local");
+        request->options->keep_source_s = -1;
+        g_autofree char *id = storage_begin(&world, "run", request);
+        ends(&world, id, GW_JOB_DONE);
+        assert_int_equal(content(&world, 0, "/nas/run.raw"), 0);
+        check(&world, whats[i]);
+        world_free(&world);
+    }
+}
+
 /* The commit --------------------------------------------------------------------------------- */
 
 /* What a host refuses may be done all the same: it is asked, before anything is taken back. */
@@ -284,6 +358,36 @@ static void a_definition_that_went_unheard(void **state)
     }
 }
 
+/* A person starts it at the very moment at which its definition goes: it must not end with its
+ * process, nor be started from the copy. */
+static void a_vm_that_was_started_meanwhile_is_defined_again(void **state)
+{
+    (void)state;
+    for (guint i = 0; i < 4; i++) {
+        World world;
+        open_world(&world);
+        plant(&world, "undefine", "boot", 1);
+        g_autofree char *id = begin(&world, "web", "b");
+        for (int k = 0; k < 3000 && !is_at(&world, 0, WEB, GW_VM_RUNNING); k++)
+            world_run(&world, G_USEC_PER_SEC / 50);
+        if (i > 0) {
+            world_run(&world, (gint64)i * G_USEC_PER_SEC / 2);
+            world_kill(&world);
+            world_start(&world);
+        }
+        g_autoptr(GwJob) job = await_end(&world, id, GW_JOB_FAILED);
+        assert_non_null(strstr(job->error->message, "active"));
+        assert_null(strstr(job->error->message, "something is left"));
+        g_autofree char *uri = world_uri(0);
+        g_autoptr(GwLook) look = gw_sim_look(world.sim, uri, WEB);
+        assert_int_equal(look->state, GW_VM_RUNNING);
+        assert_true(look->persistent);
+        assert_int_equal(content(&world, 1, "/vms/web.raw"), 0);
+        check(&world, "started while its definition went");
+        world_free(&world);
+    }
+}
+
 static void a_definition_that_stays_is_taken_back(void **state)
 {
     World world;
@@ -299,15 +403,205 @@ static void a_definition_that_stays_is_taken_back(void **state)
     world_free(&world);
 }
 
+/* What is left ------------------------------------------------------------------------------- */
+
+static gboolean has_left(World *world)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    g_autoptr(GPtrArray) kept = gw_fabric_list_kept(fabric);
+    g_auto(GStrv) list = gw_sim_leaks(world->sim, kept);
+    return list[0] != NULL;
+}
+
+static void steps_are(World *world, const char *id, const char *steps)
+{
+    GError *error = NULL;
+    g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(world->engine, id, &error);
+
+    assert_null(error);
+    if (!plan->possible)
+        fail_msg("not possible: %s", plan->why_not);
+    assert_string_equal(plan->kind, GW_JOB_KIND_REPAIR);
+    g_autofree char *all = g_strjoinv("\n", plan->steps);
+    assert_string_equal(all, steps);
+}
+
+static void refused_with(World *world, const char *id, const char *remedy)
+{
+    GError *error = NULL;
+    g_autoptr(GwUndoPlan) plan = gw_engine_plan_undo(world->engine, id, &error);
+
+    assert_null(error);
+    assert_false(plan->possible);
+    if (strstr(plan->remedy, remedy) == NULL)
+        fail_msg("'%s' is not in: %s", remedy, plan->remedy);
+}
+
+/* WEB was to go to b; its volume there could not be removed again. */
+static char *leave_a_volume(World *world)
+{
+    g_autofree char *id = begin(world, "web", "b");
+
+    world_run(world, SECONDS(4));
+    plant(world, "volume-delete", "fail", 5);
+    cancel(world, id);
+    g_autoptr(GwJob) job = await_end(world, id, GW_JOB_CANCELLED);
+    assert_non_null(strstr(job->error->message, "something is left"));
+    assert_true(has_left(world));
+    return g_steal_pointer(&id);
+}
+
+static void what_was_left_is_removed_after_the_vm_moved_on(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    g_autofree char *id = leave_a_volume(&world);
+    g_autofree char *on = begin(&world, "web", "c");
+    ends(&world, on, GW_JOB_DONE);
+    steps_are(&world, id,
+              "Delete local/web.raw of b, made for vda, if no VM of any host that reaches it uses "
+              "it: web has moved on since");
+    assert_true(has_left(&world)); /* to say so does nothing */
+    g_autofree char *repair = begin_undo(&world, id);
+    ends(&world, repair, GW_JOB_DONE);
+    assert_int_equal(content(&world, 1, "/vms/web.raw"), 0);
+    assert_int_not_equal(content(&world, 2, "/vms/web.raw"), 0);
+    check(&world, "left at b, repaired from c");
+    world_free(&world);
+}
+
+/* It came to the same host after all, under another name; where it came from is managed no more. */
+static void what_was_left_is_removed_beside_the_vm(void **state)
+{
+    (void)state;
+    for (guint i = 0; i < 2; i++) {
+        World world;
+        open_world(&world);
+        g_autofree char *id = leave_a_volume(&world);
+        g_autoptr(GwMoveRequest) request = storage_request_to("b");
+        GwDiskChoice *choice = gw_disk_choice_new();
+        choice->target = g_strdup("vda");
+        choice->name = g_strdup("web2.raw");
+        request->options->disks = gw_record_array(&gw_disk_choice_record);
+        g_ptr_array_add(request->options->disks, choice);
+        g_autofree char *on = storage_begin(&world, "web", request);
+        g_autoptr(GwJob) there = await_end(&world, on, GW_JOB_DONE);
+        if (i == 1)
+            UNIT_OK(gw_engine_remove_host(world.engine, there->source_host_id, error));
+        g_autofree char *repair = begin_undo(&world, id);
+        ends(&world, repair, GW_JOB_DONE);
+        assert_int_equal(content(&world, 1, "/vms/web.raw"), 0);
+        assert_int_not_equal(content(&world, 1, "/vms/web2.raw"), 0);
+        if (i == 0)
+            check(&world, "left at b, repaired at b");
+        world_free(&world);
+    }
+}
+
+/* What was left may be the VM's only data as long as nobody sees it anywhere. */
+static void what_was_left_stays_while_the_vm_is_nowhere(void **state)
+{
+    World world;
+    GError *error = NULL;
+    (void)state;
+
+    open_world(&world);
+    g_autofree char *id = leave_a_volume(&world);
+    g_autofree char *on = begin(&world, "web", "c");
+    ends(&world, on, GW_JOB_DONE);
+    g_autofree char *uri = world_uri(2);
+    gw_sim_undefine_by_hand(world.sim, uri, WEB);
+    world_run(&world, SECONDS(5));
+    refused_with(&world, id, "Look where it is now");
+    assert_null(gw_engine_undo(world.engine, id, "tester", NULL, &error));
+    unit_assert_error(error, GW_ERR_CONFLICT, "only data");
+    g_clear_error(&error);
+    assert_int_not_equal(content(&world, 1, "/vms/web.raw"), 0);
+    world_free(&world);
+}
+
+/* Neither of two definitions would go. */
+static char *leave_two_definitions(World *world)
+{
+    plant(world, "undefine", "fail", 6); /* at a, then five times at b */
+    g_autofree char *id = begin(world, "web", "b");
+    g_autoptr(GwJob) job = await_end(world, id, GW_JOB_FAILED);
+    assert_non_null(
+        strstr(job->error->message, "something is left: undoing: defining the VM at b"));
+    assert_non_null(strstr(job->error->remedy, "godwit job undo"));
+    assert_int_equal(gw_sim_definitions(world->sim, WEB), 2);
+    /* What is defined finds its disks. */
+    assert_int_not_equal(content(world, 0, "/vms/web.raw"), 0);
+    assert_int_not_equal(content(world, 1, "/vms/web.raw"), 0);
+    return g_steal_pointer(&id);
+}
+
+static void two_definitions_become_one(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    g_autofree char *id = leave_two_definitions(&world);
+    steps_are(&world, id,
+              "Remove the definition of web from b\nDelete local/web.raw of b, made for vda");
+    g_autofree char *repair = begin_undo(&world, id);
+    ends(&world, repair, GW_JOB_DONE);
+    assert_true(is_at(&world, 0, WEB, GW_VM_OFF));
+    check(&world, "two definitions, one taken back");
+    world_free(&world);
+}
+
+/* A person ended the other one: what is left is what was to follow. */
+static void the_move_is_finished_where_it_went(void **state)
+{
+    World world;
+    (void)state;
+
+    open_world(&world);
+    g_autofree char *id = leave_two_definitions(&world);
+    g_autofree char *a = world_uri(0);
+    g_autofree char *b = world_uri(1);
+    gw_sim_boot(world.sim, b, WEB);
+    world_run(&world, SECONDS(5));
+    refused_with(&world, id, "Say which one stays. The one on a: virsh destroy web on b.");
+    gw_sim_undefine_by_hand(world.sim, a, WEB);
+    world_run(&world, SECONDS(5));
+    steps_are(&world, id,
+              "Let web start with b\n"
+              "Keep local/web.raw of a as the old copy of vda for as long as its policy says");
+    g_autofree char *repair = begin_undo(&world, id);
+    ends(&world, repair, GW_JOB_DONE);
+    assert_true(is_at(&world, 1, WEB, GW_VM_RUNNING));
+    g_autoptr(GwLook) look = gw_sim_look(world.sim, b, WEB);
+    assert_true(look->autostart);
+    assert_int_not_equal(content(&world, 0, "/vms/web.raw"), 0);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    assert_int_equal(g_hash_table_size(fabric->kept), 1);
+    check(&world, "finished where it went");
+    world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_undo_waits_for_a_vm_that_arrives),
         cmocka_unit_test(a_removal_waits_for_a_vm_that_arrives),
         cmocka_unit_test(a_vm_that_never_arrives_is_not_waited_for),
+        cmocka_unit_test(what_another_host_uses_stays),
+        cmocka_unit_test(what_nobody_can_tell_stays),
+        cmocka_unit_test(a_proof_is_asked_for_again),
         cmocka_unit_test(a_definition_that_went_although_refused),
         cmocka_unit_test(a_definition_that_went_unheard),
+        cmocka_unit_test(a_vm_that_was_started_meanwhile_is_defined_again),
         cmocka_unit_test(a_definition_that_stays_is_taken_back),
+        cmocka_unit_test(what_was_left_is_removed_after_the_vm_moved_on),
+        cmocka_unit_test(what_was_left_is_removed_beside_the_vm),
+        cmocka_unit_test(what_was_left_stays_while_the_vm_is_nowhere),
+        cmocka_unit_test(two_definitions_become_one),
+        cmocka_unit_test(the_move_is_finished_where_it_went),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

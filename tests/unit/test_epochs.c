@@ -2,9 +2,7 @@
 #include "unit.h"
 
 #include <glib/gstdio.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -189,27 +187,16 @@ static void test_planted_is_damaged(void **state)
     assert_refused(gw_epochs_check(epochs, VM, 3, JOB, &why), &why, GW_ERR_STORE);
 }
 
-/* Every write of more than nothing fails, as on a full disk. */
-static void set_full(gboolean full)
-{
-    struct rlimit limit;
-
-    signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &limit);
-    limit.rlim_cur = full ? 0 : limit.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 static void test_full_disk(void **state)
 {
     g_autoptr(GError) why = NULL;
     {
         g_autoptr(GwEpochs) epochs = open_or_fail(*state);
         UNIT_OK(gw_epochs_raise(epochs, VM, 3, JOB, error));
-        set_full(TRUE);
+        folder_set_full(TRUE);
         gboolean raised = gw_epochs_raise(epochs, VM, 4, JOB2, &why);
         gboolean closed = gw_epochs_close(epochs, VM, 3, NULL);
-        set_full(FALSE);
+        folder_set_full(FALSE);
         assert_refused(raised, &why, GW_ERR_STORE);
         assert_false(closed);
         /* Nothing was changed. */
@@ -303,9 +290,9 @@ static void test_state_full_disk(void **state)
 
     UNIT_OK(gw_agent_state_save(*state, made, error));
     made->incarnation = 9;
-    set_full(TRUE);
+    folder_set_full(TRUE);
     gboolean ok = gw_agent_state_save(*state, made, &why);
-    set_full(FALSE);
+    folder_set_full(FALSE);
     assert_refused(ok, &why, GW_ERR_STORE);
     g_autoptr(GwAgentState) back = gw_agent_state_load(*state, NULL);
     assert_int_equal(back->incarnation, 4);

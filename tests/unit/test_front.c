@@ -260,12 +260,21 @@ static Asked *next_asked(Warden *warden, const char *method)
     return asked;
 }
 
-static void answer_open(Warden *warden, int fd, json_t *result)
+/* Answers @asked, and takes it, with an end of a new pair of sockets; the other is returned. */
+static int answer_with_socket(Warden *warden, Asked *asked, json_t *result)
 {
-    Asked *asked = next_asked(warden, "open");
+    int pair[2];
 
-    gw_ipc_answer(warden->ipc, asked->id, result, fd, NULL);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    gw_ipc_answer(warden->ipc, asked->id, result, pair[1], NULL);
+    close(pair[1]);
     asked_free(asked);
+    return pair[0];
+}
+
+static int answer_open(Warden *warden, json_t *result)
+{
+    return answer_with_socket(warden, next_asked(warden, "open"), result);
 }
 
 static const char *text_at(const json_t *json, const char *one, const char *two)
@@ -484,7 +493,6 @@ static void test_open(void **state)
     Stage *stage = *state;
     Peer *peer = join(stage, stage->world->two);
     Carried first, second;
-    int pair[2], more[2];
 
     open_stream(peer, &first, "migration", TICKET);
     Asked *asked = next_asked(stage->one, "open");
@@ -495,24 +503,18 @@ static void test_open(void **state)
     assert_string_equal(text_at(asked->params, "what", "kind"), "migration");
     assert_string_equal(text_at(asked->params, "what", "ticket"), TICKET);
     assert_int_equal(json_integer_value(json_object_get(asked->params, "streams")), 0);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    gw_ipc_answer(stage->one->ipc, asked->id, json_pack("{s:s}", "vm_uuid", VM), pair[1], NULL);
-    close(pair[1]);
-    asked_free(asked);
+    int socket_fd = answer_with_socket(stage->one, asked, json_pack("{s:s}", "vm_uuid", VM));
     say(first.program, "to the destination");
-    expect_text(stage, pair[0], "to the destination");
-    say(pair[0], "and back");
+    expect_text(stage, socket_fd, "to the destination");
+    say(socket_fd, "and back");
     expect_text(stage, first.program, "and back");
     /* The same ticket in other letters is the same ticket. */
     open_stream(peer, &second, "migration", "dGlj a2V0IG9uZQ==");
     asked = next_asked(stage->one, "open");
     assert_int_equal(json_integer_value(json_object_get(asked->params, "streams")), 1);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, more), 0);
-    gw_ipc_answer(stage->one->ipc, asked->id, json_pack("{s:s}", "vm_uuid", VM), more[1], NULL);
-    close(more[1]);
-    asked_free(asked);
-    close(pair[0]);
-    close(more[0]);
+    int more_fd = answer_with_socket(stage->one, asked, json_pack("{s:s}", "vm_uuid", VM));
+    close(socket_fd);
+    close(more_fd);
     carried_end(stage, &first);
     carried_end(stage, &second);
     g_autoptr(GwJson) counts = ask_front(stage->one, "counts", json_object(), -1, -1);
@@ -533,19 +535,15 @@ static void test_ticket_count_goes_down(void **state)
     Stage *stage = *state;
     Peer *peer = join(stage, stage->world->two);
     Carried carried;
-    int pair[2];
 
     for (guint i = 0; i < 3; i++) {
         open_stream(peer, &carried, "disk", TICKET);
         Asked *asked = next_asked(stage->one, "open");
         assert_int_equal(json_integer_value(json_object_get(asked->params, "streams")), 0);
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-        gw_ipc_answer(stage->one->ipc, asked->id, json_pack("{s:s}", "vm_uuid", VM), pair[1], NULL);
-        close(pair[1]);
-        asked_free(asked);
+        int socket_fd = answer_with_socket(stage->one, asked, json_pack("{s:s}", "vm_uuid", VM));
         say(carried.program, "x");
-        expect_text(stage, pair[0], "x");
-        close(pair[0]);
+        expect_text(stage, socket_fd, "x");
+        close(socket_fd);
         carried_end(stage, &carried);
         until(stage->world, carries_none, stage->one);
     }
@@ -605,20 +603,16 @@ static void test_controller_libvirt(void **state)
     Stage *stage = *state;
     Peer *peer = join(stage, stage->world->controller);
     Carried carried;
-    int pair[2];
 
     open_stream(peer, &carried, "libvirt", NULL);
     Asked *asked = next_asked(stage->one, "open");
     assert_string_equal(text_at(asked->params, "peer", "role"), "controller");
     assert_string_equal(text_at(asked->params, "peer", "run"), "run-7");
     assert_null(json_object_get(json_object_get(asked->params, "what"), "ticket"));
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    gw_ipc_answer(stage->one->ipc, asked->id, json_object(), pair[1], NULL);
-    close(pair[1]);
-    asked_free(asked);
+    int socket_fd = answer_with_socket(stage->one, asked, json_object());
     say(carried.program, "no packet of libvirt's, and no filter");
-    expect_text(stage, pair[0], "no packet of libvirt's, and no filter");
-    close(pair[0]);
+    expect_text(stage, socket_fd, "no packet of libvirt's, and no filter");
+    close(socket_fd);
     carried_end(stage, &carried);
 }
 
@@ -627,20 +621,16 @@ static void test_stream_gone_before_the_answer(void **state)
     Stage *stage = *state;
     Peer *peer = join(stage, stage->world->two);
     Carried carried;
-    int pair[2];
     char byte;
 
     open_stream(peer, &carried, "migration", TICKET);
     Asked *asked = next_asked(stage->one, "open");
     part(stage);
     turn_for(stage, 100);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    gw_ipc_answer(stage->one->ipc, asked->id, json_object(), pair[1], NULL);
-    close(pair[1]);
-    asked_free(asked);
-    until(stage->world, has_bytes, &pair[0]);
-    assert_int_equal(recv(pair[0], &byte, 1, MSG_DONTWAIT), 0); /* closed, unused */
-    close(pair[0]);
+    int socket_fd = answer_with_socket(stage->one, asked, json_object());
+    until(stage->world, has_bytes, &socket_fd);
+    assert_int_equal(recv(socket_fd, &byte, 1, MSG_DONTWAIT), 0); /* closed, unused */
+    close(socket_fd);
     carried_end(stage, &carried);
 }
 
@@ -668,29 +658,26 @@ static void test_rpc_filter(void **state)
     Peer *peer = join(stage, stage->world->two);
     guint8 allowed[28], forbidden[28], got[64];
     Carried carried;
-    int pair[2];
 
     rpc_call(allowed, 66);   /* AUTH_LIST */
     rpc_call(forbidden, 16); /* DOMAIN_GET_INFO */
     open_stream(peer, &carried, "rpc", TICKET);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    answer_open(stage->one, pair[1], rpc_result());
-    close(pair[1]);
+    int socket_fd = answer_open(stage->one, rpc_result());
     assert_int_equal(send(carried.program, allowed, 10, 0), 10);
     turn_for(stage, 50);
-    assert_false(has_bytes(&pair[0])); /* not whole */
+    assert_false(has_bytes(&socket_fd)); /* not whole */
     assert_int_equal(send(carried.program, allowed + 10, 18, 0), 18);
-    until(stage->world, has_bytes, &pair[0]);
-    assert_int_equal(recv(pair[0], got, sizeof got, MSG_DONTWAIT), 28);
+    until(stage->world, has_bytes, &socket_fd);
+    assert_int_equal(recv(socket_fd, got, sizeof got, MSG_DONTWAIT), 28);
     assert_memory_equal(got, allowed, 28);
-    say(pair[0], "any answer comes back as it is");
+    say(socket_fd, "any answer comes back as it is");
     expect_text(stage, carried.program, "any answer comes back as it is");
     assert_int_equal(send(carried.program, forbidden, 28, 0), 28);
     until(stage->world, carried_is_done, &carried);
     assert_int_equal(carried.code, GW_ERR_FORBIDDEN);
-    until(stage->world, has_bytes, &pair[0]);
-    assert_int_equal(recv(pair[0], got, sizeof got, MSG_DONTWAIT), 0);
-    close(pair[0]);
+    until(stage->world, has_bytes, &socket_fd);
+    assert_int_equal(recv(socket_fd, got, sizeof got, MSG_DONTWAIT), 0);
+    close(socket_fd);
     carried_end(stage, &carried);
 }
 
@@ -933,11 +920,8 @@ static void test_listen(void **state)
     }
     /* They come in the order they were made in: QEMU takes the first for the main one. */
     for (guint i = 0; i < 4; i++) {
-        int pair[2];
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-        answer_open(stage->two, pair[1], json_pack("{s:s}", "vm_uuid", VM));
-        close(pair[1]);
-        sockets[i] = pair[0];
+        int socket_fd = answer_open(stage->two, json_pack("{s:s}", "vm_uuid", VM));
+        sockets[i] = socket_fd;
         expect_text(stage, sockets[i], (const char *[]){ "one", "two", "three", "four" }[i]);
     }
     for (guint i = 0; i < 4; i++) {
@@ -963,14 +947,11 @@ static void test_listen_large(void **state)
     struct sockaddr_un address;
     g_autofree guint8 *out = g_malloc(MIB), *in = g_malloc(MIB);
     guint64 sent = 0, received = 0, total = 64 * (guint64)MIB;
-    int pair[2];
 
     start_two(stage);
     front_listens(stage, "1", "disk", &address, peer_two(stage));
     int program = connect_local(&address);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    answer_open(stage->two, pair[1], json_pack("{s:s}", "vm_uuid", VM));
-    close(pair[1]);
+    int socket_fd = answer_open(stage->two, json_pack("{s:s}", "vm_uuid", VM));
     for (guint i = 0; i < MIB; i++)
         out[i] = (guint8)(i * 2654435761u >> 13);
     gint64 late_us = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
@@ -978,7 +959,7 @@ static void test_listen_large(void **state)
         guint64 at = sent % MIB;
         ssize_t put = sent < total ? send(program, out + at, MIB - at, MSG_DONTWAIT) : 0;
         sent += put > 0 ? (guint64)put : 0;
-        ssize_t got = recv(pair[0], in, MIB - received % MIB, MSG_DONTWAIT);
+        ssize_t got = recv(socket_fd, in, MIB - received % MIB, MSG_DONTWAIT);
         if (got > 0)
             assert_memory_equal(in, out + received % MIB, (gsize)got);
         received += got > 0 ? (guint64)got : 0;
@@ -986,7 +967,7 @@ static void test_listen_large(void **state)
         assert_true(g_get_monotonic_time() < late_us);
     }
     close(program);
-    close(pair[0]);
+    close(socket_fd);
 }
 
 static void test_peer_refuses(void **state)
@@ -1085,8 +1066,11 @@ static void answer_discard(Stage *stage, Outcome *outcome)
 {
     while (outcome->done == 0) {
         gw_loop_turn(stage->world->loop, 10);
-        if (stage->two->asked->len > 0)
-            answer_open(stage->two, -1, json_object());
+        if (stage->two->asked->len == 0)
+            continue;
+        Asked *asked = next_asked(stage->two, "open");
+        gw_ipc_answer(stage->two->ipc, asked->id, json_object(), -1, NULL);
+        asked_free(asked);
     }
 }
 
@@ -1141,24 +1125,21 @@ static void test_the_other_front_dies(void **state)
 {
     Stage *stage = *state;
     struct sockaddr_un address;
-    int pair[2];
     char byte;
 
     start_two(stage);
     front_listens(stage, "1", "migration", &address, peer_two(stage));
     int program = connect_local(&address);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    answer_open(stage->two, pair[1], json_pack("{s:s}", "vm_uuid", VM));
-    close(pair[1]);
+    int socket_fd = answer_open(stage->two, json_pack("{s:s}", "vm_uuid", VM));
     say(program, "x");
-    expect_text(stage, pair[0], "x");
+    expect_text(stage, socket_fd, "x");
     assert_int_equal(kill(stage->two->pid, SIGKILL), 0);
     until(stage->world, has_bytes, &program);
     assert_true(recv(program, &byte, 1, MSG_DONTWAIT) <= 0);
-    until(stage->world, has_bytes, &pair[0]);
-    assert_int_equal(recv(pair[0], &byte, 1, MSG_DONTWAIT), 0);
+    until(stage->world, has_bytes, &socket_fd);
+    assert_int_equal(recv(socket_fd, &byte, 1, MSG_DONTWAIT), 0);
     close(program);
-    close(pair[0]);
+    close(socket_fd);
     int status = warden_end(stage->two);
     assert_true(WIFSIGNALED(status));
     warden_free(g_steal_pointer(&stage->two));

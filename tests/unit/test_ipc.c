@@ -453,9 +453,8 @@ static void test_packet_too_large(void **state)
     assert_int_equal(world->a.closed, 1);
 }
 
-static void test_too_many_descriptors(void **state)
+static void send_notice_with(World *world, const int *fds, guint count)
 {
-    World *world = *state;
     union {
         char bytes[CMSG_SPACE(sizeof(int) * 3)];
         struct cmsghdr align;
@@ -465,17 +464,25 @@ static void test_too_many_descriptors(void **state)
     struct msghdr message = { .msg_iov = &part,
                               .msg_iovlen = 1,
                               .msg_control = control.bytes,
-                              .msg_controllen = sizeof control.bytes };
+                              .msg_controllen = CMSG_SPACE(sizeof(int) * count) };
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+    assert_in_range(count, 1, 3);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    memcpy(CMSG_DATA(head), fds, sizeof(int) * count);
+    assert_true(sendmsg(world->raw, &message, MSG_NOSIGNAL) > 0);
+}
+
+static void test_too_many_descriptors(void **state)
+{
+    World *world = *state;
     int pipes[2];
 
     assert_int_equal(pipe(pipes), 0);
     const int three[3] = { pipes[1], pipes[1], pipes[1] };
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(sizeof three);
-    memcpy(CMSG_DATA(head), three, sizeof three);
-    assert_true(sendmsg(world->raw, &message, MSG_NOSIGNAL) > 0);
+    send_notice_with(world, three, 3);
     close(pipes[1]);
     turn(world);
     assert_int_equal(world->a.closed, 1);
@@ -488,26 +495,11 @@ static void test_too_many_descriptors(void **state)
 static void test_unwanted_descriptor(void **state)
 {
     World *world = *state;
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = { { 0 } };
-    char text[] = "{\"method\": \"a\", \"params\": {}}";
-    struct iovec part = { text, sizeof text - 1 };
-    struct msghdr message = { .msg_iov = &part,
-                              .msg_iovlen = 1,
-                              .msg_control = control.bytes,
-                              .msg_controllen = sizeof control.bytes };
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
     int pipes[2];
     char byte;
 
     assert_int_equal(pipe(pipes), 0);
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(head), &pipes[1], sizeof(int));
-    assert_true(sendmsg(world->raw, &message, MSG_NOSIGNAL) > 0);
+    send_notice_with(world, &pipes[1], 1);
     close(pipes[1]);
     turn(world);
     assert_int_equal(world->a.notices, 1);

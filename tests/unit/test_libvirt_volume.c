@@ -287,6 +287,33 @@ static void volumes_and_tpms_are_seen(void **state)
     assert_false(names("", state_path, NULL, "tpm2-00.permall"));
 }
 
+static void devices_of_disks_are_listed(void **state)
+{
+    g_auto(GStrv) found = gw_libvirt_domain_devices(
+        "<domain><devices><disk><source dev='/dev/mapper/vg-lv'/><backingStore>"
+        "<source dev='/dev/vg/base'/></backingStore><mirror><source "
+        "dev='/dev/sdx'/></mirror></disk>"
+        "<disk><source file='/images/a'/></disk><disk><source file='/dev/sdb'/></disk>"
+        "<disk><source protocol='iscsi' name='/dev/none'/></disk>"
+        "<rng><backend>/dev/urandom</backend></rng></devices></domain>");
+    g_auto(GStrv) none = gw_libvirt_domain_devices("<domain");
+    GString *many = g_string_new("<domain><devices>");
+
+    for (guint i = 0; i < 300; i++)
+        g_string_append(many, "<disk><source dev='/dev/sda'/></disk>");
+    g_string_append(many, "</devices></domain>");
+    g_auto(GStrv) bounded = gw_libvirt_domain_devices(many->str);
+    g_string_free(many, TRUE);
+    assert_true(g_strv_contains((const char *const *)found, "/dev/mapper/vg-lv"));
+    assert_true(g_strv_contains((const char *const *)found, "/dev/vg/base"));
+    assert_true(g_strv_contains((const char *const *)found, "/dev/sdx"));
+    assert_true(g_strv_contains((const char *const *)found, "/dev/sdb"));
+    assert_false(g_strv_contains((const char *const *)found, "/images/a"));
+    assert_false(g_strv_contains((const char *const *)found, "/dev/urandom"));
+    assert_int_equal(g_strv_length(none), 0);
+    assert_int_equal(g_strv_length(bounded), 256);
+}
+
 static void what_cannot_be_read_counts_as_use(void **state)
 {
     g_autofree char *vm = NULL;
@@ -446,6 +473,7 @@ int main(void)
         cmocka_unit_test(a_fresh_raw_has_no_storage),
         cmocka_unit_test(every_use_of_an_image_is_seen),
         cmocka_unit_test(volumes_and_tpms_are_seen),
+        cmocka_unit_test(devices_of_disks_are_listed),
         cmocka_unit_test(what_cannot_be_read_counts_as_use),
         cmocka_unit_test(targets_are_found_in_sources),
         cmocka_unit_test(a_header_is_read),

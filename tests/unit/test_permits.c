@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -606,16 +605,6 @@ static void test_two_controllers(void **state)
     assert_code(permit_of(world, (Terms){ 0 }, THEM), "forbidden");
 }
 
-static void set_full(gboolean full)
-{
-    struct rlimit limit;
-
-    signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &limit);
-    limit.rlim_cur = full ? 0 : limit.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 static void test_full_disk(void **state)
 {
     World *world = *state;
@@ -623,10 +612,10 @@ static void test_full_disk(void **state)
 
     assert_ok(come(world, 5, "run"));
     assert_ok(permit_of(world, (Terms){ 0 }, THEM));
-    set_full(TRUE);
+    folder_set_full(TRUE);
     g_autoptr(GwJson) answer = permit_of(world, (Terms){ .epoch = 9, .job = JOB2 }, THEM);
     json_t *stream = open_stream(world, (Terms){ 0 }, THEM, "rpc", 0, &fd);
-    set_full(FALSE);
+    folder_set_full(FALSE);
     assert_string_equal(code_of(answer), "store");
     assert_ok(stream); /* what was given before goes on */
     close(fd);
@@ -953,9 +942,9 @@ static void test_attested_absence_closes(void **state)
     g_autoptr(GwJson) lingers = attest(world, terms, THEM);
     assert_true(json_is_false(json_object_get(json_object_get(lingers, "result"), "closed")));
     be_vm(world, FALSE);
-    set_full(TRUE);
+    folder_set_full(TRUE);
     g_autoptr(GwJson) full = attest(world, terms, THEM);
-    set_full(FALSE);
+    folder_set_full(FALSE);
     assert_string_equal(code_of(full), "store"); /* nothing is said that could be forgotten */
     g_autoptr(GwJson) gone = attest(world, terms, THEM);
     GwWord said = gw_word_from_json(json_object_get(gone, "result"));

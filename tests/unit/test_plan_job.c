@@ -54,9 +54,9 @@ static GwPlannedMove *move_at(const GwPlanJob *self, guint index)
     return self->job->plan->moves->pdata[index];
 }
 
-static GwPlanJobOutcome step_with(GwPlanJob *self, GwPlanJobEvent event)
+static GwLifeOutcome step_with(GwPlanJob *self, GwPlanJobEvent event)
 {
-    GwPlanJobOutcome outcome;
+    GwLifeOutcome outcome;
 
     if (event.now_us == 0)
         event.now_us = SECOND;
@@ -67,7 +67,7 @@ static GwPlanJobOutcome step_with(GwPlanJob *self, GwPlanJobEvent event)
 
 #define STEP(self, ...) step_with(self, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_##__VA_ARGS__ })
 
-static gboolean has_effect(const GwPlanJobOutcome *outcome, GwPlanJobDo effect)
+static gboolean has_effect(const GwLifeOutcome *outcome, GwPlanJobDo effect)
 {
     for (guint i = 0; i < outcome->count; i++) {
         if (outcome->effects[i] == effect)
@@ -83,11 +83,11 @@ static GError *refusal(const char *words)
     return error;
 }
 
-static const GwPlanJobRow *row_of(int state, int kind)
+static const GwLifeRow *row_of(int state, int kind)
 {
-    const GwPlanJobRow *found = NULL;
+    const GwLifeRow *found = NULL;
     guint count;
-    const GwPlanJobRow *rows = gw_plan_job_rows(&count);
+    const GwLifeRow *rows = gw_plan_job_rows(&count);
 
     for (guint i = 0; i < count; i++) {
         if ((int)rows[i].state != state || (int)rows[i].event != kind)
@@ -106,13 +106,13 @@ static void every_row_and_every_gap(void **state)
     gw_plan_job_rows(&count);
     for (int from = GW_JOB_CHECKING; from <= (int)GW_JOB_CANCELLED; from++) {
         for (int kind = 0; kind < GW_PLAN_JOB_EVENT_COUNT; kind++) {
-            const GwPlanJobRow *row = row_of(from, kind);
+            const GwLifeRow *row = row_of(from, kind);
             /* One more is under way, so that nothing ends at once. */
             g_autoptr(GwPlanJob) self = job_in((GwJobState)from, plan_of(2, "a", "r"));
             move_at(self, 1)->state = GW_PLANNED_RUNNING;
             g_autoptr(GwMigrationPlan) anew = plan_of(1, "b");
             g_autoptr(GError) why = refusal("no room"), refused = NULL;
-            GwPlanJobOutcome outcome;
+            GwLifeOutcome outcome;
             GwPlanJobEvent event = { .kind = (GwPlanJobEventKind)kind,
                                      .job_id = "J",
                                      .error = why,
@@ -145,7 +145,7 @@ static void all_go_well(void **state)
     g_autoptr(GwMigrationPlan) nothing = plan_of(0);
 
     (void)state;
-    GwPlanJobOutcome outcome = STEP(self, BEGIN);
+    GwLifeOutcome outcome = STEP(self, BEGIN);
     assert_true(has_effect(&outcome, GW_PLAN_JOB_DO_BEGIN));
     assert_true(gw_plan_job_is_ready(self, 0));
     STEP(self, BEGUN, .move = 0, .job_id = "A");
@@ -194,7 +194,7 @@ static void a_failure_is_tried_again_elsewhere(void **state)
         g_autoptr(GwMigrationPlan) anew = plan_of(1, "a");
         guint last = self->job->plan->moves->len - 1;
         STEP(self, BEGUN, .move = last, .job_id = "A", .now_us = now_us);
-        GwPlanJobOutcome outcome = STEP(self, ENDED, .move = last, .error = why, .now_us = now_us);
+        GwLifeOutcome outcome = STEP(self, ENDED, .move = last, .error = why, .now_us = now_us);
         assert_false(has_effect(&outcome, GW_PLAN_JOB_DO_PLAN)); /* hosts need a moment */
         now_us += 600 * SECOND;
         outcome = STEP(self, TIMER, .now_us = now_us);
@@ -234,7 +234,7 @@ static void pause_and_resume(void **state)
     (void)state;
     STEP(self, BEGIN);
     STEP(self, BEGUN, .move = 0, .job_id = "A");
-    GwPlanJobOutcome outcome = STEP(self, PAUSE);
+    GwLifeOutcome outcome = STEP(self, PAUSE);
     assert_true(outcome.journal);
     assert_false(gw_plan_job_is_ready(self, 1));
     outcome = STEP(self, ENDED, .move = 0); /* what is under way ends */
@@ -253,7 +253,7 @@ static void cancel_waits_for_what_is_under_way(void **state)
     (void)state;
     STEP(self, BEGIN);
     STEP(self, BEGUN, .move = 0, .job_id = "A");
-    GwPlanJobOutcome outcome = STEP(self, CANCEL);
+    GwLifeOutcome outcome = STEP(self, CANCEL);
     assert_true(has_effect(&outcome, GW_PLAN_JOB_DO_CANCEL));
     assert_int_equal(self->job->state, GW_JOB_COPYING);
     assert_false(gw_plan_job_is_ready(self, 1));
@@ -289,7 +289,7 @@ static void a_restart_finds_its_moves(void **state)
     assert_int_equal(move_at(self, 1)->state, GW_PLANNED_RUNNING);
     assert_string_equal(move_at(self, 1)->job_id, "Jb");
     assert_int_equal(move_at(self, 3)->state, GW_PLANNED_FAILED);
-    GwPlanJobOutcome outcome = STEP(self, RESTART);
+    GwLifeOutcome outcome = STEP(self, RESTART);
     assert_true(has_effect(&outcome, GW_PLAN_JOB_DO_PLAN));
     outcome = STEP(self, PLANNED, .plan = anew);
     assert_true(has_effect(&outcome, GW_PLAN_JOB_DO_BEGIN));
@@ -349,12 +349,11 @@ static GwMigrationPlan *plan_world(World *world, const GwPlanJob *self)
     return plan;
 }
 
-static void carry_out(World *world, GwPlanJob *self, const GwPlanJobOutcome *outcome,
-                      gint64 now_us);
+static void carry_out(World *world, GwPlanJob *self, const GwLifeOutcome *outcome, gint64 now_us);
 
 static void feed(World *world, GwPlanJob *self, GwPlanJobEvent event)
 {
-    GwPlanJobOutcome outcome;
+    GwLifeOutcome outcome;
     g_autoptr(GError) error = NULL;
 
     event.wall_us = event.now_us;
@@ -380,7 +379,7 @@ static void begin_ready(World *world, GwPlanJob *self, gint64 now_us)
     }
 }
 
-static void carry_out(World *world, GwPlanJob *self, const GwPlanJobOutcome *outcome, gint64 now_us)
+static void carry_out(World *world, GwPlanJob *self, const GwLifeOutcome *outcome, gint64 now_us)
 {
     for (guint i = 0; i < outcome->count; i++) {
         if (outcome->effects[i] == GW_PLAN_JOB_DO_BEGIN) {

@@ -359,6 +359,16 @@ static void test_written_and_gone(void **state)
     world_until(bench->world, is_done, &pipe->seen);
 }
 
+/* Until @reader has read so much. */
+static void run_until(Bench *bench, Half *writer, Half *reader, gsize bytes)
+{
+    while (reader->at < bytes) {
+        half_write(writer);
+        half_read(reader);
+        gw_loop_turn(bench->world->loop, 1);
+    }
+}
+
 /* Killed in the middle of a large one: the other program learns it, nothing lingers. */
 static void test_killed(void **state)
 {
@@ -366,11 +376,7 @@ static void test_killed(void **state)
     Pipe *pipe = pipe_plain(bench, "vm");
     Half writer = WRITES(&pipe->near, 1, 64 * MIB), reader = READS(&pipe->program, 1);
 
-    while (reader.at < 4 * MIB) {
-        half_write(&writer);
-        half_read(&reader);
-        gw_loop_turn(bench->world->loop, 1);
-    }
+    run_until(bench, &writer, &reader, 4 * MIB);
     close_program(&pipe->near);
     run(bench, NULL, 0, &reader, 1);
     assert_true(reader.at < 64 * MIB);
@@ -386,11 +392,7 @@ static void test_reader_killed(void **state)
     Pipe *pipe = pipe_plain(bench, "vm");
     Half writer = WRITES(&pipe->near, 1, 64 * MIB), reader = READS(&pipe->program, 1);
 
-    while (reader.at < 4 * MIB) {
-        half_write(&writer);
-        half_read(&reader);
-        gw_loop_turn(bench->world->loop, 1);
-    }
+    run_until(bench, &writer, &reader, 4 * MIB);
     close_program(&pipe->program);
     run(bench, &writer, 1, NULL, 0);
     assert_true(writer.broken);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/error.h"
 #include "scenario.h"
 
 static GHashTable *fired;  /* rule -> itself: rules that found something somewhere */
@@ -277,10 +278,48 @@ static void compare(const char *folder, const char *name, const char *got)
         fail_msg("%s differs; it would be:\n%s", path, got);
 }
 
+static json_t *refusal_json(const GError *error)
+{
+    return json_pack("{s:s, s:s, s:s?}", "code", gw_error_code_word((GwErrorCode)error->code),
+                     "message", error->message, "remedy", gw_error_remedy(error));
+}
+
+/* Automatic placement: where to, with which pool, or why not. */
+static void run_placement(const char *folder, Scenario *s)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GwMoveOptions) chosen = NULL;
+    g_autoptr(GString) why = g_string_new(NULL);
+    g_autoptr(GwCandidate) best =
+        gw_plan_place(s->fabric, s->vm, s->where, s->options, &chosen, &error);
+    g_autoptr(GwJson) plan = json_object();
+
+    assert_true((best != NULL) == (error == NULL) && (best != NULL) == (chosen != NULL));
+    if (best != NULL) {
+        s->rate = TRUE;
+        json_object_set_new(plan, "place", candidate_json(s, best));
+        json_object_set_new(plan, "storage",
+                            chosen->storage != NULL ? json_string(chosen->storage) : json_null());
+        why_candidate(why, s, best);
+    } else {
+        json_object_set_new(plan, "refused", refusal_json(error));
+        g_string_append_printf(why, "%s\n%s\n", error->message, gw_error_remedy(error));
+    }
+    g_autofree char *text = gw_json_pretty(plan);
+    compare(folder, "plan.json", text);
+    compare(folder, "why.txt", why->str);
+    scenario_free(s);
+}
+
 static void run_scenario(void **state)
 {
     const char *folder = *state;
     Scenario *s = load_scenario(folder);
+
+    if (s->place) {
+        run_placement(folder, s);
+        return;
+    }
     g_autoptr(GPtrArray) candidates = candidates_of(s);
     g_autoptr(GString) why = g_string_new(NULL);
 

@@ -401,6 +401,75 @@ static void nothing_is_repaired_that_may_be_in_use(void **state)
             "Look where it is now: godwit vm list.");
 }
 
+/* Only the volumes; not what is an old copy by now, or another job's. */
+static void what_is_left_behind_is_removed_if_unused(void **state)
+{
+    World w = begin(GW_JOB_KIND_TRANSFER, GW_JOB_FAILED, "kvm2");
+    add_vm(w.fabric, "kvm3", GW_VM_RUNNING);
+    add_task(w.job, GW_TASK_VOLUME_CREATE, GW_TASK_DONE, TRUE);
+    add_task(w.job, GW_TASK_SNAPSHOTS_FORGET, GW_TASK_DONE, TRUE);
+    add_task(w.job, GW_TASK_DEFINE, GW_TASK_UNDOING, TRUE);
+    GwJob *later = add_job(w.fabric, "J2", GW_JOB_KIND_MIGRATE, GW_JOB_DONE, "kvm1", "kvm3");
+    ask(&w);
+    assert_int_equal(g_strv_length(w.plan->steps), 1);
+    assert_string_equal(w.plan->steps[0],
+                        "Delete fast/a.qcow2 of kvm2, made for vda, if no VM of any host that "
+                        "reaches it uses it: web1 has moved on since");
+    gw_undo_plan_free(g_steal_pointer(&w.plan));
+
+    add_kept(w.fabric, "kvm2", volume("fast", "a.qcow2", "qcow2"));
+    ask(&w);
+    assert_string_equal(w.plan->why_not, "it left nothing behind: what it made was removed");
+    gw_undo_plan_free(g_steal_pointer(&w.plan));
+
+    /* Nothing says that it ever was whole where it came from. */
+    g_free(later->source_host_id);
+    later->source_host_id = g_strdup("kvm2");
+    ask(&w);
+    assert_false(w.plan->possible);
+    assert_non_null(strstr(w.plan->why_not, "may be its only data"));
+    end(&w);
+
+    World gone = begin(GW_JOB_KIND_TRANSFER, GW_JOB_FAILED, "kvm2");
+    add_task(gone.job, GW_TASK_VOLUME_CREATE, GW_TASK_DONE, TRUE);
+    add_job(gone.fabric, "J2", GW_JOB_KIND_MIGRATE, GW_JOB_DONE, "kvm1", "kvm3");
+    refused(&gone, "web1 is not on kvm1 any more: what the job left may be its only data",
+            "Look where it is now: godwit vm list.");
+}
+
+static void what_was_to_follow_is_done(void **state)
+{
+    World w = begin(GW_JOB_KIND_TRANSFER, GW_JOB_FAILED, "kvm2");
+    add_vm(w.fabric, "kvm2", GW_VM_OFF);
+    GwTask *create = add_task(w.job, GW_TASK_VOLUME_CREATE, GW_TASK_DONE, TRUE);
+    add_task(w.job, GW_TASK_DEFINE, GW_TASK_UNDOING, TRUE);
+    add_task(w.job, GW_TASK_UNDEFINE, GW_TASK_TODO, FALSE)->turn = GW_TASK_AFTER;
+    add_task(w.job, GW_TASK_START, GW_TASK_TODO, FALSE)->turn = GW_TASK_AFTER;
+    add_task(w.job, GW_TASK_VOLUME_KEEP, GW_TASK_TODO, FALSE)->turn = GW_TASK_AFTER;
+    ask(&w);
+    assert_int_equal(g_strv_length(w.plan->steps), 1);
+    assert_string_equal(
+        w.plan->steps[0],
+        "Keep fast/a.qcow2 of kvm2 as the old copy of vda for as long as its policy says");
+    gw_undo_plan_free(g_steal_pointer(&w.plan));
+
+    create->state = GW_TASK_UNDONE; /* what the definition names is gone */
+    ask(&w);
+    assert_false(w.plan->possible);
+    end(&w);
+}
+
+static void of_two_one_is_chosen(void **state)
+{
+    World w = begin(GW_JOB_KIND_TRANSFER, GW_JOB_FAILED, "kvm2");
+    add_vm(w.fabric, "kvm1", GW_VM_OFF);
+    add_vm(w.fabric, "kvm2", GW_VM_RUNNING);
+    add_task(w.job, GW_TASK_DEFINE, GW_TASK_UNDOING, TRUE);
+    refused(&w, "web1 is also on kvm2, where it is running: what the job left there may be in use",
+            "Say which one stays. The one on kvm1: virsh destroy web1 on kvm2. The one on kvm2: "
+            "virsh undefine web1 --keep-nvram --keep-tpm on kvm1. Then undo again.");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +484,9 @@ int main(void)
         cmocka_unit_test(what_cannot_be_undone),
         cmocka_unit_test(a_failed_job_is_repaired),
         cmocka_unit_test(nothing_is_repaired_that_may_be_in_use),
+        cmocka_unit_test(what_is_left_behind_is_removed_if_unused),
+        cmocka_unit_test(what_was_to_follow_is_done),
+        cmocka_unit_test(of_two_one_is_chosen),
     };
     return cmocka_run_group_tests_name("undo", tests, NULL, NULL);
 }

@@ -353,23 +353,30 @@ static void test_raw_member(void **state)
 /* Dialling ---------------------------------------------------------------------------------------
  */
 
+/* One of @addresses is the house's. */
+static void dial_home(House *house, const char *const *addresses)
+{
+    Peer *peer = peer_new(house->world->one);
+    GwSessionConfig config = peer_config(house->world, peer, "host-two");
+
+    peer->session = gw_session_dial(&config, addresses);
+    world_until(house->world, peer_is_ready, peer);
+    assert_string_equal(gw_session_address(peer->session), house->address);
+    leave(house, peer);
+}
+
 static void test_dials_in_order(void **state)
 {
     static const GwListenerLimits limits = GW_LISTENER_LIMITS;
     House *house = house_new(*state, &limits);
     const char *const addresses[] = { "nonsense", "host.example:1", "127.0.0.1:1", house->address,
                                       NULL };
-    Peer *peer = peer_new(house->world->one);
-    GwSessionConfig config = peer_config(house->world, peer, "host-two");
 
-    peer->session = gw_session_dial(&config, addresses);
-    world_until(*state, peer_is_ready, peer);
-    assert_string_equal(gw_session_address(peer->session), house->address);
-    leave(house, peer);
+    dial_home(house, addresses);
 
     const char *const none[] = { "nonsense", "127.0.0.1:1", "[::1]:1", NULL };
-    peer = peer_new(house->world->one);
-    config = peer_config(house->world, peer, "host-two");
+    Peer *peer = peer_new(house->world->one);
+    GwSessionConfig config = peer_config(house->world, peer, "host-two");
     peer->session = gw_session_dial(&config, none);
     assert_int_equal(peer->closed, 0); /* never from within the call */
     world_until(*state, peer_is_closed, peer);
@@ -412,12 +419,7 @@ static void test_dials_on(void **state)
     g_autofree char *silent = g_strdup_printf("127.0.0.1:%u", ntohs(mine.sin_port));
     const char *const addresses[] = { silent, house->address, NULL };
     gw_session_times.connect_us = 100 * 1000;
-    Peer *peer = peer_new(house->world->one);
-    GwSessionConfig config = peer_config(house->world, peer, "host-two");
-    peer->session = gw_session_dial(&config, addresses);
-    world_until(*state, peer_is_ready, peer);
-    assert_string_equal(gw_session_address(peer->session), house->address);
-    leave(house, peer);
+    dial_home(house, addresses);
     gw_session_times = times;
     for (guint i = 0; i < G_N_ELEMENTS(fillers); i++)
         close(fillers[i]);

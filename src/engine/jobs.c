@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/jobs_internal.h"
+
+#include <string.h>
+
+/* Jobs that have a table, of whatever kind: what is under way, and the way between the pure tables
+ * (job/) and the world. What one kind alone does is in its own files (moves.c, works.c). */
+
+void gw_job_run_free(gpointer data)
+{
+    JobRun *run = data;
+    run->kind->free(run);
+}
+
+JobRun *gw_jobs_find(GwEngine *engine, const char *job_id)
+{
+    return g_hash_table_lookup(engine->runs, job_id);
+}
+
+JobRun *gw_jobs_find_of(GwEngine *engine, const char *job_id, const JobKind *kind)
+{
+    JobRun *run = gw_jobs_find(engine, job_id);
+    return run != NULL && run->kind == kind ? run : NULL;
+}
+
+void gw_jobs_add(GwEngine *engine, JobRun *run, const JobKind *kind, GwJob *job)
+{
+    run->kind = kind;
+    run->job = job;
+    g_hash_table_replace(engine->runs, job->id, run);
+}
+
+void gw_jobs_restore(GwEngine *engine, GwJob *job)
+{
+    if (g_strcmp0(job->kind, GW_JOB_KIND_MIGRATE) == 0)
+        gw_moves_restore(engine, job);
+    else if (gw_plans_is_kind(job->kind))
+        gw_plans_restore(engine, job);
+    else
+        gw_works_restore(engine, job);
+}
+
+void gw_jobs_begin(GwEngine *engine, GwJob *job)
+{
+    gw_jobs_restore(engine, job);
+    gw_jobs_show(engine, job);
+    gw_jobs_mark_vm(engine, job);
+    engine->schedule = TRUE;
+}
+
+static int by_rank_and_age(gconstpointer a, gconstpointer b)
+{
+    const JobRun *left = *(JobRun *const *)a;
+    const JobRun *right = *(JobRun *const *)b;
+
+    if (left->kind->rank != right->kind->rank)
+        return left->kind->rank < right->kind->rank ? -1 : 1;
+    return strcmp(left->job->id, right->job->id);
+}
+
+GPtrArray *gw_jobs_list(GwEngine *engine)
+{
+    GPtrArray *list = g_ptr_array_new();
+    GHashTableIter iter;
+    gpointer run;
+
+    g_hash_table_iter_init(&iter, engine->runs);
+    while (g_hash_table_iter_next(&iter, NULL, &run))
+        g_ptr_array_add(list, run);
+    g_ptr_array_sort(list, by_rank_and_age);
+    return list;
+}
+
+void gw_jobs_show(GwEngine *engine, const GwJob *job)
+{
+    gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
+    gw_engine_tell(engine, "job", job->id, NULL);
+}
+
+void gw_jobs_mark_vm(GwEngine *engine, const GwJob *job)
+{
+    const char *const hosts[] = { job->source_host_id, job->destination_host_id };
+
+    for (guint i = 0; job->vm_uuid != NULL && i < G_N_ELEMENTS(hosts); i++)
+        gw_inventory_ask_vm(engine, hosts[i], job->vm_uuid);
+}
+
+gint64 gw_jobs_keep_source_s(GwEngine *engine, const GwJob *job)
+{
+    const GwHost *source = gw_fabric_host(gw_engine_now(engine), job->source_host_id);
+
+    if (job->options->keep_source_s != 0)
+        return MAX(job->options->keep_source_s, 0); /* -1: not at all */
+    return source != NULL ? source->keep_source_s : 0;
+}
+
+/* Steps ------------------------------------------------------------------------------------ */
+
+/* Effects that wait for the journal. */
+typedef struct {
+    char *job_id;
+    GwLifeOutcome outcome;
+    JobDecision decided;
+} Deferred;
+
+static void journaled(GwEngine *engine, gpointer data)
+{
+    Deferred *deferred = data;
+    JobRun *run = gw_jobs_find(engine, deferred->job_id);
+
+    for (guint i = 0; run != NULL && i < deferred->outcome.count; i++) {
+        run->kind->carry_out(engine, run, deferred->outcome.effects[i], deferred->decided);
+        run = gw_jobs_find(engine, deferred->job_id);
+    }
+    if (run != NULL && gw_job_state_is_final((GwJobState)run->job->state))
+        g_hash_table_remove(engine->runs, deferred->job_id);
+    g_free(deferred->job_id);
+    g_free(deferred);
+}
+
+static GwBatch *job_batch(GwEngine *engine, const GwJob *job, gint64 wall_us)
+{
+    GwBatch *batch = gw_batch_new();
+    const GwJobStep *step = job->steps->pdata[job->steps->len - 1];
+
+    if (job->state == (int)GW_JOB_DONE) {
+        gw_kept_forget_live(engine, batch, job);
+        gw_default_storage_add(engine, batch, job);
+    }
+    gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
+    gw_batch_journal(batch, job->id, wall_us, step->state, step->event, step->why);
+    return batch;
+}
+
+void gw_jobs_follow(GwEngine *engine, JobRun *run, const GwLifeOutcome *outcome, gint64 now_us,
+                    gint64 wall_us)
+{
+    JobDecision decided = { .number = run->decisions, .at_us = now_us };
+    const GwJob *job = run->job;
+
+    if (outcome->changed || outcome->journal)
+        gw_jobs_show(engine, job);
+    if (!outcome->journal) {
+        for (guint i = 0; i < outcome->count; i++)
+            run->kind->carry_out(engine, run, outcome->effects[i], decided);
+        return;
+    }
+    Deferred *deferred = g_new0(Deferred, 1);
+    deferred->job_id = g_strdup(job->id);
+    deferred->outcome = *outcome;
+    deferred->decided = decided;
+    engine->schedule = TRUE;
+    if (gw_job_state_is_final((GwJobState)job->state))
+        gw_jobs_mark_vm(engine, job);
+    gw_engine_journal(engine, job_batch(engine, job, wall_us), journaled, NULL, deferred);
+}
+
+/* Timers and news -------------------------------------------------------------------------- */
+
+gint64 gw_jobs_next_us(GwEngine *engine)
+{
+    GHashTableIter iter;
+    gpointer value;
+    gint64 next = 0;
+
+    g_hash_table_iter_init(&iter, engine->runs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const JobRun *run = value;
+        next = gw_earlier(next, run->kind->next_us(run));
+    }
+    return next;
+}
+
+void gw_jobs_timers(GwEngine *engine, gint64 now_us)
+{
+    gint64 next = gw_jobs_next_us(engine);
+
+    if (next == 0 || next > now_us)
+        return;
+    g_autoptr(GPtrArray) list = gw_jobs_list(engine);
+    for (guint i = 0; i < list->len; i++) {
+        JobRun *run = list->pdata[i];
+        run->kind->timers(engine, run, now_us);
+    }
+}
+
+void gw_jobs_host_back(GwEngine *engine, const char *host_id)
+{
+    g_autoptr(GPtrArray) list = gw_jobs_list(engine);
+
+    for (guint i = 0; i < list->len; i++) {
+        JobRun *run = list->pdata[i];
+        if (g_strcmp0(run->job->source_host_id, host_id) == 0 ||
+            g_strcmp0(run->job->destination_host_id, host_id) == 0)
+            run->kind->host_back(engine, run);
+    }
+    engine->schedule = TRUE;
+}
+
+void gw_jobs_start_restored(GwEngine *engine)
+{
+    g_autoptr(GPtrArray) list = gw_jobs_list(engine);
+
+    for (guint i = 0; i < list->len; i++) {
+        JobRun *run = list->pdata[i];
+        run->kind->restart(engine, run);
+    }
+}

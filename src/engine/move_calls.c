@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
+#include "engine/moves_internal.h"
+
+/* Moves as persons and plans ask for them: dry runs, candidates, beginning one. What can be said to
+ * one that is under way is in job_calls.c. */
+
+/* Resolves the VM and the destination that a person named. */
+static gboolean resolve(GwEngine *engine, const char *vm_name, const char *host_name,
+                        const GwVm **vm, const GwHost **host, GError **error)
+{
+    *vm = gw_fabric_find_vm(gw_engine_now(engine), vm_name, error);
+    if (*vm == NULL)
+        return FALSE;
+    *host = gw_engine_find_host(engine, host_name, error);
+    return *host != NULL;
+}
+
+static void planned(GwEngine *engine, CheckResult *result, gpointer user)
+{
+    (void)engine;
+    /* A dry run shows a refusal as the plan's findings; only what could not be asked is an error.
+     */
+    if (result->plan != NULL)
+        gw_engine_answer(user, g_steal_pointer(&result->plan), NULL);
+    else
+        gw_engine_answer(user, NULL, g_steal_pointer(&result->error));
+}
+
+static void plan_now(GwEngine *engine, gpointer user)
+{
+    Call *call = user;
+    const GwMoveRequest *request = call->in[1];
+    const GwVm *vm;
+    const GwHost *host;
+    GError *error = NULL;
+
+    if (!resolve(engine, call->in[0], request->destination, &vm, &host, &error)) {
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    gw_check_begin(engine, vm->uuid, vm->host_id, host->id, request->options, NULL, planned, call);
+}
+
+/* Who asks what a move would be waits for the sample that the prediction wants; who asks for the
+ * move does not. */
+static void call_plan(GwEngine *engine, Call *call)
+{
+    const GwVm *vm = gw_fabric_find_vm(gw_engine_now(engine), call->in[0], NULL);
+
+    if (vm != NULL)
+        gw_dirty_sample(engine, vm, plan_now, call);
+    else
+        plan_now(engine, call);
+}
+
+GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRequest *request,
+                                GError **error)
+{
+    g_autoptr(GwMoveRequest) chosen = gw_placement_choose(engine, vm, request, error);
+
+    return chosen != NULL ? gw_engine_call(engine, call_plan, vm, chosen, NULL, NULL, error) : NULL;
+}
+
+/* One that is off is moved by tasks alone, and so is storage within its host (works.c). */
+static const char *kind_of(int transfer)
+{
+    gboolean live = transfer == (int)GW_TRANSFER_LIVE || transfer == (int)GW_TRANSFER_LIVE_VSM;
+
+    if (transfer == (int)GW_TRANSFER_STORAGE)
+        return GW_JOB_KIND_STORAGE;
+    return live ? GW_JOB_KIND_MIGRATE : GW_JOB_KIND_TRANSFER;
+}
+
+static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMove *begin)
+{
+    const GwMoveOptions *options = begin->request->options;
+    const GwMovePlan *plan = check->plan;
+    const GwHost *source = gw_fabric_host(gw_engine_now(engine), plan->source_host_id);
+    GwJob *job = gw_jobs_new(engine, kind_of(plan->candidate->transfer), begin->user);
+
+    job->title = plan->candidate->transfer == (int)GW_TRANSFER_STORAGE
+                     ? g_strdup_printf("Move storage of %s on %s", plan->vm_name, source->name)
+                     : g_strdup_printf("Migrate %s from %s to %s", plan->vm_name, source->name,
+                                       plan->candidate->host_name);
+    job->vm_uuid = g_strdup(plan->vm_uuid);
+    job->vm_name = g_strdup(plan->vm_name);
+    job->source_host_id = g_strdup(plan->source_host_id);
+    job->destination_host_id = g_strdup(plan->candidate->host_id);
+    job->transfer = plan->candidate->transfer;
+    job->options = options != NULL ? gw_move_options_copy(options) : gw_move_options_new();
+    job->undoes = g_strdup(begin->undoes);
+    job->vm_persistent = check->vm->persistent;
+    job->vm_autostart = check->vm->autostart;
+    job->vm_memory_kib = check->vm->max_memory_kib;
+    return job;
+}
+
+static void checked(GwEngine *engine, CheckResult *result, gpointer user)
+{
+    Call *call = user;
+
+    if (result->error != NULL) {
+        call->extra = g_steal_pointer(&result->plan);
+        gw_engine_answer(call, NULL, g_steal_pointer(&result->error));
+        return;
+    }
+    if (!g_hash_table_add(engine->accepting, g_strdup(result->vm->uuid))) {
+        GError *error = NULL;
+        gw_error_set(&error, GW_ERR_CONFLICT, "Wait for that job, or cancel it.",
+                     "another move of '%s' is being accepted", result->vm->name);
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    GwBatch *batch = gw_batch_new();
+    GwJob *job = new_job(engine, result, call->in[0]);
+    job->epoch = gw_moves_next_epoch(engine, job->vm_uuid, batch);
+    gw_jobs_accept(engine, call, batch, job, NULL, NULL);
+}
+
+static void call_migrate(GwEngine *engine, Call *call)
+{
+    const BeginMove *begin = call->in[0];
+    const GwMoveRequest *request = begin->request;
+    const GwVm *vm;
+    const GwHost *host;
+    GError *error = NULL;
+
+    if (!resolve(engine, begin->vm, request->destination, &vm, &host, &error)) {
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    gw_check_begin(engine, vm->uuid, vm->host_id, host->id, request->options, NULL, checked, call);
+}
+
+GwJob *gw_moves_begin(GwEngine *engine, const BeginMove *begin, GwMovePlan **plan, GError **error)
+{
+    gpointer refused = NULL;
+    GwJob *job = gw_engine_call(engine, call_migrate, begin, NULL, NULL, &refused, error);
+
+    if (plan != NULL)
+        *plan = refused;
+    else
+        gw_move_plan_free(refused);
+    return job;
+}
+
+GwJob *gw_engine_migrate(GwEngine *engine, const char *vm, const GwMoveRequest *request,
+                         const char *user, GwMovePlan **plan, GError **error)
+{
+    g_autoptr(GwMoveRequest) chosen = gw_placement_choose(engine, vm, request, error);
+    BeginMove begin = { .vm = vm, .request = chosen, .user = user };
+
+    if (plan != NULL)
+        *plan = NULL;
+    return chosen != NULL ? gw_moves_begin(engine, &begin, plan, error) : NULL;
+}
+
+/* Moves of a plan --------------------------------------------------------------------------- */
+
+typedef struct {
+    GwMoveRequest *request;
+    char *part_of, *user_name;
+    PartBegun done;
+    gpointer user;
+} Part;
+
+static void part_over(GwEngine *engine, Part *part, const GwJob *job, const GError *error)
+{
+    part->done(engine, job, error, part->user);
+    gw_move_request_free(part->request);
+    g_free(part->part_of);
+    g_free(part->user_name);
+    g_free(part);
+}
+
+static void part_accepted(GwEngine *engine, const GwJob *job, gboolean stored, gpointer user)
+{
+    g_autoptr(GError) error =
+        stored ? NULL : gw_engine_store_error(engine, "the move was not begun, since it");
+
+    part_over(engine, user, stored ? job : NULL, error);
+}
+
+static void part_checked(GwEngine *engine, CheckResult *result, gpointer user)
+{
+    Part *part = user;
+    const BeginMove begin = { .request = part->request, .user = part->user_name };
+    g_autoptr(GError) held = NULL;
+
+    if (result->error == NULL && !g_hash_table_add(engine->accepting, g_strdup(result->vm->uuid)))
+        gw_error_set(&held, GW_ERR_CONFLICT, "Wait for that job, or cancel it.",
+                     "another move of '%s' is being accepted", result->vm->name);
+    if (result->error != NULL || held != NULL) {
+        part_over(engine, part, NULL, held != NULL ? held : result->error);
+        return;
+    }
+    GwBatch *batch = gw_batch_new();
+    GwJob *job = new_job(engine, result, &begin);
+    job->part_of = g_strdup(part->part_of);
+    job->epoch = gw_moves_next_epoch(engine, job->vm_uuid, batch);
+    gw_jobs_accept(engine, NULL, batch, job, part_accepted, part);
+}
+
+void gw_moves_begin_part(GwEngine *engine, const BeginPart *wanted, PartBegun done, gpointer user)
+{
+    Part *part = g_new0(Part, 1);
+
+    part->request = gw_move_request_new();
+    part->request->options = gw_move_options_copy(wanted->options);
+    part->part_of = g_strdup(wanted->part_of);
+    part->user_name = g_strdup(wanted->user);
+    part->done = done;
+    part->user = user;
+    gw_check_begin(engine, wanted->vm_uuid, wanted->source_host_id, wanted->destination_host_id,
+                   part->request->options, NULL, part_checked, part);
+}
+
+/* Candidates -------------------------------------------------------------------------------- */
+
+static void call_candidates(GwEngine *engine, Call *call)
+{
+    GError *error = NULL;
+    const GwVm *vm = gw_fabric_find_vm(gw_engine_now(engine), call->in[0], &error);
+
+    if (vm == NULL) {
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    GPtrArray *candidates = gw_plan_candidates(gw_engine_now(engine), vm, call->in[1]);
+    gw_predictions_add_all(engine, vm, call->in[1], candidates);
+    gw_engine_answer(call, candidates, NULL);
+    gw_dirty_sample(engine, vm, NULL, NULL); /* for who asks next: a list waits for no host */
+}
+
+GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
+                                GError **error)
+{
+    return gw_engine_call(engine, call_candidates, vm, options, NULL, NULL, error);
+}

@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "base/error.h"
+#include "engine/moves_internal.h"
+#include "engine/plans_internal.h"
+
+/* Jobs that carry out a plan of many moves: which of them begin now, what became of them, and
+ * planning anew what is left. Planning may take a second for thousands of VMs, so it is done on a
+ * thread of its own, over a picture that nobody changes. What is decided is in job/plan_job. */
+
+typedef struct {
+    JobRun base;
+    GwPlanJob *self;
+    GHashTable *beginning; /* UUIDs of VMs whose move is being checked and journaled */
+    gboolean wants_plan;   /* as soon as this turn's picture is published */
+} PlanRun;
+
+static PlanRun *find_run(GwEngine *engine, const char *job_id);
+/* Those of this kind, the oldest first; borrowed. */
+static GPtrArray *list_runs(GwEngine *engine);
+
+static gboolean step(GwEngine *engine, PlanRun *run, GwPlanJobEvent event, GError **error)
+{
+    GwLifeOutcome outcome;
+
+    event.now_us = gw_clock_now_us(engine->clock);
+    event.wall_us = gw_clock_wall_us(engine->clock);
+    if (!gw_plan_job_step(run->self, &event, &outcome, error))
+        return FALSE;
+    gw_jobs_follow(engine, &run->base, &outcome, event.now_us, event.wall_us);
+    return TRUE;
+}
+
+static void step_or_late(GwEngine *engine, PlanRun *run, GwPlanJobEvent event)
+{
+    g_autoptr(GError) late = NULL;
+
+    if (!step(engine, run, event, &late))
+        g_debug("job %s: %s", run->self->job->id, late->message);
+}
+
+/* Moves ---------------------------------------------------------------------------------------- */
+
+static GPtrArray *moves_of(const PlanRun *run)
+{
+    return run->self->job->plan->moves;
+}
+
+/* The move of that VM that is in @state; its index in *@index. */
+static const GwPlannedMove *find_move(const PlanRun *run, const char *vm_uuid, GwPlannedState state,
+                                      guint *index)
+{
+    const GPtrArray *moves = moves_of(run);
+
+    for (guint i = 0; moves != NULL && i < moves->len; i++) {
+        const GwPlannedMove *move = moves->pdata[i];
+        if (move->state != (int)state || g_strcmp0(move->vm_uuid, vm_uuid) != 0)
+            continue;
+        *index = i;
+        return move;
+    }
+    return NULL;
+}
+
+typedef struct {
+    char *job_id; /* the plan's */
+    char *vm_uuid;
+} Beginning;
+
+static void begun(GwEngine *engine, const GwJob *child, const GError *error, gpointer user)
+{
+    Beginning *beginning = user;
+    PlanRun *run = find_run(engine, beginning->job_id);
+    guint index = 0;
+
+    if (run != NULL) {
+        g_hash_table_remove(run->beginning, beginning->vm_uuid);
+        const GwPlannedMove *move = find_move(run, beginning->vm_uuid, GW_PLANNED_WAITING, &index);
+        if (move != NULL && child != NULL)
+            step_or_late(
+                engine, run,
+                (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGUN, .move = index, .job_id = child->id });
+        else if (child != NULL) /* planned anew meanwhile, without it */
+            gw_plan_job_adopt(run->self, child);
+        else if (move != NULL)
+            step_or_late(
+                engine, run,
+                (GwPlanJobEvent){ .kind = GW_PLAN_JOB_REFUSED, .move = index, .error = error });
+    }
+    g_free(beginning->job_id);
+    g_free(beginning->vm_uuid);
+    g_free(beginning);
+}
+
+/* Whether both ends have slots for it now; what waits for some has its place in the plan. */
+static gboolean has_slots(GwEngine *engine, const PlanRun *run, const GwPlannedMove *move)
+{
+    GwJob would_be = { .id = run->self->job->id,
+                       .state = GW_JOB_QUEUED,
+                       .transfer = move->transfer,
+                       .source_host_id = move->source_host_id,
+                       .destination_host_id = move->destination_host_id };
+
+    return gw_slots_fit(gw_engine_now(engine), &would_be, NULL);
+}
+
+static void begin(GwEngine *engine, PlanRun *run, const GwPlannedMove *move)
+{
+    const GwJob *job = run->self->job;
+    const GwPlanRequest *request = job->plan->request;
+    Beginning *beginning = g_new0(Beginning, 1);
+    g_autoptr(GwMoveOptions) options = request != NULL && request->options != NULL
+                                           ? gw_move_options_copy(request->options)
+                                           : gw_move_options_new();
+
+    if (move->storage != NULL) {
+        g_free(options->storage);
+        options->storage = g_strdup(move->storage);
+    }
+    beginning->job_id = g_strdup(job->id);
+    beginning->vm_uuid = g_strdup(move->vm_uuid);
+    g_hash_table_add(run->beginning, g_strdup(move->vm_uuid));
+    gw_moves_begin_part(engine,
+                        &(BeginPart){ .vm_uuid = move->vm_uuid,
+                                      .source_host_id = move->source_host_id,
+                                      .destination_host_id = move->destination_host_id,
+                                      .options = options,
+                                      .part_of = job->id,
+                                      .user = job->user },
+                        begun, beginning);
+}
+
+/* One that is being begun takes slots as soon as it is accepted, so of each host one at a time. */
+static gboolean is_beginning_at(const PlanRun *run, const char *host_id)
+{
+    const GPtrArray *moves = moves_of(run);
+
+    for (guint i = 0; i < moves->len; i++) {
+        const GwPlannedMove *move = moves->pdata[i];
+        if (g_hash_table_contains(run->beginning, move->vm_uuid) &&
+            (g_strcmp0(move->source_host_id, host_id) == 0 ||
+             g_strcmp0(move->destination_host_id, host_id) == 0))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* A move that began is queued until its preflight on fresh facts is over; then it holds its slots.
+ * Begun one after the other at each host, no more begin than there are slots. */
+static void do_begin(GwEngine *engine, PlanRun *run)
+{
+    GPtrArray *moves = moves_of(run);
+
+    for (guint i = 0; moves != NULL && i < moves->len; i++) {
+        const GwPlannedMove *move = moves->pdata[i];
+        if (!gw_plan_job_is_ready(run->self, i) ||
+            gw_fabric_job_of_vm(gw_engine_now(engine), move->vm_uuid) != NULL ||
+            is_beginning_at(run, move->source_host_id) ||
+            is_beginning_at(run, move->destination_host_id) || !has_slots(engine, run, move))
+            continue;
+        begin(engine, run, move);
+    }
+}
+
+/* Planning anew ---------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    GwEngine *engine;
+    GThread *thread; /* NULL: done on the loop */
+    char *job_id;
+    GwFabric *fabric;
+    GwPlanRequest *request;
+    GwMigrationPlan *plan;
+} Planning;
+
+static void planned(GwEngine *engine, gpointer data)
+{
+    Planning *planning = data;
+    PlanRun *run = find_run(engine, planning->job_id);
+
+    if (planning->thread != NULL && g_hash_table_remove(engine->planners, planning->thread))
+        g_thread_join(planning->thread);
+    if (run != NULL && !gw_job_state_is_final((GwJobState)run->self->job->state))
+        step_or_late(engine, run,
+                     (GwPlanJobEvent){ .kind = GW_PLAN_JOB_PLANNED, .plan = planning->plan });
+    gw_migration_plan_free(planning->plan);
+    gw_plan_request_free(planning->request);
+    gw_fabric_unref(planning->fabric);
+    g_free(planning->job_id);
+    g_free(planning);
+}
+
+/* A plan that cannot be made any more (a host was removed) leaves nothing to do. */
+static void plan_now(Planning *planning)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GwPredictor) predictor = gw_predictor_new(planning->fabric);
+
+    planning->plan = gw_plan_many(planning->fabric, planning->request, predictor, &error);
+    if (planning->plan != NULL)
+        return;
+    GwPlannedStay *stay = gw_planned_stay_new();
+    planning->plan = gw_migration_plan_new();
+    planning->plan->stays = gw_record_array(&gw_planned_stay_record);
+    stay->vm_name = g_strdup("all that is left");
+    stay->host_name = g_strdup("its host");
+    stay->why = g_strdup(error->message);
+    g_ptr_array_add(planning->plan->stays, stay);
+}
+
+static gpointer plan_thread(gpointer data)
+{
+    Planning *planning = data;
+
+    plan_now(planning);
+    gw_engine_post(planning->engine, planned, planning);
+    return NULL;
+}
+
+static void begin_planning(GwEngine *engine, const PlanRun *run)
+{
+    Planning *planning = g_new0(Planning, 1);
+
+    planning->engine = engine;
+    planning->job_id = g_strdup(run->self->job->id);
+    planning->fabric = gw_fabric_ref(engine->published);
+    planning->request = gw_plan_request_copy(run->self->job->plan->request);
+    if (gw_clock_is_virtual(engine->clock)) { /* the same order of events each time */
+        plan_now(planning);
+        gw_engine_post(engine, planned, planning);
+        return;
+    }
+    planning->thread = g_thread_new("plan", plan_thread, planning);
+    g_hash_table_add(engine->planners, planning->thread);
+}
+
+void gw_plans_published(GwEngine *engine)
+{
+    g_autoptr(GPtrArray) runs = list_runs(engine);
+
+    for (guint i = 0; i < runs->len; i++) {
+        PlanRun *run = runs->pdata[i];
+        if (run->wants_plan)
+            begin_planning(engine, run);
+        run->wants_plan = FALSE;
+    }
+}
+
+void gw_plans_stop(GwEngine *engine)
+{
+    GHashTableIter iter;
+    gpointer thread;
+
+    g_hash_table_iter_init(&iter, engine->planners);
+    while (g_hash_table_iter_next(&iter, &thread, NULL)) {
+        g_hash_table_iter_remove(&iter);
+        g_thread_join(thread);
+    }
+}
+
+static void do_cancel(GwEngine *engine, PlanRun *run)
+{
+    const GPtrArray *moves = moves_of(run);
+
+    for (guint i = 0; moves != NULL && i < moves->len; i++) {
+        const GwPlannedMove *move = moves->pdata[i];
+        if (move->state == (int)GW_PLANNED_RUNNING && move->job_id != NULL)
+            gw_moves_cancel(engine, move->job_id);
+    }
+}
+
+static void set_maintenance(GwEngine *engine, GwBatch *batch, const GwHost *old,
+                            GwMaintenance maintenance)
+{
+    GwHost *host = gw_host_copy(old);
+
+    host->maintenance = (int)maintenance;
+    gw_batch_put(batch, GW_KIND_HOST, host->id, gw_record_to_json(&gw_host_record, host));
+    gw_engine_tell(engine, "host", host->id, NULL);
+    gw_fabric_put_host(gw_engine_change(engine), host);
+}
+
+/* A drain that was called off gives the hosts back; one that failed leaves them closed, so that
+ * nothing comes to a host that somebody wants empty. */
+static void do_finish(GwEngine *engine, PlanRun *run)
+{
+    const GwJob *job = run->self->job;
+    const GwPlanRequest *request = job->plan->request;
+
+    if (job->state != (int)GW_JOB_CANCELLED || request->kind != (int)GW_PLAN_DRAIN ||
+        !request->maintenance)
+        return;
+    GwBatch *batch = gw_batch_new();
+    for (guint i = 0; request->hosts != NULL && request->hosts[i] != NULL; i++) {
+        const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), request->hosts[i]);
+        if (host != NULL && host->maintenance == (int)GW_MAINTENANCE_ENTERING)
+            set_maintenance(engine, batch, host, GW_MAINTENANCE_NONE);
+    }
+    gw_engine_journal(engine, batch, NULL, NULL, NULL);
+}
+
+static void carry_out(GwEngine *engine, JobRun *base, guint effect, JobDecision decided)
+{
+    PlanRun *run = (PlanRun *)base;
+
+    (void)decided; /* what begins is checked on fresh facts anyway */
+    switch ((GwPlanJobDo)effect) {
+    case GW_PLAN_JOB_DO_BEGIN:
+        do_begin(engine, run);
+        break;
+    case GW_PLAN_JOB_DO_PLAN:
+        run->wants_plan = TRUE;
+        break;
+    case GW_PLAN_JOB_DO_CANCEL:
+        do_cancel(engine, run);
+        break;
+    case GW_PLAN_JOB_DO_FINISH:
+        do_finish(engine, run);
+        break;
+    case GW_PLAN_JOB_DO_COUNT:
+        break;
+    }
+}
+
+/* News ------------------------------------------------------------------------------------------
+ */
+
+static GError *error_of(const GwJob *child)
+{
+    GError *error = NULL;
+    const GwJobError *said = child->error;
+
+    gw_error_set(&error, said != NULL ? gw_error_code_from_word(said->code) : GW_ERR_OPERATION,
+                 said != NULL ? said->remedy : NULL, "%s",
+                 said != NULL ? said->message : "it was cancelled");
+    return error;
+}
+
+/* Whether the move with that index is over by its own job; *@error: how it failed. */
+static gboolean is_over(GwEngine *engine, const GwPlannedMove *move, GError **error)
+{
+    if (move->state != (int)GW_PLANNED_RUNNING)
+        return FALSE;
+    const GwJob *child = gw_fabric_find_job(gw_engine_now(engine), move->job_id, NULL);
+    if (child == NULL) { /* so old that it is not remembered */
+        gw_error_set(error, GW_ERR_NOT_FOUND, NULL, "its job is not remembered");
+        return TRUE;
+    }
+    if (!gw_job_state_is_final((GwJobState)child->state))
+        return FALSE;
+    if (child->state != (int)GW_JOB_DONE)
+        *error = error_of(child);
+    return TRUE;
+}
+
+static void look_at_moves(GwEngine *engine, PlanRun *run)
+{
+    /* A step may make another list of moves. */
+    for (guint i = 0; moves_of(run) != NULL && i < moves_of(run)->len; i++) {
+        g_autoptr(GError) error = NULL;
+        if (is_over(engine, moves_of(run)->pdata[i], &error))
+            step_or_late(engine, run,
+                         (GwPlanJobEvent){ .kind = GW_PLAN_JOB_ENDED, .move = i, .error = error });
+    }
+}
+
+/* What was planned for a VM that is not there any more, or moves by another's hand, does not hold.
+ * The rest (room, rules) is checked on fresh facts when the move begins. */
+static GError *drift_of(GwEngine *engine, const PlanRun *run)
+{
+    const GwFabric *fabric = gw_engine_now(engine);
+    const GPtrArray *moves = moves_of(run);
+    GError *error = NULL;
+
+    for (guint i = 0; moves != NULL && i < moves->len && error == NULL; i++) {
+        const GwPlannedMove *move = moves->pdata[i];
+        if (move->state != (int)GW_PLANNED_WAITING || move->after > 0)
+            continue;
+        const GwHost *destination = gw_fabric_host(fabric, move->destination_host_id);
+        if (gw_fabric_vm(fabric, move->source_host_id, move->vm_uuid) == NULL)
+            gw_error_set(&error, GW_ERR_CONFLICT, NULL, "'%s' is not on %s any more", move->vm_name,
+                         move->source_host_name);
+        else if (destination == NULL || destination->status == (int)GW_HOST_NOT_RESPONDING ||
+                 destination->maintenance != (int)GW_MAINTENANCE_NONE)
+            gw_error_set(&error, GW_ERR_CONFLICT, NULL, "%s takes no VMs any more",
+                         move->destination_host_name);
+    }
+    return error;
+}
+
+void gw_plans_schedule(GwEngine *engine)
+{
+    g_autoptr(GPtrArray) runs = list_runs(engine);
+
+    for (guint i = 0; i < runs->len; i++) {
+        PlanRun *run = runs->pdata[i];
+        if (run->self->job->state != (int)GW_JOB_COPYING)
+            continue;
+        look_at_moves(engine, run);
+        if (run->self->planning || run->self->job->pause_requested)
+            continue;
+        g_autoptr(GError) drift = drift_of(engine, run);
+        if (drift != NULL)
+            step_or_late(engine, run,
+                         (GwPlanJobEvent){ .kind = GW_PLAN_JOB_DRIFTED, .error = drift });
+        else
+            do_begin(engine, run);
+    }
+}
+
+/* As a kind of job ------------------------------------------------------------------------------
+ */
+
+static void run_free(JobRun *base)
+{
+    PlanRun *run = (PlanRun *)base;
+
+    gw_plan_job_free(run->self);
+    g_hash_table_unref(run->beginning);
+    g_free(run);
+}
+
+/* Those to be drained take no VM any more where that was asked for, those that get theirs back take
+ * some again. */
+static void begin_maintenance(GwEngine *engine, const GwMigrationPlan *plan)
+{
+    const GwPlanRequest *request = plan->request;
+    gboolean undrain = request->kind == (int)GW_PLAN_UNDRAIN;
+
+    if (!undrain && (request->kind != (int)GW_PLAN_DRAIN || !request->maintenance))
+        return;
+    GwBatch *batch = gw_batch_new();
+    for (guint i = 0; request->hosts != NULL && request->hosts[i] != NULL; i++) {
+        const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), request->hosts[i]);
+        if (host != NULL)
+            set_maintenance(engine, batch, host,
+                            undrain ? GW_MAINTENANCE_NONE : gw_maintenance_on(engine, host));
+    }
+    gw_engine_journal(engine, batch, NULL, NULL, NULL);
+}
+
+static void begin_plan(GwEngine *engine, JobRun *base)
+{
+    PlanRun *run = (PlanRun *)base;
+
+    begin_maintenance(engine, run->self->job->plan);
+    step_or_late(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGIN });
+}
+
+static void restart(GwEngine *engine, JobRun *base)
+{
+    PlanRun *run = (PlanRun *)base;
+    GHashTableIter iter;
+    gpointer child;
+
+    g_hash_table_iter_init(&iter, gw_engine_now(engine)->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &child)) {
+        if (g_strcmp0(((GwJob *)child)->part_of, base->job->id) == 0)
+            gw_plan_job_adopt(run->self, child);
+    }
+    begin_maintenance(engine, run->self->job->plan);
+    step_or_late(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_RESTART });
+}
+
+static void host_back(GwEngine *engine, JobRun *run)
+{
+    (void)run;
+    engine->schedule = TRUE;
+}
+
+static gint64 next_us(const JobRun *run)
+{
+    return gw_plan_job_next_us(((const PlanRun *)run)->self);
+}
+
+static void timers(GwEngine *engine, JobRun *base, gint64 now_us)
+{
+    PlanRun *run = (PlanRun *)base;
+    gint64 due = next_us(base);
+
+    if (due == 0 || due > now_us)
+        return;
+    step_or_late(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_TIMER });
+    engine->schedule = TRUE;
+}
+
+static const JobKind plan_kind = {
+    .rank = 2,
+    .free = run_free,
+    .restart = restart,
+    .begin = begin_plan,
+    .host_back = host_back,
+    .carry_out = carry_out,
+    .next_us = next_us,
+    .timers = timers,
+};
+
+static PlanRun *find_run(GwEngine *engine, const char *job_id)
+{
+    return (PlanRun *)gw_jobs_find_of(engine, job_id, &plan_kind);
+}
+
+static GPtrArray *list_runs(GwEngine *engine)
+{
+    GPtrArray *list = gw_jobs_list(engine);
+
+    for (guint i = list->len; i > 0; i--) {
+        if (((JobRun *)list->pdata[i - 1])->kind != &plan_kind)
+            g_ptr_array_remove_index(list, i - 1);
+    }
+    return list;
+}
+
+gboolean gw_plans_is_kind(const char *kind)
+{
+    static const char *const kinds[] = { GW_JOB_KIND_DRAIN, GW_JOB_KIND_UNDRAIN, GW_JOB_KIND_MOVES,
+                                         GW_JOB_KIND_BALANCE, NULL };
+    return kind != NULL && g_strv_contains(kinds, kind);
+}
+
+void gw_plans_restore(GwEngine *engine, GwJob *job)
+{
+    PlanRun *run = g_new0(PlanRun, 1);
+
+    if (job->plan == NULL)
+        job->plan = gw_migration_plan_new();
+    if (job->plan->request == NULL)
+        job->plan->request = gw_plan_request_new();
+    run->self = gw_plan_job_new(job, gw_clock_now_us(engine->clock));
+    run->beginning = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    gw_jobs_add(engine, &run->base, &plan_kind, job);
+}
+
+GwJob *gw_plans_event(GwEngine *engine, const char *job_id, GwPlanJobEventKind kind, GError **error)
+{
+    PlanRun *run = find_run(engine, job_id);
+
+    if (run == NULL) {
+        gw_error_set(error, GW_ERR_CONFLICT, "Look at it: godwit job show.",
+                     "the job is over, or carries out no plan");
+        return NULL;
+    }
+    if (!step(engine, run, (GwPlanJobEvent){ .kind = kind }, error))
+        return NULL;
+    engine->schedule = TRUE;
+    return gw_job_copy(run->self->job);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/jobs_internal.h"
+
+/* The queue: what waits for hosts and slots, what it is told to wait for, and in what order it
+ * begins. It is nothing but the jobs that are QUEUED. */
+
+/* Takes @why. */
+static void show_waiting(GwEngine *engine, GwJob *job, char *why)
+{
+    if (g_strcmp0(job->waiting_for, why) == 0) {
+        g_free(why);
+        return;
+    }
+    g_free(job->waiting_for);
+    job->waiting_for = why;
+    gw_jobs_show(engine, job);
+}
+
+/* Whether its hosts answer: one that waited must not fail because a host restarts just then. */
+static gboolean hosts_ready(GwEngine *engine, const GwJob *job, char **why)
+{
+    const char *const hosts[] = { job->source_host_id, job->destination_host_id };
+
+    for (guint i = 0; i < G_N_ELEMENTS(hosts); i++) {
+        const GwHost *host = gw_fabric_host(gw_engine_now(engine), hosts[i]);
+        const HostRun *run = hosts[i] != NULL ? g_hash_table_lookup(engine->hosts, hosts[i]) : NULL;
+        if (host != NULL && run != NULL && !run->listed) {
+            *why = g_strdup_printf("host '%s' to answer", host->name);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+static gboolean may_begin(GwEngine *engine, JobRun *run, char **why)
+{
+    if (!hosts_ready(engine, run->job, why))
+        return FALSE;
+    if (run->kind->waits != NULL && run->kind->waits(engine, run, why))
+        return FALSE;
+    return gw_slots_fit(gw_engine_now(engine), run->job, why);
+}
+
+void gw_queue_schedule(GwEngine *engine)
+{
+    g_autoptr(GPtrArray) list = gw_jobs_list(engine);
+
+    for (guint i = 0; i < list->len; i++) {
+        JobRun *run = list->pdata[i];
+        char *why = NULL;
+        if (run->job->state != (int)GW_JOB_QUEUED)
+            continue;
+        if (may_begin(engine, run, &why))
+            run->kind->begin(engine, run);
+        else
+            show_waiting(engine, run->job, why);
+    }
+}

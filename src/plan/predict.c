@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "plan/predict.h"
+
+#include <math.h>
+
+#include "plan/precopy.h"
+#include "plan/rule.h"
+
+/* What a move would take (R66), as an interval: the model of learn.c with what is known of the VM,
+ * and as wide as what is not known makes it. */
+
+#define QUANTILE 1.2816 /* of a normal distribution: 10 % are beyond it, either way */
+#define SAMPLE_S 2      /* how long what a VM dirties is sampled for */
+#define FIGURE_MAX 1e15
+#define EMULATOR_BYTES (24.0 * 1048576) /* of a VM's process that are not the guest's */
+#define LITTLE 8 /* a guest that uses less than this part of its memory, or huge pages */
+
+/* Spreads (of logarithms) that uncertain knowledge adds. */
+#define SD_GUESSED 0.8
+#define SD_FABRIC 0.5
+#define SD_MEASURED 0.4
+#define SD_USE_UNKNOWN 0.4
+#define SD_DIRTY_UNKNOWN 0.35
+#define SD_DIRTY_SAMPLED 0.06
+#define SD_THROTTLED 0.35
+#define SD_ENDLESS 0.7
+#define SD_OTHERS 0.25
+#define SD_DISKS_UNKNOWN 0.3
+
+struct GwPredictor {
+    GwFit fabric[GW_CLASSES];
+    GHashTable *pairs; /* "class pair" -> GwFit: of those that moves were seen between */
+};
+
+static char *pair_key(GwMoveClass class, const char *pair)
+{
+    return g_strdup_printf("%d %s", (int)class, pair);
+}
+
+GwPredictor *gw_predictor_new(const GwFabric *fabric)
+{
+    GwPredictor *predictor = g_new0(GwPredictor, 1);
+    g_autoptr(GArray) taught = gw_taught_jobs(fabric);
+
+    predictor->pairs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    for (guint class = 0; class < GW_CLASSES; class ++) {
+        GwFit prior = gw_fit_prior((GwMoveClass) class);
+        predictor->fabric[class] = gw_fit_learn(taught, (GwMoveClass) class, NULL, &prior);
+    }
+    for (guint i = 0; i < taught->len; i++) {
+        const GwTaught *t = &g_array_index(taught, GwTaught, i);
+        g_autofree char *key = pair_key(t->class, t->pair);
+        if (g_hash_table_contains(predictor->pairs, key))
+            continue;
+        GwFit fit = gw_fit_learn(taught, t->class, t->pair, &predictor->fabric[t->class]);
+        g_hash_table_insert(predictor->pairs, g_steal_pointer(&key), g_memdup2(&fit, sizeof fit));
+    }
+    return predictor;
+}
+
+void gw_predictor_free(GwPredictor *predictor)
+{
+    if (predictor == NULL)
+        return;
+    g_hash_table_unref(predictor->pairs);
+    g_free(predictor);
+}
+
+/* The link ----------------------------------------------------------------------------------- */
+
+static gint64 measured_from(const GwHost *from, const GwHost *to)
+{
+    const GwAgentFacts *agent = gw_plan_facts(from)->agent;
+
+    for (guint i = 0; agent != NULL && agent->links != NULL && i < agent->links->len; i++) {
+        const GwLinkFacts *link = agent->links->pdata[i];
+        if (g_strcmp0(link->host_id, to->id) == 0)
+            return link->bytes_per_s;
+    }
+    return 0;
+}
+
+/* Measured from either end, once a day, gently: what moves showed since is better. */
+static void take_measured(GwForecast *forecast)
+{
+    const GwPlanInput *input = forecast->input;
+    gint64 bps = MAX(measured_from(input->source, input->destination),
+                     measured_from(input->destination, input->source));
+
+    if (bps <= 0 || gw_plan_is_within(input))
+        return;
+    forecast->link = GW_LINK_MEASURED;
+    forecast->fit.memory_s = 1 / (double)bps;
+    forecast->fit.disk_s = MAX(forecast->fit.disk_s, 1 / (double)bps);
+}
+
+static void find_fit(const GwPredictor *predictor, GwForecast *forecast)
+{
+    const GwPlanInput *input = forecast->input;
+    g_autofree char *pair = gw_taught_pair(input->source->id, input->destination->id);
+    g_autofree char *key = pair_key(forecast->class, pair);
+    const GwFit *own = g_hash_table_lookup(predictor->pairs, key);
+    const GwFit *fabric = &predictor->fabric[forecast->class];
+
+    forecast->fit = own != NULL ? *own : *fabric;
+    forecast->fabric_moves = fabric->moves;
+    forecast->link = own != NULL         ? GW_LINK_MOVES
+                     : fabric->moves > 0 ? GW_LINK_FABRIC
+                                         : GW_LINK_GUESSED;
+    if (own == NULL) {
+        forecast->fit.moves = 0;
+        forecast->fit.weight = 0;
+        take_measured(forecast);
+    }
+}
+
+static double link_sd(const GwForecast *forecast)
+{
+    switch (forecast->link) {
+    case GW_LINK_MOVES: /* what one move tells is not much */
+        return SD_FABRIC / (1 + 2 * forecast->fit.weight);
+    case GW_LINK_FABRIC:
+        return SD_FABRIC;
+    case GW_LINK_MEASURED:
+        return SD_MEASURED;
+    case GW_LINK_GUESSED:
+        break;
+    }
+    return SD_GUESSED;
+}
+
+/* The VM ------------------------------------------------------------------------------------- */
+
+static void know_memory(GwForecast *forecast)
+{
+    const GwVm *vm = forecast->input->vm;
+    double all = (double)MAX(gw_plan_memory_kib(vm), 0) * 1024;
+    gint64 used_kib = vm->usage != NULL ? vm->usage->memory_used_kib : -1;
+    double used = (double)used_kib * 1024 - EMULATOR_BYTES;
+
+    forecast->use_known = used_kib > 0;
+    forecast->known.use_bytes = MIN(all, 1e18);
+    if (forecast->use_known)
+        forecast->known.use_bytes = CLAMP(used, MIN(all / 64, 16 * 1048576.0), all);
+}
+
+static void know_dirtying(GwForecast *forecast)
+{
+    const GwVmUsage *usage = forecast->input->vm->usage;
+    gint64 found = usage != NULL ? usage->dirty_bps : -1;
+    gboolean runs = gw_vm_is_running(forecast->input->vm);
+
+    forecast->dirty_found = found;
+    forecast->dirty_known = found >= 0 || !runs;
+    forecast->known.dirty_bps = !runs ? 0 : -1;
+    if (runs && found >= 0)
+        forecast->known.dirty_bps =
+            MIN(gw_precopy_unsaturate((double)found, forecast->known.use_bytes, SAMPLE_S), 1e15);
+}
+
+/* Nothing of a copied disk can be more than what its host says that it takes, in all. */
+static void know_disks(GwForecast *forecast, const GwCandidate *candidate)
+{
+    const GwVmUsage *usage = forecast->input->vm->usage;
+    gint64 allocated = usage != NULL ? usage->disk_allocated_bytes : -1;
+    double sum = 0;
+    gboolean untold = FALSE;
+
+    for (guint i = 0; candidate->disks != NULL && i < candidate->disks->len; i++) {
+        const GwDiskMove *move = candidate->disks->pdata[i];
+        if (!gw_plan_is_copied(move))
+            continue;
+        sum += (double)MAX(move->copy_bytes, 0);
+        untold = untold || move->copy_bytes <= 0;
+    }
+    forecast->disks_known = !untold && (sum <= 0 || forecast->input->images != NULL);
+    if (allocated > 0 && sum > (double)allocated) {
+        sum = (double)allocated;
+        forecast->disks_known = TRUE;
+    }
+    forecast->known.disk_bytes = MIN(sum, 1e18);
+}
+
+/* Those that hold slots at either host now, this one's own job apart. */
+static gint64 count_others(const GwPlanInput *input, int transfer)
+{
+    const GwJob *own =
+        input->job_id != NULL ? g_hash_table_lookup(input->fabric->jobs, input->job_id) : NULL;
+    GwSlots takes = gw_slots_of_transfer((GwTransfer)transfer);
+    gboolean counted = own != NULL && own->state != (int)GW_JOB_QUEUED;
+    gint64 mine = counted ? MAX(takes.live, takes.storage) : 0;
+    gint64 here = MAX(input->source->live_in_use, input->source->storage_in_use);
+    gint64 there = MAX(input->destination->live_in_use, input->destination->storage_in_use);
+
+    return CLAMP(MAX(here, there) - mine, 0, 100);
+}
+
+static void know_options(GwForecast *forecast)
+{
+    const GwMoveDecision *decision = forecast->decision;
+    GwKnown *known = &forecast->known;
+
+    known->wire = gw_taught_wire(decision->method_words);
+    known->limit_bps = (double)CLAMP(decision->bandwidth_mibps, 0, 1 << 30) * 1048576;
+    known->downtime_s = decision->max_downtime_ms > 0
+                            ? (double)MIN(decision->max_downtime_ms, 3600000) / 1000
+                            : 0.3;
+    known->auto_converge = decision->auto_converge;
+    known->by_resume = decision->commit_by_resume;
+    known->share = 1 + (double)forecast->others;
+}
+
+/* Intervals ---------------------------------------------------------------------------------- */
+
+static gint64 whole(double value)
+{
+    return isfinite(value) ? (gint64)CLAMP(value, 0, FIGURE_MAX) : (gint64)FIGURE_MAX;
+}
+
+static GwInterval *interval(double likely, double sd)
+{
+    GwInterval *made = gw_interval_new();
+    double factor = exp(QUANTILE * CLAMP(isfinite(sd) ? sd : 2, 0, 2));
+
+    made->low = whole(floor(likely / factor));
+    made->likely = whole(likely);
+    made->high = whole(ceil(likely * factor));
+    return made;
+}
+
+static double square(double x)
+{
+    return x * x;
+}
+
+/* What the guest makes uncertain of the copy. */
+static double guest_sd(const GwForecast *forecast, const GwModelled *said)
+{
+    const GwKnown *known = &forecast->known;
+    double all = (double)MAX(gw_plan_memory_kib(forecast->input->vm), 0) * 1024;
+    double sum = 0;
+
+    if (forecast->class == GW_CLASS_LIVE) {
+        gboolean unsure = !forecast->use_known || known->use_bytes * LITTLE < all;
+        sum += unsure ? square(SD_USE_UNKNOWN) : 0;
+        sum += square(forecast->dirty_known ? SD_DIRTY_SAMPLED : SD_DIRTY_UNKNOWN);
+        sum += said->throttle > 0 ? square(SD_THROTTLED) : 0;
+        sum += said->converges ? 0 : square(SD_ENDLESS);
+    }
+    sum += forecast->disks_known ? 0 : square(SD_DISKS_UNKNOWN);
+    return sqrt(sum);
+}
+
+static double seconds_sd(const GwForecast *forecast, const GwModelled *said)
+{
+    double copy = square(link_sd(forecast)) + square(guest_sd(forecast, said)) +
+                  (forecast->others > 0 ? square(SD_OTHERS) : 0);
+
+    return sqrt(square(forecast->fit.total_sd) + copy * square(said->copy_part));
+}
+
+static void fill_intervals(const GwForecast *forecast, const GwModelled *said, GwPrediction *out)
+{
+    double guest = guest_sd(forecast, said);
+    gboolean live = forecast->class == GW_CLASS_LIVE;
+    double bytes_sd = live ? sqrt(square(forecast->fit.wire_sd) + square(guest)) : guest;
+
+    out->total_ms = interval(said->seconds * 1000, seconds_sd(forecast, said));
+    out->bytes = interval(said->bytes, said->bytes > 0 ? bytes_sd : 0);
+    if (said->downtime_s >= 0)
+        out->downtime_ms = interval(said->downtime_s * 1000, forecast->fit.downtime_sd);
+}
+
+static int converges(const GwForecast *forecast, const GwModelled *said)
+{
+    if (forecast->class != GW_CLASS_LIVE)
+        return GW_CONVERGES_NOTHING;
+    if (gw_forecast_is_too_long(forecast, said))
+        return GW_CONVERGES_NO;
+    if (!forecast->dirty_known)
+        return GW_CONVERGES_UNKNOWN;
+    if (!said->converges)
+        return forecast->decision->post_copy ? GW_CONVERGES_THROTTLED : GW_CONVERGES_NO;
+    return said->throttle > 0 ? GW_CONVERGES_THROTTLED : GW_CONVERGES_YES;
+}
+
+/* What the copy gets, of the wire. */
+static double link_bps(const GwForecast *forecast)
+{
+    double each = forecast->class == GW_CLASS_LIVE ? forecast->fit.memory_s : forecast->fit.disk_s;
+    double bps = 1 / (each * forecast->known.share);
+
+    return forecast->known.limit_bps > 0 ? MIN(bps, forecast->known.limit_bps) : bps;
+}
+
+GwPrediction *gw_predict(const GwPredictor *predictor, const GwPlanInput *input,
+                         const GwCandidate *candidate)
+{
+    g_autoptr(GwMoveDecision) decision = gw_plan_decide(input);
+    GwPrediction *out = gw_prediction_new();
+    GwForecast forecast = { .input = input,
+                            .decision = decision,
+                            .class = gw_class_of(candidate->transfer),
+                            .others = count_others(input, candidate->transfer) };
+
+    find_fit(predictor, &forecast);
+    know_options(&forecast);
+    if (forecast.class == GW_CLASS_LIVE) {
+        know_memory(&forecast);
+        know_dirtying(&forecast);
+    }
+    know_disks(&forecast, candidate);
+    GwModelled said = gw_fit_apply(&forecast.fit, forecast.class, &forecast.known);
+    fill_intervals(&forecast, &said, out);
+    out->converges = converges(&forecast, &said);
+    out->link_bps = whole(link_bps(&forecast));
+    out->dirty_bps = forecast.class == GW_CLASS_LIVE && forecast.known.dirty_bps >= 0
+                         ? whole(forecast.known.dirty_bps)
+                         : -1;
+    out->memory_bytes = whole(forecast.known.use_bytes);
+    out->disk_bytes = whole(forecast.known.disk_bytes);
+    out->samples = forecast.fit.moves;
+    out->basis = gw_forecast_basis(&forecast, &said);
+    out->remedy = gw_forecast_remedy(&forecast, &said);
+    return out;
+}
