@@ -525,6 +525,9 @@ static void checker_finds_hosts(void **state)
     assert_unsound(fabric, plan, "maintenance");
     gw_fabric_remove_host(fabric, id);
     assert_unsound(fabric, plan, "is gone");
+    /* A file that somebody wrote. */
+    g_clear_pointer(&plan->request, gw_plan_request_free);
+    assert_unsound(fabric, plan, "what was asked for");
 }
 
 /* The request ----------------------------------------------------------------------------------
