@@ -321,6 +321,8 @@ static void real_moves_are_covered(void **unused)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *path = g_build_filename(GW_SCENARIOS, "..", "predict", "replay.json", NULL);
+    if (!g_file_test(path, G_FILE_TEST_EXISTS))
+        skip(); /* no moves are recorded */
     g_autoptr(GwJson) rows = gw_json_load(path, &error);
     const char *link = NULL;
     Scenario *s = NULL;
