@@ -66,7 +66,8 @@ typedef struct {
 /* The product's own guess. */
 GwFit gw_fit_prior(GwMoveClass class);
 /* Learns from those of @taught (GwTaught, the newest first) that are of @class and of @pair (NULL:
- * of all), on top of @prior, which counts like a few of them. */
+ * of all), on top of @prior, which counts like a few of them. Moves of memory share what the link
+ * tells, whatever becomes of their disks. */
 GwFit gw_fit_learn(const GArray *taught, GwMoveClass class, const char *pair, const GwFit *prior);
 
 typedef struct {
