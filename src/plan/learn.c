@@ -347,6 +347,7 @@ GwFit gw_fit_learn(const GArray *taught, GwMoveClass class, const char *pair, co
     GwFit fit = *prior;
 
     fit.moves = related->len;
+    fit.own_moves = same->len;
     fit.weight = 0;
     if (related->len == 0)
         return fit;

@@ -60,7 +60,8 @@ typedef struct {
     double total, total_sd;
     double downtime_sd;
     double weight; /* of the moves it learned from, recent ones counting more */
-    guint moves;
+    guint moves; /* those, and how many of them are of the very class */
+    guint own_moves;
 } GwFit;
 
 /* The product's own guess. */

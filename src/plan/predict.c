@@ -16,6 +16,7 @@
 #define LITTLE 8 /* a guest that uses less than this part of its memory, or huge pages */
 
 /* Spreads (of logarithms) that uncertain knowledge adds. */
+#define SD_BESIDE 0.5 /* of what is beside the copy, where no move of that class was seen */
 #define SD_PAIR 0.3
 #define SD_GUESSED 0.8
 #define SD_FABRIC 0.5
@@ -126,7 +127,7 @@ static void find_fit(const GwPredictor *predictor, GwForecast *forecast)
                                                   : GW_LINK_GUESSED;
     if (own != NULL)
         return;
-    forecast->fit.moves = 0;
+    forecast->fit.moves = forecast->fit.own_moves = 0;
     forecast->fit.weight = 0;
     take_measured(forecast);
 }
@@ -279,7 +280,10 @@ static double seconds_sd(const GwForecast *forecast, const GwModelled *said)
     double copy = square(link_sd(forecast)) + square(guest_sd(forecast, said)) +
                   (forecast->others > 0 ? square(SD_OTHERS) : 0);
 
-    return sqrt(square(forecast->fit.total_sd) + copy * square(said->copy_part));
+    double beside = square(SD_BESIDE / (1 + forecast->fit.own_moves));
+
+    return sqrt(square(forecast->fit.total_sd) + copy * square(said->copy_part) +
+                beside * square(1 - said->copy_part));
 }
 
 static void fill_intervals(const GwForecast *forecast, const GwModelled *said, GwPrediction *out)

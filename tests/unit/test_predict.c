@@ -289,7 +289,8 @@ static void replay(Scenario *s, json_t *row, Tally *tally)
     g_autoptr(GwVm) seen = gw_record_from_stored(&gw_vm_record, json_object_get(row, "vm"), &error);
     GwPlanInput input = scenario_input(s);
 
-    assert_null(error);
+    if (error != NULL)
+        fail_msg("%s", error->message);
     GwVm *vm = (GwVm *)s->vm;
     vm->memory_kib = seen->memory_kib;
     vm->max_memory_kib = seen->max_memory_kib;
