@@ -60,7 +60,7 @@ typedef struct {
     double total, total_sd;
     double downtime_sd;
     double weight; /* of the moves it learned from, recent ones counting more */
-    guint moves; /* those, and how many of them are of the very class */
+    guint moves;   /* those, and how many of them are of the very class */
     guint own_moves;
 } GwFit;
 
