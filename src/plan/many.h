@@ -181,6 +181,8 @@ gint64 many_points(const ManyBooks *books, guint host, gint64 memory_kib, gint64
 guint many_assign(const Many *many, guint *to);
 /* Whether the host is an end of the VM's way. */
 gboolean many_is_end(const Many *many, guint vm, guint host);
+/* Of all VMs of a unit. */
+gboolean many_unit_ends(const Many *many, guint unit, guint host);
 /* many_sequence.c: steps for what many_assign placed, or a sequence by which more can move. */
 void many_sequence(Many *many);
 typedef struct {

@@ -125,6 +125,17 @@ gboolean many_is_end(const Many *many, guint vm, guint host)
     return host != item->home;
 }
 
+gboolean many_unit_ends(const Many *many, guint unit, guint host)
+{
+    const GArray *vms = many_unit(many, unit)->vms;
+
+    for (guint i = 0; i < vms->len; i++) {
+        if (!many_is_end(many, g_array_index(vms, guint, i), host))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 /* Room for what is copied ----------------------------------------------------------------- */
 
 typedef struct {
@@ -164,18 +175,17 @@ static char *file_of(const Many *many, guint host, const GwVm *vm, const GwMatri
     return g_strdup_printf("%s\n%s/%s", many_host(many, host)->host->id, folder, name);
 }
 
-/* What it will take: as told, or else the most that it can. */
+/* What it will take: what is allocated, where that was seen, or else the most that it can. The
+ * images themselves were not read for a plan. */
 static gint64 bytes_of(const GwVm *vm, const GwDiskMove *move, const GwVolume *to)
 {
     const GwDisk *disk = gw_record_find(&gw_disk_record, vm->disks, "target", move->target);
     gboolean single = vm->disks != NULL && vm->disks->len == 1;
+    gint64 most = MAX(to->capacity_bytes, disk != NULL ? disk->capacity_bytes : 0);
 
-    if (move->need_bytes > 0)
-        return MIN(move->need_bytes, G_MAXINT64 / 1024);
     if (single && vm->usage != NULL && vm->usage->disk_allocated_bytes > 0)
-        return MIN(vm->usage->disk_allocated_bytes, G_MAXINT64 / 1024);
-    return CLAMP(MAX(to->capacity_bytes, disk != NULL ? disk->capacity_bytes : 0), 0,
-                 G_MAXINT64 / 1024);
+        most = vm->usage->disk_allocated_bytes;
+    return CLAMP(MAX(move->need_bytes, most), 0, G_MAXINT64 / 1024);
 }
 
 static GArray *needs_of(const Many *many, guint vm, guint from, guint host)

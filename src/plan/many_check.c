@@ -260,11 +260,9 @@ static gint64 need_of(const GwVm *vm, const GwDiskMove *move, const GwVolume *to
 {
     const GwDisk *disk = gw_record_find(&gw_disk_record, vm->disks, "target", move->target);
 
-    if (move->need_bytes > 0)
-        return move->need_bytes;
     if (vm->disks->len == 1 && vm->usage != NULL && vm->usage->disk_allocated_bytes > 0)
-        return vm->usage->disk_allocated_bytes;
-    return MAX(to->capacity_bytes, disk != NULL ? disk->capacity_bytes : 0);
+        return MAX(move->need_bytes, vm->usage->disk_allocated_bytes);
+    return MAX(move->need_bytes, MAX(to->capacity_bytes, disk != NULL ? disk->capacity_bytes : 0));
 }
 
 static gboolean check_space(Replay *r, guint number, const GwPlannedMove *move, const GwVm *vm,
