@@ -262,7 +262,9 @@ static void learn_spread(const Class *class, GwFit *fit)
         if (!t->has_known)
             continue;
         GwModelled said = gw_fit_apply(fit, class->class, &t->known);
-        add(&total, lesson->weight, log_ratio(t->fixed_s + t->copy_s, said.seconds));
+        /* Of a move of another class what is beside its copy says nothing. */
+        double fixed = t->class == class->class ? t->fixed_s : fit->fixed_s;
+        add(&total, lesson->weight, log_ratio(fixed + t->copy_s, said.seconds));
         if (t->downtime_s >= 0 && said.downtime_s >= 0)
             add(&downtime, lesson->weight, log_ratio(MAX(t->downtime_s, 0.005), said.downtime_s));
     }
@@ -308,14 +310,17 @@ static void forget_before_a_change(const Class *class)
         g_array_set_size(class->lessons, changed);
 }
 
-static GArray *select_lessons(const GArray *taught, GwMoveClass class, const char *pair)
+/* Those of @class, or (@related) of all that go over the same link in the same way. */
+static GArray *select_lessons(const GArray *taught, GwMoveClass class, const char *pair,
+                              gboolean related)
 {
     GArray *lessons = g_array_new(FALSE, FALSE, sizeof(Lesson));
     double weight = 1;
 
     for (guint i = 0; i < taught->len; i++) {
         const GwTaught *t = &g_array_index(taught, GwTaught, i);
-        if (t->class != class || (pair != NULL && g_strcmp0(t->pair, pair) != 0))
+        gboolean alike = related && gw_class_is_live(class) && gw_class_is_live(t->class);
+        if ((t->class != class && !alike) || (pair != NULL && g_strcmp0(t->pair, pair) != 0))
             continue;
         Lesson lesson = { t, weight };
         g_array_append_val(lessons, lesson);
@@ -324,25 +329,39 @@ static GArray *select_lessons(const GArray *taught, GwMoveClass class, const cha
     return lessons;
 }
 
+/* Takes out of @same what is older than all of @related: both are parts of one array. */
+static void forget_with(GArray *same, const GArray *related)
+{
+    const GwTaught *oldest = g_array_index(related, Lesson, related->len - 1).taught;
+
+    while (same->len > 0 && g_array_index(same, Lesson, same->len - 1).taught > oldest)
+        g_array_set_size(same, same->len - 1);
+}
+
 GwFit gw_fit_learn(const GArray *taught, GwMoveClass class, const char *pair, const GwFit *prior)
 {
-    g_autoptr(GArray) lessons = select_lessons(taught, class, pair);
-    Class work = { lessons, class, prior };
+    g_autoptr(GArray) related = select_lessons(taught, class, pair, TRUE);
+    g_autoptr(GArray) same = select_lessons(taught, class, pair, FALSE);
+    Class link = { related, class, prior };
+    Class own = { same, class, prior };
     GwFit fit = *prior;
 
-    fit.moves = lessons->len;
+    fit.moves = related->len;
+    fit.own_moves = same->len;
     fit.weight = 0;
-    if (lessons->len == 0)
+    if (related->len == 0)
         return fit;
-    if (pair != NULL)
-        forget_before_a_change(&work);
-    learn_rates(&work, &fit);
+    if (pair != NULL) {
+        forget_before_a_change(&link);
+        forget_with(same, related);
+    }
+    learn_rates(&link, &fit);
     fit.total = 0;
-    learn_fixed(&work, &fit);
+    learn_fixed(&own, &fit);
     for (int step = 0; step < 2; step++)
-        learn_memory(&work, &fit);
-    learn_spread(&work, &fit);
-    for (guint i = 0; i < lessons->len; i++)
-        fit.weight += g_array_index(lessons, Lesson, i).weight;
+        learn_memory(&link, &fit);
+    learn_spread(same->len > 0 ? &own : &link, &fit);
+    for (guint i = 0; i < related->len; i++)
+        fit.weight += g_array_index(related, Lesson, i).weight;
     return fit;
 }

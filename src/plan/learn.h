@@ -60,13 +60,15 @@ typedef struct {
     double total, total_sd;
     double downtime_sd;
     double weight; /* of the moves it learned from, recent ones counting more */
-    guint moves;
+    guint moves;   /* those, and how many of them are of the very class */
+    guint own_moves;
 } GwFit;
 
 /* The product's own guess. */
 GwFit gw_fit_prior(GwMoveClass class);
 /* Learns from those of @taught (GwTaught, the newest first) that are of @class and of @pair (NULL:
- * of all), on top of @prior, which counts like a few of them. */
+ * of all), on top of @prior, which counts like a few of them. Moves of memory share what the link
+ * tells, whatever becomes of their disks. */
 GwFit gw_fit_learn(const GArray *taught, GwMoveClass class, const char *pair, const GwFit *prior);
 
 typedef struct {

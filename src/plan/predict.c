@@ -16,6 +16,7 @@
 #define LITTLE 8 /* a guest that uses less than this part of its memory, or huge pages */
 
 /* Spreads (of logarithms) that uncertain knowledge adds. */
+#define SD_BESIDE 0.5 /* of what is beside the copy, where no move of that class was seen */
 #define SD_PAIR 0.3
 #define SD_GUESSED 0.8
 #define SD_FABRIC 0.5
@@ -44,29 +45,16 @@ static const GwFit *find_pair(const GwPredictor *predictor, GwMoveClass class, c
     return g_hash_table_lookup(predictor->pairs, key);
 }
 
-/* What is expected between two hosts before a move of that class was seen there. */
-static GwFit expect(const GwPredictor *predictor, GwMoveClass class, const char *pair)
+static void learn_pair(GwPredictor *predictor, const GArray *taught, GwMoveClass class,
+                       const char *pair)
 {
-    const GwFit *memory = find_pair(predictor, GW_CLASS_LIVE, pair);
-    GwFit fit = predictor->fabric[class];
-
-    if (gw_class_is_live(class) && memory != NULL) {
-        fit.memory_s = memory->memory_s;
-        fit.setup_s = memory->setup_s;
-        fit.wire = memory->wire;
-    }
-    return fit;
-}
-
-static void learn_pair(GwPredictor *predictor, const GArray *taught, const GwTaught *t)
-{
-    if (find_pair(predictor, t->class, t->pair) != NULL)
+    if (find_pair(predictor, class, pair) != NULL)
         return;
-    GwFit prior = expect(predictor, t->class, t->pair);
+    GwFit prior = predictor->fabric[class];
     /* Those of the fabric scatter by their links as well, which these two hosts' own do not. */
     prior.total_sd = MIN(prior.total_sd, SD_PAIR);
-    GwFit fit = gw_fit_learn(taught, t->class, t->pair, &prior);
-    g_hash_table_insert(predictor->pairs, pair_key(t->class, t->pair), g_memdup2(&fit, sizeof fit));
+    GwFit fit = gw_fit_learn(taught, class, pair, &prior);
+    g_hash_table_insert(predictor->pairs, pair_key(class, pair), g_memdup2(&fit, sizeof fit));
 }
 
 GwPredictor *gw_predictor_new(const GwFabric *fabric)
@@ -79,12 +67,12 @@ GwPredictor *gw_predictor_new(const GwFabric *fabric)
         GwFit prior = gw_fit_prior((GwMoveClass) class);
         predictor->fabric[class] = gw_fit_learn(taught, (GwMoveClass) class, NULL, &prior);
     }
-    /* Moves of memory alone tell the rate best: those with disks build on them. */
-    for (guint class = 0; class < GW_CLASSES; class ++) {
-        for (guint i = 0; i < taught->len; i++) {
-            const GwTaught *t = &g_array_index(taught, GwTaught, i);
-            if (t->class == (GwMoveClass) class)
-                learn_pair(predictor, taught, t);
+    for (guint i = 0; i < taught->len; i++) {
+        const GwTaught *t = &g_array_index(taught, GwTaught, i);
+        for (guint class = 0; class < GW_CLASSES; class ++) {
+            gboolean alike = gw_class_is_live((GwMoveClass) class) && gw_class_is_live(t->class);
+            if (t->class == (GwMoveClass) class || alike)
+                learn_pair(predictor, taught, (GwMoveClass) class, t->pair);
         }
     }
     return predictor;
@@ -131,20 +119,17 @@ static void find_fit(const GwPredictor *predictor, GwForecast *forecast)
     const GwPlanInput *input = forecast->input;
     g_autofree char *pair = gw_taught_pair(input->source->id, input->destination->id);
     const GwFit *own = find_pair(predictor, forecast->class, pair);
-    const GwFit *memory = find_pair(predictor, GW_CLASS_LIVE, pair);
-    gboolean related = own == NULL && memory != NULL && gw_class_is_live(forecast->class);
 
-    forecast->fit = own != NULL ? *own : expect(predictor, forecast->class, pair);
+    forecast->fit = own != NULL ? *own : predictor->fabric[forecast->class];
     forecast->fabric_moves = predictor->fabric[forecast->class].moves;
-    forecast->link = own != NULL || related       ? GW_LINK_MOVES
+    forecast->link = own != NULL                  ? GW_LINK_MOVES
                      : forecast->fabric_moves > 0 ? GW_LINK_FABRIC
                                                   : GW_LINK_GUESSED;
     if (own != NULL)
         return;
-    forecast->fit.moves = related ? memory->moves : 0;
-    forecast->fit.weight = related ? 0.5 : 0;
-    if (!related)
-        take_measured(forecast);
+    forecast->fit.moves = forecast->fit.own_moves = 0;
+    forecast->fit.weight = 0;
+    take_measured(forecast);
 }
 
 static double link_sd(const GwForecast *forecast)
@@ -295,7 +280,10 @@ static double seconds_sd(const GwForecast *forecast, const GwModelled *said)
     double copy = square(link_sd(forecast)) + square(guest_sd(forecast, said)) +
                   (forecast->others > 0 ? square(SD_OTHERS) : 0);
 
-    return sqrt(square(forecast->fit.total_sd) + copy * square(said->copy_part));
+    double beside = square(SD_BESIDE / (1 + forecast->fit.own_moves));
+
+    return sqrt(square(forecast->fit.total_sd) + copy * square(said->copy_part) +
+                beside * square(1 - said->copy_part));
 }
 
 static void fill_intervals(const GwForecast *forecast, const GwModelled *said, GwPrediction *out)

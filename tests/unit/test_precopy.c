@@ -105,7 +105,9 @@ static void a_sample_is_undone_where_pages_are_dirtied_twice(void **unused)
 
 static void hostile_figures_do_no_harm(void **unused)
 {
-    static const double figures[] = { 0, -1, 1, 1e-300, 1e9, 1e18, 1e300, INFINITY, -INFINITY, NAN };
+    static const double figures[] = {
+        0, -1, 1, 1e-300, 1e9, 1e18, 1e300, INFINITY, -INFINITY, NAN
+    };
     const guint count = G_N_ELEMENTS(figures);
 
     for (guint i = 0; i < count * count * count * count; i++) {

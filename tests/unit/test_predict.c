@@ -289,7 +289,8 @@ static void replay(Scenario *s, json_t *row, Tally *tally)
     g_autoptr(GwVm) seen = gw_record_from_stored(&gw_vm_record, json_object_get(row, "vm"), &error);
     GwPlanInput input = scenario_input(s);
 
-    assert_null(error);
+    if (error != NULL)
+        fail_msg("%s", error->message);
     GwVm *vm = (GwVm *)s->vm;
     vm->memory_kib = seen->memory_kib;
     vm->max_memory_kib = seen->max_memory_kib;
@@ -321,6 +322,8 @@ static void real_moves_are_covered(void **unused)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *path = g_build_filename(GW_SCENARIOS, "..", "predict", "replay.json", NULL);
+    if (!g_file_test(path, G_FILE_TEST_EXISTS))
+        skip(); /* no moves are recorded */
     g_autoptr(GwJson) rows = gw_json_load(path, &error);
     const char *link = NULL;
     Scenario *s = NULL;
