@@ -123,6 +123,14 @@ GwJob *plan_run_job(PlanWorld *world, const char *job_id)
             return g_steal_pointer(&job);
         plan_run(world, SECONDS(1) / 2);
     }
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->world.engine);
+    g_autoptr(GPtrArray) jobs = gw_fabric_list_jobs(fabric);
+    for (guint i = 0; i < jobs->len; i++) {
+        const GwJob *other = jobs->pdata[i];
+        if (!gw_job_state_is_final((GwJobState)other->state))
+            print_error("'%s' is %s, waiting for %s\n", other->title,
+                        gw_enum_word(&gw_job_state_enum, other->state), other->waiting_for);
+    }
     g_autoptr(GwJob) job = world_job(&world->world, job_id);
     fail_msg("'%s' is still %s: %s, %s", job->title, gw_enum_word(&gw_job_state_enum, job->state),
              job->progress != NULL ? job->progress->phase : "-",
