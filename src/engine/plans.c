@@ -191,13 +191,27 @@ typedef struct {
     GwMigrationPlan *plan;
 } Planning;
 
-/* Whether one that stays may do so only because a job holds it, which is not for ever. */
-static gboolean is_held(GwEngine *engine, const GwMigrationPlan *plan)
+/* Whether what the job found is not for ever: another job holds a VM that stays, or brings one to a
+ * host that is to be empty. */
+static gboolean is_held(GwEngine *engine, const PlanRun *run, const GwMigrationPlan *plan)
 {
-    for (guint i = 0; plan->stays != NULL && i < plan->stays->len; i++) {
-        const GwPlannedStay *stay = plan->stays->pdata[i];
-        if (stay->vm_uuid != NULL &&
-            gw_fabric_job_of_vm(gw_engine_now(engine), stay->vm_uuid) != NULL)
+    const GwFabric *fabric = gw_engine_now(engine);
+    const GwJob *self = run->self->job;
+    char **hosts = self->plan->request->hosts;
+    gboolean drain = self->plan->request->kind == (int)GW_PLAN_DRAIN && hosts != NULL;
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, fabric->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *job = value;
+        if (gw_job_state_is_final((GwJobState)job->state) || job->vm_uuid == NULL ||
+            g_strcmp0(job->part_of, self->id) == 0)
+            continue;
+        if (drain && job->destination_host_id != NULL &&
+            g_strv_contains((const char *const *)hosts, job->destination_host_id))
+            return TRUE;
+        if (gw_record_find(&gw_planned_stay_record, plan->stays, "vm_uuid", job->vm_uuid) != NULL)
             return TRUE;
     }
     return FALSE;
@@ -214,7 +228,7 @@ static void planned(GwEngine *engine, gpointer data)
         step_or_late(engine, run,
                      (GwPlanJobEvent){ .kind = GW_PLAN_JOB_PLANNED,
                                        .plan = planning->plan,
-                                       .held = is_held(engine, planning->plan) });
+                                       .held = is_held(engine, run, planning->plan) });
     gw_migration_plan_free(planning->plan);
     gw_plan_request_free(planning->request);
     gw_fabric_unref(planning->fabric);

@@ -42,6 +42,7 @@ json_t *plan_vm_json(json_t *fabric, guint vm)
 void plan_open(PlanWorld *world, json_t *fabric, guint hosts, guint vms)
 {
     *world = (PlanWorld){ .hosts = hosts, .vms = vms };
+    world->drained = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     world_make(&world->world, gw_clock_new_virtual(SECONDS(1700000000)), fabric);
     world_start(&world->world);
     for (guint i = 0; i < hosts; i++)
@@ -51,6 +52,7 @@ void plan_open(PlanWorld *world, json_t *fabric, guint hosts, guint vms)
 
 void plan_close(PlanWorld *world)
 {
+    g_hash_table_unref(world->drained);
     world_free(&world->world);
 }
 
@@ -91,6 +93,27 @@ static void check_apart(PlanWorld *world)
     }
 }
 
+/* A drain that says it is done leaves nothing behind, and nothing on its way there. */
+static void check_drained(PlanWorld *world)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->world.engine);
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, fabric->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *job = value;
+        if (job->state != (int)GW_JOB_DONE || g_strcmp0(job->kind, GW_JOB_KIND_DRAIN) != 0 ||
+            !g_hash_table_add(world->drained, g_strdup(job->id)))
+            continue;
+        for (guint i = 0; job->plan->request->hosts[i] != NULL; i++) {
+            const GwHost *host = gw_fabric_host(fabric, job->plan->request->hosts[i]);
+            if (plan_running_at(world, *host->name) > 0)
+                fail_msg("'%s' is done, and VMs run on %s", job->title, host->name);
+        }
+    }
+}
+
 void plan_check_vms(PlanWorld *world)
 {
     GwSim *sim = world->world.sim;
@@ -112,6 +135,7 @@ void plan_run(PlanWorld *world, gint64 span_us)
         world_run(&world->world, MIN(STEP_US, span_us - passed));
         check_slots(world);
         check_apart(world);
+        check_drained(world);
     }
 }
 

@@ -11,7 +11,8 @@
 typedef struct {
     World world;
     guint hosts, vms;
-    guint apart[2]; /* two VMs that never run on one host; equal: none */
+    guint apart[2];      /* two VMs that never run on one host; equal: none */
+    GHashTable *drained; /* ids of drains that are done, and whose hosts were seen to be empty */
 } PlanWorld;
 
 /* @places: the host of each VM, a letter each: "aab" is vm0 and vm1 on a, vm2 on b. */

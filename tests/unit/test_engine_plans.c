@@ -500,6 +500,30 @@ static void test_a_vm_that_another_job_holds(void **unused)
     plan_close(&world);
 }
 
+static void test_a_vm_that_another_job_brings(void **unused)
+{
+    PlanWorld world;
+    json_t *fabric = plan_fabric(3, "ab");
+    g_autoptr(GwMoveRequest) request = gw_move_request_new();
+    (void)unused;
+
+    json_object_set_new(plan_vm_json(fabric, 1), "memory_kib", json_integer(8388608));
+    json_object_set_new(plan_vm_json(fabric, 1), "max_memory_kib", json_integer(8388608));
+    plan_open(&world, fabric, 3, 2);
+    request->destination = g_strdup("a");
+    g_autoptr(GwJob) by_hand = NULL;
+    UNIT_OK(by_hand = gw_engine_migrate(world.world.engine, "vm1", request, "tester", NULL, error));
+    plan_run(&world, SECONDS(2));
+    g_autofree char *id = plan_drain(&world, "a");
+    g_autoptr(GwJob) over = plan_run_job(&world, id);
+    if (over->state != (int)GW_JOB_DONE)
+        fail_msg("%s", over->error->message);
+    g_autoptr(GwJob) brought = world_job(&world.world, by_hand->id);
+    assert_int_equal(brought->state, GW_JOB_DONE);
+    assert_int_equal(plan_running_at(&world, 'a'), 0);
+    plan_close(&world);
+}
+
 /* What the plan itself still has to move takes no room of what is planned anew. */
 static void test_room_is_counted_once(void **unused)
 {
@@ -680,6 +704,7 @@ int main(void)
         cmocka_unit_test(test_a_destination_dies_under_a_move),
         cmocka_unit_test(test_the_source_is_away_for_a_while),
         cmocka_unit_test(test_a_vm_that_another_job_holds),
+        cmocka_unit_test(test_a_vm_that_another_job_brings),
         cmocka_unit_test(test_room_is_counted_once),
         cmocka_unit_test(test_a_vm_is_started_meanwhile),
         cmocka_unit_test(test_a_vm_is_removed_meanwhile),
