@@ -6,23 +6,8 @@
 #include "engine/plans_internal.h"
 #include "plan/rule.h"
 
-/* Jobs that carry out a plan of many moves: which of them begin now, what became of them, and
- * planning anew what is left. Planning may take a second for thousands of VMs, so it is done on a
- * thread of its own, over a picture that nobody changes. What is decided is in job/plan_job. */
-
-typedef struct {
-    JobRun base;
-    GwPlanJob *self;
-    GHashTable *beginning; /* UUIDs of VMs whose move is being checked and journaled */
-    gboolean wants_plan;   /* as soon as this turn's picture is published */
-    gint64 patience_us;    /* until then hosts that connect after a restart are waited for */
-} PlanRun;
-
-#define PATIENCE_US (30 * G_USEC_PER_SEC)
-
-static PlanRun *find_run(GwEngine *engine, const char *job_id);
-/* Those of this kind, the oldest first; borrowed. */
-static GPtrArray *list_runs(GwEngine *engine);
+/* Jobs that carry out a plan of many moves: which of them begin now, and what became of them.
+ * What is decided is in job/plan_job; what is left is planned anew in plan_anew.c. */
 
 static gboolean step(GwEngine *engine, PlanRun *run, GwPlanJobEvent event, GError **error)
 {
@@ -36,7 +21,7 @@ static gboolean step(GwEngine *engine, PlanRun *run, GwPlanJobEvent event, GErro
     return TRUE;
 }
 
-static void step_or_late(GwEngine *engine, PlanRun *run, GwPlanJobEvent event)
+void gw_plans_step(GwEngine *engine, PlanRun *run, GwPlanJobEvent event)
 {
     g_autoptr(GError) late = NULL;
 
@@ -75,7 +60,7 @@ typedef struct {
 static void begun(GwEngine *engine, const GwJob *child, const GError *error, gpointer user)
 {
     Beginning *beginning = user;
-    PlanRun *run = find_run(engine, beginning->job_id);
+    PlanRun *run = gw_plans_find(engine, beginning->job_id);
     guint index = 0;
 
     if (run != NULL) {
@@ -84,13 +69,13 @@ static void begun(GwEngine *engine, const GwJob *child, const GError *error, gpo
         engine->schedule = TRUE;
         const GwPlannedMove *move = find_move(run, beginning->vm_uuid, GW_PLANNED_WAITING, &index);
         if (move != NULL && child != NULL)
-            step_or_late(
+            gw_plans_step(
                 engine, run,
                 (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGUN, .move = index, .job_id = child->id });
         else if (child != NULL) /* planned anew meanwhile, without it */
             gw_plan_job_adopt(run->self, child);
         else if (move != NULL)
-            step_or_late(
+            gw_plans_step(
                 engine, run,
                 (GwPlanJobEvent){ .kind = GW_PLAN_JOB_REFUSED, .move = index, .error = error });
     }
@@ -111,8 +96,7 @@ static gboolean has_slots(GwEngine *engine, const PlanRun *run, const GwPlannedM
     return gw_slots_fit(gw_engine_now(engine), &would_be, NULL);
 }
 
-/* One that does not answer just now must not cost a move one of its tries. */
-static gboolean is_answering(GwEngine *engine, const char *host_id)
+gboolean gw_plans_is_answering(GwEngine *engine, const char *host_id)
 {
     const HostRun *host = g_hash_table_lookup(engine->hosts, host_id);
     return host == NULL || host->listed;
@@ -172,191 +156,12 @@ static void do_begin(GwEngine *engine, PlanRun *run)
             gw_fabric_job_of_vm(gw_engine_now(engine), move->vm_uuid) != NULL ||
             is_beginning_at(run, move->source_host_id) ||
             is_beginning_at(run, move->destination_host_id) ||
-            !is_answering(engine, move->source_host_id) ||
-            !is_answering(engine, move->destination_host_id) || !has_slots(engine, run, move))
+            /* What does not answer just now must not cost the move one of its tries. */
+            !gw_plans_is_answering(engine, move->source_host_id) ||
+            !gw_plans_is_answering(engine, move->destination_host_id) ||
+            !has_slots(engine, run, move))
             continue;
         begin(engine, run, move);
-    }
-}
-
-/* Planning anew ---------------------------------------------------------------------------------
- */
-
-typedef struct {
-    GwEngine *engine;
-    GThread *thread; /* NULL: done on the loop */
-    char *job_id;
-    GwFabric *fabric;
-    GwPlanRequest *request;
-    GwMigrationPlan *plan;
-} Planning;
-
-/* Whether what the job found is not for ever: another job holds a VM that stays, or brings one to a
- * host that is to be empty. */
-static gboolean is_held(GwEngine *engine, const PlanRun *run, const GwMigrationPlan *plan)
-{
-    const GwFabric *fabric = gw_engine_now(engine);
-    const GwJob *self = run->self->job;
-    char **hosts = self->plan->request->hosts;
-    gboolean drain = self->plan->request->kind == (int)GW_PLAN_DRAIN && hosts != NULL;
-    GHashTableIter iter;
-    gpointer value;
-
-    g_hash_table_iter_init(&iter, fabric->jobs);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const GwJob *job = value;
-        if (gw_job_state_is_final((GwJobState)job->state) || job->vm_uuid == NULL ||
-            g_strcmp0(job->part_of, self->id) == 0)
-            continue;
-        if (drain && job->destination_host_id != NULL &&
-            g_strv_contains((const char *const *)hosts, job->destination_host_id))
-            return TRUE;
-        if (gw_record_find(&gw_planned_stay_record, plan->stays, "vm_uuid", job->vm_uuid) != NULL)
-            return TRUE;
-    }
-    return FALSE;
-}
-
-static void planned(GwEngine *engine, gpointer data)
-{
-    Planning *planning = data;
-    PlanRun *run = find_run(engine, planning->job_id);
-
-    if (planning->thread != NULL && g_hash_table_remove(engine->planners, planning->thread))
-        g_thread_join(planning->thread);
-    if (run != NULL && !gw_job_state_is_final((GwJobState)run->self->job->state))
-        step_or_late(engine, run,
-                     (GwPlanJobEvent){ .kind = GW_PLAN_JOB_PLANNED,
-                                       .plan = planning->plan,
-                                       .held = is_held(engine, run, planning->plan) });
-    gw_migration_plan_free(planning->plan);
-    gw_plan_request_free(planning->request);
-    gw_fabric_unref(planning->fabric);
-    g_free(planning->job_id);
-    g_free(planning);
-}
-
-/* A plan that cannot be made any more (a host was removed) leaves nothing to do. */
-static void plan_now(Planning *planning)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GwPredictor) predictor = gw_predictor_new(planning->fabric);
-
-    planning->plan = gw_plan_many(planning->fabric, planning->request, predictor, &error);
-    if (planning->plan != NULL)
-        return;
-    GwPlannedStay *stay = gw_planned_stay_new();
-    planning->plan = gw_migration_plan_new();
-    planning->plan->stays = gw_record_array(&gw_planned_stay_record);
-    stay->vm_name = g_strdup("all that is left");
-    stay->host_name = g_strdup("its host");
-    stay->why = g_strdup(error->message);
-    g_ptr_array_add(planning->plan->stays, stay);
-}
-
-static gpointer plan_thread(gpointer data)
-{
-    Planning *planning = data;
-
-    plan_now(planning);
-    gw_engine_post(planning->engine, planned, planning);
-    return NULL;
-}
-
-/* The picture without what this plan itself still has to move: that is to be planned, and takes no
- * room beside it. */
-static GwFabric *without_waiting(GwEngine *engine, const PlanRun *run)
-{
-    GwFabric *fabric = gw_fabric_next(engine->published);
-    GwJob *job = gw_job_copy(run->self->job);
-    GPtrArray *moves = job->plan->moves;
-
-    for (guint i = moves != NULL ? moves->len : 0; i > 0; i--) {
-        if (((GwPlannedMove *)moves->pdata[i - 1])->state == (int)GW_PLANNED_WAITING)
-            g_ptr_array_remove_index(moves, i - 1);
-    }
-    gw_fabric_put_job(fabric, job);
-    return fabric;
-}
-
-static void begin_planning(GwEngine *engine, const PlanRun *run)
-{
-    Planning *planning = g_new0(Planning, 1);
-
-    planning->engine = engine;
-    planning->job_id = g_strdup(run->self->job->id);
-    planning->fabric = without_waiting(engine, run);
-    planning->request = gw_plan_request_copy(run->self->job->plan->request);
-    if (gw_clock_is_virtual(engine->clock)) { /* the same order of events each time */
-        plan_now(planning);
-        gw_engine_post(engine, planned, planning);
-        return;
-    }
-    planning->thread = g_thread_new("plan", plan_thread, planning);
-    g_hash_table_add(engine->planners, planning->thread);
-}
-
-/* What a host that has not answered yet holds is not known: a plan without it would take a full
- * host for an empty one. The others are given up after a while, since a plan can do without them.
- */
-static gboolean are_hosts_known(GwEngine *engine, const PlanRun *run, char **why)
-{
-    const GwPlanRequest *request = run->self->job->plan->request;
-    gboolean patient = gw_clock_now_us(engine->clock) < run->patience_us;
-    GHashTableIter iter;
-    gpointer value;
-
-    g_hash_table_iter_init(&iter, gw_engine_now(engine)->hosts);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const GwHost *host = value;
-        gboolean needed = request->kind == (int)GW_PLAN_DRAIN && request->hosts != NULL &&
-                          g_strv_contains((const char *const *)request->hosts, host->id);
-        if (is_answering(engine, host->id) ||
-            (!needed && (!patient || host->status == (int)GW_HOST_NOT_RESPONDING)))
-            continue;
-        *why = g_strdup_printf("host '%s' to answer", host->name);
-        return FALSE;
-    }
-    return TRUE;
-}
-
-/* Takes @why; NULL: for nothing. */
-static void show_waiting(GwEngine *engine, GwJob *job, char *why)
-{
-    gboolean same = g_strcmp0(job->waiting_for, why) == 0;
-
-    g_free(job->waiting_for);
-    job->waiting_for = why;
-    if (!same)
-        gw_jobs_show(engine, job);
-}
-
-void gw_plans_published(GwEngine *engine)
-{
-    g_autoptr(GPtrArray) runs = list_runs(engine);
-
-    for (guint i = 0; i < runs->len; i++) {
-        PlanRun *run = runs->pdata[i];
-        char *why = NULL;
-        if (!run->wants_plan ||
-            run->self->beginning > 0) /* whose VMs are not to be planned twice */
-            continue;
-        run->wants_plan = !are_hosts_known(engine, run, &why);
-        show_waiting(engine, run->self->job, why);
-        if (!run->wants_plan)
-            begin_planning(engine, run);
-    }
-}
-
-void gw_plans_stop(GwEngine *engine)
-{
-    GHashTableIter iter;
-    gpointer thread;
-
-    g_hash_table_iter_init(&iter, engine->planners);
-    while (g_hash_table_iter_next(&iter, &thread, NULL)) {
-        g_hash_table_iter_remove(&iter);
-        g_thread_join(thread);
     }
 }
 
@@ -462,8 +267,8 @@ static void look_at_moves(GwEngine *engine, PlanRun *run)
     for (guint i = 0; moves_of(run) != NULL && i < moves_of(run)->len; i++) {
         g_autoptr(GError) error = NULL;
         if (is_over(engine, moves_of(run)->pdata[i], &error))
-            step_or_late(engine, run,
-                         (GwPlanJobEvent){ .kind = GW_PLAN_JOB_ENDED, .move = i, .error = error });
+            gw_plans_step(engine, run,
+                          (GwPlanJobEvent){ .kind = GW_PLAN_JOB_ENDED, .move = i, .error = error });
     }
 }
 
@@ -521,7 +326,7 @@ static GError *drift_of(GwEngine *engine, const PlanRun *run)
 
 void gw_plans_schedule(GwEngine *engine)
 {
-    g_autoptr(GPtrArray) runs = list_runs(engine);
+    g_autoptr(GPtrArray) runs = gw_plans_list(engine);
 
     for (guint i = 0; i < runs->len; i++) {
         PlanRun *run = runs->pdata[i];
@@ -537,8 +342,8 @@ void gw_plans_schedule(GwEngine *engine)
             continue;
         g_autoptr(GError) drift = drift_of(engine, run);
         if (drift != NULL)
-            step_or_late(engine, run,
-                         (GwPlanJobEvent){ .kind = GW_PLAN_JOB_DRIFTED, .error = drift });
+            gw_plans_step(engine, run,
+                          (GwPlanJobEvent){ .kind = GW_PLAN_JOB_DRIFTED, .error = drift });
         else
             do_begin(engine, run);
     }
@@ -580,7 +385,7 @@ static void begin_plan(GwEngine *engine, JobRun *base)
     PlanRun *run = (PlanRun *)base;
 
     begin_maintenance(engine, run->self->job->plan);
-    step_or_late(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGIN });
+    gw_plans_step(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGIN });
 }
 
 static void restart(GwEngine *engine, JobRun *base)
@@ -595,8 +400,8 @@ static void restart(GwEngine *engine, JobRun *base)
             gw_plan_job_adopt(run->self, child);
     }
     begin_maintenance(engine, run->self->job->plan);
-    run->patience_us = gw_clock_now_us(engine->clock) + PATIENCE_US;
-    step_or_late(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_RESTART });
+    run->restarted_us = gw_clock_now_us(engine->clock);
+    gw_plans_step(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_RESTART });
 }
 
 static void host_back(GwEngine *engine, JobRun *run)
@@ -617,7 +422,7 @@ static void timers(GwEngine *engine, JobRun *base, gint64 now_us)
 
     if (due == 0 || due > now_us)
         return;
-    step_or_late(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_TIMER });
+    gw_plans_step(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_TIMER });
     engine->schedule = TRUE;
 }
 
@@ -632,12 +437,12 @@ static const JobKind plan_kind = {
     .timers = timers,
 };
 
-static PlanRun *find_run(GwEngine *engine, const char *job_id)
+PlanRun *gw_plans_find(GwEngine *engine, const char *job_id)
 {
     return (PlanRun *)gw_jobs_find_of(engine, job_id, &plan_kind);
 }
 
-static GPtrArray *list_runs(GwEngine *engine)
+GPtrArray *gw_plans_list(GwEngine *engine)
 {
     GPtrArray *list = gw_jobs_list(engine);
 
@@ -670,7 +475,7 @@ void gw_plans_restore(GwEngine *engine, GwJob *job)
 
 GwJob *gw_plans_event(GwEngine *engine, const char *job_id, GwPlanJobEventKind kind, GError **error)
 {
-    PlanRun *run = find_run(engine, job_id);
+    PlanRun *run = gw_plans_find(engine, job_id);
 
     if (run == NULL) {
         gw_error_set(error, GW_ERR_CONFLICT, "Look at it: godwit job show.",

@@ -4,6 +4,23 @@
 #include "engine/jobs_internal.h"
 #include "job/plan_job.h"
 
-/* plans.c: a person's event (PAUSE, RESUME, CANCEL); a copy of the job, or an error. */
+typedef struct {
+    JobRun base;
+    GwPlanJob *self;
+    GHashTable *beginning; /* UUIDs of VMs whose move is being checked and journaled */
+    gboolean wants_plan;   /* as soon as a picture is published in which hosts are known */
+    gint64 restarted_us;   /* monotonic; 0: this controller began it */
+} PlanRun;
+
+/* plans.c */
+/* NULL: the job is over, or is none of these. */
+PlanRun *gw_plans_find(GwEngine *engine, const char *job_id);
+/* The oldest first; borrowed. */
+GPtrArray *gw_plans_list(GwEngine *engine);
+/* An event that the job does not know any more comes too late, and is none. */
+void gw_plans_step(GwEngine *engine, PlanRun *run, GwPlanJobEvent event);
+/* Whether what the host holds is known just now; one that is not managed has nothing to say. */
+gboolean gw_plans_is_answering(GwEngine *engine, const char *host_id);
+/* A person's event (PAUSE, RESUME, CANCEL); a copy of the job, or an error. */
 GwJob *gw_plans_event(GwEngine *engine, const char *job_id, GwPlanJobEventKind kind,
                       GError **error);
