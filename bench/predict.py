@@ -42,7 +42,7 @@ def add_options(parser):
                         help="moves of each guest, there and back (2)")
     parser.add_argument("--seed", type=int, default=1, help="of the choice of guests (1)")
     parser.add_argument("--keep", metavar="FILE",
-                        help="append each move to FILE, as the replay test reads them")
+                        help="write the moves to FILE, as tests/predict/replay.json has them")
 
 
 def actual(job):
@@ -51,6 +51,12 @@ def actual(job):
     return {"total_ms": result["total_ms"] - result["queued_ms"],
             "downtime_ms": result["downtime_ms"],
             "bytes": result["transferred_bytes"] + result.get("disk_sent_bytes", 0)}
+
+
+def bare_disk(disk):
+    """What a prediction knows of a disk; where it lies says nothing."""
+    return {"target": disk["target"], "how": disk["how"], "copy_bytes": disk.get("copy_bytes", 0),
+            "images": [{"delta": bool(image.get("delta"))} for image in disk.get("images", [])]}
 
 
 class Bench:
@@ -87,14 +93,16 @@ class Bench:
     def note(self, about, vm, job):
         kept = {key: job[key] for key in (
             "id", "kind", "title", "state", "transfer", "source_host_id", "destination_host_id",
-            "options", "result", "prediction", "commit_by_resume", "started_at", "finished_at")}
+            "options", "result", "prediction", "commit_by_resume", "started_at", "finished_at")
+                if key in job}
+        kept["disks"] = [bare_disk(disk) for disk in job.get("disks", [])]
         row = dict(about, vm={key: vm.get(key) for key in (
-            "memory_kib", "max_memory_kib", "usage")}, job=kept)
+            "uuid", "name", "memory_kib", "max_memory_kib", "usage")}, job=kept)
         row["nth"] = sum(other["link"] == about["link"] for other in self.rows)
         self.rows.append(row)
         if self.options.keep:
-            with open(self.options.keep, "a", encoding="utf-8") as out:
-                out.write(json.dumps(row) + "\n")
+            with open(self.options.keep, "w", encoding="utf-8") as out:
+                out.write("[\n%s\n]\n" % ",\n".join(json.dumps(row) for row in self.rows))
         said, came = job["prediction"]["total_ms"], actual(job)
         print("%s: said %.1f s (%.1f-%.1f), took %.1f s; downtime said %s, was %d ms; %.0f of %.0f "
               "MiB" % (about["name"], said["likely"] / 1000, said["low"] / 1000,

@@ -242,8 +242,9 @@ void gw_usage_read_now(GwEngine *engine, const char *host_id)
 {
     Watched *watched = g_hash_table_lookup(engine->usage->hosts, host_id);
 
-    if (watched == NULL || watched->busy ||
-        gw_clock_now_us(engine->clock) - watched->read_us < SECOND_US)
+    if (watched == NULL || watched->busy)
+        return;
+    if (watched->reads > 0 && gw_clock_now_us(engine->clock) - watched->read_us < SECOND_US)
         return;
     g_queue_remove(&engine->usage->queue, watched);
     read_host(engine, watched);

@@ -9,7 +9,9 @@
 
 /* Moves of one class are alike. */
 typedef enum {
-    GW_CLASS_LIVE,     /* Live, Live (VSM) */
+    GW_CLASS_LIVE,     /* Live */
+    GW_CLASS_VSM,      /* Live (VSM): volumes are made, disks mirrored */
+    GW_CLASS_DELTA,    /* the same, onto old copies that are compared first */
     GW_CLASS_NETWORK,  /* off: its disks over the network */
     GW_CLASS_FAST,     /* off: reflinks, server-side copies */
     GW_CLASS_STORAGE,  /* within one host */
@@ -17,7 +19,10 @@ typedef enum {
     GW_CLASSES
 } GwMoveClass;
 
-GwMoveClass gw_class_of(int transfer);
+/* @disks: GwDiskMove, may be NULL. */
+GwMoveClass gw_class_of(int transfer, const GPtrArray *disks);
+/* Whether memory is moved. */
+gboolean gw_class_is_live(GwMoveClass class);
 
 /* What is known of a move before it begins. */
 typedef struct {
@@ -55,13 +60,15 @@ typedef struct {
     double total, total_sd;
     double downtime_sd;
     double weight; /* of the moves it learned from, recent ones counting more */
-    guint moves;
+    guint moves;   /* those, and how many of them are of the very class */
+    guint own_moves;
 } GwFit;
 
 /* The product's own guess. */
 GwFit gw_fit_prior(GwMoveClass class);
 /* Learns from those of @taught (GwTaught, the newest first) that are of @class and of @pair (NULL:
- * of all), on top of @prior, which counts like a few of them. */
+ * of all), on top of @prior, which counts like a few of them. Moves of memory share what the link
+ * tells, whatever becomes of their disks. */
 GwFit gw_fit_learn(const GArray *taught, GwMoveClass class, const char *pair, const GwFit *prior);
 
 typedef struct {

@@ -11,6 +11,7 @@
 #define TRIES_MAX 20000 /* partial placements looked at, at most */
 #define BAND 100000     /* hosts within half a star are as good as each other */
 #define SIMILAR 50000   /* a quarter of a star: to where alike ones go, their pages are there */
+#define SIMILAR_WAITS 4 /* and it may take so many times its own time longer to get there */
 
 typedef struct {
     ManyBooks *books;
@@ -36,7 +37,7 @@ static gint64 points_of(const Assign *as, guint unit, guint host)
     const ManyUnit *item = many_unit(many, unit);
     const ManyVm *first = first_of(many, unit);
 
-    if (as->books->memory_kib[host] < item->memory_kib ||
+    if (!many_unit_ends(many, unit, host) || as->books->memory_kib[host] < item->memory_kib ||
         many_fits(as->books, g_array_index(item->vms, guint, 0), host, FALSE) != MANY_FITS)
         return -1;
     if (as->tight)
@@ -48,11 +49,35 @@ static gint64 points_of(const Assign *as, guint unit, guint host)
     return points;
 }
 
+static double bytes_of(const Assign *as, guint unit, guint host)
+{
+    const Many *many = as->books->many;
+    const ManyUnit *item = many_unit(many, unit);
+    guint vm = g_array_index(item->vms, guint, 0);
+
+    return (double)item->memory_kib * 1024 +
+           (double)many_copy_bytes(many, vm, as->books->at[vm], host);
+}
+
+/* How long its link is taken already. */
+static double busy_ms(const Assign *as, guint unit, guint host)
+{
+    const Many *many = as->books->many;
+    guint similar = first_of(many, unit)->similar;
+    double own =
+        (double)many_unit(many, unit)->memory_kib * 1024 / many_host(many, host)->link_bps * 1000;
+
+    if (similar == MANY_NONE || !g_hash_table_contains(as->similar, similar_key(similar, host)))
+        return as->books->incoming_ms[host];
+    return MAX(as->books->incoming_ms[host] - SIMILAR_WAITS * own, 0);
+}
+
 /* Of those nearly as good as the best, the one that has least to receive. */
-static guint pick(const Assign *as, const gint64 *points, guint count)
+static guint pick(const Assign *as, guint unit, const gint64 *points, guint count)
 {
     gint64 best = -1;
     guint found = MANY_NONE;
+    double least = 0;
 
     for (guint h = 0; h < count; h++)
         best = MAX(best, points[h]);
@@ -61,10 +86,11 @@ static guint pick(const Assign *as, const gint64 *points, guint count)
     for (guint h = 0; h < count; h++) {
         if (points[h] < 0 || points[h] < best - (as->tight ? 0 : BAND))
             continue;
-        if (found == MANY_NONE || as->books->incoming_ms[h] < as->books->incoming_ms[found] ||
-            (as->books->incoming_ms[h] <= as->books->incoming_ms[found] &&
-             points[h] > points[found]))
-            found = h;
+        double ms = busy_ms(as, unit, h);
+        if (found != MANY_NONE && (ms > least || (ms >= least && points[h] <= points[found])))
+            continue;
+        found = h;
+        least = ms;
     }
     return found;
 }
@@ -76,7 +102,7 @@ static guint choose(const Assign *as, guint unit, gint64 *points)
 
     for (guint h = 0; h < count; h++)
         points[h] = points_of(as, unit, h);
-    while ((host = pick(as, points, count)) != MANY_NONE) {
+    while ((host = pick(as, unit, points, count)) != MANY_NONE) {
         if (many_unit_fits(as->books, unit, host))
             return host;
         points[host] = -1;
@@ -87,15 +113,12 @@ static guint choose(const Assign *as, guint unit, gint64 *points)
 static void place(Assign *as, guint unit, guint host)
 {
     const Many *many = as->books->many;
-    const ManyUnit *item = many_unit(many, unit);
     const ManyVm *first = first_of(many, unit);
-    guint vm = g_array_index(item->vms, guint, 0);
-    double bytes = (double)item->memory_kib * 1024 +
-                   (double)many_copy_bytes(many, vm, as->books->at[vm], host);
 
+    as->books->incoming_ms[host] +=
+        bytes_of(as, unit, host) / many_host(many, host)->link_bps * 1000;
     many_unit_arrive(as->books, unit, host);
     as->to[unit] = host;
-    as->books->incoming_ms[host] += bytes / many_host(many, host)->link_bps * 1000;
     if (first->similar != MANY_NONE)
         g_hash_table_add(as->similar, similar_key(first->similar, host));
 }
@@ -134,7 +157,8 @@ static guint count_hosts(const Many *many, guint unit)
     guint count = 0;
 
     for (guint h = 0; h < many->hosts->len; h++)
-        count += many_may(many, vm, many_vm(many, vm)->home, h) == MANY_FITS;
+        count += many_unit_ends(many, unit, h) &&
+                 many_may(many, vm, many_vm(many, vm)->home, h) == MANY_FITS;
     return count;
 }
 
@@ -223,7 +247,7 @@ static void descend(Deep *deep, guint depth, guint placed, guint left)
 
     for (guint h = 0; h < deep->many->hosts->len && deep->tries < TRIES_MAX; h++) {
         deep->tries++;
-        if (!many_unit_fits(books, unit, h))
+        if (!many_unit_ends(deep->many, unit, h) || !many_unit_fits(books, unit, h))
             continue;
         deep->at[unit] = h;
         descend(deep, depth + 1, placed + size, left - size);

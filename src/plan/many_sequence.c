@@ -28,17 +28,6 @@ static gboolean is_done(const Many *many, const ManyBooks *books, guint unit)
     return TRUE;
 }
 
-static gboolean is_end_of(const Many *many, guint unit, guint host)
-{
-    const GArray *vms = many_unit(many, unit)->vms;
-
-    for (guint i = 0; i < vms->len; i++) {
-        if (!many_is_end(many, g_array_index(vms, guint, i), host))
-            return FALSE;
-    }
-    return TRUE;
-}
-
 static void hop(ManyBooks *books, GArray *hops, guint unit, guint to)
 {
     const Many *many = books->many;
@@ -64,7 +53,7 @@ static guint find_end(ManyBooks *books, guint unit)
     guint found = MANY_NONE;
 
     for (guint h = 0; h < many->hosts->len; h++) {
-        if (!is_end_of(many, unit, h) || h == at_of(many, books, unit))
+        if (!many_unit_ends(many, unit, h) || h == at_of(many, books, unit))
             continue;
         gint64 points = many_points(books, h, many_unit(many, unit)->memory_kib, 0);
         if (points > best && many_unit_fits(books, unit, h)) {
@@ -129,7 +118,7 @@ static gboolean any_detour(const Many *many, GArray *hops, const guint *order, g
         if (is_done(many, books, order[i]))
             continue;
         for (guint h = 0; h < many->hosts->len && *tries < DETOURS_MAX; h++) {
-            if (is_end_of(many, order[i], h) ||
+            if (many_unit_ends(many, order[i], h) ||
                 many_fits(books, g_array_index(many_unit(many, order[i])->vms, guint, 0), h,
                           FALSE) != MANY_FITS)
                 continue;

@@ -40,9 +40,10 @@ static GwFinding *changing(const Stay *stay, guint host)
     const char *name = gw_plan_vm_name(item->vm);
     g_autofree char *need = gw_plan_size(item->memory_kib);
     g_autofree char *left = gw_plan_size(MAX(stay->books->memory_kib[host], 0));
+    const ManyUnit *unit = many_unit(many, item->unit);
     const ManyGroup *apart = NULL;
 
-    switch (stay->fits[host]) {
+    switch (unit->impossible != NULL ? MANY_HERE : stay->fits[host]) {
     case MANY_NO_MEMORY:
         return finding(
             "memory", "R45",
@@ -90,6 +91,16 @@ static GwFinding *changing(const Stay *stay, guint host)
                                        on, name),
                        g_strdup("Storage that both hosts share, or leave to copy."),
                        g_strdup("Let disks be copied: --with-storage."));
+    case MANY_FITS:
+        return unit->vms->len > 1
+                   ? finding(
+                         "vm-affinity", "R57",
+                         g_strdup_printf("%s has %s of memory left at the plan's end", on, left),
+                         g_strdup_printf("Room on one host for all %u VMs that rules keep "
+                                         "together with %s.",
+                                         unit->vms->len, name),
+                         g_strdup("Free memory on a host, or make the rule preferred."))
+                   : NULL;
     default:
         return NULL;
     }

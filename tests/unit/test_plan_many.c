@@ -57,7 +57,10 @@ static GwPlanRequest *moves_of(guint32 seed, guint vms)
 static GwMigrationPlan *plan_of(const GwFabric *fabric, const GwPlanRequest *request)
 {
     g_autoptr(GError) error = NULL;
-    GwMigrationPlan *plan = gw_plan_many(fabric, request, NULL, &error);
+    g_autoptr(GwPredictor) predictor = gw_predictor_new(fabric);
+    /* Half of them without, as where nothing has been learned. */
+    gboolean blind = g_hash_table_size(fabric->hosts) % 2 == 0;
+    GwMigrationPlan *plan = gw_plan_many(fabric, request, blind ? NULL : predictor, &error);
 
     if (plan == NULL)
         fail_msg("%s", error->message);
@@ -95,6 +98,8 @@ static void assert_sound(const GwFabric *fabric, const GwMigrationPlan *plan, co
     for (guint i = 0; i < plan->stays->len; i++) {
         const GwPlannedStay *stay = plan->stays->pdata[i];
         assert_true(stay->why != NULL && *stay->why != '\0');
+        /* Nothing both moves and stays. */
+        assert_null(gw_record_find(&gw_planned_move_record, plan->moves, "vm_uuid", stay->vm_uuid));
     }
 }
 
@@ -110,6 +115,15 @@ static FabricOptions options_of(guint32 seed)
                             .off_percent = 10,
                             .odd_percent = seed % 5 == 0 ? 15 : 0,
                             .small = TRUE };
+}
+
+static guint count_moved(const GwMigrationPlan *plan)
+{
+    guint count = 0;
+
+    for (guint i = 0; i < plan->moves->len; i++)
+        count += !((const GwPlannedMove *)plan->moves->pdata[i])->detour;
+    return count;
 }
 
 static void plans_are_sound(void **state)
@@ -137,6 +151,62 @@ static void plans_are_sound(void **state)
     assert_true(moves > 1000);
     assert_true(stays > 1000);
     assert_true(waves > 100);
+}
+
+/* The fabric as it is when the plan was carried out, and the job that did it. */
+static GwFabric *after_plan(const GwFabric *fabric, const GwMigrationPlan *plan)
+{
+    GwFabric *next = gw_fabric_next(fabric);
+    GwJob *job = gw_job_new();
+
+    job->id = g_strdup("01DRAIN");
+    job->kind = g_strdup(GW_JOB_KIND_DRAIN);
+    job->state = (int)GW_JOB_DONE;
+    job->plan = gw_migration_plan_copy(plan);
+    for (guint i = 0; i < plan->moves->len; i++) {
+        const GwPlannedMove *move = plan->moves->pdata[i];
+        GwVm *vm = gw_vm_copy(gw_fabric_vm(next, move->source_host_id, move->vm_uuid));
+        GwHost *from = gw_host_copy(gw_fabric_host(next, move->source_host_id));
+        GwHost *to = gw_host_copy(gw_fabric_host(next, move->destination_host_id));
+        ((GwPlannedMove *)job->plan->moves->pdata[i])->state = (int)GW_PLANNED_DONE;
+        from->facts->free_memory_kib += move->memory_kib;
+        to->facts->free_memory_kib -= move->memory_kib;
+        g_free(vm->host_id);
+        vm->host_id = g_strdup(move->destination_host_id);
+        gw_fabric_put_host(next, from);
+        gw_fabric_put_host(next, to);
+        gw_fabric_remove_vm(next, move->source_host_id, move->vm_uuid);
+        gw_fabric_put_vm(next, vm);
+    }
+    gw_fabric_put_job(next, job);
+    return next;
+}
+
+/* What a drain took away comes back to where it was, and nowhere else. */
+static void undrains_bring_back(void **state)
+{
+    guint back = 0;
+
+    for (guint32 seed = 1; seed <= 600; seed++) {
+        FabricOptions options = options_of(seed);
+        options.odd_percent = options.local_percent = 0;
+        g_autoptr(GwFabric) fabric = fabric_make(&options);
+        g_autoptr(GwPlanRequest) drain = drain_of(0, 1);
+        g_autoptr(GwMigrationPlan) away = plan_of(fabric, drain);
+        g_autoptr(GwFabric) later = after_plan(fabric, away);
+        g_autoptr(GwPlanRequest) request = request_new(GW_PLAN_UNDRAIN);
+        request->hosts = g_strdupv(drain->hosts);
+        g_autoptr(GwMigrationPlan) plan = plan_of(later, request);
+        assert_sound(later, plan, "an undrain", seed);
+        assert_int_equal(count_moved(plan) + plan->stays->len, away->moves->len);
+        for (guint i = 0; i < plan->moves->len; i++) {
+            const GwPlannedMove *move = plan->moves->pdata[i];
+            if (!move->detour)
+                assert_string_equal(move->destination_host_id, drain->hosts[0]);
+        }
+        back += count_moved(plan);
+    }
+    assert_true(back > 300);
 }
 
 /* The same input gives the same plan, whatever order tables have. */
@@ -293,15 +363,6 @@ static GwFabric *plain_fabric(const FabricOptions *options)
         gw_fabric_put_host(fabric, host);
     }
     return fabric;
-}
-
-static guint count_moved(const GwMigrationPlan *plan)
-{
-    guint count = 0;
-
-    for (guint i = 0; i < plan->moves->len; i++)
-        count += !((const GwPlannedMove *)plan->moves->pdata[i])->detour;
-    return count;
 }
 
 static void what_stays_cannot_leave(void **state)
@@ -464,6 +525,9 @@ static void checker_finds_hosts(void **state)
     assert_unsound(fabric, plan, "maintenance");
     gw_fabric_remove_host(fabric, id);
     assert_unsound(fabric, plan, "is gone");
+    /* A file that somebody wrote. */
+    g_clear_pointer(&plan->request, gw_plan_request_free);
+    assert_unsound(fabric, plan, "what was asked for");
 }
 
 /* The request ----------------------------------------------------------------------------------
@@ -705,6 +769,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_are_sound),
+        cmocka_unit_test(undrains_bring_back),
         cmocka_unit_test(plans_are_repeatable),
         cmocka_unit_test(what_stays_cannot_leave),
         cmocka_unit_test(checker_finds_memory),

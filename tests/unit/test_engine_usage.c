@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine_world.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+/* What hosts and VMs use is read from time to time, what a VM dirties when somebody wants to know
+ * what its move would be, and a job keeps what was predicted of it beside what came of it. */
+
+#define VM "6d0b6b0e-0000-4000-8000-000000000001"
+#define MIB 1048576
+
+static json_t *fabric_json(gboolean with_usage)
+{
+    json_t *a = world_host_json(0);
+    json_t *vm = world_vm_json(VM, "web1");
+
+    if (with_usage) {
+        json_object_set_new(vm, "usage",
+                            json_pack("{s:i, s:i, s:i}", "cpu_permille", 500, "memory_used_kib",
+                                      131072, "dirty_bps", 30 * MIB));
+        json_object_set_new(json_object_get(a, "facts"), "usage",
+                            json_pack("{s:i}", "cpu_permille", 250));
+    }
+    json_object_set_new(a, "vms", json_pack("[o]", vm));
+    return json_pack("{s:[o,o], s:i}", "hosts", a, world_host_json(1), "link_mibps", 100);
+}
+
+static void open_world(World *world, gboolean with_usage)
+{
+    world_make(world, gw_clock_new_virtual(SECONDS(1700000000)), fabric_json(with_usage));
+    world_start(world);
+    world_add_host(world, 0);
+    world_add_host(world, 1);
+}
+
+static const GwVm *vm_of(const GwFabric *fabric)
+{
+    const GwHost *host = gw_fabric_find_host(fabric, "a");
+    return gw_fabric_vm(fabric, host->id, VM);
+}
+
+static void usage_is_read_and_shown(void **unused)
+{
+    World world;
+
+    open_world(&world, TRUE);
+    world_run(&world, SECONDS(5));
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    const GwVm *vm = vm_of(fabric);
+    assert_non_null(vm->usage);
+    assert_int_equal(vm->usage->cpu_permille, 500);
+    assert_int_equal(vm->usage->memory_used_kib, 131072);
+    assert_int_equal(vm->usage->dirty_bps, -1); /* nobody asked for it */
+    assert_non_null(vm->usage->sampled_at);
+    const GwHost *host = gw_fabric_find_host(fabric, "a");
+    assert_int_equal(host->facts->usage->cpu_permille, 250);
+    assert_null(gw_fabric_find_host(fabric, "b")->facts->usage);
+    world_free(&world);
+}
+
+/* A thousand hosts must stay idle: what does not change makes no picture. */
+static void nothing_new_makes_no_picture(void **unused)
+{
+    World world;
+
+    open_world(&world, TRUE);
+    world_run(&world, SECONDS(200));
+    g_autoptr(GwFabric) before = gw_engine_fabric(world.engine);
+    world_run(&world, SECONDS(3600));
+    g_autoptr(GwFabric) after = gw_engine_fabric(world.engine);
+    assert_true(before == after);
+    world_free(&world);
+}
+
+static GwMovePlan *plan(World *world)
+{
+    g_autoptr(GwMoveRequest) request = gw_move_request_new();
+    g_autoptr(GError) error = NULL;
+
+    request->destination = g_strdup("b");
+    GwMovePlan *made = gw_engine_plan_move(world->engine, "web1", request, &error);
+    if (error != NULL)
+        fail_msg("%s", error->message);
+    return made;
+}
+
+static void a_plan_samples_what_the_vm_dirties(void **unused)
+{
+    World world;
+
+    open_world(&world, TRUE);
+    g_autoptr(GwMovePlan) made = plan(&world);
+    const GwPrediction *said = made->candidate->prediction;
+    assert_non_null(said);
+    assert_true(said->dirty_bps >= 30 * MIB);
+    assert_int_equal(said->converges, GW_CONVERGES_YES);
+    assert_true(said->total_ms->low < said->total_ms->high);
+    assert_true(said->memory_bytes < 131072 * 1024);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    g_autofree char *at = g_strdup(vm_of(fabric)->usage->dirty_sampled_at);
+    assert_int_equal(vm_of(fabric)->usage->dirty_bps, 30 * MIB);
+
+    world_run(&world, SECONDS(30)); /* fresh enough */
+    g_autoptr(GwMovePlan) again = plan(&world);
+    g_autoptr(GwFabric) same = gw_engine_fabric(world.engine);
+    assert_string_equal(vm_of(same)->usage->dirty_sampled_at, at);
+    world_run(&world, SECONDS(60));
+    g_autoptr(GwMovePlan) later = plan(&world);
+    g_autoptr(GwFabric) anew = gw_engine_fabric(world.engine);
+    assert_string_not_equal(vm_of(anew)->usage->dirty_sampled_at, at);
+    world_free(&world);
+}
+
+/* A host that does not answer costs the plan its sample, and no more. */
+static void a_sample_that_fails_is_unknown(void **unused)
+{
+    static const char *const at[] = { "dirty-start", "dirty-read" };
+
+    for (guint i = 0; i < G_N_ELEMENTS(at); i++) {
+        World world;
+        json_t *json = fabric_json(TRUE);
+        json_object_set_new(json, "faults", json_pack("[{s:s,s:s}]", "at", at[i], "do", "fail"));
+        world_make(&world, gw_clock_new_virtual(SECONDS(1700000000)), json);
+        world_start(&world);
+        world_add_host(&world, 0);
+        world_add_host(&world, 1);
+        g_autoptr(GwMovePlan) made = plan(&world);
+        assert_int_equal(made->candidate->prediction->dirty_bps, -1);
+        assert_int_equal(made->candidate->prediction->converges, GW_CONVERGES_UNKNOWN);
+        world_free(&world);
+    }
+}
+
+static char *move(World *world)
+{
+    g_autoptr(GwMoveRequest) request = gw_move_request_new();
+    g_autoptr(GError) error = NULL;
+
+    request->destination = g_strdup("b");
+    g_autoptr(GwJob) job =
+        gw_engine_migrate(world->engine, "web1", request, "tester", NULL, &error);
+    if (error != NULL)
+        fail_msg("%s", error->message);
+    return g_strdup(job->id);
+}
+
+static void a_job_keeps_what_was_predicted_of_it(void **unused)
+{
+    World world;
+
+    open_world(&world, TRUE);
+    world_run(&world, SECONDS(5));
+    g_autofree char *id = move(&world);
+    world_run(&world, SECONDS(60));
+    world_kill(&world); /* it is durable */
+    world_start(&world);
+    world_run(&world, SECONDS(5));
+    g_autoptr(GwJob) job = world_job(&world, id);
+    assert_int_equal(job->state, GW_JOB_DONE);
+    assert_non_null(job->prediction);
+    assert_int_equal(job->prediction->samples, 0);
+    assert_true(job->prediction->total_ms->likely > 0);
+    assert_true(job->prediction->bytes->likely > 0);
+    assert_true(job->result->total_ms > 0);
+    world_free(&world);
+}
+
+/* There and back: the second is told by the first. The VM's figures go with it. */
+static void the_next_move_has_learned(void **unused)
+{
+    World world;
+
+    open_world(&world, TRUE);
+    world_run(&world, SECONDS(5));
+    g_autofree char *id = move(&world);
+    world_run(&world, SECONDS(60));
+    g_autoptr(GwMoveRequest) back = gw_move_request_new();
+    g_autoptr(GError) error = NULL;
+    back->destination = g_strdup("a");
+    g_autoptr(GwMovePlan) made = gw_engine_plan_move(world.engine, "web1", back, &error);
+    assert_null(error);
+    g_autoptr(GwJob) job = world_job(&world, id);
+    assert_int_equal(job->state, GW_JOB_DONE);
+    assert_int_equal(made->candidate->prediction->samples, 1);
+    assert_int_equal(made->candidate->prediction->memory_bytes, job->prediction->memory_bytes);
+    world_free(&world);
+}
+
+static void candidates_tell_it_without_waiting(void **unused)
+{
+    World world;
+    g_autoptr(GError) error = NULL;
+
+    open_world(&world, TRUE);
+    world_run(&world, SECONDS(5));
+    gint64 before = gw_clock_now_us(world.clock);
+    g_autoptr(GPtrArray) first = gw_engine_candidates(world.engine, "web1", NULL, &error);
+    assert_null(error);
+    assert_int_equal(gw_clock_now_us(world.clock), before);
+    const GwCandidate *best = first->pdata[0];
+    assert_non_null(best->prediction);
+    assert_int_equal(best->prediction->dirty_bps, -1);
+    for (guint i = 0; i < first->len; i++) {
+        const GwCandidate *candidate = first->pdata[i];
+        assert_true((candidate->prediction != NULL) == candidate->suitable);
+    }
+    world_run(&world, SECONDS(5)); /* it was sampled for who asks next */
+    g_autoptr(GPtrArray) next = gw_engine_candidates(world.engine, "web1", NULL, &error);
+    assert_true(((const GwCandidate *)next->pdata[0])->prediction->dirty_bps > 0);
+    world_free(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(usage_is_read_and_shown),
+        cmocka_unit_test(nothing_new_makes_no_picture),
+        cmocka_unit_test(a_plan_samples_what_the_vm_dirties),
+        cmocka_unit_test(a_sample_that_fails_is_unknown),
+        cmocka_unit_test(a_job_keeps_what_was_predicted_of_it),
+        cmocka_unit_test(the_next_move_has_learned),
+        cmocka_unit_test(candidates_tell_it_without_waiting),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
