@@ -87,7 +87,8 @@ class Bench:
     def note(self, about, vm, job):
         kept = {key: job[key] for key in (
             "id", "kind", "title", "state", "transfer", "source_host_id", "destination_host_id",
-            "options", "result", "prediction", "commit_by_resume", "started_at", "finished_at")}
+            "options", "result", "prediction", "commit_by_resume", "started_at", "finished_at",
+            "disks") if key in job}
         row = dict(about, vm={key: vm.get(key) for key in (
             "memory_kib", "max_memory_kib", "usage")}, job=kept)
         row["nth"] = sum(other["link"] == about["link"] for other in self.rows)

@@ -9,13 +9,14 @@ static void keys(gconstpointer item, const char *out[3])
     out[0] = ((const GwJob *)item)->id;
 }
 
-/* A list leaves the history and the tasks out: they can be long, and each job has its own address.
+/* A list leaves the history, the tasks and the plan out: they can be long, and each job has its own address.
  */
 static void write_brief(gconstpointer item, GString *out)
 {
     GwJob brief = *(const GwJob *)item;
     brief.steps = NULL;
     brief.tasks = NULL;
+    brief.plan = NULL;
     gw_record_write(&gw_job_record, &brief, GW_INTERNAL, out);
 }
 

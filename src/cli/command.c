@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-static const GwCommand *const lists[] = { gw_host_commands,  gw_group_commands, gw_vm_commands,
-                                          gw_job_commands,   gw_kept_commands,  gw_rule_commands,
-                                          gw_share_commands, gw_other_commands };
+static const GwCommand *const lists[] = { gw_host_commands, gw_group_commands, gw_vm_commands,
+                                          gw_job_commands,  gw_kept_commands,  gw_rule_commands,
+                                          gw_plan_commands, gw_share_commands, gw_other_commands };
 
 const GwCommandGroup gw_command_groups[] = {
     { "host", "Manage hosts",
@@ -24,6 +24,9 @@ const GwCommandGroup gw_command_groups[] = {
     { "rule", "Say where VMs may run",
       "Placement rules keep VMs together or apart, or on some hosts only. A rule moves nothing: it "
       "counts when a VM is moved." },
+    { "plan", "Plan many moves, and carry plans out",
+      "A plan says which VM moves where, in which order and when. Draining a host (godwit host "
+      "drain) makes one; as a file it can be reviewed before it is carried out." },
     { "share", "Declare and prove shared storage",
       "A directory that several hosts mount from the same place is declared as a share, and "
       "believed once a marker written through one host was read through the others." },

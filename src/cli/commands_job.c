@@ -168,6 +168,8 @@ static int show(GwSession *session, const GwArgs *args, GError **error)
         return GW_EXIT_OK;
     gw_print_sheet(session, gw_job_sheet, job);
     gw_print_disk_moves(session, "Disks", gw_at(job, "disks"));
+    if (gw_at(job, "plan") != NULL)
+        gw_print_migration_plan(session, gw_at(job, "plan"));
     if (json_array_size(gw_at(job, "tasks")) > 0) {
         gw_print_heading(session, "Tasks");
         gw_print_table(session, gw_task_columns, gw_at(job, "tasks"));

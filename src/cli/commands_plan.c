@@ -71,7 +71,7 @@ const GwColumn gw_migration_plan_sheet[] = {
     { .header = NULL },
 };
 
-void gw_print_plan(GwSession *session, json_t *plan)
+void gw_print_migration_plan(GwSession *session, json_t *plan)
 {
     json_t *moves = gw_at(plan, "moves"), *stays = gw_at(plan, "stays"), *note;
     size_t i;
@@ -151,7 +151,7 @@ static int run_plan(GwSession *session, const GwArgs *args, json_t *body, GError
     }
     if (gw_args_has(args, "dry-run")) {
         if (!gw_print_document(session, plan))
-            gw_print_plan(session, plan);
+            gw_print_migration_plan(session, plan);
         return GW_EXIT_OK;
     }
     return apply(session, args, plan, error);
@@ -211,7 +211,7 @@ static int plan_show(GwSession *session, const GwArgs *args, GError **error)
     g_autoptr(GwJson) plan = read_plan(gw_args_word(args, 0), error);
 
     if (plan != NULL && !gw_print_document(session, plan))
-        gw_print_plan(session, plan);
+        gw_print_migration_plan(session, plan);
     return GW_EXIT_OK;
 }
 

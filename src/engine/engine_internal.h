@@ -100,8 +100,8 @@ void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer recor
                        MessageFn after);
 gboolean gw_records_is_changing(const GwEngine *engine, const char *id);
 
-/* placement.c: any thread. @request, or, where its destination is a host group, the move to the best
- * host and storage of it (R46); NULL where none will do. */
+/* placement.c: any thread. @request, or, where its destination is a host group, the move to the
+ * best host and storage of it (R46); NULL where none will do. */
 GwMoveRequest *gw_placement_choose(GwEngine *engine, const char *vm, const GwMoveRequest *request,
                                    GError **error);
 

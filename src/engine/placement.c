@@ -55,13 +55,62 @@ static gboolean check_name(const GwFabric *fabric, const GwPlacementRule *rule, 
     return FALSE;
 }
 
+typedef gboolean (*IsThere)(const GwFabric *fabric, const char *id);
+
+static gboolean is_host_there(const GwFabric *fabric, const char *id)
+{
+    return gw_fabric_host(fabric, id) != NULL;
+}
+
+static gboolean is_vm_there(const GwFabric *fabric, const char *uuid)
+{
+    GHashTableIter iter;
+    gpointer vms;
+
+    g_hash_table_iter_init(&iter, fabric->vms);
+    while (g_hash_table_iter_next(&iter, NULL, &vms)) {
+        if (g_hash_table_contains(vms, uuid))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Leaves out what @old named already and has gone since: nobody names it anew. */
+static void leave_out_gone(const GwFabric *fabric, char **ids, char *const *old, IsThere is_there)
+{
+    guint kept = 0;
+
+    for (guint i = 0; ids != NULL && old != NULL && ids[i] != NULL; i++) {
+        char *id = ids[i];
+        ids[i] = NULL;
+        if (is_there(fabric, id) || !g_strv_contains((const char *const *)old, id))
+            ids[kept++] = id;
+        else
+            g_free(id);
+    }
+}
+
+/* Whether it can be kept beside the others. A VM or host that has gone is not in the way of another
+ * change of the rule: it may come back, so it stays in the rule. */
+static gboolean check_others(const GwFabric *fabric, const GwPlacementRule *rule, GError **error)
+{
+    const GwPlacementRule *old = g_hash_table_lookup(fabric->rules, rule->id);
+
+    if (old == NULL)
+        return gw_plan_check_rule(fabric, rule, error);
+    g_autoptr(GwPlacementRule) left = gw_placement_rule_copy(rule);
+    leave_out_gone(fabric, left->vms, old->vms, is_vm_there);
+    leave_out_gone(fabric, left->hosts, old->hosts, is_host_there);
+    return !gw_placement_rule_check(left, NULL) || gw_plan_check_rule(fabric, left, error);
+}
+
 static gboolean check(GwEngine *engine, const GwPlacementRule *rule, GError **error)
 {
     const GwFabric *fabric = gw_engine_now(engine);
 
     return gw_text_check_name("the rule's name", rule->name, error) &&
            check_name(fabric, rule, error) && gw_placement_rule_check(rule, error) &&
-           gw_plan_check_rule(fabric, rule, error);
+           check_others(fabric, rule, error);
 }
 
 /* Takes @rule. */

@@ -111,16 +111,6 @@ static void say_left_behind(GwJob *job)
     gw_life_set_error(job, code, message, remedy);
 }
 
-static void say_replaced(GwJob *job)
-{
-    g_autofree char *replaced = gw_tasks_replaced(job);
-    if (replaced == NULL)
-        return;
-
-    g_autofree char *message = g_strdup_printf(GW_TASKS_REPLACED, job->error->message, replaced);
-    gw_life_replace(&job->error->message, message);
-}
-
 static const char look_remedy[] =
     "The VM runs on its source host. Look at the job's history and both hosts' libvirt logs, then "
     "try again.";
@@ -139,7 +129,7 @@ void gw_move_settle_kept(GwMove *move, const GwMoveEvent *event, const char *why
     if (job->cancel_requested) {
         gw_life_set_error(job, "cancelled", "cancelled on request; the VM runs on its source host",
                           NULL);
-        say_replaced(job);
+        gw_tasks_say_replaced(job);
         say_left_behind(job);
         gw_move_finish(move, GW_JOB_CANCELLED, event, why, outcome);
         return;
@@ -149,7 +139,7 @@ void gw_move_settle_kept(GwMove *move, const GwMoveEvent *event, const char *why
                           "the move did not happen; the VM runs on its source host", look_remedy);
     else if (job->error->remedy == NULL)
         job->error->remedy = g_strdup(look_remedy);
-    say_replaced(job);
+    gw_tasks_say_replaced(job);
     say_left_behind(job);
     gw_move_finish(move, GW_JOB_FAILED, event, why, outcome);
 }

@@ -2,6 +2,7 @@
 #include "job/tasks.h"
 
 #include "base/error.h"
+#include "job/life.h"
 
 /* Which tasks a job has is in task_list.c; here is what becomes of them. */
 
@@ -322,7 +323,8 @@ char *gw_tasks_remarks(const GwJob *job)
     return any ? remarks : NULL;
 }
 
-char *gw_tasks_replaced(const GwJob *job)
+/* "vda.img of vda"; NULL: none. */
+static char *replaced_by(const GwJob *job)
 {
     GString *text = g_string_new(NULL);
 
@@ -335,6 +337,17 @@ char *gw_tasks_replaced(const GwJob *job)
     gboolean any = text->len > 0;
     char *replaced = g_string_free(text, !any);
     return any ? replaced : NULL;
+}
+
+void gw_tasks_say_replaced(GwJob *job)
+{
+    g_autofree char *replaced = replaced_by(job);
+    if (replaced == NULL)
+        return;
+
+    g_autofree char *message = g_strdup_printf(
+        "%s; the kept copy %s, which was in its place, is gone", job->error->message, replaced);
+    gw_life_replace(&job->error->message, message);
 }
 
 #define COPY_MAX ((gint64)1 << 56) /* bytes: what a host says is only added up below this */

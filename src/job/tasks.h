@@ -47,10 +47,9 @@ char *gw_task_words(const GwTask *task, const char *host, const char *peer);
 /* What is to be said of tasks that were passed (gw_task_pass), one a line; NULL: nothing. Free with
  * g_free. */
 char *gw_tasks_remarks(const GwJob *job);
-/* The kept copies that gave way to what a job then did not come to: "vda"; NULL: none. They are
- * gone, whatever is undone. Free with g_free. */
-char *gw_tasks_replaced(const GwJob *job);
-#define GW_TASKS_REPLACED "%s; the kept copy %s, which was in its place, is gone"
+/* Adds to the job's error which kept copies gave way to what it then did not come to: they are
+ * gone, whatever is undone. */
+void gw_tasks_say_replaced(GwJob *job);
 #define GW_TASKS_REMARKS_REMEDY "See to that by hand: godwit vm show."
 /* How much of all copies of @job is done, 0 to 100 (of a live move: of all that it sends), and the
  * copies in bytes; any may be NULL. */

@@ -71,16 +71,6 @@ void gw_work_pause_undo(GwWork *work, const GwWorkEvent *event, GwWorkOutcome *o
                     event->error != NULL ? event->error->message : "a host");
 }
 
-static void say_replaced(GwJob *job)
-{
-    g_autofree char *replaced = gw_tasks_replaced(job);
-    if (replaced == NULL)
-        return;
-
-    g_autofree char *message = g_strdup_printf(GW_TASKS_REPLACED, job->error->message, replaced);
-    gw_life_replace(&job->error->message, message);
-}
-
 /* What was cancelled but could not be undone is cancelled all the same; what is left is said. */
 void gw_work_end_undone(GwWork *work, const GwWorkEvent *event, const char *why,
                         GwWorkOutcome *outcome)
@@ -92,7 +82,7 @@ void gw_work_end_undone(GwWork *work, const GwWorkEvent *event, const char *why,
         gw_life_set_error(job, "cancelled", "cancelled on request", NULL);
     if (job->error == NULL)
         gw_life_set_error(job, "internal", "it failed without a reason", NULL);
-    say_replaced(job);
+    gw_tasks_say_replaced(job);
     if (event->error != NULL) {
         g_autofree char *message = g_strdup_printf("%s; something is left: %s", job->error->message,
                                                    event->error->message);

@@ -11,12 +11,12 @@
 #define SPREAD_WEIGHT 3.0
 #define LOG_MAX 2.0      /* one odd move does not overturn the rest */
 #define CHANGED 0.4      /* of the logarithm, twice in a row: the link is another one now */
-#define FORGOTTEN 0.03   /* what moves from before that count */
+#define CHANGE_MAX 8     /* moves after which it is none any more: older ones have aged */
 #define DIRTY_GUESS 0.02 /* of the memory in use, each second, where it was not sampled */
 
 GwFit gw_fit_prior(GwMoveClass class)
 {
-    GwFit fit = { .fixed_s = 0.9,
+    GwFit fit = { .fixed_s = 1.0,
                   .setup_s = 0.2,
                   .memory_s = 1 / (110 * MIB), /* 1 Gbit/s */
                   .disk_s = 1 / (80 * MIB),
@@ -25,8 +25,10 @@ GwFit gw_fit_prior(GwMoveClass class)
                   .total_sd = 0.25,
                   .downtime_sd = 0.5 };
 
-    if (class == GW_CLASS_LIVE)
-        fit.setup_s = 0.6;
+    if (gw_class_is_live(class)) {
+        fit.fixed_s = class == GW_CLASS_LIVE ? 0.4 : class == GW_CLASS_VSM ? 0.6 : 2.0;
+        fit.setup_s = 0.7;
+    }
     if (class == GW_CLASS_FAST)
         fit.disk_s = 1 / (1024 * MIB);
     if (class == GW_CLASS_STORAGE)
@@ -74,7 +76,7 @@ GwModelled gw_fit_apply(const GwFit *fit, GwMoveClass class, const GwKnown *know
     double copy = disk_seconds(fit, known);
 
     out.bytes = known->disk_bytes;
-    if (class == GW_CLASS_LIVE) {
+    if (gw_class_is_live(class)) {
         double wire = known->wire * exp(fit->wire);
         GwPrecopy precopy = run_precopy(fit, known, wire);
         copy += precopy.seconds + precopy.last_s;
@@ -143,8 +145,10 @@ static void fit_step(const Class *class, const double prior[3], double scale[3])
 {
     double m[3][3] = { { 0 } }, b[3] = { 0 }, x[3];
 
+    /* A rate may be anything; what a copy needs beside it may not be ten times what it was. */
     for (int k = 0; k < 3; k++) {
-        m[k][k] = 0.3 * PRIOR_WEIGHT;
+        double stiff = k == 0 ? scale[k] / prior[k] : 1;
+        m[k][k] = (k == 0 ? 0.1 : 0.3) * PRIOR_WEIGHT * stiff * stiff;
         b[k] = m[k][k] * prior[k] / scale[k];
     }
     for (guint i = 0; i < class->lessons->len; i++) {
@@ -268,28 +272,40 @@ static void learn_spread(const Class *class, GwFit *fit)
     fit->total = middle;
 }
 
-/* A link may become another one (a cable, a limit, a neighbour). If the last two moves both went as
- * much faster, or slower, than all together say, those from before count for little. */
-static gboolean forget_before_a_change(const Class *class, const GwFit *fit)
+/* How far off what @fit says of the copy is; 0 where its rate was what a person chose. */
+static double copy_off(const GwFit *fit, const GwTaught *t)
 {
-    guint same = 0;
-    double sign = 0;
+    return t->known.limit_bps > 0 ? 0 : log_ratio(t->copy_s, copy_seconds(fit, t));
+}
 
-    for (guint i = 0; i < class->lessons->len; i++) {
-        const GwTaught *t = g_array_index(class->lessons, Lesson, i).taught;
-        double off = log_ratio(t->copy_s, copy_seconds(fit, t));
-        if (t->known.limit_bps > 0)
-            continue;
-        if (fabs(off) < CHANGED / (same < 2 ? 1 : 2) || off * sign < 0)
-            break;
-        sign = off;
-        same++;
+/* Whether the newest @count are all as much slower, or faster, than those before them say. */
+static gboolean are_others(const Class *class, guint count)
+{
+    g_autoptr(GArray) before = g_array_copy(class->lessons);
+    Class older = { before, class->class, class->prior };
+    GwFit fit = *class->prior;
+
+    g_array_remove_range(before, 0, count);
+    learn_rates(&older, &fit);
+    double first = copy_off(&fit, g_array_index(class->lessons, Lesson, 0).taught);
+    for (guint i = 0; i < count; i++) {
+        double off = copy_off(&fit, g_array_index(class->lessons, Lesson, i).taught);
+        if (fabs(off) < CHANGED || off * first < 0)
+            return FALSE;
     }
-    if (same < 2 || same + 2 > class->lessons->len)
-        return FALSE;
-    for (guint i = same; i < class->lessons->len; i++)
-        g_array_index(class->lessons, Lesson, i).weight *= FORGOTTEN;
     return TRUE;
+}
+
+/* A link may become another one (a cable, a limit, a neighbour). If the last moves, two at least,
+ * went much faster, or slower, than those before, these are forgotten. */
+static void forget_before_a_change(const Class *class)
+{
+    guint changed = 0;
+
+    for (guint count = 2; count <= CHANGE_MAX && count + 2 <= class->lessons->len; count++)
+        changed = are_others(class, count) ? count : changed;
+    if (changed > 0)
+        g_array_set_size(class->lessons, changed);
 }
 
 static GArray *select_lessons(const GArray *taught, GwMoveClass class, const char *pair)
@@ -318,9 +334,9 @@ GwFit gw_fit_learn(const GArray *taught, GwMoveClass class, const char *pair, co
     fit.weight = 0;
     if (lessons->len == 0)
         return fit;
+    if (pair != NULL)
+        forget_before_a_change(&work);
     learn_rates(&work, &fit);
-    if (pair != NULL && forget_before_a_change(&work, &fit))
-        learn_rates(&work, &fit);
     fit.total = 0;
     learn_fixed(&work, &fit);
     for (int step = 0; step < 2; step++)

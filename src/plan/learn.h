@@ -9,7 +9,9 @@
 
 /* Moves of one class are alike. */
 typedef enum {
-    GW_CLASS_LIVE,     /* Live, Live (VSM) */
+    GW_CLASS_LIVE,     /* Live */
+    GW_CLASS_VSM,      /* Live (VSM): volumes are made, disks mirrored */
+    GW_CLASS_DELTA,    /* the same, onto old copies that are compared first */
     GW_CLASS_NETWORK,  /* off: its disks over the network */
     GW_CLASS_FAST,     /* off: reflinks, server-side copies */
     GW_CLASS_STORAGE,  /* within one host */
@@ -17,7 +19,10 @@ typedef enum {
     GW_CLASSES
 } GwMoveClass;
 
-GwMoveClass gw_class_of(int transfer);
+/* @disks: GwDiskMove, may be NULL. */
+GwMoveClass gw_class_of(int transfer, const GPtrArray *disks);
+/* Whether memory is moved. */
+gboolean gw_class_is_live(GwMoveClass class);
 
 /* What is known of a move before it begins. */
 typedef struct {

@@ -16,6 +16,7 @@
 #define LITTLE 8 /* a guest that uses less than this part of its memory, or huge pages */
 
 /* Spreads (of logarithms) that uncertain knowledge adds. */
+#define SD_PAIR 0.3
 #define SD_GUESSED 0.8
 #define SD_FABRIC 0.5
 #define SD_MEASURED 0.4
@@ -37,6 +38,37 @@ static char *pair_key(GwMoveClass class, const char *pair)
     return g_strdup_printf("%d %s", (int)class, pair);
 }
 
+static const GwFit *find_pair(const GwPredictor *predictor, GwMoveClass class, const char *pair)
+{
+    g_autofree char *key = pair_key(class, pair);
+    return g_hash_table_lookup(predictor->pairs, key);
+}
+
+/* What is expected between two hosts before a move of that class was seen there. */
+static GwFit expect(const GwPredictor *predictor, GwMoveClass class, const char *pair)
+{
+    const GwFit *memory = find_pair(predictor, GW_CLASS_LIVE, pair);
+    GwFit fit = predictor->fabric[class];
+
+    if (gw_class_is_live(class) && memory != NULL) {
+        fit.memory_s = memory->memory_s;
+        fit.setup_s = memory->setup_s;
+        fit.wire = memory->wire;
+    }
+    return fit;
+}
+
+static void learn_pair(GwPredictor *predictor, const GArray *taught, const GwTaught *t)
+{
+    if (find_pair(predictor, t->class, t->pair) != NULL)
+        return;
+    GwFit prior = expect(predictor, t->class, t->pair);
+    /* Those of the fabric scatter by their links as well, which these two hosts' own do not. */
+    prior.total_sd = MIN(prior.total_sd, SD_PAIR);
+    GwFit fit = gw_fit_learn(taught, t->class, t->pair, &prior);
+    g_hash_table_insert(predictor->pairs, pair_key(t->class, t->pair), g_memdup2(&fit, sizeof fit));
+}
+
 GwPredictor *gw_predictor_new(const GwFabric *fabric)
 {
     GwPredictor *predictor = g_new0(GwPredictor, 1);
@@ -47,13 +79,13 @@ GwPredictor *gw_predictor_new(const GwFabric *fabric)
         GwFit prior = gw_fit_prior((GwMoveClass) class);
         predictor->fabric[class] = gw_fit_learn(taught, (GwMoveClass) class, NULL, &prior);
     }
-    for (guint i = 0; i < taught->len; i++) {
-        const GwTaught *t = &g_array_index(taught, GwTaught, i);
-        g_autofree char *key = pair_key(t->class, t->pair);
-        if (g_hash_table_contains(predictor->pairs, key))
-            continue;
-        GwFit fit = gw_fit_learn(taught, t->class, t->pair, &predictor->fabric[t->class]);
-        g_hash_table_insert(predictor->pairs, g_steal_pointer(&key), g_memdup2(&fit, sizeof fit));
+    /* Moves of memory alone tell the rate best: those with disks build on them. */
+    for (guint class = 0; class < GW_CLASSES; class ++) {
+        for (guint i = 0; i < taught->len; i++) {
+            const GwTaught *t = &g_array_index(taught, GwTaught, i);
+            if (t->class == (GwMoveClass) class)
+                learn_pair(predictor, taught, t);
+        }
     }
     return predictor;
 }
@@ -98,20 +130,21 @@ static void find_fit(const GwPredictor *predictor, GwForecast *forecast)
 {
     const GwPlanInput *input = forecast->input;
     g_autofree char *pair = gw_taught_pair(input->source->id, input->destination->id);
-    g_autofree char *key = pair_key(forecast->class, pair);
-    const GwFit *own = g_hash_table_lookup(predictor->pairs, key);
-    const GwFit *fabric = &predictor->fabric[forecast->class];
+    const GwFit *own = find_pair(predictor, forecast->class, pair);
+    const GwFit *memory = find_pair(predictor, GW_CLASS_LIVE, pair);
+    gboolean related = own == NULL && memory != NULL && gw_class_is_live(forecast->class);
 
-    forecast->fit = own != NULL ? *own : *fabric;
-    forecast->fabric_moves = fabric->moves;
-    forecast->link = own != NULL         ? GW_LINK_MOVES
-                     : fabric->moves > 0 ? GW_LINK_FABRIC
-                                         : GW_LINK_GUESSED;
-    if (own == NULL) {
-        forecast->fit.moves = 0;
-        forecast->fit.weight = 0;
+    forecast->fit = own != NULL ? *own : expect(predictor, forecast->class, pair);
+    forecast->fabric_moves = predictor->fabric[forecast->class].moves;
+    forecast->link = own != NULL || related       ? GW_LINK_MOVES
+                     : forecast->fabric_moves > 0 ? GW_LINK_FABRIC
+                                                  : GW_LINK_GUESSED;
+    if (own != NULL)
+        return;
+    forecast->fit.moves = related ? memory->moves : 0;
+    forecast->fit.weight = related ? 0.5 : 0;
+    if (!related)
         take_measured(forecast);
-    }
 }
 
 static double link_sd(const GwForecast *forecast)
@@ -158,27 +191,33 @@ static void know_dirtying(GwForecast *forecast)
             MIN(gw_precopy_unsaturate((double)found, forecast->known.use_bytes, SAMPLE_S), 1e15);
 }
 
-/* Nothing of a copied disk can be more than what its host says that it takes, in all. */
+static double capacity_of(const GwVm *vm, const char *target)
+{
+    const GwDisk *disk = gw_record_find(&gw_disk_record, vm->disks, "target", target);
+    return disk != NULL ? (double)MAX(disk->capacity_bytes, 0) : 0;
+}
+
+/* What is to be copied was asked of the source, or (in a list, where nothing is) is as much as all
+ * disks take of their storage. */
 static void know_disks(GwForecast *forecast, const GwCandidate *candidate)
 {
-    const GwVmUsage *usage = forecast->input->vm->usage;
-    gint64 allocated = usage != NULL ? usage->disk_allocated_bytes : -1;
-    double sum = 0;
-    gboolean untold = FALSE;
+    const GwVm *vm = forecast->input->vm;
+    gint64 allocated = vm->usage != NULL ? vm->usage->disk_allocated_bytes : -1;
+    double told = 0, untold = 0;
+    guint unknown = 0;
 
     for (guint i = 0; candidate->disks != NULL && i < candidate->disks->len; i++) {
         const GwDiskMove *move = candidate->disks->pdata[i];
         if (!gw_plan_is_copied(move))
             continue;
-        sum += (double)MAX(move->copy_bytes, 0);
-        untold = untold || move->copy_bytes <= 0;
+        told += (double)MAX(move->copy_bytes, 0);
+        unknown += move->copy_bytes <= 0;
+        untold += move->copy_bytes <= 0 ? capacity_of(vm, move->target) : 0;
     }
-    forecast->disks_known = !untold && (sum <= 0 || forecast->input->images != NULL);
-    if (allocated > 0 && sum > (double)allocated) {
-        sum = (double)allocated;
-        forecast->disks_known = TRUE;
-    }
-    forecast->known.disk_bytes = MIN(sum, 1e18);
+    forecast->disks_known = unknown == 0 || allocated >= 0;
+    if (unknown > 0 && allocated >= 0)
+        untold = MIN(untold > 0 ? untold : G_MAXDOUBLE, MAX((double)allocated - told, 0));
+    forecast->known.disk_bytes = MIN(told + untold, 1e18);
 }
 
 /* Those that hold slots at either host now, this one's own job apart. */
@@ -240,7 +279,7 @@ static double guest_sd(const GwForecast *forecast, const GwModelled *said)
     double all = (double)MAX(gw_plan_memory_kib(forecast->input->vm), 0) * 1024;
     double sum = 0;
 
-    if (forecast->class == GW_CLASS_LIVE) {
+    if (gw_class_is_live(forecast->class)) {
         gboolean unsure = !forecast->use_known || known->use_bytes * LITTLE < all;
         sum += unsure ? square(SD_USE_UNKNOWN) : 0;
         sum += square(forecast->dirty_known ? SD_DIRTY_SAMPLED : SD_DIRTY_UNKNOWN);
@@ -262,7 +301,7 @@ static double seconds_sd(const GwForecast *forecast, const GwModelled *said)
 static void fill_intervals(const GwForecast *forecast, const GwModelled *said, GwPrediction *out)
 {
     double guest = guest_sd(forecast, said);
-    gboolean live = forecast->class == GW_CLASS_LIVE;
+    gboolean live = gw_class_is_live(forecast->class);
     double bytes_sd = live ? sqrt(square(forecast->fit.wire_sd) + square(guest)) : guest;
 
     out->total_ms = interval(said->seconds * 1000, seconds_sd(forecast, said));
@@ -273,7 +312,7 @@ static void fill_intervals(const GwForecast *forecast, const GwModelled *said, G
 
 static int converges(const GwForecast *forecast, const GwModelled *said)
 {
-    if (forecast->class != GW_CLASS_LIVE)
+    if (!gw_class_is_live(forecast->class))
         return GW_CONVERGES_NOTHING;
     if (gw_forecast_is_too_long(forecast, said))
         return GW_CONVERGES_NO;
@@ -287,7 +326,7 @@ static int converges(const GwForecast *forecast, const GwModelled *said)
 /* What the copy gets, of the wire. */
 static double link_bps(const GwForecast *forecast)
 {
-    double each = forecast->class == GW_CLASS_LIVE ? forecast->fit.memory_s : forecast->fit.disk_s;
+    double each = gw_class_is_live(forecast->class) ? forecast->fit.memory_s : forecast->fit.disk_s;
     double bps = 1 / (each * forecast->known.share);
 
     return forecast->known.limit_bps > 0 ? MIN(bps, forecast->known.limit_bps) : bps;
@@ -300,12 +339,12 @@ GwPrediction *gw_predict(const GwPredictor *predictor, const GwPlanInput *input,
     GwPrediction *out = gw_prediction_new();
     GwForecast forecast = { .input = input,
                             .decision = decision,
-                            .class = gw_class_of(candidate->transfer),
+                            .class = gw_class_of(candidate->transfer, candidate->disks),
                             .others = count_others(input, candidate->transfer) };
 
     find_fit(predictor, &forecast);
     know_options(&forecast);
-    if (forecast.class == GW_CLASS_LIVE) {
+    if (gw_class_is_live(forecast.class)) {
         know_memory(&forecast);
         know_dirtying(&forecast);
     }
@@ -314,7 +353,7 @@ GwPrediction *gw_predict(const GwPredictor *predictor, const GwPlanInput *input,
     fill_intervals(&forecast, &said, out);
     out->converges = converges(&forecast, &said);
     out->link_bps = whole(link_bps(&forecast));
-    out->dirty_bps = forecast.class == GW_CLASS_LIVE && forecast.known.dirty_bps >= 0
+    out->dirty_bps = gw_class_is_live(forecast.class) && forecast.known.dirty_bps >= 0
                          ? whole(forecast.known.dirty_bps)
                          : -1;
     out->memory_bytes = whole(forecast.known.use_bytes);

@@ -25,7 +25,7 @@ static char *moves_words(double moves)
 
 static char *link_words(const GwForecast *forecast)
 {
-    double each = forecast->class == GW_CLASS_LIVE ? forecast->fit.memory_s : forecast->fit.disk_s;
+    double each = gw_class_is_live(forecast->class) ? forecast->fit.memory_s : forecast->fit.disk_s;
     g_autofree char *rate = rate_words(1 / each);
     g_autofree char *own = moves_words(forecast->fit.moves);
     g_autofree char *all = moves_words(forecast->fabric_moves);
@@ -103,7 +103,7 @@ char **gw_forecast_basis(const GwForecast *forecast, const GwModelled *said)
 
     if (forecast->class != GW_CLASS_REGISTER)
         g_ptr_array_add(lines, link_words(forecast));
-    if (forecast->class == GW_CLASS_LIVE) {
+    if (gw_class_is_live(forecast->class)) {
         g_ptr_array_add(lines, memory_words(forecast));
         g_ptr_array_add(lines, dirty_words(forecast, said));
     }
@@ -135,7 +135,7 @@ char *gw_forecast_remedy(const GwForecast *forecast, const GwModelled *said)
     if (gw_forecast_is_too_long(forecast, said))
         return g_strdup("It would be broken off by its completion time-out (R59): raise that, "
                         "raise the bandwidth limit, or choose another time.");
-    if (forecast->class != GW_CLASS_LIVE || said->converges)
+    if (!gw_class_is_live(forecast->class) || said->converges)
         return NULL;
     if (!forecast->decision->auto_converge)
         return g_strdup("Let the guest be slowed down (without --no-auto-converge), allow a longer "

@@ -14,12 +14,22 @@ char *gw_taught_pair(const char *one, const char *other)
     return g_strdup_printf("%s %s", first ? one : other, first ? other : one);
 }
 
-GwMoveClass gw_class_of(int transfer)
+static gboolean has_delta(const GPtrArray *disks)
+{
+    for (guint i = 0; disks != NULL && i < disks->len; i++) {
+        if (gw_disk_move_is_delta(disks->pdata[i]))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+GwMoveClass gw_class_of(int transfer, const GPtrArray *disks)
 {
     switch ((GwTransfer)transfer) {
     case GW_TRANSFER_LIVE:
-    case GW_TRANSFER_LIVE_VSM:
         return GW_CLASS_LIVE;
+    case GW_TRANSFER_LIVE_VSM:
+        return has_delta(disks) ? GW_CLASS_DELTA : GW_CLASS_VSM;
     case GW_TRANSFER_NETWORK:
         return GW_CLASS_NETWORK;
     case GW_TRANSFER_FAST_COPY:
@@ -32,6 +42,11 @@ GwMoveClass gw_class_of(int transfer)
         break;
     }
     return GW_CLASS_REGISTER;
+}
+
+gboolean gw_class_is_live(GwMoveClass class)
+{
+    return class <= GW_CLASS_DELTA;
 }
 
 /* Guests' memory is text, tables, code and holes. */
@@ -130,11 +145,14 @@ static void take_known(GwTaught *taught, const GwJob *job)
     known->auto_converge = options == NULL || !options->no_auto_converge;
     known->by_resume = job->commit_by_resume;
     known->wire = gw_taught_wire(job->result->method);
-    taught->has_known = said != NULL && (taught->class != GW_CLASS_LIVE || said->memory_bytes > 0);
+    taught->has_known =
+        said != NULL && (!gw_class_is_live(taught->class) || said->memory_bytes > 0);
     if (!taught->has_known)
         return;
     known->use_bytes = (double)said->memory_bytes;
     known->disk_bytes = (double)said->disk_bytes;
+    if (gw_class_is_live(taught->class)) /* of a mirror libvirt counts the holes as well */
+        taught->disk_bytes = known->disk_bytes;
     known->dirty_bps = (double)said->dirty_bps;
 }
 
@@ -142,7 +160,7 @@ static GwTaught teach(const GwJob *job, double share)
 {
     const GwMoveResult *result = job->result;
     GwTaught taught = { .pair = gw_taught_pair(job->source_host_id, job->destination_host_id),
-                        .class = gw_class_of(job->transfer) };
+                        .class = gw_class_of(job->transfer, job->disks) };
     double total = ms(result->total_ms - result->queued_ms);
 
     taught.copy_s = MIN(ms(result->copy_ms), total);
@@ -150,7 +168,7 @@ static GwTaught teach(const GwJob *job, double share)
     taught.downtime_s = result->downtime_ms >= 0 ? ms(result->downtime_ms) : -1;
     taught.memory_bytes = (double)MAX(result->transferred_bytes, 0);
     taught.disk_bytes = (double)MAX(result->disk_sent_bytes, 0);
-    if (taught.class != GW_CLASS_LIVE) { /* what is counted there are disks */
+    if (!gw_class_is_live(taught.class)) { /* what is counted there are disks */
         taught.disk_bytes = MAX(taught.disk_bytes, taught.memory_bytes);
         taught.memory_bytes = 0;
     }

@@ -1197,3 +1197,38 @@ def test_a_wrong_name_is_not_certified(shared):
 def test_plain_serves_on_loopback(make):
     server = make(plain=True)
     assert server.get('/api/v1/status').status == 200
+
+
+# Plans of many moves (R19, R49) -----------------------------------------------------------------
+
+
+def test_a_plan_is_made_applied_paused_and_resumed(server):
+    plan = server.ask('POST', '/api/v1/plans', {'kind': 'moves', 'vms': ['web1']})
+    assert plan.status == 200
+    assert [move['vm_uuid'] for move in plan.json['moves']] == [WEB1]
+    assert plan.json['request']['vms'] == ['web1']
+    job = server.ask('POST', '/api/v1/plans/apply', plan.json)
+    assert job.status == 202 and job.json['plan']['moves'][0]['wave'] == 1
+    where = '/api/v1/jobs/' + job.json['id']
+    assert server.ask('POST', where + '/pause').json['pause_requested'] is True
+    assert server.ask('POST', where + '/resume').json['pause_requested'] is False
+    listed = server.get('/api/v1/jobs').json['items']
+    assert not [each for each in listed if each.get('plan')]  # it can be long
+
+
+def test_a_plan_of_a_world_that_has_changed_is_refused(server):
+    plan = server.ask('POST', '/api/v1/plans', {'kind': 'moves', 'vms': ['web1']}).json
+    stale = {**plan, 'fingerprint': 'as it was'}
+    problem(server.ask('POST', '/api/v1/plans/apply', stale), 409, 'conflict')
+
+
+@pytest.mark.parametrize('body', [
+    {'kind': 'flood'}, {'kind': 'moves', 'vms': 'web1'}, {'kind': 'drain', 'hosts_at_once': -1},
+    {'kind': 'drain', 'nonsense': 1}])
+def test_a_plan_request_that_is_none(server, body):
+    problem(server.ask('POST', '/api/v1/plans', body), 400, 'invalid')
+
+
+def test_what_carries_out_no_plan_is_not_paused(server):
+    jobs = [job for job in server.get('/api/v1/jobs').json['items'] if job['kind'] == 'vm-migrate']
+    problem(server.ask('POST', '/api/v1/jobs/%s/pause' % jobs[0]['id']), 409, 'conflict')

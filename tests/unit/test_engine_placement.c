@@ -174,6 +174,37 @@ static void test_rules_are_checked(void **unused)
     world_free(&world);
 }
 
+static void test_what_a_rule_names_may_go(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    open_world(&world);
+    g_autoptr(GwHost) b = host_now(&world, "b");
+    g_autoptr(GwPlacementRule) wanted = apart("on b", WEB1);
+    wanted->kind = GW_RULE_KIND_RUN_ON;
+    wanted->hosts = words(b->id);
+    g_autoptr(GwPlacementRule) rule = gw_engine_add_rule(world.engine, wanted, &error);
+    assert_null(error);
+    assert_true(gw_engine_remove_host(world.engine, "b", &error));
+
+    /* The rule can still be changed, and still names it; a new one cannot. */
+    rule->required = FALSE;
+    g_autoptr(GwPlacementRule) changed = gw_engine_change_rule(world.engine, rule, &error);
+    assert_null(error);
+    assert_string_equal(changed->hosts[0], b->id);
+    g_free(wanted->name);
+    wanted->name = g_strdup("on b too");
+    refuse(&world, wanted, GW_ERR_NOT_FOUND, "no host");
+    g_strfreev(rule->hosts);
+    rule->hosts = words("nobody");
+    assert_null(gw_engine_change_rule(world.engine, rule, &error));
+    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_NOT_FOUND));
+    g_clear_error(&error);
+    world_free(&world);
+}
+
 /* Policies and tags ------------------------------------------------------------------------ */
 
 static void test_all_hosts_has_a_policy(void **unused)
@@ -453,6 +484,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules_last),
         cmocka_unit_test(test_rules_are_checked),
+        cmocka_unit_test(test_what_a_rule_names_may_go),
         cmocka_unit_test(test_all_hosts_has_a_policy),
         cmocka_unit_test(test_tags_are_checked),
         cmocka_unit_test(test_a_host_is_in_maintenance_once_nothing_runs_there),

@@ -16,6 +16,18 @@ static const char vm_xml[] =
     "<source pool='nas' volume='data.raw'/><target dev='vdb' bus='virtio'/></disk>"
     "</devices></domain>";
 
+/* A host with our VM alone: that of the driver has a disk whose chain would be looked into. */
+static virConnectPtr open_host(void)
+{
+    virConnectPtr ptr = virConnectOpen("test:///default");
+    assert_non_null(ptr);
+    virDomainPtr own = virDomainLookupByName(ptr, "test");
+    assert_int_equal(virDomainDestroy(own), 0);
+    assert_int_equal(virDomainUndefine(own), 0);
+    virDomainFree(own);
+    return ptr;
+}
+
 static gboolean prove(virConnectPtr ptr, const char *path, const char *pool, const char *name,
                       GError **error)
 {
@@ -45,8 +57,7 @@ static void what_a_vm_names_is_used(void **state)
         { "/srv/nas/data.raw", "other", "data.raw", FALSE },
         { "/nas/web1.raw.old", NULL, NULL, FALSE },
     };
-    virConnectPtr ptr = virConnectOpen("test:///default");
-    assert_non_null(ptr);
+    virConnectPtr ptr = open_host();
     virDomainPtr vm = virDomainDefineXML(ptr, vm_xml);
     assert_non_null(vm);
 
@@ -65,7 +76,7 @@ static void what_a_vm_names_is_used(void **state)
 
 static void nothing_is_no_answer(void **state)
 {
-    virConnectPtr ptr = virConnectOpen("test:///default");
+    virConnectPtr ptr = open_host();
     g_autoptr(GError) none = NULL;
     g_autoptr(GError) no_path = NULL;
 

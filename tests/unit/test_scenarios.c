@@ -38,6 +38,10 @@ static GPtrArray *candidates_of(const Scenario *s)
     GwCandidate *candidate = gw_plan_candidate(&input);
     if (s->rate)
         gw_plan_rate(&input, candidate);
+    if (s->predict && candidate->suitable) {
+        g_autoptr(GwPredictor) predictor = gw_predictor_new(s->fabric);
+        candidate->prediction = gw_predict(predictor, &input, candidate);
+    }
     g_ptr_array_add(one, candidate);
     return one;
 }
@@ -147,6 +151,9 @@ static json_t *candidate_json(const Scenario *s, const GwCandidate *candidate)
         json_object_set_new(json, "disks", disks_json(candidate));
     if (s->rate)
         json_object_set_new(json, "rating", rating_json(candidate->rating));
+    if (candidate->prediction != NULL)
+        json_object_set_new(json, "prediction",
+                            gw_record_to_json(&gw_prediction_record, candidate->prediction));
     return json;
 }
 
@@ -242,6 +249,28 @@ static void why_rating(GString *out, const GwRating *rating)
     }
 }
 
+static void why_interval(GString *out, const char *name, const GwInterval *interval,
+                         const char *unit)
+{
+    if (interval != NULL)
+        g_string_append_printf(
+            out, "  %s: %" G_GINT64_FORMAT " %s (%" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ")\n",
+            name, interval->likely, unit, interval->low, interval->high);
+}
+
+static void why_prediction(GString *out, const GwPrediction *prediction)
+{
+    why_interval(out, "time", prediction->total_ms, "ms");
+    why_interval(out, "downtime", prediction->downtime_ms, "ms");
+    why_interval(out, "to send", prediction->bytes, "bytes");
+    g_string_append_printf(out, "  converges: %s\n",
+                           gw_enum_word(&gw_converges_enum, prediction->converges));
+    if (prediction->remedy != NULL)
+        g_string_append_printf(out, "    remedy:   %s\n", prediction->remedy);
+    for (guint i = 0; prediction->basis[i] != NULL; i++)
+        g_string_append_printf(out, "  %s\n", prediction->basis[i]);
+}
+
 static void why_candidate(GString *out, const Scenario *s, const GwCandidate *candidate)
 {
     g_string_append_printf(out, "%s from %s to %s: %s, %s\n", s->vm->name,
@@ -260,6 +289,8 @@ static void why_candidate(GString *out, const Scenario *s, const GwCandidate *ca
         why_storage(out, candidate);
     if (s->rate)
         why_rating(out, candidate->rating);
+    if (candidate->prediction != NULL)
+        why_prediction(out, candidate->prediction);
 }
 
 static void compare(const char *folder, const char *name, const char *got)
