@@ -36,6 +36,7 @@ typedef struct {
     const char *job_id;    /* BEGUN */
     const GError *error;   /* ENDED (NULL: it went well), REFUSED, DRIFTED */
     GwMigrationPlan *plan; /* PLANNED; borrowed */
+    gboolean held;         /* PLANNED: another job holds one of the VMs that stay */
     gint64 now_us;         /* monotonic */
     gint64 wall_us;
 } GwPlanJobEvent;
@@ -60,6 +61,8 @@ typedef struct {
     gboolean planning;  /* PLANNED is due */
     gboolean last_look; /* all moves are over, and it was planned anew since: nothing is left */
     guint failures;     /* in a row */
+    /* Moves that are being checked and journaled: BEGUN or REFUSED is due. The caller's count. */
+    guint beginning;
 } GwPlanJob;
 
 /* Takes ownership of @job, which has a plan. */
