@@ -159,7 +159,8 @@ static void do_begin(GwEngine *engine, PlanRun *run)
             /* What does not answer just now must not cost the move one of its tries. */
             !gw_plans_is_answering(engine, move->source_host_id) ||
             !gw_plans_is_answering(engine, move->destination_host_id) ||
-            !has_slots(engine, run, move))
+            !has_slots(engine, run, move) ||
+            !gw_plan_move_ready_from(run->self->job->plan, run->self->history, i, NULL))
             continue;
         begin(engine, run, move);
     }
@@ -388,16 +389,47 @@ static void begin_plan(GwEngine *engine, JobRun *base)
     gw_plans_step(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGIN });
 }
 
+static int by_id(gconstpointer a, gconstpointer b)
+{
+    return strcmp((*(GwJob *const *)a)->id, (*(GwJob *const *)b)->id);
+}
+
+/* Its moves' jobs that are remembered, the oldest first: of a VM that made a detour the first move
+ * says where it came from. Borrowed. */
+static GPtrArray *list_children(GwEngine *engine, const char *job_id)
+{
+    GPtrArray *children = g_ptr_array_new();
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, gw_engine_now(engine)->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        if (g_strcmp0(((GwJob *)value)->part_of, job_id) == 0)
+            g_ptr_array_add(children, value);
+    }
+    g_ptr_array_sort(children, by_id);
+    return children;
+}
+
+static void name_host(GwEngine *engine, char **name, const char *host_id)
+{
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
+
+    if (*name == NULL && host != NULL)
+        *name = g_strdup(host->name);
+}
+
 static void restart(GwEngine *engine, JobRun *base)
 {
     PlanRun *run = (PlanRun *)base;
-    GHashTableIter iter;
-    gpointer child;
+    g_autoptr(GPtrArray) children = list_children(engine, base->job->id);
 
-    g_hash_table_iter_init(&iter, gw_engine_now(engine)->jobs);
-    while (g_hash_table_iter_next(&iter, NULL, &child)) {
-        if (g_strcmp0(((GwJob *)child)->part_of, base->job->id) == 0)
-            gw_plan_job_adopt(run->self, child);
+    for (guint i = 0; i < children->len; i++)
+        gw_plan_job_adopt(run->self, children->pdata[i]);
+    for (guint i = 0; moves_of(run) != NULL && i < moves_of(run)->len; i++) {
+        GwPlannedMove *move = moves_of(run)->pdata[i]; /* a job knows no names */
+        name_host(engine, &move->source_host_name, move->source_host_id);
+        name_host(engine, &move->destination_host_name, move->destination_host_id);
     }
     begin_maintenance(engine, run->self->job->plan);
     run->restarted_us = gw_clock_now_us(engine->clock);

@@ -223,6 +223,7 @@ static guint take_plan(GwPlanJob *self, const GwMigrationPlan *plan)
         kept->after = 0; /* it has begun */
         g_ptr_array_add(moves, kept);
     }
+    self->history = moves->len;
     guint taken = append(self, moves, plan, stays);
     for (guint i = 0; plan->stays != NULL && i < plan->stays->len; i++) {
         const GwPlannedStay *stay = plan->stays->pdata[i];

@@ -61,6 +61,7 @@ typedef struct {
     gboolean planning;  /* PLANNED is due */
     gboolean last_look; /* all moves are over, and it was planned anew since: nothing is left */
     guint failures;     /* in a row */
+    guint history;      /* moves that had begun when it was planned anew, the first in the list */
     /* Moves that are being checked and journaled: BEGUN or REFUSED is due. The caller's count. */
     guint beginning;
 } GwPlanJob;

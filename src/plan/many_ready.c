@@ -19,9 +19,9 @@ static gboolean waits(char **why, const GwPlannedMove *other, const char *what)
 }
 
 /* Whether any move of the plan leaves the host: then who enters it, and when, matters. */
-static gboolean is_left(const GwMigrationPlan *plan, const char *host_id)
+static gboolean is_left(const GwMigrationPlan *plan, guint first, const char *host_id)
 {
-    for (guint i = 0; i < plan->moves->len; i++) {
+    for (guint i = first; i < plan->moves->len; i++) {
         const GwPlannedMove *move = plan->moves->pdata[i];
         if (g_strcmp0(move->source_host_id, host_id) == 0)
             return TRUE;
@@ -30,12 +30,12 @@ static gboolean is_left(const GwMigrationPlan *plan, const char *host_id)
 }
 
 /* Those before it that leave, or enter, where it goes; and its own way until here. */
-static gboolean in_turn(const GwMigrationPlan *plan, guint index, char **why)
+static gboolean in_turn(const GwMigrationPlan *plan, guint first, guint index, char **why)
 {
     const GwPlannedMove *move = plan->moves->pdata[index];
-    gboolean mixed = is_left(plan, move->destination_host_id);
+    gboolean mixed = is_left(plan, first, move->destination_host_id);
 
-    for (guint i = 0; i < plan->moves->len; i++) {
+    for (guint i = first; i < plan->moves->len; i++) {
         const GwPlannedMove *other = plan->moves->pdata[i];
         if (i == index || is_over(other))
             continue;
@@ -58,7 +58,7 @@ typedef struct {
 } Source;
 
 /* Hosts emptied at one time: one that has begun goes on, another waits. */
-static gboolean may_open(const GwMigrationPlan *plan, guint index, char **why)
+static gboolean may_open(const GwMigrationPlan *plan, guint first, guint index, char **why)
 {
     const GwPlannedMove *move = plan->moves->pdata[index];
     gint64 most = plan->request != NULL ? plan->request->hosts_at_once : 0;
@@ -77,7 +77,7 @@ static gboolean may_open(const GwMigrationPlan *plan, guint index, char **why)
             g_hash_table_insert(sources, other->source_host_id, source);
         }
         source->begun += other->state != (int)GW_PLANNED_WAITING;
-        source->open += !is_over(other);
+        source->open += i >= first ? !is_over(other) : other->state == (int)GW_PLANNED_RUNNING;
     }
     if (((Source *)g_hash_table_lookup(sources, move->source_host_id))->begun > 0)
         return TRUE;
@@ -93,7 +93,7 @@ static gboolean may_open(const GwMigrationPlan *plan, guint index, char **why)
     return open < most;
 }
 
-gboolean gw_plan_move_ready(const GwMigrationPlan *plan, guint index, char **why)
+gboolean gw_plan_move_ready_from(const GwMigrationPlan *plan, guint first, guint index, char **why)
 {
     const GwPlannedMove *move = index < plan->moves->len ? plan->moves->pdata[index] : NULL;
 
@@ -102,5 +102,10 @@ gboolean gw_plan_move_ready(const GwMigrationPlan *plan, guint index, char **why
             *why = g_strdup("it does not wait");
         return FALSE;
     }
-    return in_turn(plan, index, why) && may_open(plan, index, why);
+    return in_turn(plan, first, index, why) && may_open(plan, first, index, why);
+}
+
+gboolean gw_plan_move_ready(const GwMigrationPlan *plan, guint index, char **why)
+{
+    return gw_plan_move_ready_from(plan, 0, index, why);
 }

@@ -286,6 +286,27 @@ static void kill_at(PlanWorld *world, gint64 ms, gint64 away_ms)
     world_start(&world->world);
 }
 
+static void test_one_host_after_another(void **unused)
+{
+    PlanWorld world;
+    (void)unused;
+
+    plan_open(&world, plan_fabric(4, "aaabbb"), 4, 6);
+    GwPlanRequest *request = plan_request(GW_PLAN_DRAIN, "a b");
+    request->hosts_at_once = 1;
+    g_autoptr(GwMigrationPlan) plan = plan_make(&world, request);
+    g_autoptr(GwJob) job = plan_apply(&world, plan);
+    for (guint i = 0; i < 200; i++) {
+        plan_run(&world, SECONDS(1) / 10);
+        guint on_a = plan_running_at(&world, 'a'), on_b = plan_running_at(&world, 'b');
+        assert_true(on_a == 0 || on_a == 3 || on_b == 0 || on_b == 3);
+    }
+    g_autoptr(GwJob) over = plan_run_job(&world, job->id);
+    assert_int_equal(over->state, GW_JOB_DONE);
+    assert_int_equal(plan_count(over, GW_PLANNED_DONE), 6);
+    plan_close(&world);
+}
+
 /* What happens meanwhile ------------------------------------------------------------------------
  */
 
@@ -638,6 +659,8 @@ static void test_killed_at_any_moment(void **unused)
             fail_msg("killed after %d ms: %s", (int)ms, over->error->message);
         assert_int_equal(plan_count(over, GW_PLANNED_DONE), 5);
         assert_int_equal(over->progress->percent, 100);
+        for (guint i = 0; i < over->plan->moves->len; i++)
+            assert_string_equal(move_at(over->plan, i)->source_host_name, "a");
         assert_int_equal(plan_running_at(&world, 'a'), 0);
         plan_check_vms(&world);
         plan_run(&world, SECONDS(1));
@@ -666,6 +689,31 @@ static void test_killed_again_and_again(void **unused)
     assert_int_equal(over->state, GW_JOB_DONE);
     assert_int_equal(plan_running_at(&world, 'a'), 0);
     plan_check_vms(&world);
+    plan_close(&world);
+}
+
+/* What was tried before the controller died is not in the plan that it had written: it is known by
+ * the moves' own jobs, which come to the plan with all that people look at. */
+static void test_what_was_tried_is_remembered(void **unused)
+{
+    PlanWorld world;
+    (void)unused;
+
+    open_default(&world);
+    g_autoptr(GwJson) fault = json_pack("{s:s,s:s}", "at", "copy", "do", "fail");
+    g_autofree char *id = plan_drain(&world, "a");
+    UNIT_OK(gw_sim_fault(world.world.sim, fault, error));
+    plan_run(&world, SECONDS(30)); /* it failed once, and went well then */
+    kill_at(&world, 0, 100);
+    g_autoptr(GwJob) over = plan_run_job(&world, id);
+    assert_int_equal(over->state, GW_JOB_DONE);
+    assert_int_equal(plan_count(over, GW_PLANNED_DONE), 5);
+    assert_int_equal(plan_count(over, GW_PLANNED_FAILED), 1);
+    for (guint i = 0; i < over->plan->moves->len; i++) {
+        assert_string_equal(move_at(over->plan, i)->source_host_name, "a");
+        assert_non_null(move_at(over->plan, i)->destination_host_name);
+        assert_non_null(move_at(over->plan, i)->vm_name);
+    }
     plan_close(&world);
 }
 
@@ -700,6 +748,7 @@ int main(void)
         cmocka_unit_test(test_pause_and_resume),
         cmocka_unit_test(test_cancel_at_any_moment),
         cmocka_unit_test(test_not_more_at_once_than_asked_for),
+        cmocka_unit_test(test_one_host_after_another),
         cmocka_unit_test(test_a_destination_dies_before_its_turn),
         cmocka_unit_test(test_a_destination_dies_under_a_move),
         cmocka_unit_test(test_the_source_is_away_for_a_while),
@@ -715,6 +764,7 @@ int main(void)
         cmocka_unit_test(test_undrain_by_the_drains_job),
         cmocka_unit_test(test_killed_at_any_moment),
         cmocka_unit_test(test_killed_again_and_again),
+        cmocka_unit_test(test_what_was_tried_is_remembered),
         cmocka_unit_test(test_killed_while_it_is_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
