@@ -76,8 +76,10 @@ static gboolean may_open(const GwMigrationPlan *plan, guint first, guint index, 
             source = g_new0(Source, 1);
             g_hash_table_insert(sources, other->source_host_id, source);
         }
+        if (i < first && other->state != (int)GW_PLANNED_RUNNING)
+            continue; /* where a new plan goes on is for that plan to say */
         source->begun += other->state != (int)GW_PLANNED_WAITING;
-        source->open += i >= first ? !is_over(other) : other->state == (int)GW_PLANNED_RUNNING;
+        source->open += !is_over(other);
     }
     if (((Source *)g_hash_table_lookup(sources, move->source_host_id))->begun > 0)
         return TRUE;
