@@ -150,6 +150,7 @@ static void test_a_plan_that_is_old_is_refused(void **unused)
     g_autoptr(GwJob) by_hand = NULL;
     UNIT_OK(by_hand = gw_engine_migrate(world.world.engine, "vm0", request, "tester", NULL, error));
     g_autoptr(GwJob) moved = plan_run_job(&world, by_hand->id);
+    assert_int_equal(moved->state, GW_JOB_DONE);
     refuse(&world, plan, GW_ERR_INVALID, "not on its source");
 
     /* A host that takes nothing any more is nothing that a look at its VMs shows. */
@@ -647,6 +648,7 @@ static void test_undrain_by_the_drains_job(void **unused)
     open_default(&world);
     g_autofree char *id = plan_drain(&world, "a");
     g_autoptr(GwJob) over = plan_run_job(&world, id);
+    assert_int_equal(over->state, GW_JOB_DONE);
     plan_run(&world, SECONDS(1));
     GwPlanRequest *request = plan_request(GW_PLAN_UNDRAIN, NULL);
     request->undoes = g_strdup(id);

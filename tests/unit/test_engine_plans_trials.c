@@ -41,6 +41,7 @@ static void apply_any(PlanTrial *trial)
     GwPlanKind kind = any(trial, 3) == 0 ? GW_PLAN_UNDRAIN : GW_PLAN_DRAIN;
     g_autoptr(GwPlanRequest) request = plan_request(kind, any(trial, 4) == 0 ? both : one);
     request->moves_at_once = any(trial, 3);
+    request->hosts_at_once = any(trial, 2);
     g_autoptr(GwMigrationPlan) plan = gw_engine_plan(engine, request, NULL);
     if (plan == NULL)
         return;
