@@ -131,16 +131,26 @@ static void begin(GwEngine *engine, PlanRun *run, const GwPlannedMove *move)
                         begun, beginning);
 }
 
-/* One that is being begun takes slots as soon as it is accepted, so of each host one at a time. */
-static gboolean is_beginning_at(const PlanRun *run, const char *host_id)
+/* One that is being begun takes slots when the queue has seen it, so of each host one at a time.
+ * One that the queue has seen and that waits for something (it says for what) is in nobody's way.
+ */
+static gboolean is_beginning(GwEngine *engine, const PlanRun *run, const GwPlannedMove *move)
+{
+    if (move->state != (int)GW_PLANNED_RUNNING)
+        return g_hash_table_contains(run->beginning, move->vm_uuid);
+    const GwJob *child = gw_fabric_find_job(gw_engine_now(engine), move->job_id, NULL);
+    return child != NULL && child->state == (int)GW_JOB_QUEUED && child->waiting_for == NULL;
+}
+
+static gboolean is_beginning_at(GwEngine *engine, const PlanRun *run, const char *host_id)
 {
     const GPtrArray *moves = moves_of(run);
 
     for (guint i = 0; i < moves->len; i++) {
         const GwPlannedMove *move = moves->pdata[i];
-        if (g_hash_table_contains(run->beginning, move->vm_uuid) &&
-            (g_strcmp0(move->source_host_id, host_id) == 0 ||
-             g_strcmp0(move->destination_host_id, host_id) == 0))
+        if ((g_strcmp0(move->source_host_id, host_id) == 0 ||
+             g_strcmp0(move->destination_host_id, host_id) == 0) &&
+            is_beginning(engine, run, move))
             return TRUE;
     }
     return FALSE;
@@ -156,8 +166,9 @@ static void do_begin(GwEngine *engine, PlanRun *run)
         const GwPlannedMove *move = moves->pdata[i];
         if (!gw_plan_job_is_ready(run->self, i) ||
             gw_fabric_job_of_vm(gw_engine_now(engine), move->vm_uuid) != NULL ||
-            is_beginning_at(run, move->source_host_id) ||
-            is_beginning_at(run, move->destination_host_id) || !has_slots(engine, run, move))
+            is_beginning_at(engine, run, move->source_host_id) ||
+            is_beginning_at(engine, run, move->destination_host_id) ||
+            !has_slots(engine, run, move))
             continue;
         begin(engine, run, move);
     }
