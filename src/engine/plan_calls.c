@@ -44,9 +44,13 @@ static gboolean check_move(const GwFabric *fabric, const GwPlannedMove *move, gu
     if (strcmp(move->source_host_id, move->destination_host_id) == 0)
         return is_wrong(error, number, "goes to the host that it is on");
     /* What a detour moves on is not at its second source yet. */
-    if (move->after == 0 && gw_fabric_vm(fabric, move->source_host_id, move->vm_uuid) == NULL)
-        return is_wrong(error, number, "is of a VM that is not on its source");
-    return TRUE;
+    if (move->after > 0 || gw_fabric_vm(fabric, move->source_host_id, move->vm_uuid) != NULL)
+        return TRUE;
+    gw_error_set(error, GW_ERR_CONFLICT, "Make the plan again.",
+                 "move %u: '%s' is not on %s any more", number,
+                 move->vm_name != NULL ? move->vm_name : "the VM",
+                 gw_fabric_host(fabric, move->source_host_id)->name);
+    return FALSE;
 }
 
 static gboolean check_plan(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error)

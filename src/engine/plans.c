@@ -20,10 +20,29 @@ static PlanRun *find_run(GwEngine *engine, const char *job_id);
 /* Those of this kind, the oldest first; borrowed. */
 static GPtrArray *list_runs(GwEngine *engine);
 
+/* So that the whole shows progress while large VMs are on their way. */
+static gint64 sent_bytes(GwEngine *engine, const PlanRun *run)
+{
+    const GPtrArray *moves = run->self->job->plan->moves;
+    gint64 sum = 0;
+
+    for (guint i = 0; moves != NULL && i < moves->len; i++) {
+        const GwPlannedMove *move = moves->pdata[i];
+        if (move->state != (int)GW_PLANNED_RUNNING || move->job_id == NULL)
+            continue;
+        const GwJob *child = gw_fabric_find_job(gw_engine_now(engine), move->job_id, NULL);
+        if (child != NULL && child->progress != NULL &&
+            !gw_job_state_is_final((GwJobState)child->state))
+            sum += MIN(MAX(child->progress->processed_bytes, 0), MAX(move->bytes, 0));
+    }
+    return sum;
+}
+
 static gboolean step(GwEngine *engine, PlanRun *run, GwPlanJobEvent event, GError **error)
 {
     GwLifeOutcome outcome;
 
+    run->self->sent_bytes = sent_bytes(engine, run);
     event.now_us = gw_clock_now_us(engine->clock);
     event.wall_us = gw_clock_wall_us(engine->clock);
     if (!gw_plan_job_step(run->self, &event, &outcome, error))

@@ -60,6 +60,7 @@ typedef struct {
     gboolean planning;  /* PLANNED is due */
     gboolean last_look; /* all moves are over, and it was planned anew since: nothing is left */
     guint failures;     /* in a row */
+    gint64 sent_bytes;  /* by the moves under way; the caller's to say, for the progress */
 } GwPlanJob;
 
 /* Takes ownership of @job, which has a plan. */
