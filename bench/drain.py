@@ -117,6 +117,15 @@ class Bench:
                 self.virsh(guest, place, SOURCE)
         for guest in self.guests:
             moves.wait_until_seen(self.controller, self.lab, guest, self.lab.host(SOURCE))
+        self.wait_until_read()
+
+    def wait_until_read(self, patience=30):
+        """What another tool moved can be read only a moment after it runs."""
+        deadline = time.monotonic() + patience
+        while any(vm.get("error") for vm in self.controller.items("/vms")):
+            if time.monotonic() > deadline:
+                raise BenchError("Godwit cannot read the guests' definitions")
+            time.sleep(0.5)
 
     def downtime(self, since):
         gaps = []
