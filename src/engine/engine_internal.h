@@ -321,7 +321,8 @@ GwPredictions *gw_predictions_new(void);
 void gw_predictions_free(GwPredictions *predictions);
 /* By all jobs that have finished; borrowed, for this turn. */
 const GwPredictor *gw_predictions_predictor(GwEngine *engine);
-/* Puts a prediction into @candidate, where it is suitable: of one, or of all for @vm. */
+/* Puts a prediction into @candidate where it is suitable; of a list, best first, into the best 64.
+ */
 void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate);
 void gw_predictions_add_all(GwEngine *engine, const GwVm *vm, const GwMoveOptions *options,
                             const GPtrArray *candidates);

@@ -33,8 +33,15 @@ static gboolean is_wrong(GError **error, guint number, const char *what)
     return FALSE;
 }
 
+/* Where a VM is once an earlier move of the plan is done. */
+static char *stop_of(const char *vm_uuid, const char *host_id)
+{
+    return g_strdup_printf("%s\n%s", vm_uuid, host_id);
+}
+
+/* @stops: where earlier moves of the plan take VMs. */
 static gboolean check_move(const GwFabric *fabric, const GwPlannedMove *move, guint number,
-                           GError **error)
+                           GHashTable *stops, GError **error)
 {
     if (move->after < 0 || move->after >= (gint64)number)
         return is_wrong(error, number, "comes after one that is not before it");
@@ -44,23 +51,40 @@ static gboolean check_move(const GwFabric *fabric, const GwPlannedMove *move, gu
     if (strcmp(move->source_host_id, move->destination_host_id) == 0)
         return is_wrong(error, number, "goes to the host that it is on");
     /* What a detour moves on is not at its second source yet. */
-    if (move->after > 0 || gw_fabric_vm(fabric, move->source_host_id, move->vm_uuid) != NULL)
-        return TRUE;
-    gw_error_set(error, GW_ERR_CONFLICT, "Make the plan again.",
-                 "move %u: '%s' is not on %s any more", number,
-                 move->vm_name != NULL ? move->vm_name : "the VM",
-                 gw_fabric_host(fabric, move->source_host_id)->name);
-    return FALSE;
+    g_autofree char *from = stop_of(move->vm_uuid, move->source_host_id);
+    if (gw_fabric_vm(fabric, move->source_host_id, move->vm_uuid) == NULL &&
+        (move->vm_uuid == NULL || !g_hash_table_contains(stops, from))) {
+        gw_error_set(error, GW_ERR_CONFLICT, "Make the plan again.",
+                     "move %u: '%s' is not on %s any more", number,
+                     move->vm_name != NULL ? move->vm_name : "the VM",
+                     gw_fabric_host(fabric, move->source_host_id)->name);
+        return FALSE;
+    }
+    g_hash_table_add(stops, stop_of(move->vm_uuid, move->destination_host_id));
+    return TRUE;
+}
+
+static gboolean check_kind(const GwMigrationPlan *plan, GError **error)
+{
+    if (plan->request == NULL)
+        return is_wrong(error, 0, "the plan does not say what was asked for");
+    if (plan->kind != plan->request->kind || plan->kind < 0 || plan->kind > (int)GW_PLAN_BALANCE)
+        return is_wrong(error, 0, "the plan is not of the kind that was asked for");
+    if (plan->moves == NULL)
+        return is_wrong(error, 0, "the plan has no list of moves");
+    if (plan->moves->len > GW_PLAN_VMS_MAX)
+        return is_wrong(error, 0, "the plan has too many moves");
+    return TRUE;
 }
 
 static gboolean check_plan(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error)
 {
-    if (plan->request == NULL)
-        return is_wrong(error, 0, "the plan does not say what was asked for");
-    if (plan->moves != NULL && plan->moves->len > GW_PLAN_VMS_MAX)
-        return is_wrong(error, 0, "the plan has too many moves");
-    for (guint i = 0; plan->moves != NULL && i < plan->moves->len; i++) {
-        if (!check_move(fabric, plan->moves->pdata[i], i + 1, error))
+    g_autoptr(GHashTable) stops = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+    if (!check_kind(plan, error))
+        return FALSE;
+    for (guint i = 0; i < plan->moves->len; i++) {
+        if (!check_move(fabric, plan->moves->pdata[i], i + 1, stops, error))
             return FALSE;
     }
     g_autofree char *now = gw_plan_fingerprint(fabric, plan);
@@ -71,6 +95,33 @@ static gboolean check_plan(const GwFabric *fabric, const GwMigrationPlan *plan, 
     return FALSE;
 }
 
+/* The hosts that the plan is for, by id: those that were named, or, for a drain that is taken back
+ * without a word of hosts, those that get VMs back. They are left to no other plan meanwhile. */
+static char **hosts_of(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error)
+{
+    g_autoptr(GStrvBuilder) ids = g_strv_builder_new();
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    char **names = plan->request->hosts;
+    gboolean named = names != NULL && names[0] != NULL;
+
+    for (guint i = 0; named && names[i] != NULL; i++) {
+        const GwHost *host = gw_fabric_find_host(fabric, names[i]);
+        if (host == NULL) {
+            gw_error_set(error, GW_ERR_NOT_FOUND, "See the hosts: godwit host list.",
+                         "there is no host '%s'", names[i]);
+            return NULL;
+        }
+        if (g_hash_table_add(seen, host->id))
+            g_strv_builder_add(ids, host->id);
+    }
+    for (guint i = 0; !named && plan->kind == (int)GW_PLAN_UNDRAIN && i < plan->moves->len; i++) {
+        const GwPlannedMove *move = plan->moves->pdata[i];
+        if (!move->detour && g_hash_table_add(seen, move->destination_host_id))
+            g_strv_builder_add(ids, move->destination_host_id);
+    }
+    return g_strv_builder_end(ids);
+}
+
 /* Carrying out ----------------------------------------------------------------------------------
  */
 
@@ -79,22 +130,23 @@ typedef struct {
     const char *user;
 } Apply;
 
+#define NAMES_SHOWN 3 /* of hosts, in a title */
+
 static char *names_of(const GwFabric *fabric, char **hosts)
 {
     GString *names = g_string_new(NULL);
-    guint count = hosts != NULL ? g_strv_length(hosts) : 0;
+    guint count = g_strv_length(hosts);
 
-    for (guint i = 0; i < count && i < 3; i++) {
-        const GwHost *host = gw_fabric_find_host(fabric, hosts[i]);
+    for (guint i = 0; i < count && i < NAMES_SHOWN; i++)
         g_string_append_printf(names, "%s%s", i > 0 ? ", " : "",
-                               host != NULL ? host->name : hosts[i]);
-    }
-    if (count > 3)
-        g_string_append_printf(names, " and %u more", count - 3);
+                               gw_fabric_host(fabric, hosts[i])->name);
+    if (count > NAMES_SHOWN)
+        g_string_append_printf(names, " and %u more", count - NAMES_SHOWN);
     return g_string_free(names, FALSE);
 }
 
-static GwJob *new_job(GwEngine *engine, const Apply *apply)
+/* @hosts: by id; stolen. */
+static GwJob *new_job(GwEngine *engine, const Apply *apply, char **hosts)
 {
     static const struct {
         const char *kind, *title;
@@ -106,9 +158,8 @@ static GwJob *new_job(GwEngine *engine, const Apply *apply)
     };
     const GwPlanRequest *request = apply->plan->request;
     const GwFabric *fabric = gw_engine_now(engine);
-    g_autofree char *names = names_of(fabric, request->hosts);
-    g_autofree char *vms =
-        g_strdup_printf("%u VMs", apply->plan->moves != NULL ? apply->plan->moves->len : 0);
+    g_autofree char *names = names_of(fabric, hosts);
+    g_autofree char *vms = g_strdup_printf("%u VMs", apply->plan->moves->len);
     const char *what = request->kind == (int)GW_PLAN_MOVES ? vms
                        : request->kind == (int)GW_PLAN_BALANCE && request->group != NULL
                            ? request->group
@@ -119,7 +170,9 @@ static GwJob *new_job(GwEngine *engine, const Apply *apply)
     g_string_replace(title, "%s", what, 1);
     job->title = g_string_free(title, FALSE);
     job->plan = gw_migration_plan_copy(apply->plan);
-    for (guint i = 0; job->plan->moves != NULL && i < job->plan->moves->len; i++) {
+    g_strfreev(job->plan->request->hosts);
+    job->plan->request->hosts = hosts;
+    for (guint i = 0; i < job->plan->moves->len; i++) {
         GwPlannedMove *move = job->plan->moves->pdata[i];
         move->state = GW_PLANNED_WAITING; /* whatever the file says */
         move->tries = 0;
@@ -129,8 +182,20 @@ static GwJob *new_job(GwEngine *engine, const Apply *apply)
     return job;
 }
 
+/* Whether the job, which is under way, is for one of the hosts. */
+static gboolean is_for(const GwJob *job, char **hosts)
+{
+    char **own = job->plan->request->hosts;
+
+    for (guint i = 0; own != NULL && own[i] != NULL; i++) {
+        if (g_strv_contains((const char *const *)hosts, own[i]))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* Two plans for one host would undo each other's work. */
-static gboolean is_alone(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error)
+static gboolean is_alone(const GwFabric *fabric, char **hosts, GError **error)
 {
     GHashTableIter iter;
     gpointer value;
@@ -139,17 +204,11 @@ static gboolean is_alone(const GwFabric *fabric, const GwMigrationPlan *plan, GE
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwJob *job = value;
         if (job->plan == NULL || job->plan->request == NULL ||
-            gw_job_state_is_final((GwJobState)job->state))
+            gw_job_state_is_final((GwJobState)job->state) || !is_for(job, hosts))
             continue;
-        char **hosts = job->plan->request->hosts;
-        for (guint i = 0; plan->request->hosts != NULL && plan->request->hosts[i] != NULL; i++) {
-            if (hosts == NULL ||
-                !g_strv_contains((const char *const *)hosts, plan->request->hosts[i]))
-                continue;
-            gw_error_set(error, GW_ERR_CONFLICT, "Wait for it, or cancel it: godwit job list.",
-                         "the job '%s' is under way for that host", job->title);
-            return FALSE;
-        }
+        gw_error_set(error, GW_ERR_CONFLICT, "Wait for it, or cancel it: godwit job list.",
+                     "the job '%s' is under way for that host", job->title);
+        return FALSE;
     }
     return TRUE;
 }
@@ -159,12 +218,15 @@ static void call_apply(GwEngine *engine, Call *call)
     const Apply *apply = call->in[0];
     const GwFabric *fabric = gw_engine_now(engine);
     GError *error = NULL;
+    g_auto(GStrv) hosts =
+        check_plan(fabric, apply->plan, &error) ? hosts_of(fabric, apply->plan, &error) : NULL;
 
-    if (!check_plan(fabric, apply->plan, &error) || !is_alone(fabric, apply->plan, &error)) {
+    if (hosts == NULL || !is_alone(fabric, hosts, &error)) {
         gw_engine_answer(call, NULL, error);
         return;
     }
-    gw_jobs_accept(engine, call, gw_batch_new(), new_job(engine, apply), NULL, NULL);
+    gw_jobs_accept(engine, call, gw_batch_new(), new_job(engine, apply, g_steal_pointer(&hosts)),
+                   NULL, NULL);
 }
 
 GwJob *gw_engine_apply_plan(GwEngine *engine, const GwMigrationPlan *plan, const char *user,

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "engine/moves_internal.h"
 #include "engine/plans_internal.h"
+#include "plan/rule.h"
 
 /* Jobs that carry out a plan of many moves: which of them begin now, what became of them, and
  * planning anew what is left. Planning may take a second for thousands of VMs, so it is done on a
@@ -14,7 +15,10 @@ typedef struct {
     GwPlanJob *self;
     GHashTable *beginning; /* UUIDs of VMs whose move is being checked and journaled */
     gboolean wants_plan;   /* as soon as this turn's picture is published */
+    gint64 patience_us;    /* until then hosts that connect after a restart are waited for */
 } PlanRun;
+
+#define PATIENCE_US (30 * G_USEC_PER_SEC)
 
 static PlanRun *find_run(GwEngine *engine, const char *job_id);
 /* Those of this kind, the oldest first; borrowed. */
@@ -95,6 +99,8 @@ static void begun(GwEngine *engine, const GwJob *child, const GError *error, gpo
 
     if (run != NULL) {
         g_hash_table_remove(run->beginning, beginning->vm_uuid);
+        run->self->beginning = g_hash_table_size(run->beginning);
+        engine->schedule = TRUE;
         const GwPlannedMove *move = find_move(run, beginning->vm_uuid, GW_PLANNED_WAITING, &index);
         if (move != NULL && child != NULL)
             step_or_late(
@@ -124,6 +130,13 @@ static gboolean has_slots(GwEngine *engine, const PlanRun *run, const GwPlannedM
     return gw_slots_fit(gw_engine_now(engine), &would_be, NULL);
 }
 
+/* One that does not answer just now must not cost a move one of its tries. */
+static gboolean is_answering(GwEngine *engine, const char *host_id)
+{
+    const HostRun *host = g_hash_table_lookup(engine->hosts, host_id);
+    return host == NULL || host->listed;
+}
+
 static void begin(GwEngine *engine, PlanRun *run, const GwPlannedMove *move)
 {
     const GwJob *job = run->self->job;
@@ -140,6 +153,7 @@ static void begin(GwEngine *engine, PlanRun *run, const GwPlannedMove *move)
     beginning->job_id = g_strdup(job->id);
     beginning->vm_uuid = g_strdup(move->vm_uuid);
     g_hash_table_add(run->beginning, g_strdup(move->vm_uuid));
+    run->self->beginning = g_hash_table_size(run->beginning);
     gw_moves_begin_part(engine,
                         &(BeginPart){ .vm_uuid = move->vm_uuid,
                                       .source_host_id = move->source_host_id,
@@ -187,7 +201,8 @@ static void do_begin(GwEngine *engine, PlanRun *run)
             gw_fabric_job_of_vm(gw_engine_now(engine), move->vm_uuid) != NULL ||
             is_beginning_at(engine, run, move->source_host_id) ||
             is_beginning_at(engine, run, move->destination_host_id) ||
-            !has_slots(engine, run, move))
+            !is_answering(engine, move->source_host_id) ||
+            !is_answering(engine, move->destination_host_id) || !has_slots(engine, run, move))
             continue;
         begin(engine, run, move);
     }
@@ -205,6 +220,18 @@ typedef struct {
     GwMigrationPlan *plan;
 } Planning;
 
+/* Whether one that stays may do so only because a job holds it, which is not for ever. */
+static gboolean is_held(GwEngine *engine, const GwMigrationPlan *plan)
+{
+    for (guint i = 0; plan->stays != NULL && i < plan->stays->len; i++) {
+        const GwPlannedStay *stay = plan->stays->pdata[i];
+        if (stay->vm_uuid != NULL &&
+            gw_fabric_job_of_vm(gw_engine_now(engine), stay->vm_uuid) != NULL)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static void planned(GwEngine *engine, gpointer data)
 {
     Planning *planning = data;
@@ -214,7 +241,9 @@ static void planned(GwEngine *engine, gpointer data)
         g_thread_join(planning->thread);
     if (run != NULL && !gw_job_state_is_final((GwJobState)run->self->job->state))
         step_or_late(engine, run,
-                     (GwPlanJobEvent){ .kind = GW_PLAN_JOB_PLANNED, .plan = planning->plan });
+                     (GwPlanJobEvent){ .kind = GW_PLAN_JOB_PLANNED,
+                                       .plan = planning->plan,
+                                       .held = is_held(engine, planning->plan) });
     gw_migration_plan_free(planning->plan);
     gw_plan_request_free(planning->request);
     gw_fabric_unref(planning->fabric);
@@ -249,13 +278,29 @@ static gpointer plan_thread(gpointer data)
     return NULL;
 }
 
+/* The picture without what this plan itself still has to move: that is to be planned, and takes no
+ * room beside it. */
+static GwFabric *without_waiting(GwEngine *engine, const PlanRun *run)
+{
+    GwFabric *fabric = gw_fabric_next(engine->published);
+    GwJob *job = gw_job_copy(run->self->job);
+    GPtrArray *moves = job->plan->moves;
+
+    for (guint i = moves != NULL ? moves->len : 0; i > 0; i--) {
+        if (((GwPlannedMove *)moves->pdata[i - 1])->state == (int)GW_PLANNED_WAITING)
+            g_ptr_array_remove_index(moves, i - 1);
+    }
+    gw_fabric_put_job(fabric, job);
+    return fabric;
+}
+
 static void begin_planning(GwEngine *engine, const PlanRun *run)
 {
     Planning *planning = g_new0(Planning, 1);
 
     planning->engine = engine;
     planning->job_id = g_strdup(run->self->job->id);
-    planning->fabric = gw_fabric_ref(engine->published);
+    planning->fabric = without_waiting(engine, run);
     planning->request = gw_plan_request_copy(run->self->job->plan->request);
     if (gw_clock_is_virtual(engine->clock)) { /* the same order of events each time */
         plan_now(planning);
@@ -266,15 +311,55 @@ static void begin_planning(GwEngine *engine, const PlanRun *run)
     g_hash_table_add(engine->planners, planning->thread);
 }
 
+/* What a host that has not answered yet holds is not known: a plan without it would take a full
+ * host for an empty one. The others are given up after a while, since a plan can do without them.
+ */
+static gboolean are_hosts_known(GwEngine *engine, const PlanRun *run, char **why)
+{
+    const GwPlanRequest *request = run->self->job->plan->request;
+    gboolean patient = gw_clock_now_us(engine->clock) < run->patience_us;
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, gw_engine_now(engine)->hosts);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwHost *host = value;
+        gboolean needed = request->kind == (int)GW_PLAN_DRAIN && request->hosts != NULL &&
+                          g_strv_contains((const char *const *)request->hosts, host->id);
+        if (is_answering(engine, host->id) ||
+            (!needed && (!patient || host->status == (int)GW_HOST_NOT_RESPONDING)))
+            continue;
+        *why = g_strdup_printf("host '%s' to answer", host->name);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* Takes @why; NULL: for nothing. */
+static void show_waiting(GwEngine *engine, GwJob *job, char *why)
+{
+    gboolean same = g_strcmp0(job->waiting_for, why) == 0;
+
+    g_free(job->waiting_for);
+    job->waiting_for = why;
+    if (!same)
+        gw_jobs_show(engine, job);
+}
+
 void gw_plans_published(GwEngine *engine)
 {
     g_autoptr(GPtrArray) runs = list_runs(engine);
 
     for (guint i = 0; i < runs->len; i++) {
         PlanRun *run = runs->pdata[i];
-        if (run->wants_plan)
+        char *why = NULL;
+        if (!run->wants_plan ||
+            run->self->beginning > 0) /* whose VMs are not to be planned twice */
+            continue;
+        run->wants_plan = !are_hosts_known(engine, run, &why);
+        show_waiting(engine, run->self->job, why);
+        if (!run->wants_plan)
             begin_planning(engine, run);
-        run->wants_plan = FALSE;
     }
 }
 
@@ -296,7 +381,8 @@ static void do_cancel(GwEngine *engine, PlanRun *run)
 
     for (guint i = 0; moves != NULL && i < moves->len; i++) {
         const GwPlannedMove *move = moves->pdata[i];
-        if (move->state == (int)GW_PLANNED_RUNNING && move->job_id != NULL)
+        const GwJob *child = gw_fabric_find_job(gw_engine_now(engine), move->job_id, NULL);
+        if (move->state == (int)GW_PLANNED_RUNNING && child != NULL && !child->cancel_requested)
             gw_moves_cancel(engine, move->job_id);
     }
 }
@@ -396,6 +482,30 @@ static void look_at_moves(GwEngine *engine, PlanRun *run)
     }
 }
 
+/* A move that waits in the queue for a host which is gone would wait as long as that is: another
+ * host may take its VM. */
+static void cancel_stranded(GwEngine *engine, const PlanRun *run)
+{
+    const GwFabric *fabric = gw_engine_now(engine);
+    const GPtrArray *moves = moves_of(run);
+
+    for (guint i = 0; moves != NULL && i < moves->len; i++) {
+        const GwPlannedMove *move = moves->pdata[i];
+        const GwHost *to = gw_fabric_host(fabric, move->destination_host_id);
+        if (move->state != (int)GW_PLANNED_RUNNING || to == NULL ||
+            to->status != (int)GW_HOST_NOT_RESPONDING)
+            continue;
+        const GwJob *child = gw_fabric_find_job(fabric, move->job_id, NULL);
+        if (child != NULL && child->state == (int)GW_JOB_QUEUED)
+            gw_moves_cancel(engine, child->id);
+    }
+}
+
+static gboolean is_live_transfer(const GwPlannedMove *move)
+{
+    return move->transfer == (int)GW_TRANSFER_LIVE || move->transfer == (int)GW_TRANSFER_LIVE_VSM;
+}
+
 /* What was planned for a VM that is not there any more, or moves by another's hand, does not hold.
  * The rest (room, rules) is checked on fresh facts when the move begins. */
 static GError *drift_of(GwEngine *engine, const PlanRun *run)
@@ -409,9 +519,13 @@ static GError *drift_of(GwEngine *engine, const PlanRun *run)
         if (move->state != (int)GW_PLANNED_WAITING || move->after > 0)
             continue;
         const GwHost *destination = gw_fabric_host(fabric, move->destination_host_id);
-        if (gw_fabric_vm(fabric, move->source_host_id, move->vm_uuid) == NULL)
+        const GwVm *vm = gw_fabric_vm(fabric, move->source_host_id, move->vm_uuid);
+        if (vm == NULL)
             gw_error_set(&error, GW_ERR_CONFLICT, NULL, "'%s' is not on %s any more", move->vm_name,
                          move->source_host_name);
+        else if (gw_plan_is_live(vm) != is_live_transfer(move))
+            gw_error_set(&error, GW_ERR_CONFLICT, NULL, "'%s' was %s since", move->vm_name,
+                         gw_plan_is_live(vm) ? "started" : "shut down");
         else if (destination == NULL || destination->status == (int)GW_HOST_NOT_RESPONDING ||
                  destination->maintenance != (int)GW_MAINTENANCE_NONE)
             gw_error_set(&error, GW_ERR_CONFLICT, NULL, "%s takes no VMs any more",
@@ -429,6 +543,11 @@ void gw_plans_schedule(GwEngine *engine)
         if (run->self->job->state != (int)GW_JOB_COPYING)
             continue;
         look_at_moves(engine, run);
+        if (run->self->job->cancel_requested) {
+            do_cancel(engine, run); /* also what was being begun when that was asked */
+            continue;
+        }
+        cancel_stranded(engine, run);
         if (run->self->planning || run->self->job->pause_requested)
             continue;
         g_autoptr(GError) drift = drift_of(engine, run);
@@ -491,6 +610,7 @@ static void restart(GwEngine *engine, JobRun *base)
             gw_plan_job_adopt(run->self, child);
     }
     begin_maintenance(engine, run->self->job->plan);
+    run->patience_us = gw_clock_now_us(engine->clock) + PATIENCE_US;
     step_or_late(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_RESTART });
 }
 

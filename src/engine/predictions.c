@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/engine_internal.h"
 
+#define LISTED_MAX 64 /* of a list of candidates, the best: nobody reads a thousand predictions */
+
 /* What moves would take (R66). What finished jobs teach is worked out once for as long as no other
  * has finished. */
 
@@ -59,27 +61,35 @@ const GwPredictor *gw_predictions_predictor(GwEngine *engine)
     return known->predictor;
 }
 
-void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate)
+static gboolean add(const GwPredictor *predictor, const GwPlanInput *input, GwCandidate *candidate)
 {
     if (!candidate->suitable || candidate->transfer == (int)GW_TRANSFER_NONE)
-        return;
+        return FALSE;
     gw_prediction_free(candidate->prediction);
-    candidate->prediction = gw_predict(gw_predictions_predictor(engine), input, candidate);
+    candidate->prediction = gw_predict(predictor, input, candidate);
+    return TRUE;
+}
+
+void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate)
+{
+    add(gw_predictions_predictor(engine), input, candidate);
 }
 
 void gw_predictions_add_all(GwEngine *engine, const GwVm *vm, const GwMoveOptions *options,
                             const GPtrArray *candidates)
 {
     const GwFabric *fabric = gw_engine_now(engine);
+    const GwPredictor *predictor = gw_predictions_predictor(engine);
     g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
+    guint added = 0;
     GwPlanInput input = { .fabric = fabric, .vm = vm, .options = options, .shared = shared };
 
     input.source = gw_fabric_host(fabric, vm->host_id);
-    for (guint i = 0; i < candidates->len; i++) {
+    for (guint i = 0; i < candidates->len && added < LISTED_MAX; i++) {
         GwCandidate *candidate = candidates->pdata[i];
         input.destination = gw_fabric_host(fabric, candidate->host_id);
         if (input.source != NULL && input.destination != NULL)
-            gw_predictions_add(engine, &input, candidate);
+            added += add(predictor, &input, candidate) ? 1 : 0;
     }
 }
 

@@ -183,6 +183,8 @@ void gw_sim_link_cut(GwSim *sim, SimHost *a, SimHost *b, gint64 ms);
 void gw_sim_usage_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);
 /* Makes unknown what @json's "usage" does not say; @usage, made from it, may be NULL. */
 void gw_sim_usage_unsaid(const GwRecord *record, gpointer usage, json_t *json);
+/* What of its memory holds something: all of it, unless its usage says less. */
+gint64 gw_sim_memory_bytes(const SimVm *vm);
 /* What @vm (may be NULL) dirties. */
 gint64 gw_sim_dirty_bps(const GwSim *sim, const SimVm *vm);
 

@@ -135,7 +135,7 @@ static void copy_round(GwSim *sim, SimMove *move)
     move->iteration++;
     move->sent_bytes += move->remaining_bytes;
     SimVm *vm = gw_sim_find(move->source, move->vm_uuid);
-    gint64 memory = vm->vm->memory_kib * 1024;
+    gint64 memory = gw_sim_memory_bytes(vm);
     move->remaining_bytes =
         MIN(memory, (gint64)((double)span * (double)gw_sim_dirty_bps(sim, vm) / G_USEC_PER_SEC));
     next_phase(sim, move, SIM_COPY, MAX(span, 1000));
@@ -272,7 +272,7 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
     }
     count_begin(move);
     vm->job = TRUE;
-    move->remaining_bytes = vm->vm->memory_kib * 1024;
+    move->remaining_bytes = gw_sim_memory_bytes(vm);
     SimVm *incoming = gw_sim_add_vm(destination, vm->vm);
     incoming->vm->persistent = FALSE;
     incoming->vm->autostart = FALSE;

@@ -11,6 +11,15 @@ gint64 gw_sim_dirty_bps(const GwSim *sim, const SimVm *vm)
     return usage != NULL && usage->dirty_bps >= 0 ? usage->dirty_bps : sim->dirty_bps;
 }
 
+gint64 gw_sim_memory_bytes(const SimVm *vm)
+{
+    const GwVmUsage *usage = vm->vm->usage;
+    gint64 all = vm->vm->memory_kib;
+
+    return (usage != NULL && usage->memory_used_kib > 0 ? MIN(usage->memory_used_kib, all) : all) *
+           1024;
+}
+
 void gw_sim_usage_unsaid(const GwRecord *record, gpointer usage, json_t *json)
 {
     json_t *said = json_object_get(json, "usage");

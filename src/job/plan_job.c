@@ -120,6 +120,12 @@ static guint count(const GwPlanJob *self, GwPlannedState state)
     return n;
 }
 
+/* One that is being begun may have a job any moment: nothing ends before it is known. */
+static guint under_way(const GwPlanJob *self)
+{
+    return count(self, GW_PLANNED_RUNNING) + self->beginning;
+}
+
 gboolean gw_plan_job_is_ready(const GwPlanJob *self, guint index)
 {
     const GwPlannedMove *move = move_at(self, index);
@@ -129,7 +135,7 @@ gboolean gw_plan_job_is_ready(const GwPlanJob *self, guint index)
     if (move == NULL || move->state != (int)GW_PLANNED_WAITING || self->planning ||
         self->job->pause_requested || self->job->cancel_requested)
         return FALSE;
-    if (limit > 0 && count(self, GW_PLANNED_RUNNING) >= limit)
+    if (limit > 0 && under_way(self) >= limit)
         return FALSE;
     if (move->after <= 0)
         return TRUE;
@@ -194,6 +200,17 @@ static guint append(const GwPlanJob *self, GPtrArray *moves, const GwMigrationPl
     return taken;
 }
 
+/* What is on its way stays for the planner, not for who looks at the job. */
+static gboolean is_moving(const GwPlanJob *self, const char *vm_uuid)
+{
+    for (guint i = 0; move_at(self, i) != NULL; i++) {
+        if (move_at(self, i)->state == (int)GW_PLANNED_RUNNING &&
+            g_strcmp0(move_at(self, i)->vm_uuid, vm_uuid) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static guint take_plan(GwPlanJob *self, const GwMigrationPlan *plan)
 {
     GwMigrationPlan *own = self->job->plan;
@@ -210,8 +227,11 @@ static guint take_plan(GwPlanJob *self, const GwMigrationPlan *plan)
         g_ptr_array_add(moves, kept);
     }
     guint taken = append(self, moves, plan, stays);
-    for (guint i = 0; plan->stays != NULL && i < plan->stays->len; i++)
-        g_ptr_array_add(stays, gw_planned_stay_copy(plan->stays->pdata[i]));
+    for (guint i = 0; plan->stays != NULL && i < plan->stays->len; i++) {
+        const GwPlannedStay *stay = plan->stays->pdata[i];
+        if (!is_moving(self, stay->vm_uuid))
+            g_ptr_array_add(stays, gw_planned_stay_copy(stay));
+    }
     g_clear_pointer(&own->moves, g_ptr_array_unref);
     g_clear_pointer(&own->stays, g_ptr_array_unref);
     own->moves = moves;
@@ -406,7 +426,7 @@ static void plan_again(GwPlanJob *self, GwPlanJobOutcome *outcome)
 static void go_on(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome *outcome)
 {
     GwJob *job = self->job;
-    guint running = count(self, GW_PLANNED_RUNNING);
+    guint running = under_way(self);
 
     show_progress(self, job->cancel_requested  ? "cancelling"
                         : job->pause_requested ? "paused"
@@ -430,6 +450,13 @@ static void go_on(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome
     }
 }
 
+/* Planned anew, but not at once: hosts and other jobs need a moment. */
+static void plan_later(GwPlanJob *self, gint64 now_us)
+{
+    self->failures++;
+    self->again_us = now_us + MIN(AGAIN_US * (gint64)self->failures, AGAIN_MAX_US);
+}
+
 static void note_end(GwPlanJob *self, const GwPlanJobEvent *event)
 {
     GwPlannedMove *move = move_at(self, event->move);
@@ -443,15 +470,15 @@ static void note_end(GwPlanJob *self, const GwPlanJobEvent *event)
     move->state = GW_PLANNED_FAILED;
     move->tries++;
     gw_life_replace(&move->error, event->error->message);
-    /* Where it goes next is planned with the others; not at once, since hosts need a moment. */
-    self->failures++;
-    self->again_us = event->now_us + MIN(AGAIN_US * (gint64)self->failures, AGAIN_MAX_US);
+    plan_later(self, event->now_us); /* where it goes next, with the others */
 }
 
 static void take(GwPlanJob *self, const GwPlanJobEvent *event)
 {
     self->planning = FALSE;
-    self->last_look = take_plan(self, event->plan) == 0;
+    self->last_look = take_plan(self, event->plan) == 0 && !event->held;
+    if (event->held)
+        plan_later(self, event->now_us); /* it may leave yet, or be gone then */
 }
 
 /* Dispatch ------------------------------------------------------------------------------------ */
@@ -493,6 +520,7 @@ static void run_action(GwPlanJob *self, const GwPlanJobRow *row, const GwPlanJob
         break;
     case RESUME:
         job->pause_requested = FALSE;
+        self->last_look = FALSE; /* which may be long ago */
         break;
     case STOP:
         job->cancel_requested = TRUE;

@@ -36,6 +36,7 @@ typedef struct {
     const char *job_id;    /* BEGUN */
     const GError *error;   /* ENDED (NULL: it went well), REFUSED, DRIFTED */
     GwMigrationPlan *plan; /* PLANNED; borrowed */
+    gboolean held;         /* PLANNED: another job holds one of the VMs that stay */
     gint64 now_us;         /* monotonic */
     gint64 wall_us;
 } GwPlanJobEvent;
@@ -61,6 +62,8 @@ typedef struct {
     gboolean last_look; /* all moves are over, and it was planned anew since: nothing is left */
     guint failures;     /* in a row */
     gint64 sent_bytes;  /* by the moves under way; the caller's to say, for the progress */
+    /* Moves that are being checked and journaled: BEGUN or REFUSED is due. The caller's count. */
+    guint beginning;
 } GwPlanJob;
 
 /* Takes ownership of @job, which has a plan. */

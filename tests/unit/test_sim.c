@@ -11,7 +11,7 @@ static const char *const fabric_text =
     "   {'name': 'vms', 'type': 'netfs', 'source': 'nas:/vms', 'active': true}]},"
     "  'vms': [{'uuid': '" VM "', 'name': 'web1', 'state': 'running', 'persistent': true,"
     "           'memory_kib': 262144, 'max_memory_kib': 262144,"
-    "           'usage': {'cpu_permille': 700, 'memory_used_kib': 131072}}]},"
+    "           'usage': {'cpu_permille': 700, 'memory_used_kib': 262144}}]},"
     " {'uri': '" URI_B "', 'latency_ms': 7, 'facts': {'hostname': 'b', 'pools': ["
     "   {'name': 'vms', 'type': 'netfs', 'source': 'nas:/vms', 'active': true}]}}]}";
 
@@ -440,7 +440,7 @@ static void usage_is_what_the_file_says(void **unused)
     const GwVm *vm = used->vms->pdata[0];
     assert_string_equal(vm->uuid, VM);
     assert_int_equal(vm->usage->cpu_permille, 700);
-    assert_int_equal(vm->usage->memory_used_kib, 131072);
+    assert_int_equal(vm->usage->memory_used_kib, 262144);
     assert_int_equal(vm->usage->disk_read_bps, -1);
 
     const GwReply *untold = ask(&world, submit_op(&world, GW_OP_USAGE, "B"));
