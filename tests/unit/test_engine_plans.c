@@ -96,9 +96,9 @@ static void test_hostile_plans_are_refused(void **unused)
     g_autoptr(GwMigrationPlan) nameless = gw_migration_plan_copy(plan);
     move_at(nameless, 1)->after = 1;
     set_text(&move_at(nameless, 1)->vm_uuid, NULL);
-    refuse(&world, nameless, GW_ERR_INVALID, "move 2");
+    refuse(&world, nameless, GW_ERR_INVALID, "move 2 names no VM");
     set_text(&move_at(nameless, 1)->vm_uuid, "6d0b6b0e-0000-4000-8000-00000000ffff");
-    refuse(&world, nameless, GW_ERR_INVALID, "move 2");
+    refuse(&world, nameless, GW_ERR_CONFLICT, "move 2: ");
     plan_close(&world);
 }
 
@@ -150,7 +150,7 @@ static void test_a_plan_that_is_old_is_refused(void **unused)
     g_autoptr(GwJob) by_hand = NULL;
     UNIT_OK(by_hand = gw_engine_migrate(world.world.engine, "vm0", request, "tester", NULL, error));
     g_autoptr(GwJob) moved = plan_run_job(&world, by_hand->id);
-    refuse(&world, plan, GW_ERR_INVALID, "not on its source");
+    refuse(&world, plan, GW_ERR_CONFLICT, "any more");
 
     /* A host that takes nothing any more is nothing that a look at its VMs shows. */
     g_autoptr(GwMigrationPlan) second = plan_make(&world, plan_request(GW_PLAN_DRAIN, "a"));
