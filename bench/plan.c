@@ -21,7 +21,7 @@ static const GOptionEntry entries[] = {
     { "rules", 0, 0, G_OPTION_ARG_INT, &rules, "placement rules (200)", "N" },
     { "runs", 0, 0, G_OPTION_ARG_INT, &runs, "of each (5)", "N" },
     { "seed", 0, 0, G_OPTION_ARG_INT, &seed, "of the fabric (1)", "N" },
-    { NULL }
+    { .long_name = NULL },
 };
 
 /* Of this process's CPU time: others may be busy beside it. */

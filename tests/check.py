@@ -326,7 +326,7 @@ def step_lab(tally):
 
 def step_e2e(tally):
     """the product on real hosts"""
-    lab_pytest(tally, "e2e", 1000)
+    lab_pytest(tally, "e2e", 1000, "-m", "not long")
 
 
 def step_agent(tally):
@@ -340,8 +340,9 @@ def step_storage(tally):
 
 
 def step_long(tally):
-    """what of lab and storage takes long"""
+    """what of lab, e2e and storage takes long"""
     lab_pytest(tally, "lab", 900, "-m", "long")
+    lab_pytest(tally, "e2e", 900, "-m", "long")
     lab_pytest(tally, "storage", 1800, "-m", "long")
 
 

@@ -12,10 +12,11 @@ NAME = os.environ.get("GODWIT_LAB_NAME", "bnch")
 
 
 class Lab:
-    """Two hosts, up while this is entered; guests and hosts go with it."""
+    """Two hosts or more, up while this is entered; guests and hosts go with it."""
 
-    def __init__(self, rate="none"):
+    def __init__(self, rate="none", hosts=2):
         self.rate_word = rate
+        self.count = hosts
         self.hosts = []
         self.shared = None
         self.gateway = None
@@ -34,7 +35,7 @@ class Lab:
             raise BenchError("the lab needs root")
         print("lab '%s' comes up" % NAME, file=sys.stderr)
         try:
-            self.lab("up", "--hosts", "2", "--rate", self.rate_word)
+            self.lab("up", "--hosts", str(self.count), "--rate", self.rate_word)
             status = self.status()
         except BaseException:
             self.lab("down", check=False)

@@ -15,7 +15,7 @@ extern const GwColumn gw_job_columns[], gw_job_sheet[], gw_step_columns[], gw_ta
 extern const GwColumn gw_kept_columns[], gw_kept_sheet[];
 extern const GwColumn gw_rule_columns[], gw_rule_sheet[], gw_leaving_columns[];
 extern const GwColumn gw_planned_move_columns[], gw_planned_stay_columns[];
-extern const GwColumn gw_migration_plan_sheet[];
+extern const GwColumn gw_carried_move_columns[], gw_migration_plan_sheet[], gw_plan_job_sheet[];
 extern const GwColumn gw_share_columns[], gw_share_sheet[], gw_member_columns[];
 
 /* common.c: what several commands do alike. */
@@ -26,8 +26,9 @@ gboolean gw_require_change(json_t *body, GError **error);
 int gw_missing_option(const char *command, const char *option, const char *remedy, GError **error);
 int gw_remove_record(GwSession *session, const char *collection, const char *what,
                      const char *which, GError **error);
-/* commands_plan.c: a plan of many moves, as people read it. */
+/* migration_plan.c: a plan of many moves, and the job that carries one out, as people read them. */
 void gw_print_migration_plan(GwSession *session, json_t *plan);
+void gw_print_plan_job(GwSession *session, json_t *job);
 /* A job that was just begun: printed where --no-wait was given, else followed to its end. */
 int gw_wait_for_job(GwSession *session, const GwArgs *args, json_t *job, GError **error);
 #define GW_NO_WAIT_OPTION                                                                          \

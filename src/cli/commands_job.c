@@ -4,6 +4,7 @@
 #include "cli/follow.h"
 #include "cli/format.h"
 #include "cli/plan.h"
+#include "cli/plan_progress.h"
 #include "cli/prediction.h"
 #include "cli/progress.h"
 #include "model/request.h"
@@ -166,10 +167,11 @@ static int show(GwSession *session, const GwArgs *args, GError **error)
 
     if (job == NULL || gw_print_document(session, job))
         return GW_EXIT_OK;
-    gw_print_sheet(session, gw_job_sheet, job);
+    if (gw_plan_progress_is(job))
+        gw_print_plan_job(session, job);
+    else
+        gw_print_sheet(session, gw_job_sheet, job);
     gw_print_disk_moves(session, "Disks", gw_at(job, "disks"));
-    if (gw_at(job, "plan") != NULL)
-        gw_print_migration_plan(session, gw_at(job, "plan"));
     if (json_array_size(gw_at(job, "tasks")) > 0) {
         gw_print_heading(session, "Tasks");
         gw_print_table(session, gw_task_columns, gw_at(job, "tasks"));

@@ -3,95 +3,12 @@
 
 #include "base/error.h"
 #include "cli/columns.h"
-#include "cli/format.h"
 #include "model/migration_plan.h"
 
 /* Plans of many moves: draining hosts and bringing their VMs back, several VMs at once (R19, R49).
  * All are made by the controller, may be kept as a file, looked at and changed, and applied. */
 
 #define PLAN_FILE_MAX (32 * 1024 * 1024)
-
-/* What a plan says ------------------------------------------------------------------------------
- */
-
-static char *show_interval(GwSession *session, json_t *row, const char *path)
-{
-    gint64 low = gw_at_int(gw_at(row, path), "low", -1);
-    gint64 high = gw_at_int(gw_at(row, path), "high", -1);
-    gint64 likely = gw_at_int(gw_at(row, path), "likely", -1);
-
-    if (likely < 0)
-        return g_strdup("");
-    g_autofree char *middle = gw_format_ms(likely), *from = gw_format_ms(low);
-    g_autofree char *to = gw_format_ms(high);
-    if (low < 0 || high < 0 || low == high)
-        return g_strdup_printf("about %s", middle);
-    return g_strdup_printf("about %s (%s %s %s)", middle, from, session->utf8 ? "–" : "-", to);
-}
-
-static char *show_span(GwSession *session, json_t *row, const char *path)
-{
-    g_autofree char *starts = gw_format_ms(gw_at_int(row, path, 0));
-    g_autofree char *ends = gw_format_ms(gw_at_int(row, "ends_ms", 0));
-
-    return g_strdup_printf("%s %s %s", starts, session->utf8 ? "–" : "-", ends);
-}
-
-static char *show_way(GwSession *session, json_t *row, const char *path)
-{
-    g_autofree char *from = gw_format_line(gw_at_text(row, path));
-    g_autofree char *to = gw_format_line(gw_at_text(row, "destination_host_name"));
-
-    return g_strdup_printf("%s %s %s", from, session->utf8 ? "→" : "->", to);
-}
-
-const GwColumn gw_planned_move_columns[] = {
-    { "WAVE", "wave", .right = TRUE },
-    { "VM", "vm_name", .cut = TRUE },
-    { "MOVE", "source_host_name", show_way, .cut = TRUE },
-    { "TRANSFER", "transfer" },
-    { "WHEN", "starts_ms", show_span },
-    { "STATE", "state", .state = TRUE },
-    { "WHY", "why", .wrap = TRUE },
-    { .header = NULL },
-};
-
-const GwColumn gw_planned_stay_columns[] = {
-    { "VM", "vm_name", .cut = TRUE },
-    { "HOST", "host_name", .cut = TRUE },
-    { "WHY IT STAYS", "why", .wrap = TRUE },
-    { .header = NULL },
-};
-
-const GwColumn gw_migration_plan_sheet[] = {
-    { "Plan", "kind" },
-    { "Waves", "waves" },
-    { "Takes", "total_ms", show_interval },
-    { "At best", "lower_bound_ms", gw_show_ms },
-    { .header = NULL },
-};
-
-void gw_print_migration_plan(GwSession *session, json_t *plan)
-{
-    json_t *moves = gw_at(plan, "moves"), *stays = gw_at(plan, "stays"), *note;
-    size_t i;
-
-    gw_print_sheet(session, gw_migration_plan_sheet, plan);
-    if (json_array_size(moves) > 0) {
-        gw_print_heading(session, "Moves");
-        gw_print_table(session, gw_planned_move_columns, moves);
-    } else {
-        gw_say(session, "Nothing is to be moved.");
-    }
-    if (json_array_size(stays) > 0) {
-        gw_print_heading(session, "What cannot leave");
-        gw_print_table(session, gw_planned_stay_columns, stays);
-    }
-    json_array_foreach (gw_at(plan, "notes"), i, note) {
-        g_autofree char *line = gw_format_line(json_string_value(note));
-        gw_say(session, "Note: %s", line);
-    }
-}
 
 /* Making and carrying out ------------------------------------------------------------------------
  */

@@ -40,6 +40,24 @@ char *gw_format_ms(gint64 ms)
                            s % 3600 / 60);
 }
 
+char *gw_format_about_ms(gint64 ms)
+{
+    gint64 s = MAX(ms, 0) / 1000 + (ms > 0 && ms % 1000 >= 500);
+
+    if (ms > 0 && s == 0)
+        s = 1;
+    if (s >= 600)
+        s = (s + 30) / 60 * 60;
+    if (s < 60)
+        return g_strdup_printf("%" G_GINT64_FORMAT " s", s);
+    gboolean hours = s >= 3600;
+    gint64 large = hours ? s / 3600 : s / 60, small = hours ? s % 3600 / 60 : s % 60;
+    if (small == 0)
+        return g_strdup_printf("%" G_GINT64_FORMAT " %s", large, hours ? "h" : "min");
+    return g_strdup_printf("%" G_GINT64_FORMAT " %s %" G_GINT64_FORMAT " %s", large,
+                           hours ? "h" : "min", small, hours ? "min" : "s");
+}
+
 char *gw_format_seconds(gint64 seconds)
 {
     static const struct {

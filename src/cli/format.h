@@ -8,8 +8,10 @@
 char *gw_format_bytes(gint64 bytes);           /* "512 MiB", "1.5 GiB" */
 char *gw_format_rate(gint64 bytes_per_second); /* "110 MiB/s" */
 char *gw_format_ms(gint64 ms);                 /* "350 ms", "12.3 s", "2 min 5 s", "1 h 2 min" */
-char *gw_format_seconds(gint64 seconds);       /* "45 s", "90 min", "36 h", "7 d": exact */
-char *gw_format_version(gint64 version);       /* libvirt's counting: "10.0.2" */
+/* Rounded, for what is only predicted: "3 s", "1 min 20 s", "12 min", "1 h 5 min". */
+char *gw_format_about_ms(gint64 ms);
+char *gw_format_seconds(gint64 seconds); /* "45 s", "90 min", "36 h", "7 d": exact */
+char *gw_format_version(gint64 version); /* libvirt's counting: "10.0.2" */
 
 /* Text from outside for one line of a terminal: printable, line breaks as blanks. */
 char *gw_format_line(const char *text);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/format.h"
+#include "cli/plan_progress.h"
 #include "model/job.h"
 
 #define LABEL_MAX 20 /* columns of a bar's label */
@@ -31,6 +32,8 @@ static gboolean is_copying(json_t *job)
 
 char *gw_progress_phase(json_t *job)
 {
+    if (gw_plan_progress_is(job))
+        return gw_plan_progress_phase(job);
     g_autofree char *state = gw_format_line(gw_at_text(job, "state"));
     g_autofree char *phase = gw_format_line(gw_at_text(job, "progress.phase"));
 
@@ -112,6 +115,11 @@ static GPtrArray *facts_of(json_t *job)
         g_ptr_array_add(facts, gw_format_line(gw_at_text(job, "waiting_for")));
     if (gw_at_true(job, "cancel_requested"))
         g_ptr_array_add(facts, g_strdup("cancel requested"));
+    if (gw_plan_progress_is(job)) {
+        if (is_copying(job))
+            gw_plan_progress_facts(job, facts);
+        return facts;
+    }
     if (is_copying(job) && progress != NULL)
         take_copy_facts(facts, progress);
     if (!is_over(job) && gw_at_text(progress, "note") != NULL &&
@@ -361,7 +369,9 @@ char *gw_progress_summary(json_t *job)
     g_string_append_printf(out, "%s%s: %s\n", headline(state),
                            gw_progress_is_warned(job) ? ", with a warning" : "",
                            *title != '\0' ? title : id);
-    if (g_strcmp0(state, "done") == 0 && g_strcmp0(gw_at_text(job, "kind"), "vm-migrate") == 0)
+    if (gw_plan_progress_is(job))
+        gw_plan_progress_result(job, out, put_row);
+    else if (g_strcmp0(state, "done") == 0 && g_strcmp0(gw_at_text(job, "kind"), "vm-migrate") == 0)
         put_result(out, gw_at(job, "result"));
     else if (g_strcmp0(state, "done") == 0 && gw_at(job, "result") != NULL)
         put_work_result(out, gw_at(job, "result"));

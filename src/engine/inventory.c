@@ -240,6 +240,17 @@ static void keep_usage(GwEngine *engine, GwVm *vm, const GwVm *old, const GwJob 
         vm->usage = gw_vm_usage_copy(known->usage);
 }
 
+/* The last that is heard of a VM that another tool moved here is that it runs; libvirt lets its
+ * definition be read only a moment later, and tells nobody. Looked at once more for each news: one
+ * that stays unreadable is no reason to list for ever. */
+static void look_again(GwEngine *engine, const GwVm *vm)
+{
+    HostRun *run = find_run(engine, vm->host_id);
+
+    if (vm->error != NULL && vm->state == (int)GW_VM_RUNNING && run != NULL && run->relist_us == 0)
+        run->relist_us = gw_clock_now_us(engine->clock) + RELIST_US;
+}
+
 /* Marks a VM with the job that moves it, so that lists can show it. */
 static void put_vm(GwEngine *engine, const GwVm *fresh, const char *host_id)
 {
@@ -259,6 +270,7 @@ static void put_vm(GwEngine *engine, const GwVm *fresh, const char *host_id)
         gw_vm_free(vm);
         return;
     }
+    look_again(engine, vm);
     gw_fabric_put_vm(gw_engine_change(engine), vm);
     gw_engine_tell(engine, "vm", fresh->uuid, host_id);
 }

@@ -83,14 +83,19 @@ static void plan_now(Planning *planning)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GwPredictor) predictor = gw_predictor_new(planning->fabric);
+    char **vms = planning->request->vms;
+    gboolean moved = planning->request->kind == (int)GW_PLAN_MOVES && vms != NULL && vms[0] == NULL;
 
-    planning->plan = gw_plan_many(planning->fabric, planning->request, predictor, &error);
+    if (!moved)
+        planning->plan = gw_plan_many(planning->fabric, planning->request, predictor, &error);
     if (planning->plan != NULL)
         return;
-    GwPlannedStay *stay = gw_planned_stay_new();
     planning->plan = gw_migration_plan_new();
     planning->plan->moves = gw_record_array(&gw_planned_move_record);
     planning->plan->stays = gw_record_array(&gw_planned_stay_record);
+    if (moved)
+        return;
+    GwPlannedStay *stay = gw_planned_stay_new();
     stay->vm_name = g_strdup("all that is left");
     stay->host_name = g_strdup("its host");
     stay->why = g_strdup(error->message);
@@ -122,6 +127,35 @@ static GwFabric *without_waiting(GwEngine *engine, const PlanRun *run)
     return fabric;
 }
 
+static gboolean has_left(const GwMigrationPlan *plan, const char *vm_uuid)
+{
+    for (guint i = 0; plan->moves != NULL && i < plan->moves->len; i++) {
+        const GwPlannedMove *move = plan->moves->pdata[i];
+        gboolean begun = move->state == (int)GW_PLANNED_RUNNING ||
+                         (move->state == (int)GW_PLANNED_DONE && !move->detour);
+        if (begun && g_strcmp0(move->vm_uuid, vm_uuid) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* VMs that were chosen by hand, and have moved, are not to be moved on. */
+static void leave_out_moved(const GwFabric *fabric, const GwMigrationPlan *plan,
+                            GwPlanRequest *request)
+{
+    guint left = 0;
+
+    for (guint i = 0; request->vms != NULL && request->vms[i] != NULL; i++) {
+        char *name = request->vms[i];
+        const GwVm *vm = gw_fabric_find_vm(fabric, name, NULL);
+        request->vms[i] = NULL;
+        if (has_left(plan, vm != NULL ? vm->uuid : name))
+            g_free(name);
+        else
+            request->vms[left++] = name;
+    }
+}
+
 static void begin_planning(GwEngine *engine, const PlanRun *run)
 {
     Planning *planning = g_new0(Planning, 1);
@@ -130,6 +164,8 @@ static void begin_planning(GwEngine *engine, const PlanRun *run)
     planning->job_id = g_strdup(run->self->job->id);
     planning->fabric = without_waiting(engine, run);
     planning->request = gw_plan_request_copy(run->self->job->plan->request);
+    if (planning->request->kind == (int)GW_PLAN_MOVES)
+        leave_out_moved(planning->fabric, run->self->job->plan, planning->request);
     if (gw_clock_is_virtual(engine->clock)) { /* the same order of events each time */
         plan_now(planning);
         gw_engine_post(engine, planned, planning);

@@ -50,11 +50,18 @@ static gboolean check_move(const GwFabric *fabric, const GwPlannedMove *move, gu
         return is_wrong(error, number, "names a host that is not managed");
     if (strcmp(move->source_host_id, move->destination_host_id) == 0)
         return is_wrong(error, number, "goes to the host that it is on");
+    if (move->vm_uuid == NULL)
+        return is_wrong(error, number, "names no VM");
     /* What a detour moves on is not at its second source yet. */
     g_autofree char *from = stop_of(move->vm_uuid, move->source_host_id);
     if (gw_fabric_vm(fabric, move->source_host_id, move->vm_uuid) == NULL &&
-        (move->vm_uuid == NULL || !g_hash_table_contains(stops, from)))
-        return is_wrong(error, number, "is of a VM that is not on its source");
+        !g_hash_table_contains(stops, from)) {
+        gw_error_set(error, GW_ERR_CONFLICT, "Make the plan again.",
+                     "move %u: '%s' is not on %s any more", number,
+                     move->vm_name != NULL ? move->vm_name : "the VM",
+                     gw_fabric_host(fabric, move->source_host_id)->name);
+        return FALSE;
+    }
     g_hash_table_add(stops, stop_of(move->vm_uuid, move->destination_host_id));
     return TRUE;
 }

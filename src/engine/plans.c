@@ -9,10 +9,31 @@
 /* Jobs that carry out a plan of many moves: which of them begin now, and what became of them.
  * What is decided is in job/plan_job; what is left is planned anew in plan_anew.c. */
 
+#define DRIFT_AGAIN_US (5 * G_USEC_PER_SEC)
+
+/* So that the whole shows progress while large VMs are on their way. */
+static gint64 sent_bytes(GwEngine *engine, const PlanRun *run)
+{
+    const GPtrArray *moves = run->self->job->plan->moves;
+    gint64 sum = 0;
+
+    for (guint i = 0; moves != NULL && i < moves->len; i++) {
+        const GwPlannedMove *move = moves->pdata[i];
+        if (move->state != (int)GW_PLANNED_RUNNING || move->job_id == NULL)
+            continue;
+        const GwJob *child = gw_fabric_find_job(gw_engine_now(engine), move->job_id, NULL);
+        if (child != NULL && child->progress != NULL &&
+            !gw_job_state_is_final((GwJobState)child->state))
+            sum += MIN(MAX(child->progress->processed_bytes, 0), MAX(move->bytes, 0));
+    }
+    return sum;
+}
+
 static gboolean step(GwEngine *engine, PlanRun *run, GwPlanJobEvent event, GError **error)
 {
     GwLifeOutcome outcome;
 
+    run->self->sent_bytes = sent_bytes(engine, run);
     event.now_us = gw_clock_now_us(engine->clock);
     event.wall_us = gw_clock_wall_us(engine->clock);
     if (!gw_plan_job_step(run->self, &event, &outcome, error))
@@ -129,16 +150,26 @@ static void begin(GwEngine *engine, PlanRun *run, const GwPlannedMove *move)
                         begun, beginning);
 }
 
-/* One that is being begun takes slots as soon as it is accepted, so of each host one at a time. */
-static gboolean is_beginning_at(const PlanRun *run, const char *host_id)
+/* One that is being begun takes slots when the queue has seen it, so of each host one at a time.
+ * One that the queue has seen and that waits for something (it says for what) is in nobody's way.
+ */
+static gboolean is_beginning(GwEngine *engine, const PlanRun *run, const GwPlannedMove *move)
+{
+    if (move->state != (int)GW_PLANNED_RUNNING)
+        return g_hash_table_contains(run->beginning, move->vm_uuid);
+    const GwJob *child = gw_fabric_find_job(gw_engine_now(engine), move->job_id, NULL);
+    return child != NULL && child->state == (int)GW_JOB_QUEUED && child->waiting_for == NULL;
+}
+
+static gboolean is_beginning_at(GwEngine *engine, const PlanRun *run, const char *host_id)
 {
     const GPtrArray *moves = moves_of(run);
 
     for (guint i = 0; i < moves->len; i++) {
         const GwPlannedMove *move = moves->pdata[i];
-        if (g_hash_table_contains(run->beginning, move->vm_uuid) &&
-            (g_strcmp0(move->source_host_id, host_id) == 0 ||
-             g_strcmp0(move->destination_host_id, host_id) == 0))
+        if ((g_strcmp0(move->source_host_id, host_id) == 0 ||
+             g_strcmp0(move->destination_host_id, host_id) == 0) &&
+            is_beginning(engine, run, move))
             return TRUE;
     }
     return FALSE;
@@ -154,8 +185,8 @@ static void do_begin(GwEngine *engine, PlanRun *run)
         const GwPlannedMove *move = moves->pdata[i];
         if (!gw_plan_job_is_ready(run->self, i) ||
             gw_fabric_job_of_vm(gw_engine_now(engine), move->vm_uuid) != NULL ||
-            is_beginning_at(run, move->source_host_id) ||
-            is_beginning_at(run, move->destination_host_id) ||
+            is_beginning_at(engine, run, move->source_host_id) ||
+            is_beginning_at(engine, run, move->destination_host_id) ||
             /* What does not answer just now must not cost the move one of its tries. */
             !gw_plans_is_answering(engine, move->source_host_id) ||
             !gw_plans_is_answering(engine, move->destination_host_id) ||
@@ -325,6 +356,13 @@ static GError *drift_of(GwEngine *engine, const PlanRun *run)
     return error;
 }
 
+/* Where the planner sees no drift in what is one here, it must not be asked again and again. */
+static gboolean may_look_for_drift(GwEngine *engine, const PlanRun *run)
+{
+    return run->drifted_us == 0 ||
+           gw_clock_now_us(engine->clock) - run->drifted_us >= DRIFT_AGAIN_US;
+}
+
 void gw_plans_schedule(GwEngine *engine)
 {
     g_autoptr(GPtrArray) runs = gw_plans_list(engine);
@@ -341,7 +379,9 @@ void gw_plans_schedule(GwEngine *engine)
         cancel_stranded(engine, run);
         if (run->self->planning || run->self->job->pause_requested)
             continue;
-        g_autoptr(GError) drift = drift_of(engine, run);
+        g_autoptr(GError) drift = may_look_for_drift(engine, run) ? drift_of(engine, run) : NULL;
+        if (drift != NULL)
+            run->drifted_us = gw_clock_now_us(engine->clock);
         if (drift != NULL)
             gw_plans_step(engine, run,
                           (GwPlanJobEvent){ .kind = GW_PLAN_JOB_DRIFTED, .error = drift });

@@ -142,10 +142,13 @@ char *gw_lv_block_why(GwLvHost *host, const char *uuid, const char *target)
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker G_GNUC_UNUSED =
         g_mutex_locker_new(&host->driver->lock);
     const End *end = g_hash_table_lookup(host->block_ends, key);
+    gboolean in_time = TRUE;
 
-    while (end != NULL && !end->over && !host->driver->closing &&
-           g_cond_wait_until(&host->driver->changed, &host->driver->lock, until))
+    /* Waiting lets go of the lock, so what was found may be gone: it is found again each time. */
+    while (in_time && end != NULL && !end->over && !host->driver->closing) {
+        in_time = g_cond_wait_until(&host->driver->changed, &host->driver->lock, until);
         end = g_hash_table_lookup(host->block_ends, key);
+    }
     if (end == NULL || (end->error == NULL && end->operation == NULL))
         return NULL;
     return g_strdup_printf("QEMU says: %s%s%s%s", end->error != NULL ? end->error : "it failed",

@@ -9,6 +9,9 @@
 #define LOOK_US SECONDS(5)   /* between looks at whether the plan still holds */
 #define AGAIN_US SECONDS(10) /* after a move that failed, before what is left is planned anew */
 #define AGAIN_MAX_US SECONDS(120)
+/* A plan from a file says what it likes. */
+#define LEFT_MAX_MS G_GINT64_CONSTANT(3600000000000)
+#define BYTES_MAX ((gint64)1 << 48) /* of a move; those of all moves still can be added up */
 
 typedef enum {
     NOTHING,
@@ -316,6 +319,15 @@ static void enter(GwPlanJob *self, GwJobState next, const GwPlanJobEvent *event,
     gw_life_enter(self->job, next, moment(event), whole, outcome);
 }
 
+/* By the plan's own prediction of the whole; 0: nothing is predicted. */
+static gint64 time_left(const GwMigrationPlan *plan, gint64 total, gint64 left)
+{
+    if (plan->total_ms == NULL || total <= 0)
+        return 0;
+    gint64 likely = CLAMP(plan->total_ms->likely, 0, LEFT_MAX_MS);
+    return (gint64)((double)likely * (double)left / (double)total);
+}
+
 /* How far it all is: by bytes, since VMs differ. */
 static void show_progress(GwPlanJob *self, const char *phase)
 {
@@ -327,18 +339,21 @@ static void show_progress(GwPlanJob *self, const char *phase)
         job->progress = gw_progress_new();
     for (guint i = 0; move_at(self, i) != NULL; i++) {
         const GwPlannedMove *move = move_at(self, i);
-        gint64 bytes = MAX(move->bytes, 1);
+        gint64 bytes = CLAMP(move->bytes, 1, BYTES_MAX);
         if (move->state == (int)GW_PLANNED_FAILED || move->state == (int)GW_PLANNED_SKIPPED)
             continue;
         all++;
         total += bytes;
         done += move->state == (int)GW_PLANNED_DONE ? bytes : 0;
     }
+    /* A guest that dirties its memory sends more than was planned; the end is the move's to say. */
+    done += CLAMP(self->sent_bytes, 0, count(self, GW_PLANNED_RUNNING) > 0 ? total - done : 0);
     job->progress->total_bytes = total;
     job->progress->processed_bytes = done;
     job->progress->remaining_bytes = total - done;
-    job->progress->percent = total > 0 ? done * 100 / total : 0;
+    job->progress->percent = total > 0 ? (gint64)(100.0 * (double)done / (double)total) : 0;
     job->progress->converging = TRUE;
+    job->progress->eta_ms = time_left(job->plan, total, total - done);
     g_autofree char *note =
         g_strdup_printf("%u of %u moves done, %u under way", count(self, GW_PLANNED_DONE), all,
                         count(self, GW_PLANNED_RUNNING));

@@ -62,6 +62,7 @@ typedef struct {
     gboolean last_look; /* all moves are over, and it was planned anew since: nothing is left */
     guint failures;     /* in a row */
     guint history;      /* moves that had begun when it was planned anew, the first in the list */
+    gint64 sent_bytes;  /* by the moves under way; the caller's to say, for the progress */
     /* Moves that are being checked and journaled: BEGUN or REFUSED is due. The caller's count. */
     guint beginning;
 } GwPlanJob;

@@ -90,7 +90,7 @@ static GwFinding *changing(const Stay *stay, guint host)
                                        "not asked for",
                                        on, name),
                        g_strdup("Storage that both hosts share, or leave to copy."),
-                       g_strdup("Let disks be copied: --with-storage."));
+                       g_strdup("Let disks be copied: --storage."));
     case MANY_FITS:
         return unit->vms->len > 1
                    ? finding(

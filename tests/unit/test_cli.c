@@ -15,6 +15,7 @@
 #include "cli/help.h"
 #include "cli/progress.h"
 #include "cli/storage_words.h"
+#include "model/migration_plan.h"
 #include "model/request.h"
 #include "model/verdict.h"
 
@@ -163,6 +164,11 @@ static void test_columns(void **state)
     check_columns(gw_rule_columns, &gw_placement_rule_record);
     check_columns(gw_rule_sheet, &gw_placement_rule_record);
     check_columns(gw_leaving_columns, &gw_leaving_record);
+    check_columns(gw_planned_move_columns, &gw_planned_move_record);
+    check_columns(gw_carried_move_columns, &gw_planned_move_record);
+    check_columns(gw_planned_stay_columns, &gw_planned_stay_record);
+    check_columns(gw_migration_plan_sheet, &gw_migration_plan_record);
+    check_columns(gw_plan_job_sheet, &gw_job_record);
     check_columns(gw_share_columns, &gw_share_record);
     check_columns(gw_share_sheet, &gw_share_record);
     check_columns(gw_member_columns, &gw_share_member_record);
@@ -441,6 +447,16 @@ static void test_format(void **state)
         { gw_format_ms, 3599999, "59 min 59 s" },
         { gw_format_ms, 3720000, "1 h 2 min" },
         { gw_format_ms, 100 * 3600000, "100 h 0 min" },
+        { gw_format_about_ms, -5, "0 s" },
+        { gw_format_about_ms, 1, "1 s" },
+        { gw_format_about_ms, 2515, "3 s" },
+        { gw_format_about_ms, 59499, "59 s" },
+        { gw_format_about_ms, 59500, "1 min" },
+        { gw_format_about_ms, 80000, "1 min 20 s" },
+        { gw_format_about_ms, 614000, "10 min" },
+        { gw_format_about_ms, 3930000, "1 h 6 min" },
+        { gw_format_about_ms, 7200000, "2 h" },
+        { gw_format_about_ms, G_MAXINT64, "2562047788015 h 13 min" },
         { gw_format_seconds, 0, "0 d" },
         { gw_format_seconds, 45, "45 s" },
         { gw_format_seconds, 5400, "90 min" },
@@ -647,6 +663,64 @@ static void test_summary_of_storage(void **state)
     assert_null(strstr(stayed, "Undo"));
 }
 
+/* A plan of many moves: a detour and what it makes room for are one VM. */
+static json_t *a_drain(void)
+{
+    return json_pack(
+        "{s:s,s:s,s:s,s:s,s:{s:s,s:i,s:i},s:{s:{s:i},s:["
+        "{s:s,s:s,s:s},{s:s,s:s,s:s,s:b},{s:s,s:s,s:s},{s:s,s:s,s:s},{s:s,s:s,s:s}],"
+        "s:[{s:s,s:s,s:s},{s:s,s:s,s:s}]}}",
+        "id", "J", "title", "Drain kvm1", "kind", "host-drain", "state", "copying", "progress",
+        "phase", "moving VMs", "percent", 40, "eta_ms", 81234, "plan", "total_ms", "likely", 90000,
+        "moves", "vm_uuid", "a", "vm_name", "web1", "state", "done", "vm_uuid", "b", "vm_name",
+        "db1", "state", "done", "detour", 1, "vm_uuid", "b", "vm_name", "db1", "state", "running",
+        "vm_uuid", "c", "vm_name", "db2", "state", "running", "vm_uuid", "d", "vm_name", "db3",
+        "state", "waiting", "stays", "vm_uuid", "e", "vm_name", "old", "why", "It has a CD-ROM.",
+        "vm_uuid", "f", "vm_name", "older", "why", "So has\nthis.");
+}
+
+static void test_progress_of_plans(void **state)
+{
+    g_autoptr(GwJson) job = a_drain();
+    json_t *progress = gw_at(job, "progress");
+
+    (void)state;
+    g_autofree char *line = gw_progress_line(job);
+    assert_string_equal(line, "Drain kvm1: moving VMs, 40 %, 1 of 6 VMs moved, now db1, db2, "
+                              "about 1 min 21 s left, 2 cannot move");
+    /* Paused it is only when nothing is under way any more, and how long it takes is not known. */
+    json_object_set_new(progress, "phase", json_string("paused"));
+    json_object_set_new(job, "pause_requested", json_true());
+    g_autofree char *pausing = gw_progress_line(job);
+    assert_string_equal(pausing, "Drain kvm1: pausing, 40 %, 1 of 6 VMs moved, now db1, db2, "
+                                 "2 cannot move");
+    for (gsize i = 2; i < 4; i++)
+        json_object_set_new(json_array_get(gw_at(job, "plan.moves"), i), "state",
+                            json_string("done"));
+    g_autofree char *paused = gw_progress_line(job);
+    assert_string_equal(paused, "Drain kvm1: paused, 40 %, 3 of 6 VMs moved, 2 cannot move");
+    for (int columns = 0; columns < 120; columns++) {
+        g_autofree char *bar = gw_progress_bar(job, columns, FALSE, FALSE);
+        assert_true(gw_format_width(bar) <= columns);
+    }
+}
+
+static void test_summary_of_plans(void **state)
+{
+    g_autoptr(GwJson) job = a_drain();
+
+    (void)state;
+    json_object_set_new(job, "state", json_string("failed"));
+    json_object_set_new(job, "result", json_pack("{s:i}", "total_ms", 95000));
+    json_object_set_new(job, "error", json_pack("{s:s}", "message", "'old' stays"));
+    g_autofree char *summary = gw_progress_summary(job);
+    assert_string_equal(summary, "Failed: Drain kvm1\n"
+                                 "  Moved      1 of 6 VMs\n"
+                                 "  Took       1 min 35 s; planned: about 1 min 30 s\n"
+                                 "  Stays      older: So has this.\n"
+                                 "  Why        'old' stays\n");
+}
+
 /* What did not work beside a job that is done is no failure, and is said all the same. */
 static void test_summary_warns(void **state)
 {
@@ -718,6 +792,8 @@ int main(void)
         cmocka_unit_test(test_durations),
         cmocka_unit_test(test_transfer_words),
         cmocka_unit_test(test_format),
+        cmocka_unit_test(test_progress_of_plans),
+        cmocka_unit_test(test_summary_of_plans),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_at),
         cmocka_unit_test(test_yaml),

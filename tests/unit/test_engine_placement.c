@@ -434,7 +434,7 @@ static void test_to_the_best_host_of_a_group(void **unused)
     g_autoptr(GwMovePlan) named = plan(&world, "web2", "b");
     assert_string_equal(error_of(named)->requirement, "R49");
     refuse_place(&world, "web2", "All Hosts", GW_ERR_REFUSED);
-    g_autoptr(GwGroup) empty = add_group(&world, "Rack 1");
+    G_GNUC_UNUSED g_autoptr(GwGroup) empty = add_group(&world, "Rack 1");
     refuse_place(&world, "web2", "Rack 1", GW_ERR_REFUSED);
     refuse_place(&world, "web2", "nowhere", GW_ERR_NOT_FOUND);
     world_free(&world);

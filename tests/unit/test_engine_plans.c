@@ -43,6 +43,29 @@ static void test_a_drain_and_back(void **unused)
     plan_close(&world);
 }
 
+/* VMs chosen by hand (R19): each moves once, and the look after the last finds nothing left. */
+static void test_several_vms_are_moved_once(void **unused)
+{
+    PlanWorld world;
+    GwPlanRequest *request = gw_plan_request_new();
+    (void)unused;
+
+    open_default(&world);
+    request->kind = GW_PLAN_MOVES;
+    request->vms = g_strsplit("vm0 vm1", " ", -1);
+    g_autoptr(GwMigrationPlan) plan = plan_make(&world, request);
+    assert_int_equal(plan->moves->len, 2);
+    g_autoptr(GwJob) job = plan_apply(&world, plan);
+    g_autoptr(GwJob) over = plan_run_job(&world, job->id);
+    assert_int_equal(over->state, GW_JOB_DONE);
+    assert_int_equal(over->plan->moves->len, 2);
+    assert_int_equal(plan_count(over, GW_PLANNED_DONE), 2);
+    for (guint i = 0; i < 8; i++)
+        assert_true((plan_where(&world, i) == PLACES[i]) == (i > 1));
+    plan_check_vms(&world);
+    plan_close(&world);
+}
+
 /* Plans that are refused ------------------------------------------------------------------------
  */
 
@@ -96,9 +119,9 @@ static void test_hostile_plans_are_refused(void **unused)
     g_autoptr(GwMigrationPlan) nameless = gw_migration_plan_copy(plan);
     move_at(nameless, 1)->after = 1;
     set_text(&move_at(nameless, 1)->vm_uuid, NULL);
-    refuse(&world, nameless, GW_ERR_INVALID, "move 2");
+    refuse(&world, nameless, GW_ERR_INVALID, "move 2 names no VM");
     set_text(&move_at(nameless, 1)->vm_uuid, "6d0b6b0e-0000-4000-8000-00000000ffff");
-    refuse(&world, nameless, GW_ERR_INVALID, "move 2");
+    refuse(&world, nameless, GW_ERR_CONFLICT, "move 2: ");
     plan_close(&world);
 }
 
@@ -151,7 +174,7 @@ static void test_a_plan_that_is_old_is_refused(void **unused)
     UNIT_OK(by_hand = gw_engine_migrate(world.world.engine, "vm0", request, "tester", NULL, error));
     g_autoptr(GwJob) moved = plan_run_job(&world, by_hand->id);
     assert_int_equal(moved->state, GW_JOB_DONE);
-    refuse(&world, plan, GW_ERR_INVALID, "not on its source");
+    refuse(&world, plan, GW_ERR_CONFLICT, "any more");
 
     /* A host that takes nothing any more is nothing that a look at its VMs shows. */
     g_autoptr(GwMigrationPlan) second = plan_make(&world, plan_request(GW_PLAN_DRAIN, "a"));
@@ -761,6 +784,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_drain_and_back),
+        cmocka_unit_test(test_several_vms_are_moved_once),
         cmocka_unit_test(test_hostile_plans_are_refused),
         cmocka_unit_test(test_plans_that_are_no_plans),
         cmocka_unit_test(test_a_plan_that_is_old_is_refused),

@@ -164,6 +164,33 @@ static void all_go_well(void **state)
     assert_int_equal(gw_plan_job_next_us(self), 0);
 }
 
+/* Large VMs take long: what has gone over of them counts, and what a file says is no overflow. */
+static void shows_what_is_under_way(void **state)
+{
+    g_autoptr(GwPlanJob) self = job_in(GW_JOB_QUEUED, plan_of(2, "a", "b"));
+    const GwProgress *progress;
+
+    (void)state;
+    self->job->plan->total_ms = gw_interval_new();
+    self->job->plan->total_ms->likely = 10000;
+    move_at(self, 0)->bytes = move_at(self, 1)->bytes = 1000;
+    STEP(self, BEGIN);
+    progress = self->job->progress;
+    assert_int_equal(progress->eta_ms, 10000);
+    self->sent_bytes = 600; /* of a move that has not begun: nothing */
+    STEP(self, TIMER);
+    assert_int_equal(progress->percent, 0);
+    STEP(self, BEGUN, .move = 0, .job_id = "A");
+    assert_int_equal(progress->percent, 30);
+    assert_int_equal(progress->eta_ms, 7000);
+    self->sent_bytes = G_MAXINT64;
+    move_at(self, 0)->bytes = move_at(self, 1)->bytes = G_MAXINT64;
+    self->job->plan->total_ms->likely = G_MAXINT64;
+    STEP(self, TIMER);
+    assert_int_equal(progress->percent, 100);
+    assert_int_equal(progress->eta_ms, 0);
+}
+
 static void one_waits_for_the_other(void **state)
 {
     g_autoptr(GwPlanJob) self = job_in(GW_JOB_QUEUED, plan_of(3, "a", "b", "c"));
@@ -466,6 +493,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_and_every_gap),
         cmocka_unit_test(all_go_well),
+        cmocka_unit_test(shows_what_is_under_way),
         cmocka_unit_test(one_waits_for_the_other),
         cmocka_unit_test(a_failure_is_tried_again_elsewhere),
         cmocka_unit_test(what_cannot_leave_is_named),
