@@ -56,7 +56,7 @@ const GwRoute gw_plan_routes[] = {
         .body = &gw_migration_plan_record,
         .body_max = PLAN_BODY_MAX,
         .answers = { { 202, GW_ANSWER_RECORD, &gw_job_record, "The job that carries it out." } },
-        .summary = "Carry a plan out, as it was made or as somebody changed it.",
+        .summary = "Carry out a plan that was made before, unless the world has changed since.",
         .requirement = "R49",
         .handler = apply_plan,
     },

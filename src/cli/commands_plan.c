@@ -6,7 +6,7 @@
 #include "model/migration_plan.h"
 
 /* Plans of many moves: draining hosts and bringing their VMs back, several VMs at once (R19, R49).
- * All are made by the controller, may be kept as a file, looked at and changed, and applied. */
+ * All are made by the controller, may be kept as a file, looked at, and applied. */
 
 #define PLAN_FILE_MAX (32 * 1024 * 1024)
 

@@ -45,6 +45,11 @@ static gboolean check_kind(GwUndoPlan *plan, const GwJob *job)
     else if (g_strcmp0(job->kind, GW_JOB_KIND_PROVE) == 0)
         refuse(plan, g_strdup("it looked at a share, and changed nothing"),
                g_strdup("To forget the share: godwit share remove SHARE."));
+    else if (job->plan != NULL)
+        refuse(
+            plan, g_strdup("it carried out a plan of many moves, each of which is a job"),
+            g_strdup("A drain is taken back by a plan: godwit host undrain HOST. Other moves are "
+                     "undone one by one: godwit job list."));
     else
         refuse(plan,
                g_strdup_printf("a job of kind '%s' changes nothing that could be taken back",
