@@ -118,7 +118,6 @@ static void add_host(Maker *m, guint number)
     host->id = fabric_host_id(number);
     host->name = fabric_host_id(number);
     host->uri = g_strdup_printf("qemu+tls://h%04u.example.org/system", number);
-    host->group_id = g_strdup(GW_GROUP_ROOT);
     host->status = (int)GW_HOST_OK_LIMITED;
     host->live_limit = 1 + below(m, 3);
     host->storage_limit = 1 + below(m, 2);

@@ -107,7 +107,8 @@ static GwMigrationPlan *drain(const GwFabric *fabric, json_t *out)
     }
     request->hosts = g_strv_builder_end(names);
     double begun = now_ms();
-    GwMigrationPlan *plan = gw_plan_many(fabric, request, NULL, &error);
+    g_autoptr(GwPredictor) predictor = gw_predictor_new(fabric);
+    GwMigrationPlan *plan = gw_plan_many(fabric, request, predictor, &error);
     if (plan == NULL)
         g_error("%s", error->message);
     add(out, "drain_ms", now_ms() - begun);

@@ -9,7 +9,8 @@ static void keys(gconstpointer item, const char *out[3])
     out[0] = ((const GwJob *)item)->id;
 }
 
-/* A list leaves the history, the tasks and the plan out: they can be long, and each job has its own address.
+/* A list leaves the history, the tasks and the plan out: they can be long, and each job has its own
+ * address.
  */
 static void write_brief(gconstpointer item, GString *out)
 {

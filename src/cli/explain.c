@@ -4,6 +4,7 @@
 #include "cli/columns.h"
 #include "cli/format.h"
 #include "cli/plan.h"
+#include "cli/prediction.h"
 #include "cli/rating.h"
 
 /* One VM ---------------------------------------------------------------------------------- */
@@ -19,6 +20,7 @@ void gw_print_candidate(GwSession *session, const char *heading, json_t *candida
         gw_print_findings(session, gw_at(candidate, "findings"), FALSE);
     }
     gw_print_rating(session, rating, gw_at(candidate, "rating"), gw_at(candidate, "findings"));
+    gw_print_basis(session, gw_at(candidate, "prediction"));
     gw_print_disk_moves(session, disks, gw_at(candidate, "disks"));
     gw_print_transfers(session, gw_at(candidate, "transfers"));
 }

@@ -20,8 +20,9 @@ typedef struct {
     gboolean cpu_hard; /* a reserve is set: it is left alone, as in ratings; else a host that is too
                           busy is only the last to be chosen */
     const GwPlacementPolicy *policy;
-    GwSlots slots;   /* for this plan */
-    double link_bps; /* bytes per second */
+    GwSlots slots;      /* for this plan */
+    double link_bps;    /* bytes per second */
+    gboolean predicted; /* the link is as predictions take it */
 } ManyHost;
 
 #define MANY_UNKNOWN (G_MAXINT64 / 4)
@@ -167,6 +168,13 @@ void many_depart(ManyBooks *books, guint vm, guint host);
 const ManyGroup *many_apart(const ManyBooks *books, guint vm, guint host);
 /* The verdict on a move between the two; NULL where they are one host. */
 const GwMatrixCell *many_cell(const Many *many, guint vm, guint from, guint to);
+/* The VM as it is at home, or as it would be on its way, on another host. */
+const GwVm *many_vm_at(const Many *many, guint vm, guint host);
+/* many_space.c. The part of the books about disks that are copied. Space is given back only while a
+ * plan is tried out: what was copied stays kept for Undo. */
+ManyFit many_space_fits(const ManyBooks *books, guint vm, guint host);
+void many_space_take(ManyBooks *books, guint vm, guint host);
+void many_space_give_back(ManyBooks *books, guint vm, guint from, guint host);
 /* What is copied at most, bytes of disks. */
 gint64 many_copy_bytes(const Many *many, guint vm, guint from, guint to);
 /* The same for all of a unit: it goes there whole, or not at all; arrives and departs. */

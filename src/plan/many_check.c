@@ -260,7 +260,8 @@ static gint64 need_of(const GwVm *vm, const GwDiskMove *move, const GwVolume *to
 {
     const GwDisk *disk = gw_record_find(&gw_disk_record, vm->disks, "target", move->target);
 
-    if (vm->disks->len == 1 && vm->usage != NULL && vm->usage->disk_allocated_bytes > 0)
+    if (vm->disks != NULL && vm->disks->len == 1 && vm->usage != NULL &&
+        vm->usage->disk_allocated_bytes > 0)
         return MAX(move->need_bytes, vm->usage->disk_allocated_bytes);
     return MAX(move->need_bytes, MAX(to->capacity_bytes, disk != NULL ? disk->capacity_bytes : 0));
 }
@@ -499,7 +500,14 @@ gboolean gw_plan_many_check(const GwFabric *fabric, const GwMigrationPlan *plan,
     g_autoptr(GHashTable) vms = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GHashTable) space = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     g_autoptr(GHashTable) sources = g_hash_table_new(g_str_hash, g_str_equal);
-    g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
+    g_autoptr(GwPlanShared) shared = NULL;
+
+    if (plan->request == NULL || plan->moves == NULL) {
+        gw_error_set(error, GW_ERR_INVALID, "Make the plan again.",
+                     "the plan says no more what was asked for, or has no list of moves");
+        return FALSE;
+    }
+    shared = gw_plan_shared_new(fabric);
     Replay r = { fabric, plan, places, at, vms, space, sources, shared, 0 };
 
     read_fabric(&r);

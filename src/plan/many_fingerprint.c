@@ -57,39 +57,39 @@ static const GwVm *find_vm(const GwFabric *fabric, const char *uuid)
     return found;
 }
 
-/* Where the plan takes it to be now: after its last move that is done, else where its first one
- * begins. A move that runs has a job, which knows better. NULL: it may be anywhere. */
-static const char *expected_host(const GwMigrationPlan *plan, const char *uuid)
+/* uuid -> host id where the plan takes the VM to be now: after its last move that is done, else
+ * where its first one begins. "" where it may be anywhere: a move that runs has a job, which knows
+ * better. */
+static GHashTable *expected_hosts(const GwMigrationPlan *plan)
 {
-    const char *at = NULL;
+    GHashTable *table = g_hash_table_new(g_str_hash, g_str_equal);
 
     for (guint i = 0; i < plan->moves->len; i++) {
         const GwPlannedMove *move = plan->moves->pdata[i];
-        if (g_strcmp0(move->vm_uuid, uuid) != 0)
-            continue;
-        if (move->state == (int)GW_PLANNED_RUNNING || move->state == (int)GW_PLANNED_FAILED ||
-            move->state == (int)GW_PLANNED_SKIPPED)
-            return NULL;
-        if (at == NULL)
-            at = move->source_host_id;
-        if (move->state == (int)GW_PLANNED_DONE)
+        const char *at = g_hash_table_lookup(table, move->vm_uuid);
+        if (move->state == (int)GW_PLANNED_DONE && (at == NULL || *at != '\0'))
             at = move->destination_host_id;
+        else if (move->state != (int)GW_PLANNED_WAITING)
+            at = "";
+        else if (at == NULL)
+            at = move->source_host_id;
+        g_hash_table_insert(table, move->vm_uuid, (gpointer)at);
     }
-    return at;
+    return table;
 }
 
-static void add_vm(GChecksum *sum, const GwFabric *fabric, const GwMigrationPlan *plan,
+static void add_vm(GChecksum *sum, const GwFabric *fabric, GHashTable *expected_at,
                    const GwPlannedMove *move)
 {
     const GwVm *vm = find_vm(fabric, move->vm_uuid);
-    const char *expected = expected_host(plan, move->vm_uuid);
+    const char *expected = g_hash_table_lookup(expected_at, move->vm_uuid);
 
     add_text(sum, move->vm_uuid);
     add_text(sum, move->source_host_id);
     add_text(sum, move->destination_host_id);
-    add_text(sum, vm == NULL                                                  ? "gone"
-                  : expected == NULL || g_strcmp0(vm->host_id, expected) == 0 ? "as planned"
-                                                                              : vm->host_id);
+    add_text(sum, vm == NULL                                                   ? "gone"
+                  : *expected == '\0' || g_strcmp0(vm->host_id, expected) == 0 ? "as planned"
+                                                                               : vm->host_id);
     add_number(sum, vm != NULL ? gw_plan_memory_kib(vm) : 0);
     add_number(sum, vm != NULL && gw_plan_is_live(vm));
 }
@@ -111,14 +111,14 @@ static void add_rules(GChecksum *sum, const GwFabric *fabric)
 
 /* New VMs on a host that is being emptied, too: the drain would not be one. */
 static void add_newcomers(GChecksum *sum, const GwFabric *fabric, const GwMigrationPlan *plan,
-                          const char *host_id)
+                          GHashTable *expected_at, const char *host_id)
 {
     g_autoptr(GPtrArray) vms = gw_fabric_list_vms(fabric, host_id);
 
     for (guint i = 0; i < vms->len; i++) {
         const GwVm *vm = vms->pdata[i];
-        if (gw_plan_is_live(vm) &&
-            gw_record_find(&gw_planned_move_record, plan->moves, "vm_uuid", vm->uuid) == NULL &&
+        if (gw_plan_is_live(vm) && vm->uuid != NULL &&
+            !g_hash_table_contains(expected_at, vm->uuid) &&
             gw_record_find(&gw_planned_stay_record, plan->stays, "vm_uuid", vm->uuid) == NULL)
             add_text(sum, vm->uuid);
     }
@@ -129,16 +129,17 @@ char *gw_plan_fingerprint(const GwFabric *fabric, const GwMigrationPlan *plan)
     g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
     g_autoptr(GwShapes) shapes = gw_shapes_new(fabric);
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) expected_at = expected_hosts(plan);
     gboolean drain = plan->kind == (int)GW_PLAN_DRAIN;
 
     add_number(sum, plan->kind);
     for (guint i = 0; i < plan->moves->len; i++) {
         const GwPlannedMove *move = plan->moves->pdata[i];
-        add_vm(sum, fabric, plan, move);
+        add_vm(sum, fabric, expected_at, move);
         if (g_hash_table_add(seen, move->source_host_id)) {
             add_host(sum, fabric, shapes, move->source_host_id, drain);
             if (drain)
-                add_newcomers(sum, fabric, plan, move->source_host_id);
+                add_newcomers(sum, fabric, plan, expected_at, move->source_host_id);
         }
         if (g_hash_table_add(seen, move->destination_host_id))
             add_host(sum, fabric, shapes, move->destination_host_id, FALSE);

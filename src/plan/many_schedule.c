@@ -29,6 +29,7 @@ typedef struct {
     gboolean *mixed;               /* of each host: moves both leave and enter it in a sequence */
     guint *begun, *ended, *total;  /* of each emptied host: its moves */
     guint *gate;                   /* of each emptied host: the step after which it could begin */
+    gint64 open;                   /* hosts that moves have begun to leave, and not all ended */
     guint last_host_end;           /* the step that ended a host last */
     double now;
 } Clock;
@@ -73,13 +74,9 @@ static void wait_for(const Clock *c, ManyStep *step, guint other)
 static gboolean may_open(const Clock *c, const ManyStep *step)
 {
     gint64 most = c->many->request->hosts_at_once;
-    gint64 open = 0;
 
-    if (most <= 0 || !many_host(c->many, step->from)->emptied || c->begun[step->from] > 0)
-        return TRUE;
-    for (guint h = 0; h < c->many->hosts->len; h++)
-        open += c->begun[h] > 0 && c->ended[h] < c->total[h];
-    return open < most;
+    return most <= 0 || !many_host(c->many, step->from)->emptied || c->begun[step->from] > 0 ||
+           c->open < most;
 }
 
 /* Whether those before it in the sequence that it needs have gone. */
@@ -123,8 +120,10 @@ static void begin(Clock *c, guint index)
     ManyStep *step = many_step(c->many, index);
     const ManyVm *item = many_vm(c->many, step->vm);
 
-    if (c->begun[step->from]++ == 0)
+    if (c->begun[step->from]++ == 0) {
+        c->open++;
         c->gate[step->from] = c->many->request->hosts_at_once > 0 ? c->last_host_end : MANY_NONE;
+    }
     note_waits(c, index);
     step->starts_ms = c->now;
     step->points = many_points(c->books, step->to, item->memory_kib, item->cpu);
@@ -157,8 +156,10 @@ static void finish(Clock *c, guint position)
         c->storage[end] -= (guint)step->takes.storage;
         c->links[end]--;
     }
-    if (++c->ended[step->from] == c->total[step->from])
+    if (++c->ended[step->from] == c->total[step->from]) {
+        c->open--;
         c->last_host_end = index;
+    }
 }
 
 static gboolean may_begin(Clock *c, guint index)

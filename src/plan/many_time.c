@@ -23,20 +23,59 @@ static double bandwidth_bps(const Many *many, guint from, guint to)
     return least;
 }
 
-void many_estimate(Many *many, ManyStep *step)
+/* Predictions know the links by moves that were made; the fastest of them shows what a host's link
+ * can do at least. */
+static void learn_link(ManyHost *host, double link_bps)
+{
+    host->link_bps = host->predicted ? MAX(host->link_bps, link_bps) : link_bps;
+    host->predicted = TRUE;
+}
+
+static void by_prediction(Many *many, ManyStep *step, const GwPrediction *prediction)
+{
+    double link = (double)MAX(prediction->link_bps, 1);
+    double ms = MAX((double)prediction->total_ms->likely, 1);
+
+    step->bytes = (double)MAX(prediction->bytes->likely, 0);
+    step->fixed_ms = MAX(ms - step->bytes / link * 1000, 1);
+    step->cap_bps = step->cap_bps > 0 ? MIN(step->cap_bps, link) : link;
+    step->low = MIN((double)prediction->total_ms->low / ms, 1);
+    step->high = MAX((double)prediction->total_ms->high / ms, 1);
+    learn_link(many_host(many, step->from), link);
+    learn_link(many_host(many, step->to), link);
+}
+
+/* Nothing is known but sizes: between half of it, where memory is empty, and twice. */
+static void by_size(Many *many, ManyStep *step)
 {
     const ManyVm *item = many_vm(many, step->vm);
-    const GwMatrixCell *cell = many_cell(many, step->vm, step->from, step->to);
 
-    step->takes = gw_slots_of_transfer((GwTransfer)cell->candidate->transfer);
     step->bytes = (double)many_copy_bytes(many, step->vm, step->from, step->to);
     if (gw_plan_is_live(item->vm))
         step->bytes += (double)item->memory_kib * 1024;
     step->fixed_ms = FIXED_MS;
-    step->cap_bps = bandwidth_bps(many, step->from, step->to);
-    /* Nothing is known but sizes: between half of it, where memory is empty, and twice. */
     step->low = 0.5;
     step->high = 2;
+}
+
+void many_estimate(Many *many, ManyStep *step)
+{
+    const GwMatrixCell *cell = many_cell(many, step->vm, step->from, step->to);
+    GwPlanInput input = { .fabric = many->fabric,
+                          .vm = many_vm_at(many, step->vm, step->from),
+                          .source = many_host(many, step->from)->host,
+                          .destination = many_host(many, step->to)->host,
+                          .options = many->request->options,
+                          .shared = gw_matrix_shared(many->matrix) };
+
+    step->takes = gw_slots_of_transfer((GwTransfer)cell->candidate->transfer);
+    step->cap_bps = bandwidth_bps(many, step->from, step->to);
+    by_size(many, step);
+    if (many->predictor == NULL)
+        return;
+    g_autoptr(GwPrediction) prediction = gw_predict(many->predictor, &input, cell->candidate);
+    if (prediction->total_ms != NULL && prediction->bytes != NULL)
+        by_prediction(many, step, prediction);
 }
 
 gint64 many_lower_bound(const Many *many)

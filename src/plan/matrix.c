@@ -165,3 +165,8 @@ guint gw_matrix_verdicts(const GwMatrix *matrix)
 {
     return matrix->verdicts;
 }
+
+GwPlanShared *gw_matrix_shared(const GwMatrix *matrix)
+{
+    return matrix->shared;
+}

@@ -39,6 +39,8 @@ guint gw_matrix_host_shape(GwMatrix *matrix, const GwHost *host);
 /* @vm must not be on @destination. Borrowed. */
 const GwMatrixCell *gw_matrix_cell(GwMatrix *matrix, const GwVm *vm, guint vm_shape,
                                    const GwHost *destination, guint host_shape);
+/* Borrowed: for other questions about the same picture. */
+GwPlanShared *gw_matrix_shared(const GwMatrix *matrix);
 /* How many verdicts were really made. */
 guint gw_matrix_verdicts(const GwMatrix *matrix);
 

@@ -309,7 +309,7 @@ static gboolean check_left(const Check *check, const Node *lead, GError **error)
 {
     const GwPlacementRule *by = NULL;
     const char *name = gw_plan_text(check->rule->name);
-    g_autofree guint8 *left = left_for(check, lead, &by);
+    g_autofree guint8 *left G_GNUC_UNUSED = left_for(check, lead, &by);
 
     if (by == NULL || !lead->own)
         return TRUE;

@@ -193,7 +193,7 @@ static gint64 headroom_kib(gint64 memory_kib)
 static void check_memory(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     const GwHostFacts *facts = gw_plan_facts(input->destination);
-    gint64 need = MIN(gw_plan_memory_kib(input->vm), G_MAXINT64 / 4);
+    gint64 need = CLAMP(gw_plan_memory_kib(input->vm), 0, G_MAXINT64 / 4);
 
     if (facts->memory_kib == 0 || need == 0)
         return; /* not known: host-status says so */

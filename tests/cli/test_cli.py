@@ -805,6 +805,12 @@ def test_explain(fake, godwit):
     # What the finding says is not said again as a factor.
     assert run.out.count("remedy: Detach the device.") == 1
     assert godwit("explain", "none").status == 7 and godwit("explain", "web1", "kvm9").status == 7
+    row = {"host_id": "host-2", "host_name": "kvm2", "suitable": True, "rating": {"stars": 2.0},
+           "prediction": {"total_ms": {"low": 1, "likely": 2, "high": 3},
+                          "basis": ["link: 110 MiB/s, of 3 moves"]}}
+    fake.raw["/vms/web1/candidates"] = (200, "application/json",
+                                        json.dumps({"items": [row]}).encode())
+    assert "link: 110 MiB/s, of 3 moves" in godwit("explain", "web1").out
     fake.vms = []
     assert "No VM is on kvm1." in godwit("host", "explain", "kvm1").out
 
