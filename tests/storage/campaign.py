@@ -274,9 +274,11 @@ class Trial:
             self.finished(job, "Network")
 
     def fast_copy(self):
-        """Within the host's xfs, where files are cloned; first it must be there."""
+        """Within the host's xfs, where files are cloned; first it must be there, as one image: what
+        has another below it is written anew."""
         chains = disks.images(self.host(), self.guest.name).values()
-        if not all(os.path.dirname(chain[0]) == disks.folder("xfs") for chain in chains):
+        if not all(len(chain) == 1 and os.path.dirname(chain[0]) == disks.folder("xfs")
+                   for chain in chains):
             self.migrate_storage(storage="xfs", flatten=True)
         with self.while_off():
             job = self.migrate_storage(storage=SECOND, flatten=True)

@@ -103,7 +103,7 @@ class DiskGuest(Guest):
         self.booted = True
         labs.virsh(host, "shutdown", self.name)
         labs.eventually("%s to be off" % self.name, lambda: "shut off" in labs.virsh(
-            host, "domstate", self.name).stdout, 30)
+            host, "domstate", self.name).stdout, 90)
 
     def answers(self, seconds=60):
         def said():
