@@ -19,13 +19,14 @@ from terminal import Terminal
 
 EVERYTHING = [
     "host add", "host list", "host show", "host set", "host storage", "host maintenance",
-    "host explain", "host remove", "host refresh", "host check", "group list", "group show",
-    "group add", "group remove", "group set", "vm list", "vm show", "vm start", "vm candidates",
-    "vm migrate", "vm migrate-storage",
-    "job list", "job show", "job watch", "job cancel", "job set", "job post-copy", "job settle",
-    "job undo", "kept list", "kept show", "kept remove", "rule list", "rule show", "rule add",
-    "rule set", "rule remove", "share list", "share add", "share show", "share prove",
-    "share remove", "explain", "status", "events", "completion", "help", "version",
+    "host explain", "host remove", "host refresh", "host check", "host drain", "host undrain",
+    "group list", "group show", "group add", "group remove", "group set", "vm list", "vm show",
+    "vm start", "vm candidates", "vm migrate", "vm migrate-storage", "job list", "job show",
+    "job watch", "job cancel", "job set", "job post-copy", "job settle", "job undo", "job pause",
+    "job resume", "kept list", "kept show", "kept remove", "rule list", "rule show", "rule add",
+    "rule set", "rule remove", "plan moves", "plan show", "plan apply", "share list", "share add",
+    "share show", "share prove", "share remove", "explain", "status", "events", "completion",
+    "help", "version",
 ]
 
 
@@ -854,7 +855,8 @@ def scripts():
     lines = set()
     for path in root.glob("*/plan.json"):
         plan = json.loads(path.read_text())
-        if all(c["suitable"] for c in plan["candidates"]):  # a refused plan shows none
+        # A refused plan shows none; some scenarios are of rules alone, and have no candidates.
+        if all(c["suitable"] for c in plan.get("candidates", [])):
             lines.update(plan.get("script_cli", []))
     return sorted(lines)
 
