@@ -161,7 +161,7 @@ static GwTaught teach(const GwJob *job, double share)
     const GwMoveResult *result = job->result;
     GwTaught taught = { .pair = gw_taught_pair(job->source_host_id, job->destination_host_id),
                         .class = gw_class_of(job->transfer, job->disks) };
-    double total = ms(result->total_ms - result->queued_ms);
+    double total = MAX(ms(result->total_ms) - ms(result->queued_ms), 0);
 
     taught.copy_s = MIN(ms(result->copy_ms), total);
     taught.fixed_s = total - taught.copy_s;

@@ -200,8 +200,9 @@ static gint64 any(GRand *random)
     static const gint64 figures[] = { -1, 0, 1, 1000, G_MAXINT32, G_MAXINT64, G_MININT64 };
     guint which = (guint)g_rand_int_range(random, 0, G_N_ELEMENTS(figures) + 1);
 
-    return which < G_N_ELEMENTS(figures) ? figures[which]
-                                         : (gint64)g_rand_int(random) * g_rand_int(random);
+    return which < G_N_ELEMENTS(figures)
+               ? figures[which]
+               : (gint64)(g_rand_int(random) >> 1) * (g_rand_int(random) >> 1);
 }
 
 static void add_hostile_move(GwFabric *fabric, guint n, GRand *random)
