@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

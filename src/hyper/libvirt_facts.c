@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "hyper/libvirt_storage.h"
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 /* What a host says of itself.
  *

@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "hyper/libvirt_internal.h"
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 /* VMs as the host has them: lists, one of them, its definition, its state right now. */
 

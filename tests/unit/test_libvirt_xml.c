@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/xml.h"
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 #define UUID "1ef55118-9eaa-5af2-ae37-22d0b0de1f41"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "base/xml.h"
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 #define MACHINES_MAX 2000
 
