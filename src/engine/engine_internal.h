@@ -170,6 +170,7 @@ struct HostRun {
     char *id;
     gboolean connected;
     gboolean listed; /* the full list of VMs was read since the connection came up */
+    gboolean seen;   /* it was, at some time: its facts are not only what was stored */
     gboolean busy;   /* connecting or listing */
     guint failures;
     gint64 retry_us; /* when to connect again; 0: not waiting */

@@ -366,7 +366,7 @@ static void list_came(GwEngine *engine, const GwReply *reply, const char *host_i
         return;
     }
     take_list(engine, host_id, reply->vms);
-    run->listed = TRUE;
+    run->listed = run->seen = TRUE;
     run->failures = 0;
     run->awaited_us = 0;
     gw_inventory_show_up(engine, host_id);
