@@ -52,10 +52,12 @@ gboolean gw_engine_remove_share(GwEngine *engine, const char *id, GError **error
  * another host's copy runs or cannot be seen (CONFLICT). */
 GwVm *gw_engine_start_vm(GwEngine *engine, const char *vm, GError **error);
 
-/* Moves. @vm is a UUID, a name or HOST/NAME; @request->destination a host, or a host group: the
- * best host of it, and its best storage, are chosen (R46), or REFUSED where none will do. */
+/* GwCandidate of every host, best first; @brief as in GwPlanInput. @vm is a UUID, a name or
+ * HOST/NAME. */
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
-                                GError **error); /* GwCandidate */
+                                gboolean brief, GError **error);
+/* Moves. @request->destination is a host, or a host group: the best host of it, and its best
+ * storage, are chosen (R46), or REFUSED where none will do. */
 GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRequest *request,
                                 GError **error);
 /* Where preflight refuses (GW_ERR_REFUSED), *@plan (may be NULL) gets the findings. */

@@ -43,6 +43,8 @@ typedef struct {
     const GPtrArray *reached;     /* GwDiskReached: of the destination (R28) */
     const GwStoragePlan *storage; /* the planner's own: leave it NULL */
     GwPlanShared *shared;         /* of @fabric; NULL: made for this question alone */
+    gboolean brief;               /* the verdict without what only explains it: the explanations of
+                                     transfer types, a rating's factors. Findings are there */
 } GwPlanInput;
 
 /* Where each disk goes, how, and which transfer type that comes to. */
@@ -106,6 +108,8 @@ GwCandidate *gw_plan_candidate(const GwPlanInput *input);
 /* One candidate for every host (the source's own too, with its reason), rated, best first: suitable
  * before unsuitable, then by rating, name and id. options may be NULL. */
 GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
+/* The same list, brief (GwPlanInput): for who looks at the order, or at few of them. */
+GPtrArray *gw_plan_ranking(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
 GwMoveDecision *gw_plan_decide(const GwPlanInput *input);
 
 /* rating.c. Sets candidate->rating (R33): what preflight found first, then the resources that the
