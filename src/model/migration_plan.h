@@ -92,5 +92,7 @@ struct GwMigrationPlan {
     GwInterval *total_ms;
     gint64 lower_bound_ms; /* no order can be faster: bytes by capacity */
     char **notes;          /* what a person should know */
+    char **closed; /* of a drain's job: ids of the hosts that it put into maintenance itself,
+                      and of which nobody has said anything else since */
 };
 GW_DECLARE_RECORD(GwMigrationPlan, gw_migration_plan)
