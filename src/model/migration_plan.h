@@ -32,7 +32,7 @@ typedef struct {
     gboolean storage;     /* disks that are not shared may be copied (Live (VSM), Network) */
     gboolean maintenance; /* DRAIN: hosts enter maintenance, and take no VM from now on */
     GwMoveOptions *options; /* of each move */
-    char *undoes;           /* UNDRAIN: the drain's job; NULL: the last of each host */
+    char *undoes;           /* UNDRAIN: the drain's job; NULL: all since VMs were brought back */
 } GwPlanRequest;
 GW_DECLARE_RECORD(GwPlanRequest, gw_plan_request)
 
