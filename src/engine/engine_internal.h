@@ -99,6 +99,8 @@ void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, Message
 void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
                        MessageFn after);
 gboolean gw_records_is_changing(const GwEngine *engine, const char *id);
+/* FALSE: it is; who would write it meanwhile is told to come again. */
+gboolean gw_records_check_settled(const GwEngine *engine, const char *id, GError **error);
 
 /* placement.c: any thread. @request, or, where its destination is a host group, the move to the
  * best host and storage of it (R46); NULL where none will do. */
@@ -111,6 +113,9 @@ void gw_maintenance_look(GwEngine *engine);
 /* What a host that is to be emptied is in from now on: GW_MAINTENANCE_ENTERING, or _IN where it is
  * empty already. */
 GwMaintenance gw_maintenance_on(GwEngine *engine, const GwHost *host);
+/* Of a host whose record nobody is changing: in the picture, and in @batch. */
+void gw_maintenance_put(GwEngine *engine, GwBatch *batch, const GwHost *old,
+                        GwMaintenance maintenance);
 
 /* journal.c */
 gpointer gw_journal_thread(gpointer engine);
@@ -357,6 +362,10 @@ void gw_task_run_free(gpointer run);
 /* works.c: jobs of the kinds vm-transfer, vm-migrate-storage, job-repair and volume-remove. */
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_lifecycle(GwEngine *engine, const GwHyperEvent *event);
+
+/* plan_maintenance.c: a person has closed or opened a host, and that is durable: from now on it is
+ * no drain's to give back. */
+void gw_plans_maintenance_said(GwEngine *engine, gpointer host_id);
 
 /* plans.c: jobs that carry out a plan of many moves. */
 gboolean gw_plans_is_kind(const char *kind);

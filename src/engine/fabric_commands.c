@@ -33,6 +33,15 @@ gboolean gw_records_is_changing(const GwEngine *engine, const char *id)
     return FALSE;
 }
 
+gboolean gw_records_check_settled(const GwEngine *engine, const char *id, GError **error)
+{
+    if (!gw_records_is_changing(engine, id))
+        return TRUE;
+    gw_error_set(error, GW_ERR_CONFLICT, "Look at it, then ask again.",
+                 "its settings are being changed just now");
+    return FALSE;
+}
+
 static void change_free(gpointer data)
 {
     Change *change = data;
@@ -119,6 +128,7 @@ static gpointer changed(GwEngine *engine, gpointer data)
 static void not_changed(GwEngine *engine, gpointer data)
 {
     g_ptr_array_remove(engine->changing, ((Change *)data)->id);
+    engine->schedule = TRUE; /* a drain may wait for it */
 }
 
 static const CallCommit change_commit = {
@@ -416,8 +426,11 @@ static void tried(GwEngine *engine, const GwReply *reply, const char *key, gint6
             host->name = gw_text_printable(host->facts->hostname, GW_TEXT_NAME_MAX);
         host->status = GW_HOST_CONNECTING;
         const GwFabric *now = gw_engine_now(engine);
+        const GwHost *old = gw_fabric_host(now, host->id);
+        if (old != NULL)
+            host->maintenance = old->maintenance; /* which may have been said while it was tried */
         if (check_unique(now, host, &error))
-            gw_hosts_check_storage(host, gw_fabric_host(now, host->id), host->facts, &error);
+            gw_hosts_check_storage(host, old, host->facts, &error);
     }
     if (error != NULL) {
         g_prefix_error(&error, "host '%s': ", trial->host->uri);
@@ -501,7 +514,8 @@ static void call_change_host(GwEngine *engine, Call *call)
     host->maintenance = old->maintenance; /* it may have become empty meanwhile */
     gboolean moved = g_strcmp0(host->uri, old->uri) != 0;
     /* Behind a new URI may be another machine, which knows nothing of the job's VM. */
-    if (!gw_hosts_check(engine, host, &error) ||
+    if (!gw_records_check_settled(engine, host->id, &error) ||
+        !gw_hosts_check(engine, host, &error) ||
         (moved ? !gw_hosts_check_unused(engine, old, &error)
                : !gw_hosts_check_storage(host, old, old->facts, &error))) {
         gw_host_free(host);

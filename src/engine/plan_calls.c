@@ -174,6 +174,7 @@ static GwJob *new_job(GwEngine *engine, const Apply *apply, char **hosts)
     job->plan = gw_migration_plan_copy(apply->plan);
     g_strfreev(job->plan->request->hosts);
     job->plan->request->hosts = hosts;
+    g_clear_pointer(&job->plan->closed, g_strfreev); /* nothing yet */
     for (guint i = 0; i < job->plan->moves->len; i++) {
         GwPlannedMove *move = job->plan->moves->pdata[i];
         move->state = GW_PLANNED_WAITING; /* whatever the file says */
