@@ -36,6 +36,8 @@ typedef enum {
 static const GwPlanJobRow rows[] = {
     ROW(QUEUED, BEGIN, COPYING, BEGIN, "the plan begins"),
     ROW(QUEUED, RESTART, COPYING, PLAN, "the controller restarted: see what is left"),
+    ROW(QUEUED, PAUSE, QUEUED, PAUSE, "asked to pause before it began"),
+    ROW(QUEUED, RESUME, QUEUED, RESUME, "asked to go on"),
     ROW(QUEUED, CANCEL, CANCELLED, CANCEL, "nothing had begun"),
 
     ROW(COPYING, BEGUN, COPYING, NOTE_JOB, "a move begins"),
@@ -203,6 +205,7 @@ static void finish(GwPlanJob *self, GwJobState state, const GwPlanJobEvent *even
 {
     GwJob *job = self->job;
 
+    gw_plan_job_settle(self);
     if (job->result == NULL) {
         job->result = gw_move_result_new();
         job->result->downtime_ms = job->result->downtime_libvirt_ms = -1;
@@ -369,7 +372,10 @@ static void run_action(GwPlanJob *self, const GwPlanJobRow *row, const GwPlanJob
         finish(self, GW_JOB_CANCELLED, event, row->why, outcome);
         return;
     }
-    go_on(self, event, outcome);
+    if (job->state == (int)GW_JOB_QUEUED)
+        outcome->changed = TRUE; /* it begins by its turn in the queue */
+    else
+        go_on(self, event, outcome);
 }
 
 /* An event about a move that is not in the state that it speaks of comes too late. */
@@ -395,6 +401,20 @@ static gboolean is_quiet(Action action)
     return action == NOTE_JOB || action == NOTE_END || action == LOOK;
 }
 
+/* What was asked for before is no step of its history, and begins nothing. */
+static gboolean is_said_again(const GwJob *job, GwPlanJobEventKind kind)
+{
+    return (kind == GW_PLAN_JOB_PAUSE && job->pause_requested) ||
+           (kind == GW_PLAN_JOB_RESUME && !job->pause_requested) ||
+           (kind == GW_PLAN_JOB_CANCEL && job->cancel_requested);
+}
+
+/* What is being cancelled neither pauses nor goes on. */
+static gboolean is_too_late(const GwJob *job, GwPlanJobEventKind kind)
+{
+    return (kind == GW_PLAN_JOB_PAUSE || kind == GW_PLAN_JOB_RESUME) && job->cancel_requested;
+}
+
 gboolean gw_plan_job_step(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome *outcome,
                           GError **error)
 {
@@ -402,12 +422,16 @@ gboolean gw_plan_job_step(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJo
     const GwPlanJobRow *row = gw_life_find(rows, G_N_ELEMENTS(rows), state, event->kind);
 
     *outcome = (GwPlanJobOutcome){ .count = 0 };
-    if (row == NULL || !is_about_a_move(self, event)) {
+    if (row == NULL || !is_about_a_move(self, event) || is_too_late(self->job, event->kind)) {
         gw_error_set(error, GW_ERR_CONFLICT, "Look at it: godwit job show.",
                      "'%s' does not fit a plan that is %s", gw_plan_job_event_word(event->kind),
-                     gw_enum_word(&gw_job_state_enum, (int)state));
+                     self->job->cancel_requested && !gw_job_state_is_final(state)
+                         ? "being cancelled"
+                         : gw_enum_word(&gw_job_state_enum, (int)state));
         return FALSE;
     }
+    if (is_said_again(self->job, event->kind))
+        return TRUE;
     self->job->state = (int)row->next;
     if (!is_quiet((Action)row->action) && !gw_job_state_is_final(row->next))
         enter(self, row->next, event, row->why, outcome);

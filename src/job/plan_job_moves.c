@@ -19,20 +19,7 @@ guint gw_plan_job_count(const GwPlanJob *self, GwPlannedState state)
     return n;
 }
 
-/* How often a move of that VM failed, and the last time's words. */
-static guint failures_of(const GwPlanJob *self, const char *uuid, const char **error)
-{
-    guint n = 0;
-
-    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
-        const GwPlannedMove *move = gw_plan_job_move(self, i);
-        if (move->state != (int)GW_PLANNED_FAILED || g_strcmp0(move->vm_uuid, uuid) != 0)
-            continue;
-        n++;
-        *error = move->error;
-    }
-    return n;
-}
+/* Stays ---------------------------------------------------------------------------------------- */
 
 static void add_stay(GPtrArray *stays, const GwPlannedMove *move, const char *why)
 {
@@ -46,29 +33,78 @@ static void add_stay(GPtrArray *stays, const GwPlannedMove *move, const char *wh
     g_ptr_array_add(stays, stay);
 }
 
+static GwPlannedStay *find_stay(const GPtrArray *stays, const char *vm_uuid)
+{
+    return gw_record_find(&gw_planned_stay_record, stays, "vm_uuid", vm_uuid);
+}
+
+/* What it was to follow is given up, and so is it: by the words of the stay that says why. */
+static void add_orphan(GPtrArray *stays, const GwPlannedMove *move, const GwPlannedMove *before)
+{
+    const GwPlannedStay *first = find_stay(stays, before->vm_uuid);
+    g_autofree char *why =
+        first != NULL ? g_strdup_printf("it was to follow '%s', whose move is given up: %s",
+                                        first->vm_name, first->why)
+                      : g_strdup("the move that it was to follow is given up");
+
+    add_stay(stays, move, why);
+}
+
+/* A new plan ----------------------------------------------------------------------------------- */
+
+/* How often moves of a VM failed, and the last time's words. */
+typedef struct {
+    guint count;
+    const char *error;
+} Failures;
+
+static GHashTable *failures_of(const GwPlanJob *self)
+{
+    GHashTable *table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
+
+    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
+        const GwPlannedMove *move = gw_plan_job_move(self, i);
+        if (move->state != (int)GW_PLANNED_FAILED || move->vm_uuid == NULL)
+            continue;
+        Failures *failures = g_hash_table_lookup(table, move->vm_uuid);
+        if (failures == NULL) {
+            failures = g_new0(Failures, 1);
+            g_hash_table_insert(table, move->vm_uuid, failures);
+        }
+        failures->count++;
+        failures->error = move->error;
+    }
+    return table;
+}
+
 /* The moves of @plan that are still tried go behind those of the job's that have begun; numbers in
- * @after move along. Returns how many were taken. */
+ * @after move along. Whose move is given up is in @stays. Returns how many were taken. */
 static guint append(const GwPlanJob *self, GPtrArray *moves, const GwMigrationPlan *plan,
                     GPtrArray *stays)
 {
     guint len = plan->moves != NULL ? plan->moves->len : 0, taken = 0;
-    g_autofree gint64 *place = g_new0(gint64, len + 1); /* number in @plan -> number in @moves */
+    g_autofree guint *place = g_new0(guint, len + 1); /* number in @plan -> number in @moves */
+    g_autoptr(GHashTable) failed = failures_of(self);
 
     for (guint i = 0; i < len; i++) {
         const GwPlannedMove *planned = plan->moves->pdata[i];
-        const char *error = NULL;
-        guint failures = failures_of(self, planned->vm_uuid, &error);
-        gboolean orphan = planned->after > 0 && place[MIN(planned->after, len)] == 0;
-        if (failures >= GW_PLAN_JOB_TRIES) {
-            add_stay(stays, planned, error);
+        const Failures *failures =
+            planned->vm_uuid != NULL ? g_hash_table_lookup(failed, planned->vm_uuid) : NULL;
+        guint after = (guint)CLAMP(planned->after, 0, len);
+        if (find_stay(stays, planned->vm_uuid) != NULL)
+            continue; /* the rest of its way */
+        if (failures != NULL && failures->count >= GW_PLAN_JOB_TRIES) {
+            add_stay(stays, planned, failures->error);
             continue;
         }
-        if (orphan)
-            continue; /* what it waits for is given up; planned anew once more at the end */
+        if (after > 0 && place[after] == 0) {
+            add_orphan(stays, planned, plan->moves->pdata[after - 1]);
+            continue;
+        }
         GwPlannedMove *move = gw_planned_move_copy(planned);
         move->state = GW_PLANNED_WAITING;
-        move->tries = failures;
-        move->after = planned->after > 0 ? place[MIN(planned->after, len)] : 0;
+        move->tries = failures != NULL ? failures->count : 0;
+        move->after = place[after];
         g_ptr_array_add(moves, move);
         place[i + 1] = moves->len;
         taken++;
@@ -87,21 +123,55 @@ static gboolean is_moving(const GwPlanJob *self, const char *vm_uuid)
     return FALSE;
 }
 
+/* FALSE: it is there already, or has none. */
+static gboolean add_name(GHashTable *names, char *vm_uuid)
+{
+    return vm_uuid != NULL && g_hash_table_add(names, vm_uuid);
+}
+
+static void add_names(GHashTable *names, const GPtrArray *moves, const GPtrArray *stays)
+{
+    for (guint i = 0; moves != NULL && i < moves->len; i++)
+        add_name(names, ((GwPlannedMove *)moves->pdata[i])->vm_uuid);
+    for (guint i = 0; stays != NULL && i < stays->len; i++)
+        add_name(names, ((GwPlannedStay *)stays->pdata[i])->vm_uuid);
+}
+
+/* What has begun is history. What never did is gone from the plan; where that was the last word of
+ * a VM, it says that the VM is not to be moved any more: it went, or stays, by another's hand. */
+static GPtrArray *keep_history(const GwPlanJob *self, const GwMigrationPlan *plan)
+{
+    GPtrArray *kept = gw_record_array(&gw_planned_move_record);
+    g_autoptr(GHashTable) named = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
+        const GwPlannedMove *move = gw_plan_job_move(self, i);
+        if (move->state == (int)GW_PLANNED_WAITING)
+            continue;
+        GwPlannedMove *copy = gw_planned_move_copy(move);
+        copy->after = 0; /* it has begun */
+        g_ptr_array_add(kept, copy);
+    }
+    add_names(named, kept, NULL);
+    add_names(named, plan->moves, plan->stays);
+    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
+        const GwPlannedMove *move = gw_plan_job_move(self, i);
+        if (!add_name(named, move->vm_uuid))
+            continue;
+        GwPlannedMove *copy = gw_planned_move_copy(move);
+        copy->after = 0;
+        copy->state = (int)GW_PLANNED_SKIPPED;
+        g_ptr_array_add(kept, copy);
+    }
+    return kept;
+}
+
 guint gw_plan_job_take(GwPlanJob *self, const GwMigrationPlan *plan)
 {
     GwMigrationPlan *own = self->job->plan;
-    GPtrArray *moves = gw_record_array(&gw_planned_move_record);
+    GPtrArray *moves = keep_history(self, plan);
     GPtrArray *stays = gw_record_array(&gw_planned_stay_record);
 
-    /* What never began is gone from the plan: only what was done, or tried, is history. */
-    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
-        GwPlannedMove *move = gw_plan_job_move(self, i);
-        if (move->state == (int)GW_PLANNED_WAITING)
-            continue;
-        GwPlannedMove *kept = gw_planned_move_copy(move);
-        kept->after = 0; /* it has begun */
-        g_ptr_array_add(moves, kept);
-    }
     self->history = moves->len;
     guint taken = append(self, moves, plan, stays);
     for (guint i = 0; plan->stays != NULL && i < plan->stays->len; i++) {
@@ -116,6 +186,41 @@ guint gw_plan_job_take(GwPlanJob *self, const GwMigrationPlan *plan)
     g_free(own->fingerprint);
     own->fingerprint = g_strdup(plan->fingerprint);
     return taken;
+}
+
+/* The end ------------------------------------------------------------------------------------ */
+
+/* @move is the last of its VM, of which no stay tells. */
+static void settle(GwPlanJob *self, GwPlannedMove *move)
+{
+    GwMigrationPlan *plan = self->job->plan;
+    gboolean waits = move->state == (int)GW_PLANNED_WAITING;
+
+    if (!waits && move->state != (int)GW_PLANNED_FAILED)
+        return;
+    /* What failed, and is not to be moved any more by the last plan, went by another's hand. */
+    if (waits || !self->job->cancel_requested)
+        move->state = (int)GW_PLANNED_SKIPPED;
+    if (self->job->cancel_requested)
+        add_stay(plan->stays, move,
+                 waits || move->error == NULL ? "the plan was cancelled before its move began"
+                                              : move->error);
+}
+
+void gw_plan_job_settle(GwPlanJob *self)
+{
+    GwMigrationPlan *plan = self->job->plan;
+    g_autoptr(GHashTable) stays = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+
+    if (plan->stays == NULL)
+        plan->stays = gw_record_array(&gw_planned_stay_record);
+    add_names(stays, NULL, plan->stays);
+    for (guint i = plan->moves != NULL ? plan->moves->len : 0; i-- > 0;) {
+        GwPlannedMove *move = plan->moves->pdata[i];
+        if (add_name(seen, move->vm_uuid) && !g_hash_table_contains(stays, move->vm_uuid))
+            settle(self, move);
+    }
 }
 
 /* What became of the move, by its own job. */
