@@ -122,12 +122,88 @@ static void test_a_vm_is_moved_by_one_plan(void **unused)
     plan_close(&world);
 }
 
+/* What begins -------------------------------------------------------------------------------- */
+
+/* The plan's moves that are in one of @states, a bit for each. */
+static guint count_parts(PlanWorld *world, const char *job_id, guint states)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->world.engine);
+    GHashTableIter iter;
+    gpointer value;
+    guint n = 0;
+
+    g_hash_table_iter_init(&iter, fabric->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *job = value;
+        n += g_strcmp0(job->part_of, job_id) == 0 && (states >> job->state & 1) != 0;
+    }
+    return n;
+}
+
+#define QUEUED (1U << GW_JOB_QUEUED)
+#define DONE (1U << GW_JOB_DONE)
+#define UNDER_WAY ((DONE - 1) & ~QUEUED) /* it has its slots, from its last check on */
+
+/* Whenever somebody pauses, also between a move's check and its turn in the queue (R49). */
+static void test_a_pause_holds_the_queue(void **unused)
+{
+    guint held = 0;
+    (void)unused;
+
+    for (gint64 at_ms = 0; at_ms < 60; at_ms++) {
+        PlanWorld world;
+        plan_open(&world, plan_fabric(3, "aaab"), 3, 4);
+        g_autofree char *id = plan_drain(&world, "a");
+        world_run(&world.world, at_ms * 100);
+        g_autoptr(GwJob) paused = NULL;
+        UNIT_OK(paused = gw_engine_pause_job(world.world.engine, id, TRUE, error));
+        guint begun = count_parts(&world, id, UNDER_WAY | DONE);
+        plan_run(&world, SECONDS(30));
+        assert_int_equal(count_parts(&world, id, UNDER_WAY | DONE), begun);
+        assert_int_equal(plan_running_at(&world, 'a'), 3 - begun);
+        held += count_parts(&world, id, QUEUED);
+        g_autoptr(GwJob) resumed = NULL;
+        UNIT_OK(resumed = gw_engine_pause_job(world.world.engine, id, FALSE, error));
+        g_autoptr(GwJob) over = plan_run_job(&world, id);
+        assert_int_equal(over->state, GW_JOB_DONE);
+        plan_check_vms(&world);
+        plan_close(&world);
+    }
+    assert_true(held > 0); /* or this shows nothing */
+}
+
+/* No more stand in the queue than there are slots: whoever looks at it sees what begins next, and
+ * what is planned anew takes nobody's place. */
+static void test_no_more_begin_than_slots(void **unused)
+{
+    PlanWorld world;
+    json_t *fabric = plan_fabric(4, "aaaaaa");
+    guint most = 0;
+    (void)unused;
+
+    plan_open(&world, fabric, 4, 6);
+    g_autofree char *id = plan_drain(&world, "a");
+    for (guint i = 0; i < 4000; i++) {
+        world_run(&world.world, 250);
+        guint parts = count_parts(&world, id, QUEUED | UNDER_WAY);
+        assert_true(parts <= GW_LIMIT_DEFAULT);
+        most = MAX(most, parts);
+    }
+    assert_int_equal(most, GW_LIMIT_DEFAULT);
+    g_autoptr(GwJob) over = plan_run_job(&world, id);
+    assert_int_equal(over->state, GW_JOB_DONE);
+    plan_check_vms(&world);
+    plan_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_plans_for_one_host_at_once),
         cmocka_unit_test(test_two_plans_for_one_vm_at_once),
         cmocka_unit_test(test_a_vm_is_moved_by_one_plan),
+        cmocka_unit_test(test_a_pause_holds_the_queue),
+        cmocka_unit_test(test_no_more_begin_than_slots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
