@@ -159,7 +159,8 @@ static gboolean is_beginning(GwEngine *engine, const PlanRun *run, const GwPlann
     if (move->state != (int)GW_PLANNED_RUNNING)
         return g_hash_table_contains(run->beginning, move->vm_uuid);
     const GwJob *child = gw_fabric_find_job(gw_engine_now(engine), move->job_id, NULL);
-    return child != NULL && child->state == (int)GW_JOB_QUEUED && child->waiting_for == NULL;
+    /* None: it was accepted just now, and is shown when this is over. */
+    return child == NULL || (child->state == (int)GW_JOB_QUEUED && child->waiting_for == NULL);
 }
 
 static gboolean is_beginning_at(GwEngine *engine, const PlanRun *run, const char *host_id)
@@ -192,7 +193,8 @@ static void do_begin(GwEngine *engine, PlanRun *run)
             !gw_plans_is_answering(engine, move->source_host_id) ||
             !gw_plans_is_answering(engine, move->destination_host_id) ||
             !has_slots(engine, run, move) ||
-            !gw_plan_move_ready_from(run->self->job->plan, run->self->history, i, NULL))
+            !gw_plan_move_ready_from(run->self->job->plan, run->self->history, i, run->beginning,
+                                     NULL))
             continue;
         begin(engine, run, move);
     }
