@@ -49,6 +49,7 @@ struct GwEngine {
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */
     GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
+    GQueue *changes;       /* Waiting: changes that are to be checked after these */
     GHashTable *accepting; /* whose new job is being journaled: VM UUIDs; "host/ID", "plan/UUID" */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
@@ -101,6 +102,9 @@ void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer recor
 gboolean gw_records_is_changing(const GwEngine *engine, const char *id);
 /* FALSE: it is; who would write it meanwhile is told to come again. */
 gboolean gw_records_check_settled(const GwEngine *engine, const char *id, GError **error);
+/* Runs @fn once no such change is being journaled, at once where none is: what is checked against
+ * other records must see those that are stored just now. In the order of these calls. */
+void gw_records_in_turn(GwEngine *engine, MessageFn fn, gpointer data);
 
 /* placement.c: any thread. @request, or, where its destination is a host group, the move to the
  * best host and storage of it (R46); NULL where none will do. */
@@ -141,6 +145,9 @@ struct Call {
 /* Any thread: runs @fn on the loop and waits for its answer; the result, or NULL with @error. */
 gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
                         gconstpointer c, gpointer *extra, GError **error);
+/* The same for a change of records that is checked against others: gw_records_in_turn. */
+gpointer gw_engine_call_in_turn(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
+                                GError **error);
 /* Answers at the end of the turn, once, when readers see what it changed; takes @result or @error.
  */
 void gw_engine_answer(Call *call, gpointer result, GError *error);
