@@ -26,10 +26,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_autoptr(GwVm) vm = gw_libvirt_vm_from_xml(text, NULL);
     g_autoptr(GwPool) pool = gw_libvirt_pool_from_xml(text, NULL);
     g_autoptr(GwNetwork) network = gw_libvirt_network_from_xml(text, NULL);
-    g_autofree char *bridge = gw_libvirt_bridge_from_xml(text);
+    g_autoptr(GwNetwork) bridge = gw_libvirt_bridge_from_xml(text);
     g_autofree char *model = gw_libvirt_host_model_from_xml(text);
 
-    if ((bridge != NULL && *bridge == '\0') || (model != NULL && *model == '\0'))
+    if ((bridge != NULL && *bridge->name == '\0') || (model != NULL && *model == '\0'))
         abort();
     if (vm != NULL)
         check_record(&gw_vm_record, vm);
@@ -37,6 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_record(&gw_pool_record, pool);
     if (network != NULL)
         check_record(&gw_network_record, network);
+    if (bridge != NULL)
+        check_record(&gw_network_record, bridge);
     if (gw_libvirt_capabilities_into(facts, text, NULL))
         check_record(&gw_host_facts_record, facts);
     return 0;

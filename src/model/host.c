@@ -14,12 +14,6 @@ GW_DEFINE_RECORD(
     GW_F(GwGroup, placement, GW_OBJECT, .of = &gw_placement_policy_record,
          .doc = "How VMs are placed in it; absent: as in its parent."));
 
-GW_DEFINE_RECORD(GwNetwork, gw_network, "Network", "A network that VMs on the host can attach to.",
-                 GW_F(GwNetwork, name, GW_STRING, .flags = GW_REQUIRED, .doc = "Name on the host."),
-                 GW_F(GwNetwork, kind, GW_STRING, .doc = "libvirt (a libvirt network) or bridge."),
-                 GW_F(GwNetwork, bridge, GW_STRING, .doc = "The bridge behind it."),
-                 GW_F(GwNetwork, active, GW_BOOL, .doc = "Whether it is up."));
-
 GW_DEFINE_RECORD(
     GwPool, gw_pool, "StoragePool", "A storage pool of the host.",
     GW_F(GwPool, name, GW_STRING, .flags = GW_REQUIRED, .doc = "Name on the host."),
@@ -101,6 +95,9 @@ GW_DEFINE_RECORD(
     GW_F(GwHost, maintenance, GW_ENUM, .of_enum = &gw_maintenance_enum, .flags = GW_READ_ONLY,
          .doc = "Whether it may be given VMs (R49)."),
     GW_F(GwHost, tags, GW_STRINGS, .doc = "Words and key=value, for placement rules (R57)."),
+    GW_F(GwHost, network_tags, GW_STRINGS,
+         .doc = "NAME=TAG: the physical network behind a network or bridge of it, for matching "
+                "(R40)."),
     GW_F(GwHost, cpu_reserve_percent, GW_INT, .max = 100,
          .doc = "CPU left alone, percent, beside what its group leaves alone."),
     GW_F(GwHost, memory_reserve_kib, GW_INT, .doc = "Memory left alone, KiB."),

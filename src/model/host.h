@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/agent.h"
+#include "model/network.h"
 #include "model/placement.h"
 #include "model/prediction.h"
 
@@ -15,14 +16,6 @@ typedef struct {
     GwPlacementPolicy *placement; /* NULL: the parent's */
 } GwGroup;
 GW_DECLARE_RECORD(GwGroup, gw_group)
-
-typedef struct {
-    char *name;
-    char *kind; /* "libvirt" (a libvirt network) or "bridge" (a host bridge) */
-    char *bridge;
-    gboolean active;
-} GwNetwork;
-GW_DECLARE_RECORD(GwNetwork, gw_network)
 
 typedef struct {
     char *name;
@@ -108,6 +101,7 @@ typedef struct {
     gint64 progress_timeout_s;
     int maintenance;            /* GwMaintenance */
     char **tags;                /* words and key=value, for placement rules (R57) */
+    char **network_tags;        /* "br0=dmz": which physical network is behind which (R40) */
     gint64 cpu_reserve_percent; /* left alone, beside what its group leaves alone */
     gint64 memory_reserve_kib;
     gint64 disk_reserve_bytes; /* of each pool */

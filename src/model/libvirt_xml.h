@@ -20,8 +20,8 @@ char *gw_libvirt_uuid_from_xml(const char *text, GError **error);
 GwPool *gw_libvirt_pool_from_xml(const char *text, GError **error);
 /* A libvirt network; its bridge is NULL where it has none. */
 GwNetwork *gw_libvirt_network_from_xml(const char *text, GError **error);
-/* The name of a host interface that is a bridge, or NULL. Free with g_free. */
-char *gw_libvirt_bridge_from_xml(const char *text);
+/* A host interface that is a bridge, as a network of kind "bridge"; NULL: it is none. */
+GwNetwork *gw_libvirt_bridge_from_xml(const char *text);
 /* host_uuid, arch, cpu_xml, cpu_model and machines of virConnectGetCapabilities. */
 gboolean gw_libvirt_capabilities_into(GwHostFacts *facts, const char *text, GError **error);
 /* The model a host-model CPU gets, of virConnectGetDomainCapabilities; NULL where unsupported. */

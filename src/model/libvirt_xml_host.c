@@ -98,33 +98,6 @@ GwPool *gw_libvirt_pool_from_xml(const char *text, GError **error)
     return pool;
 }
 
-/* Networks -------------------------------------------------------------------------------- */
-
-GwNetwork *gw_libvirt_network_from_xml(const char *text, GError **error)
-{
-    g_autoptr(GwXml) xml = gw_xml_parse(text, error);
-    if (xml == NULL)
-        return NULL;
-    g_autofree char *name = value(xml, NULL, "/network/name");
-    if (name == NULL) {
-        gw_error_set(error, GW_ERR_INVALID, NULL, "the network's definition has no usable name");
-        return NULL;
-    }
-
-    GwNetwork *network = gw_network_new();
-    network->name = gw_text_printable(name, GW_TEXT_NAME_MAX);
-    network->kind = g_strdup("libvirt");
-    network->bridge = value(xml, NULL, "/network/bridge/@name");
-    return network;
-}
-
-char *gw_libvirt_bridge_from_xml(const char *text)
-{
-    g_autoptr(GwXml) xml = gw_xml_parse(text, NULL);
-
-    return xml != NULL ? value(xml, NULL, "/interface[@type='bridge']/@name") : NULL;
-}
-
 /* Capabilities ---------------------------------------------------------------------------- */
 
 /* An alias ("q35") stands for another machine on each version of QEMU, so only what it stands for

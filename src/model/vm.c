@@ -32,7 +32,15 @@ GW_DEFINE_RECORD(GwNic, gw_nic, "Nic", "A network adapter of a VM.",
                  GW_F(GwNic, mac, GW_STRING, .doc = "MAC address."),
                  GW_F(GwNic, type, GW_STRING, .doc = "libvirt's interface type."),
                  GW_F(GwNic, source, GW_STRING, .doc = "Network, bridge or device."),
-                 GW_F(GwNic, model, GW_STRING, .doc = "Device model."));
+                 GW_F(GwNic, model, GW_STRING, .doc = "Device model."),
+                 GW_F(GwNic, target, GW_STRING, .doc = "Its device on the host, e.g. vnet3."),
+                 GW_F(GwNic, link_down, GW_BOOL, .doc = "Its link is down."),
+                 GW_F(GwNic, mtu, GW_INT, .doc = "Its own MTU, bytes; 0: the network's."),
+                 GW_F(GwNic, vlans, GW_STRINGS, .doc = "VLAN tags; several: a trunk."),
+                 GW_F(GwNic, port_group, GW_STRING, .doc = "Port group of its network."),
+                 GW_F(GwNic, virtual_port, GW_STRING, .doc = "Type of its virtual port."),
+                 GW_F(GwNic, bridge, GW_STRING,
+                      .doc = "The bridge that its network put it on, while it runs."));
 
 GW_DEFINE_RECORD(GwHostdev, gw_hostdev, "Hostdev", "A device of the host that is passed through.",
                  GW_F(GwHostdev, type, GW_STRING, .doc = "pci, usb, mdev, scsi, …"),

@@ -33,6 +33,14 @@ typedef struct {
     char *type;   /* network, bridge, direct, user, ethernet, hostdev, vdpa, … */
     char *source; /* network or bridge or device name */
     char *model;
+    char *target;       /* its device on the host (vnet3); NULL: not running, or none */
+    gboolean link_down; /* as if its cable were out */
+    gint64 mtu;         /* its own; 0: the network's */
+    char **vlans;       /* "42"; several: a trunk. Of a running VM also what its network gives it */
+    char *port_group;
+    char *virtual_port; /* openvswitch, …; NULL: none */
+    char *bridge;       /* of a network adapter that runs: the bridge that libvirt put it on, where
+                           it would name that one at the destination too; else NULL */
 } GwNic;
 GW_DECLARE_RECORD(GwNic, gw_nic)
 

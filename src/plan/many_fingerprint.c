@@ -127,7 +127,7 @@ static void add_newcomers(GChecksum *sum, const GwFabric *fabric, const GwMigrat
 char *gw_plan_fingerprint(const GwFabric *fabric, const GwMigrationPlan *plan)
 {
     g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
-    g_autoptr(GwShapes) shapes = gw_shapes_new(fabric);
+    g_autoptr(GwShapes) shapes = gw_shapes_new(fabric, NULL);
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GHashTable) expected_at = expected_hosts(plan);
     gboolean drain = plan->kind == (int)GW_PLAN_DRAIN;
