@@ -12,7 +12,9 @@ GW_DEFINE_RECORD(
     GW_F(GwGroup, name, GW_STRING, .flags = GW_REQUIRED, .doc = "Name, unique in its parent."),
     GW_F(GwGroup, parent_id, GW_STRING, .doc = "The parent's id; absent only for All Hosts."),
     GW_F(GwGroup, placement, GW_OBJECT, .of = &gw_placement_policy_record,
-         .doc = "How VMs are placed in it; absent: as in its parent."));
+         .doc = "How VMs are placed in it; absent: as in its parent."),
+    GW_F(GwGroup, balance, GW_OBJECT, .of = &gw_balance_settings_record,
+         .doc = "How it is balanced; absent: together with its parent."));
 
 GW_DEFINE_RECORD(
     GwPool, gw_pool, "StoragePool", "A storage pool of the host.",

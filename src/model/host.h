@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/agent.h"
+#include "model/balance.h"
 #include "model/network.h"
 #include "model/placement.h"
 #include "model/prediction.h"
@@ -14,6 +15,7 @@ typedef struct {
     char *name;
     char *parent_id;              /* NULL only for the root */
     GwPlacementPolicy *placement; /* NULL: the parent's */
+    GwBalanceSettings *balance;   /* NULL: the parent's, and balanced together with it */
 } GwGroup;
 GW_DECLARE_RECORD(GwGroup, gw_group)
 

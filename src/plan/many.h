@@ -39,6 +39,8 @@ typedef struct {
     guint unit;
     guint similar;  /* those of one number began from one image; MANY_NONE: nothing is known */
     GArray *groups; /* guint: of many->groups, that it must stay apart from */
+    char *why;      /* BALANCE: in words; NULL: it does not move */
+    double gain;    /* BALANCE: percentage points */
 } ManyVm;
 
 /* VMs of which no two may be on one host: by a rule, or since they have one name. */
@@ -71,8 +73,9 @@ typedef struct {
     /* Of the schedule: */
     double bytes, fixed_ms, cap_bps;
     double starts_ms, ends_ms;
-    double low, high; /* of the time, by the likely one */
-    guint after;      /* index of the step that it waits for last; MANY_NONE */
+    double low, high;   /* of the time, by the likely one */
+    gint64 downtime_ms; /* 0: not predicted */
+    guint after;        /* index of the step that it waits for last; MANY_NONE */
     guint wave;
     GwSlots takes;
 } ManyStep;
@@ -82,17 +85,18 @@ typedef struct {
     const GwPlanRequest *request;
     const GwPredictor *predictor;
     GwMatrix *matrix;
-    GArray *hosts;          /* ManyHost, by name */
-    GArray *vms;            /* ManyVm: those that are to move, by host and name */
-    GArray *units;          /* ManyUnit */
-    GArray *groups;         /* ManyGroup */
-    GArray *others;         /* ManyOther */
-    GHashTable *host_index; /* id -> index + 1 */
-    GHashTable *vm_index;   /* GwVm -> index + 1 */
-    GArray *steps;          /* ManyStep, in order */
-    GHashTable *elsewhere;  /* VM and host -> GwVm: as it would be there, on its way */
-    GPtrArray *notes;       /* char * */
-    GPtrArray *stays;       /* GwPlannedStay: those that are known from the beginning */
+    GArray *hosts;             /* ManyHost, by name */
+    GArray *vms;               /* ManyVm: those that are to move, by host and name */
+    GArray *units;             /* ManyUnit */
+    GArray *groups;            /* ManyGroup */
+    GArray *others;            /* ManyOther */
+    GHashTable *host_index;    /* id -> index + 1 */
+    GHashTable *vm_index;      /* GwVm -> index + 1 */
+    GArray *steps;             /* ManyStep, in order */
+    GHashTable *elsewhere;     /* VM and host -> GwVm: as it would be there, on its way */
+    GPtrArray *notes;          /* char * */
+    GPtrArray *stays;          /* GwPlannedStay: those that are known from the beginning */
+    GwBalanceFigures *figures; /* BALANCE */
     gint64 lower_bound_ms, total_ms;
     gboolean measured; /* links are known */
 } Many;
@@ -151,6 +155,8 @@ void many_history_free(ManyHistory *history);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ManyHistory, many_history_free)
 /* The first of these hosts (NULL: of all) that it left; NULL: none. */
 const ManyLeft *many_left_first(const ManyAway *away, GHashTable *wanted);
+/* balance_read.c: the VMs of a host group that may be moved to balance it. */
+gboolean many_read_balance(Many *many, GError **error);
 /* many_rules.c: groups and units, of the VMs that are to move. */
 void many_read_rules(Many *many);
 
@@ -230,6 +236,12 @@ typedef struct {
 gboolean many_search(const Many *many, GArray *hops, guint *count);
 /* The books after these. */
 ManyBooks *many_books_after(const Many *many, const GArray *hops);
+/* One more: the unit goes there, and is gone from where it was. */
+void many_hop(ManyBooks *books, GArray *hops, guint unit, guint to);
+/* Steps for hops that are sound one after another. */
+void many_take_hops(Many *many, const GArray *hops);
+/* balance.c: what is to be moved, as steps. */
+void many_balance(Many *many);
 
 /* many_schedule.c: sets the steps' times, and their order to that in which they begin. */
 void many_schedule(Many *many);

@@ -121,6 +121,14 @@ void gw_plan_rate(const GwPlanInput *input, GwCandidate *candidate);
 /* The policy that holds for @host: its group's, or the nearest parent's that has one, or the
  * product's. Borrowed from the fabric, or static. */
 const GwPlacementPolicy *gw_plan_policy(const GwFabric *fabric, const GwHost *host);
+const GwPlacementPolicy *gw_plan_policy_of_group(const GwFabric *fabric, const char *group_id);
+
+/* balance_read.c. How the group is balanced: its own settings, or the nearest parent's, or the
+ * product's (off). Borrowed from the fabric, or static. */
+const GwBalanceSettings *gw_plan_balance_settings(const GwFabric *fabric, const GwGroup *group);
+/* Whether the host is balanced with the group: it is in it, or in a group below that has no
+ * settings of its own. */
+gboolean gw_plan_is_balanced_with(const GwFabric *fabric, const GwHost *host, const GwGroup *group);
 
 /* place.c. The best host for @vm, and the best pool on it, within @where (id or name of a host or a
  * host group; NULL: everywhere): automatic placement (R26, R46). Within a group, or everywhere,

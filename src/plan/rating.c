@@ -16,7 +16,7 @@
 
 #define POLICY_DEPTH_MAX 64 /* a tree of groups is never deeper; a damaged one may be a ring */
 
-const GwPlacementPolicy *gw_plan_policy(const GwFabric *fabric, const GwHost *host)
+const GwPlacementPolicy *gw_plan_policy_of_group(const GwFabric *fabric, const char *group_id)
 {
     static const GwPlacementPolicy products = {
         .goal = GW_GOAL_BALANCE,
@@ -25,7 +25,7 @@ const GwPlacementPolicy *gw_plan_policy(const GwFabric *fabric, const GwHost *ho
         .disk_weight = GW_WEIGHT_DEFAULT,
         .network_weight = GW_WEIGHT_DEFAULT,
     };
-    const char *id = host->group_id != NULL ? host->group_id : GW_GROUP_ROOT;
+    const char *id = group_id != NULL ? group_id : GW_GROUP_ROOT;
 
     for (guint depth = 0; id != NULL && depth < POLICY_DEPTH_MAX; depth++) {
         const GwGroup *group = g_hash_table_lookup(fabric->groups, id);
@@ -36,6 +36,11 @@ const GwPlacementPolicy *gw_plan_policy(const GwFabric *fabric, const GwHost *ho
         id = group->parent_id;
     }
     return &products;
+}
+
+const GwPlacementPolicy *gw_plan_policy(const GwFabric *fabric, const GwHost *host)
+{
+    return gw_plan_policy_of_group(fabric, host->group_id);
 }
 
 /* A factor, and what it takes of the points. */
