@@ -218,8 +218,8 @@ static void carry_out(GwEngine *engine, JobRun *base, guint effect, JobDecision 
 
     (void)decided; /* what begins is checked on fresh facts anyway */
     switch ((GwPlanJobDo)effect) {
-    case GW_PLAN_JOB_DO_BEGIN:
-        do_begin(engine, run);
+    case GW_PLAN_JOB_DO_BEGIN: /* by gw_plans_schedule, after a look at whether the plan holds */
+        engine->schedule = TRUE;
         break;
     case GW_PLAN_JOB_DO_PLAN:
         run->wants_plan = TRUE;
@@ -328,11 +328,18 @@ static GError *drift_of(GwEngine *engine, const PlanRun *run)
     return error;
 }
 
-/* Where the planner sees no drift in what is one here, it must not be asked again and again. */
-static gboolean may_look_for_drift(GwEngine *engine, const PlanRun *run)
+/* What drift_of finds the planner heeds, so the next plan does not have it. Should that ever not be
+ * so, the controller must not do nothing else any more: the same is not answered at once again. */
+static gboolean is_answered(GwEngine *engine, PlanRun *run, const GError *drift)
 {
-    return run->drifted_us == 0 ||
-           gw_clock_now_us(engine->clock) - run->drifted_us >= DRIFT_AGAIN_US;
+    gint64 now_us = gw_clock_now_us(engine->clock);
+
+    if (g_strcmp0(run->drift, drift->message) == 0 && now_us - run->drifted_us < DRIFT_AGAIN_US)
+        return TRUE;
+    g_free(run->drift);
+    run->drift = g_strdup(drift->message);
+    run->drifted_us = now_us;
+    return FALSE;
 }
 
 void gw_plans_schedule(GwEngine *engine)
@@ -353,14 +360,12 @@ void gw_plans_schedule(GwEngine *engine)
         cancel_stranded(engine, run);
         if (run->self->planning || run->self->job->pause_requested)
             continue;
-        g_autoptr(GError) drift = may_look_for_drift(engine, run) ? drift_of(engine, run) : NULL;
-        if (drift != NULL)
-            run->drifted_us = gw_clock_now_us(engine->clock);
-        if (drift != NULL)
+        g_autoptr(GError) drift = drift_of(engine, run);
+        if (drift == NULL)
+            do_begin(engine, run);
+        else if (!is_answered(engine, run, drift))
             gw_plans_step(engine, run,
                           (GwPlanJobEvent){ .kind = GW_PLAN_JOB_DRIFTED, .error = drift });
-        else
-            do_begin(engine, run);
     }
 }
 
@@ -373,6 +378,7 @@ static void run_free(JobRun *base)
 
     gw_plan_job_free(run->self);
     g_hash_table_unref(run->beginning);
+    g_free(run->drift);
     g_free(run);
 }
 

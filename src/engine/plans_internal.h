@@ -9,7 +9,8 @@ typedef struct {
     GwPlanJob *self;
     GHashTable *beginning; /* UUIDs of VMs whose move is being checked and journaled */
     gboolean wants_plan;   /* as soon as a picture is published in which hosts are known */
-    gint64 drifted_us;     /* when the plan was last seen not to hold; 0: never */
+    char *drift;           /* why the plan was last seen not to hold */
+    gint64 drifted_us;     /* when */
     gint64 restarted_us;   /* monotonic; 0: this controller began it */
     gboolean maintained;   /* its hosts were closed, or opened, when it began */
 } PlanRun;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "plan_world.h"
 
+#include <string.h>
+
 #include "engine/jobs_internal.h"
 
 /* Whose word on a host's maintenance holds (R49): a drain closes its hosts and, called off, gives
@@ -259,6 +261,64 @@ static void test_a_cancelled_drain_gives_back_what_it_closed(void **unused)
     }
 }
 
+/* What is closed again while VMs come back to it gets no more of them, and that is said at once: no
+ * move is tried in vain, and none is planned again and again. */
+static void test_an_undrain_of_what_is_closed_again(void **unused)
+{
+    PlanWorld world;
+    (void)unused;
+
+    open_default(&world);
+    g_autofree char *id = plan_drain(&world, "a");
+    g_autoptr(GwJob) drained = plan_run_job(&world, id);
+    assert_int_equal(drained->state, GW_JOB_DONE);
+    plan_run(&world, SECONDS(1));
+    g_autofree char *back = plan_undrain(&world, "a");
+    plan_run(&world, SECONDS(1) / 2);
+    pause_until_idle(&world, back);
+    guint home = plan_running_at(&world, 'a');
+    assert_in_range(home, 1, 4);
+    say_maintenance(&world, "a", TRUE);
+    g_autoptr(GwJob) resumed = NULL;
+    UNIT_OK(resumed = gw_engine_pause_job(world.world.engine, back, FALSE, error));
+    plan_run(&world, SECONDS(2));
+    g_autoptr(GwJob) over = world_job(&world.world, back);
+    assert_int_equal(over->state, GW_JOB_FAILED);
+    assert_non_null(strstr(over->error->message, "a is entering maintenance"));
+    assert_int_equal(plan_count(over, GW_PLANNED_FAILED), 0);
+    assert_int_equal(over->plan->stays->len, 5 - home);
+    assert_int_equal(plan_running_at(&world, 'a'), home);
+
+    /* Once more, which opens it: the rest comes back. */
+    g_autofree char *again = plan_undrain(&world, "a");
+    g_autoptr(GwJob) whole = plan_run_job(&world, again);
+    assert_int_equal(whole->state, GW_JOB_DONE);
+    assert_int_equal(plan_count(whole, GW_PLANNED_DONE), 5 - home);
+    assert_int_equal(plan_running_at(&world, 'a'), 5);
+    plan_close(&world);
+}
+
+/* Two drains, the second of which moved nothing: all that the first took comes back. */
+static void test_an_undrain_after_a_drain_that_moved_nothing(void **unused)
+{
+    PlanWorld world;
+    (void)unused;
+
+    open_default(&world);
+    for (guint i = 0; i < 2; i++) {
+        g_autofree char *id = plan_drain(&world, "a");
+        g_autoptr(GwJob) over = plan_run_job(&world, id);
+        assert_int_equal(over->state, GW_JOB_DONE);
+        assert_int_equal(plan_count(over, GW_PLANNED_DONE), i == 0 ? 5 : 0);
+    }
+    g_autofree char *back = plan_undrain(&world, "a");
+    g_autoptr(GwJob) home = plan_run_job(&world, back);
+    assert_int_equal(home->state, GW_JOB_DONE);
+    for (guint i = 0; i < 8; i++)
+        assert_int_equal(plan_where(&world, i), PLACES[i]);
+    plan_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +329,8 @@ int main(void)
         cmocka_unit_test(test_a_restart_leaves_open_what_a_person_opened),
         cmocka_unit_test(test_a_restart_leaves_closed_what_a_person_closed),
         cmocka_unit_test(test_a_cancelled_drain_gives_back_what_it_closed),
+        cmocka_unit_test(test_an_undrain_of_what_is_closed_again),
+        cmocka_unit_test(test_an_undrain_after_a_drain_that_moved_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
