@@ -50,7 +50,7 @@ struct GwEngine {
     gint64 kept_us;        /* when to look at kept copies again */
     GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
     GQueue *changes;       /* Waiting: changes that are to be checked after these */
-    GHashTable *accepting; /* VM UUIDs whose new job is being journaled */
+    GHashTable *accepting; /* whose new job is being journaled: VM UUIDs; "host/ID", "plan/UUID" */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
     GMutex tokens_lock;
@@ -100,6 +100,8 @@ void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, Message
 void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
                        MessageFn after);
 gboolean gw_records_is_changing(const GwEngine *engine, const char *id);
+/* FALSE: it is; who would write it meanwhile is told to come again. */
+gboolean gw_records_check_settled(const GwEngine *engine, const char *id, GError **error);
 /* Runs @fn once no such change is being journaled, at once where none is: what is checked against
  * other records must see those that are stored just now. In the order of these calls. */
 void gw_records_in_turn(GwEngine *engine, MessageFn fn, gpointer data);
@@ -115,6 +117,9 @@ void gw_maintenance_look(GwEngine *engine);
 /* What a host that is to be emptied is in from now on: GW_MAINTENANCE_ENTERING, or _IN where it is
  * empty already. */
 GwMaintenance gw_maintenance_on(GwEngine *engine, const GwHost *host);
+/* Of a host whose record nobody is changing: in the picture, and in @batch. */
+void gw_maintenance_put(GwEngine *engine, GwBatch *batch, const GwHost *old,
+                        GwMaintenance maintenance);
 
 /* journal.c */
 gpointer gw_journal_thread(gpointer engine);
@@ -362,6 +367,10 @@ void gw_task_run_free(gpointer run);
 /* works.c: jobs of the kinds vm-transfer, vm-migrate-storage, job-repair and volume-remove. */
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_lifecycle(GwEngine *engine, const GwHyperEvent *event);
+
+/* plan_maintenance.c: a person has closed or opened a host, and that is durable: from now on it is
+ * no drain's to give back. */
+void gw_plans_maintenance_said(GwEngine *engine, gpointer host_id);
 
 /* plans.c: jobs that carry out a plan of many moves. */
 gboolean gw_plans_is_kind(const char *kind);

@@ -33,6 +33,15 @@ gboolean gw_records_is_changing(const GwEngine *engine, const char *id)
     return FALSE;
 }
 
+gboolean gw_records_check_settled(const GwEngine *engine, const char *id, GError **error)
+{
+    if (!gw_records_is_changing(engine, id))
+        return TRUE;
+    gw_error_set(error, GW_ERR_CONFLICT, "Look at it, then ask again.",
+                 "its settings are being changed just now");
+    return FALSE;
+}
+
 /* What waits until the changes under way are stored, or refused. */
 typedef struct {
     MessageFn fn;
@@ -148,6 +157,7 @@ static gpointer changed(GwEngine *engine, gpointer data)
 static void not_changed(GwEngine *engine, gpointer data)
 {
     g_ptr_array_remove(engine->changing, ((Change *)data)->id);
+    engine->schedule = TRUE; /* a drain may wait for it */
     take_turns(engine);
 }
 
@@ -436,10 +446,12 @@ static void end_trial(GwEngine *engine, gpointer data)
     Call *call = trial->call;
     GError *error = g_steal_pointer(&trial->error);
     const GwFabric *now = gw_engine_now(engine);
+    const GwHost *old = gw_fabric_host(now, trial->host->id);
 
+    if (old != NULL)
+        trial->host->maintenance = old->maintenance; /* which may have been said meanwhile */
     if (error == NULL && check_unique(now, trial->host, &error))
-        gw_hosts_check_storage(trial->host, gw_fabric_host(now, trial->host->id),
-                               trial->host->facts, &error);
+        gw_hosts_check_storage(trial->host, old, trial->host->facts, &error);
     if (error != NULL) {
         g_prefix_error(&error, "host '%s': ", trial->host->uri);
         gw_engine_answer(call, NULL, error);
@@ -541,7 +553,8 @@ static void call_change_host(GwEngine *engine, Call *call)
     host->maintenance = old->maintenance; /* it may have become empty meanwhile */
     gboolean moved = g_strcmp0(host->uri, old->uri) != 0;
     /* Behind a new URI may be another machine, which knows nothing of the job's VM. */
-    if (!gw_hosts_check(engine, host, &error) ||
+    if (!gw_records_check_settled(engine, host->id, &error) ||
+        !gw_hosts_check(engine, host, &error) ||
         (moved ? !gw_hosts_check_unused(engine, old, &error)
                : !gw_hosts_check_storage(host, old, old->facts, &error))) {
         gw_host_free(host);

@@ -27,6 +27,9 @@ typedef struct {
     void (*begin)(GwEngine *engine, JobRun *run);
     /* A host of the job answers again. */
     void (*host_back)(GwEngine *engine, JobRun *run);
+    /* What else is to be durable with a step that is journaled, all of it or nothing: changes the
+     * picture, and puts the same into @batch. NULL: nothing. */
+    void (*record)(GwEngine *engine, JobRun *run, GwBatch *batch);
     /* An effect of a step. */
     void (*carry_out)(GwEngine *engine, JobRun *run, guint effect, JobDecision decided);
     gint64 (*next_us)(const JobRun *run); /* 0: nothing is due */

@@ -79,7 +79,7 @@ static gboolean check_kind(const GwMigrationPlan *plan, GError **error)
     return TRUE;
 }
 
-static gboolean check_plan(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error)
+static gboolean check_form(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error)
 {
     g_autoptr(GHashTable) stops = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
@@ -89,6 +89,11 @@ static gboolean check_plan(const GwFabric *fabric, const GwMigrationPlan *plan, 
         if (!check_move(fabric, plan->moves->pdata[i], i + 1, stops, error))
             return FALSE;
     }
+    return TRUE;
+}
+
+static gboolean check_drift(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error)
+{
     g_autofree char *now = gw_plan_fingerprint(fabric, plan);
     if (g_strcmp0(now, plan->fingerprint) == 0)
         return TRUE;
@@ -174,6 +179,7 @@ static GwJob *new_job(GwEngine *engine, const Apply *apply, char **hosts)
     job->plan = gw_migration_plan_copy(apply->plan);
     g_strfreev(job->plan->request->hosts);
     job->plan->request->hosts = hosts;
+    g_clear_pointer(&job->plan->closed, g_strfreev); /* nothing yet */
     for (guint i = 0; i < job->plan->moves->len; i++) {
         GwPlannedMove *move = job->plan->moves->pdata[i];
         move->state = GW_PLANNED_WAITING; /* whatever the file says */
@@ -183,6 +189,9 @@ static GwJob *new_job(GwEngine *engine, const Apply *apply, char **hosts)
     }
     return job;
 }
+
+/* Beside others ---------------------------------------------------------------------------------
+ */
 
 /* Whether the job, which is under way, is for one of the hosts. */
 static gboolean is_for(const GwJob *job, char **hosts)
@@ -196,23 +205,100 @@ static gboolean is_for(const GwJob *job, char **hosts)
     return FALSE;
 }
 
-/* Two plans for one host would undo each other's work. */
-static gboolean is_alone(const GwFabric *fabric, char **hosts, GError **error)
+/* One of @vms (UUIDs) that the job moves, or still has to; NULL: there is none. */
+static const char *shared_vm(const GwJob *job, GHashTable *vms)
 {
+    const GPtrArray *moves = job->plan->moves;
+
+    for (guint i = 0; moves != NULL && i < moves->len; i++) {
+        const GwPlannedMove *move = moves->pdata[i];
+        if ((move->state == (int)GW_PLANNED_WAITING || move->state == (int)GW_PLANNED_RUNNING) &&
+            move->vm_uuid != NULL && g_hash_table_contains(vms, move->vm_uuid))
+            return move->vm_name != NULL ? move->vm_name : move->vm_uuid;
+    }
+    return NULL;
+}
+
+/* Two plans for one host, or for one VM, would undo each other's work. */
+static gboolean is_alone(const GwFabric *fabric, const GwMigrationPlan *plan, char **hosts,
+                         GError **error)
+{
+    static const char remedy[] = "Wait for it, or cancel it: godwit job list.";
+    g_autoptr(GHashTable) vms = g_hash_table_new(g_str_hash, g_str_equal);
     GHashTableIter iter;
     gpointer value;
 
+    for (guint i = 0; i < plan->moves->len; i++)
+        g_hash_table_add(vms, ((GwPlannedMove *)plan->moves->pdata[i])->vm_uuid);
     g_hash_table_iter_init(&iter, fabric->jobs);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwJob *job = value;
         if (job->plan == NULL || job->plan->request == NULL ||
-            gw_job_state_is_final((GwJobState)job->state) || !is_for(job, hosts))
+            gw_job_state_is_final((GwJobState)job->state))
             continue;
-        gw_error_set(error, GW_ERR_CONFLICT, "Wait for it, or cancel it: godwit job list.",
-                     "the job '%s' is under way for that host", job->title);
-        return FALSE;
+        const char *vm = shared_vm(job, vms);
+        if (is_for(job, hosts)) {
+            gw_error_set(error, GW_ERR_CONFLICT, remedy, "the job '%s' is under way for that host",
+                         job->title);
+            return FALSE;
+        }
+        if (vm != NULL) {
+            gw_error_set(error, GW_ERR_CONFLICT, remedy,
+                         "the job '%s' is under way, and moves '%s' as well", job->title, vm);
+            return FALSE;
+        }
     }
     return TRUE;
+}
+
+/* Until the store has the job, nobody sees it: its hosts and VMs are kept (engine->accepting) from
+ * another plan that is asked for meanwhile. The keys are none of a move's, which is a VM's UUID:
+ * that one is held when the move begins, as ever. */
+static GPtrArray *keys_of(const GwMigrationPlan *plan, char **hosts)
+{
+    GPtrArray *keys = g_ptr_array_new_with_free_func(g_free);
+
+    for (guint i = 0; hosts[i] != NULL; i++)
+        g_ptr_array_add(keys, g_strdup_printf("host/%s", hosts[i]));
+    for (guint i = 0; i < plan->moves->len; i++) {
+        const GwPlannedMove *move = plan->moves->pdata[i];
+        g_ptr_array_add(keys, g_strdup_printf("plan/%s", move->vm_uuid));
+    }
+    return keys;
+}
+
+static gboolean is_kept(GwEngine *engine, const GPtrArray *keys, const GwMigrationPlan *plan,
+                        GError **error)
+{
+    for (guint i = 0; i < keys->len; i++) {
+        const char *key = keys->pdata[i];
+        if (!g_hash_table_contains(engine->accepting, key))
+            continue;
+        const char *id = strchr(key, '/') + 1;
+        const GwPlannedMove *move =
+            gw_record_find(&gw_planned_move_record, plan->moves, "vm_uuid", id);
+        const GwHost *host = gw_fabric_host(gw_engine_now(engine), id);
+        gw_error_set(error, GW_ERR_CONFLICT, "Wait for it, or cancel it: godwit job list.",
+                     move != NULL ? "another plan that moves '%s' is being accepted"
+                                  : "another plan for that host, '%s', is being accepted",
+                     move != NULL && move->vm_name != NULL ? move->vm_name
+                     : host != NULL                        ? host->name
+                                                           : id);
+        return TRUE;
+    }
+    for (guint i = 0; i < keys->len; i++)
+        g_hash_table_add(engine->accepting, g_strdup(keys->pdata[i]));
+    return FALSE;
+}
+
+static void let_go(GwEngine *engine, const GwJob *job, gboolean stored, gpointer user)
+{
+    g_autoptr(GPtrArray) keys = user;
+
+    (void)job;
+    (void)stored;
+    for (guint i = 0; i < keys->len; i++)
+        g_hash_table_remove(engine->accepting, keys->pdata[i]);
 }
 
 static void call_apply(GwEngine *engine, Call *call)
@@ -220,15 +306,20 @@ static void call_apply(GwEngine *engine, Call *call)
     const Apply *apply = call->in[0];
     const GwFabric *fabric = gw_engine_now(engine);
     GError *error = NULL;
+    g_autoptr(GPtrArray) keys = NULL;
     g_auto(GStrv) hosts =
-        check_plan(fabric, apply->plan, &error) ? hosts_of(fabric, apply->plan, &error) : NULL;
+        check_form(fabric, apply->plan, &error) ? hosts_of(fabric, apply->plan, &error) : NULL;
 
-    if (hosts == NULL || !is_alone(fabric, hosts, &error)) {
+    if (hosts != NULL)
+        keys = keys_of(apply->plan, hosts);
+    /* What is under way for a host changes it: that is what to say. */
+    if (hosts == NULL || !is_alone(fabric, apply->plan, hosts, &error) ||
+        !check_drift(fabric, apply->plan, &error) || is_kept(engine, keys, apply->plan, &error)) {
         gw_engine_answer(call, NULL, error);
         return;
     }
     gw_jobs_accept(engine, call, gw_batch_new(), new_job(engine, apply, g_steal_pointer(&hosts)),
-                   NULL, NULL);
+                   let_go, g_steal_pointer(&keys));
 }
 
 GwJob *gw_engine_apply_plan(GwEngine *engine, const GwMigrationPlan *plan, const char *user,

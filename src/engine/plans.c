@@ -34,6 +34,7 @@ static gboolean step(GwEngine *engine, PlanRun *run, GwPlanJobEvent event, GErro
     GwLifeOutcome outcome;
 
     run->self->sent_bytes = sent_bytes(engine, run);
+    run->self->must_wait = gw_plans_is_closing_changed(engine, run);
     event.now_us = gw_clock_now_us(engine->clock);
     event.wall_us = gw_clock_wall_us(engine->clock);
     if (!gw_plan_job_step(run->self, &event, &outcome, error))
@@ -158,7 +159,8 @@ static gboolean is_beginning(GwEngine *engine, const PlanRun *run, const GwPlann
     if (move->state != (int)GW_PLANNED_RUNNING)
         return g_hash_table_contains(run->beginning, move->vm_uuid);
     const GwJob *child = gw_fabric_find_job(gw_engine_now(engine), move->job_id, NULL);
-    return child != NULL && child->state == (int)GW_JOB_QUEUED && child->waiting_for == NULL;
+    /* None: it was accepted just now, and is shown when this is over. */
+    return child == NULL || (child->state == (int)GW_JOB_QUEUED && child->waiting_for == NULL);
 }
 
 static gboolean is_beginning_at(GwEngine *engine, const PlanRun *run, const char *host_id)
@@ -191,7 +193,8 @@ static void do_begin(GwEngine *engine, PlanRun *run)
             !gw_plans_is_answering(engine, move->source_host_id) ||
             !gw_plans_is_answering(engine, move->destination_host_id) ||
             !has_slots(engine, run, move) ||
-            !gw_plan_move_ready_from(run->self->job->plan, run->self->history, i, NULL))
+            !gw_plan_move_ready_from(run->self->job->plan, run->self->history, i, run->beginning,
+                                     NULL))
             continue;
         begin(engine, run, move);
     }
@@ -209,36 +212,6 @@ static void do_cancel(GwEngine *engine, PlanRun *run)
     }
 }
 
-static void set_maintenance(GwEngine *engine, GwBatch *batch, const GwHost *old,
-                            GwMaintenance maintenance)
-{
-    GwHost *host = gw_host_copy(old);
-
-    host->maintenance = (int)maintenance;
-    gw_batch_put(batch, GW_KIND_HOST, host->id, gw_record_to_json(&gw_host_record, host));
-    gw_engine_tell(engine, "host", host->id, NULL);
-    gw_fabric_put_host(gw_engine_change(engine), host);
-}
-
-/* A drain that was called off gives the hosts back; one that failed leaves them closed, so that
- * nothing comes to a host that somebody wants empty. */
-static void do_finish(GwEngine *engine, PlanRun *run)
-{
-    const GwJob *job = run->self->job;
-    const GwPlanRequest *request = job->plan->request;
-
-    if (job->state != (int)GW_JOB_CANCELLED || request->kind != (int)GW_PLAN_DRAIN ||
-        !request->maintenance)
-        return;
-    GwBatch *batch = gw_batch_new();
-    for (guint i = 0; request->hosts != NULL && request->hosts[i] != NULL; i++) {
-        const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), request->hosts[i]);
-        if (host != NULL && host->maintenance == (int)GW_MAINTENANCE_ENTERING)
-            set_maintenance(engine, batch, host, GW_MAINTENANCE_NONE);
-    }
-    gw_engine_journal(engine, batch, NULL, NULL, NULL);
-}
-
 static void carry_out(GwEngine *engine, JobRun *base, guint effect, JobDecision decided)
 {
     PlanRun *run = (PlanRun *)base;
@@ -254,8 +227,7 @@ static void carry_out(GwEngine *engine, JobRun *base, guint effect, JobDecision 
     case GW_PLAN_JOB_DO_CANCEL:
         do_cancel(engine, run);
         break;
-    case GW_PLAN_JOB_DO_FINISH:
-        do_finish(engine, run);
+    case GW_PLAN_JOB_DO_FINISH: /* what it was to leave is durable with its end */
         break;
     case GW_PLAN_JOB_DO_COUNT:
         break;
@@ -374,6 +346,8 @@ void gw_plans_schedule(GwEngine *engine)
         look_at_moves(engine, run);
         if (run->self->job->cancel_requested) {
             do_cancel(engine, run); /* also what was being begun when that was asked */
+            if (run->self->must_wait && !gw_plans_is_closing_changed(engine, run))
+                gw_plans_step(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_TIMER });
             continue;
         }
         cancel_stranded(engine, run);
@@ -402,30 +376,11 @@ static void run_free(JobRun *base)
     g_free(run);
 }
 
-/* Those to be drained take no VM any more where that was asked for, those that get theirs back take
- * some again. */
-static void begin_maintenance(GwEngine *engine, const GwMigrationPlan *plan)
-{
-    const GwPlanRequest *request = plan->request;
-    gboolean undrain = request->kind == (int)GW_PLAN_UNDRAIN;
-
-    if (!undrain && (request->kind != (int)GW_PLAN_DRAIN || !request->maintenance))
-        return;
-    GwBatch *batch = gw_batch_new();
-    for (guint i = 0; request->hosts != NULL && request->hosts[i] != NULL; i++) {
-        const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), request->hosts[i]);
-        if (host != NULL)
-            set_maintenance(engine, batch, host,
-                            undrain ? GW_MAINTENANCE_NONE : gw_maintenance_on(engine, host));
-    }
-    gw_engine_journal(engine, batch, NULL, NULL, NULL);
-}
-
 static void begin_plan(GwEngine *engine, JobRun *base)
 {
     PlanRun *run = (PlanRun *)base;
 
-    begin_maintenance(engine, run->self->job->plan);
+    g_clear_pointer(&run->self->job->waiting_for, g_free);
     gw_plans_step(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGIN });
 }
 
@@ -471,7 +426,8 @@ static void restart(GwEngine *engine, JobRun *base)
         name_host(engine, &move->source_host_name, move->source_host_id);
         name_host(engine, &move->destination_host_name, move->destination_host_id);
     }
-    begin_maintenance(engine, run->self->job->plan);
+    /* What is durable with its begin is so already, and a person may have said otherwise since. */
+    run->maintained = run->self->job->state != (int)GW_JOB_QUEUED;
     run->restarted_us = gw_clock_now_us(engine->clock);
     gw_plans_step(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_RESTART });
 }
@@ -502,8 +458,10 @@ static const JobKind plan_kind = {
     .rank = 2,
     .free = run_free,
     .restart = restart,
+    .waits = gw_plans_waits,
     .begin = begin_plan,
     .host_back = host_back,
+    .record = gw_plans_record,
     .carry_out = carry_out,
     .next_us = next_us,
     .timers = timers,

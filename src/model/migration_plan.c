@@ -84,4 +84,6 @@ GW_DEFINE_RECORD(GwMigrationPlan, gw_migration_plan, "MigrationPlan",
                       .doc = "How long it will take, ms."),
                  GW_F(GwMigrationPlan, lower_bound_ms, GW_INT,
                       .doc = "No order can be faster, ms."),
-                 GW_F(GwMigrationPlan, notes, GW_STRINGS, .doc = "What a person should know."));
+                 GW_F(GwMigrationPlan, notes, GW_STRINGS, .doc = "What a person should know."),
+                 GW_F(GwMigrationPlan, closed, GW_STRINGS, .flags = GW_INTERNAL,
+                      .doc = "Hosts that its job itself put into maintenance."));

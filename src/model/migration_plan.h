@@ -32,7 +32,7 @@ typedef struct {
     gboolean storage;     /* disks that are not shared may be copied (Live (VSM), Network) */
     gboolean maintenance; /* DRAIN: hosts enter maintenance, and take no VM from now on */
     GwMoveOptions *options; /* of each move */
-    char *undoes;           /* UNDRAIN: the drain's job; NULL: the last of each host */
+    char *undoes;           /* UNDRAIN: the drain's job; NULL: all since VMs were brought back */
 } GwPlanRequest;
 GW_DECLARE_RECORD(GwPlanRequest, gw_plan_request)
 
@@ -92,5 +92,7 @@ struct GwMigrationPlan {
     GwInterval *total_ms;
     gint64 lower_bound_ms; /* no order can be faster: bytes by capacity */
     char **notes;          /* what a person should know */
+    char **closed; /* of a drain's job: ids of the hosts that it put into maintenance itself,
+                      and of which nobody has said anything else since */
 };
 GW_DECLARE_RECORD(GwMigrationPlan, gw_migration_plan)

@@ -21,7 +21,7 @@ static void add_number(GChecksum *sum, gint64 number)
 }
 
 static void add_host(GChecksum *sum, const GwFabric *fabric, const GwShapes *shapes, const char *id,
-                     gboolean emptied)
+                     gboolean maintained)
 {
     const GwHost *host = gw_fabric_host(fabric, id);
 
@@ -30,9 +30,9 @@ static void add_host(GChecksum *sum, const GwFabric *fabric, const GwShapes *sha
         add_text(sum, "gone");
         return;
     }
-    /* A drain itself puts its hosts into maintenance. */
+    /* A drain itself puts its hosts into maintenance, and an undrain opens them. */
     g_autoptr(GwHost) copy = gw_host_copy(host);
-    if (emptied)
+    if (maintained)
         copy->maintenance = (int)GW_MAINTENANCE_NONE;
     g_autofree char *shape = gw_shapes_of_host(shapes, copy);
     add_text(sum, shape);
@@ -131,6 +131,7 @@ char *gw_plan_fingerprint(const GwFabric *fabric, const GwMigrationPlan *plan)
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GHashTable) expected_at = expected_hosts(plan);
     gboolean drain = plan->kind == (int)GW_PLAN_DRAIN;
+    gboolean undrain = plan->kind == (int)GW_PLAN_UNDRAIN;
 
     add_number(sum, plan->kind);
     for (guint i = 0; i < plan->moves->len; i++) {
@@ -142,7 +143,7 @@ char *gw_plan_fingerprint(const GwFabric *fabric, const GwMigrationPlan *plan)
                 add_newcomers(sum, fabric, plan, expected_at, move->source_host_id);
         }
         if (g_hash_table_add(seen, move->destination_host_id))
-            add_host(sum, fabric, shapes, move->destination_host_id, FALSE);
+            add_host(sum, fabric, shapes, move->destination_host_id, undrain && !move->detour);
     }
     add_rules(sum, fabric);
     return g_strdup(g_checksum_get_string(sum));

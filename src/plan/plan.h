@@ -157,8 +157,10 @@ gboolean gw_plan_many_check(const GwFabric *fabric, const GwMigrationPlan *plan,
  * @why gets what it waits for (owned). Slots and preflight are the queue's. */
 gboolean gw_plan_move_ready(const GwMigrationPlan *plan, guint index, char **why);
 /* The same of a plan that was made anew: the moves before @first had begun by then. The later ones
- * are proven without them, whatever became of those. */
-gboolean gw_plan_move_ready_from(const GwMigrationPlan *plan, guint first, guint index, char **why);
+ * are proven without them, whatever became of those. @beginning: UUIDs of VMs whose move is being
+ * begun, and says so only later: its host counts as one that is being emptied; may be NULL. */
+gboolean gw_plan_move_ready_from(const GwMigrationPlan *plan, guint first, guint index,
+                                 GHashTable *beginning, char **why);
 
 /* Whether a move between the two goes through their agents: both have one, and it answers. */
 gboolean gw_plan_through_agents(const GwHost *source, const GwHost *destination);
