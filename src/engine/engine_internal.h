@@ -332,8 +332,6 @@ void gw_dirty_stop(GwEngine *engine);
 /* predictions.c: what moves would take */
 GwPredictions *gw_predictions_new(void);
 void gw_predictions_free(GwPredictions *predictions);
-/* By all jobs that have finished; borrowed, for this turn. */
-const GwPredictor *gw_predictions_predictor(GwEngine *engine);
 /* Puts a prediction into @candidate where it is suitable; of a list, best first, into the best 64.
  */
 void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate);

@@ -40,11 +40,20 @@ void gw_jobs_restore(GwEngine *engine, GwJob *job)
         gw_works_restore(engine, job);
 }
 
+/* The VM's rows in lists name the job that has it: it is asked for anew. */
+static void mark_vm(GwEngine *engine, const GwJob *job)
+{
+    const char *const hosts[] = { job->source_host_id, job->destination_host_id };
+
+    for (guint i = 0; job->vm_uuid != NULL && i < G_N_ELEMENTS(hosts); i++)
+        gw_inventory_ask_vm(engine, hosts[i], job->vm_uuid);
+}
+
 void gw_jobs_begin(GwEngine *engine, GwJob *job)
 {
     gw_jobs_restore(engine, job);
     gw_jobs_show(engine, job);
-    gw_jobs_mark_vm(engine, job);
+    mark_vm(engine, job);
     engine->schedule = TRUE;
 }
 
@@ -75,14 +84,6 @@ void gw_jobs_show(GwEngine *engine, const GwJob *job)
 {
     gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
     gw_engine_tell(engine, "job", job->id, NULL);
-}
-
-void gw_jobs_mark_vm(GwEngine *engine, const GwJob *job)
-{
-    const char *const hosts[] = { job->source_host_id, job->destination_host_id };
-
-    for (guint i = 0; job->vm_uuid != NULL && i < G_N_ELEMENTS(hosts); i++)
-        gw_inventory_ask_vm(engine, hosts[i], job->vm_uuid);
 }
 
 gint64 gw_jobs_keep_source_s(GwEngine *engine, const GwJob *job)
@@ -152,7 +153,7 @@ void gw_jobs_follow(GwEngine *engine, JobRun *run, const GwLifeOutcome *outcome,
     deferred->decided = decided;
     engine->schedule = TRUE;
     if (gw_job_state_is_final((GwJobState)job->state))
-        gw_jobs_mark_vm(engine, job);
+        mark_vm(engine, job);
     put_step(engine, batch, job, wall_us);
     gw_engine_journal(engine, batch, journaled, NULL, deferred);
 }

@@ -186,9 +186,6 @@ char **gw_plan_script_virsh(const GwPlanInput *input, const GwMoveDecision *deci
 char *gw_share_id_of_pool(const GwFabric *fabric, const GwHost *host, const GwPool *pool);
 /* The active pool whose directory holds @path on @host (the deepest), or NULL. */
 const GwPool *gw_share_pool_of_path(const GwHost *host, const char *path);
-/* Whether both hosts reach what @disk lives on; @why gets the reason where not (owned). */
-gboolean gw_share_reaches_disk(const GwFabric *fabric, const GwHost *source,
-                               const GwHost *destination, const GwDisk *disk, char **why);
 
 /* slots.c: the ledger, derived from the jobs, never counted separately (R20-R23). */
 typedef struct {
