@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "model/cpu_baseline.h"
 #include "model/fabric.h"
 #include "model/join.h"
 #include "model/migration_plan.h"
@@ -118,6 +119,13 @@ GwJoinAnswer *gw_engine_join(GwEngine *engine, const GwJoinRequest *request, con
  * @host needs: GwCheckLine. */
 GPtrArray *gw_engine_check_host(GwEngine *engine, const char *host, const char *peer,
                                 GError **error);
+
+/* What a restart of @vm (UUID or name) would change, and what that means for moves (R11). */
+GwRestart *gw_engine_restart(GwEngine *engine, const char *vm, GError **error);
+
+/* cpu_baseline.c: the hosts are asked. CONFLICT where there are too many kinds of hosts. */
+GwCpuBaseline *gw_engine_cpu_baseline(GwEngine *engine, const GwCpuBaselineRequest *request,
+                                      GError **error);
 
 /* What was answered to an Idempotency-Key: {"fingerprint": …, "status": …, "location": …, "body":
  * …} as the API laid it down; NULL where the key is new. New reference. */

@@ -212,6 +212,11 @@ void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event);
 void gw_inventory_ask_vm(GwEngine *engine, const char *host_id, const char *uuid);
 void gw_inventory_ask_facts(GwEngine *engine, const char *host_id);
 /* Puts facts into the picture, with share ids derived. */
+/* restart.c. vm->restart_changes, from the definition and the facts of its host (R11). */
+void gw_restart_derive(const GwFabric *fabric, GwVm *vm);
+/* Whether they may be others by @facts than by @old (NULL: the first). */
+gboolean gw_restart_is_news(const GwHostFacts *old, const GwHostFacts *facts);
+void gw_restart_derive_all(GwEngine *engine, const char *host_id);
 void gw_inventory_put_facts(GwEngine *engine, const char *host_id, const GwHostFacts *facts);
 /* The pool @name of a host, as it was just read anew. */
 void gw_inventory_put_pool(GwEngine *engine, const char *host_id, const char *name,

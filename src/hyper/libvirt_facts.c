@@ -350,20 +350,6 @@ static gboolean read_node(virConnectPtr ptr, GwHostFacts *facts, GError **error)
     return TRUE;
 }
 
-/* The model that a host-model CPU gets here says more than the host's own, which can be an odd
- * baseline; KVM first, since without it the answer is about emulation. */
-static void read_cpu_model(virConnectPtr ptr, GwHostFacts *facts)
-{
-    char *xml = virConnectGetDomainCapabilities(ptr, NULL, facts->arch, NULL, "kvm", 0);
-    char *model = xml != NULL ? gw_libvirt_host_model_from_xml(xml) : NULL;
-
-    if (model != NULL) {
-        g_free(facts->cpu_model);
-        facts->cpu_model = model;
-    }
-    free(xml);
-}
-
 GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error)
 {
     g_autoptr(GwHostFacts) facts = gw_host_facts_new();
@@ -377,7 +363,7 @@ GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error)
     free(capabilities);
     if (!well || !read_node(ptr, facts, error))
         return NULL;
-    read_cpu_model(ptr, facts);
+    gw_lv_read_cpus(ptr, facts);
     facts->networks = gw_record_array(&gw_network_record);
     read_networks(ptr, facts->networks);
     read_bridges(ptr, facts);

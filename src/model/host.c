@@ -36,6 +36,8 @@ GW_DEFINE_RECORD(
     GW_F(GwHostFacts, cpus, GW_INT, .doc = "Logical CPUs."),
     GW_F(GwHostFacts, cpu_model, GW_STRING, .doc = "libvirt's name of the CPU model."),
     GW_F(GwHostFacts, cpu_xml, GW_STRING, .flags = GW_INTERNAL, .doc = "CPU description."),
+    GW_F(GwHostFacts, vm_cpus, GW_ARRAY, .of = &gw_host_cpu_record, .flags = GW_INTERNAL,
+         .doc = "What it can give VMs as a CPU."),
     GW_F(GwHostFacts, memory_kib, GW_INT, .doc = "Memory in KiB."),
     GW_F(GwHostFacts, free_memory_kib, GW_INT, .doc = "Free memory in KiB."),
     GW_F(GwHostFacts, libvirt_version, GW_INT, .doc = "major * 1000000 + minor * 1000 + release."),

@@ -3,6 +3,7 @@
 
 #include "model/agent.h"
 #include "model/balance.h"
+#include "model/cpu.h"
 #include "model/network.h"
 #include "model/placement.h"
 #include "model/prediction.h"
@@ -38,7 +39,8 @@ typedef struct {
     char *arch;
     gint64 cpus;
     char *cpu_model;
-    char *cpu_xml; /* <cpu> of the host's capabilities */
+    char *cpu_xml;      /* <cpu> of the host's capabilities */
+    GPtrArray *vm_cpus; /* GwHostCpu: what it can give VMs, by kind; empty: not told */
     gint64 memory_kib;
     gint64 free_memory_kib;
     gint64 libvirt_version; /* major * 1000000 + minor * 1000 + release, as libvirt counts */

@@ -294,6 +294,8 @@ static void read_cpu(Reader *reader, GwVm *vm)
         vm->cpu_xml = g_steal_pointer(&dump);
     else
         complain(reader, "a <cpu> of %" G_GSIZE_FORMAT " bytes is left out", strlen(dump));
+    if (vm->cpu_xml != NULL)
+        vm->cpu = gw_libvirt_cpu_read(reader->xml, cpu);
 }
 
 static void read_devices(Reader *reader, GwVm *vm)

@@ -157,12 +157,3 @@ gboolean gw_libvirt_capabilities_into(GwHostFacts *facts, const char *text, GErr
     facts->machines = read_machines(xml, facts->arch);
     return TRUE;
 }
-
-char *gw_libvirt_host_model_from_xml(const char *text)
-{
-    g_autoptr(GwXml) xml = gw_xml_parse(text, NULL);
-    if (xml == NULL)
-        return NULL;
-    return value(xml, NULL,
-                 "/domainCapabilities/cpu/mode[@name='host-model' and @supported='yes']/model");
-}

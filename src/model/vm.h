@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "model/cpu.h"
 #include "model/prediction.h"
 
 typedef struct {
@@ -81,7 +82,11 @@ typedef struct {
     char *machine;
     char *cpu_mode; /* host-passthrough, host-model, custom, maximum; NULL: default */
     char *cpu_model;
-    char *cpu_xml; /* <cpu> of the live XML, for the destination to compare */
+    char *cpu_xml;              /* <cpu> of the live XML, for the destination to compare */
+    GwCpu *cpu;                 /* the same, read; NULL: none is said */
+    GwVmNext *next;             /* what its definition asks for; NULL: it is off, or has none */
+    GPtrArray *restart_changes; /* GwRestartChange: what a restart would change; empty: nothing that
+                                   is known of. The engine's, from @next and the host's facts */
     gint64 snapshots;
     gboolean job_active; /* a libvirt job (save, dump, migration) runs on it */
     GPtrArray *disks;    /* GwDisk */

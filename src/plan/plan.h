@@ -8,13 +8,6 @@
 
 /* The planner is pure: a picture of the fabric in, verdicts with reasons out. */
 
-/* What the destination's libvirt said when asked to compare the VM's CPU with its own. */
-typedef enum {
-    GW_CPU_UNKNOWN, /* not asked (a list of candidates), or it could not tell */
-    GW_CPU_COMPATIBLE,
-    GW_CPU_INCOMPATIBLE,
-} GwCpuVerdict;
-
 typedef struct GwStoragePlan GwStoragePlan;
 /* What all candidates of one picture share (jobs by host, rules by VM): made once for as many
  * questions as are asked of that picture, by one thread at a time. */
@@ -29,7 +22,7 @@ typedef struct {
     const GwHost *source;
     const GwHost *destination;
     const GwMoveOptions *options;
-    GwCpuVerdict cpu;
+    GwCpuVerdict cpu; /* what the destination's libvirt said when it was asked to compare */
     const char
         *cpu_why; /* libvirt's words where incompatible; with UNKNOWN: why it could not tell */
     const char *job_id; /* the job of this very move, where there is one already: neither its hold

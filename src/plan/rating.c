@@ -89,6 +89,9 @@ static void add_findings(Sum *sum, const GwCandidate *candidate, GwSeverity seve
         if (finding->severity != (int)severity)
             continue;
         gboolean error = severity == GW_SEVERITY_ERROR;
+        /* What may happen once it is there says nothing against the host. */
+        if (!error && g_strcmp0(finding->rule, gw_rule_way_back.name) == 0)
+            continue;
         gint64 costs = error ? 0 : MIN(WARNING_COSTS, left);
         GwRatingFactor *factor = add_part(sum, finding->requirement, costs, error);
         left -= costs;

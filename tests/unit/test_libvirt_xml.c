@@ -600,19 +600,6 @@ static void test_capabilities(void **state)
     unit_assert_error(error, GW_ERR_INVALID, "UUID");
 }
 
-static void test_host_model(void **state)
-{
-    g_autofree char *model = gw_libvirt_host_model_from_xml(
-        "<domainCapabilities><cpu><mode name='host-passthrough' supported='yes'/>"
-        "<mode name='host-model' supported='yes'><model fallback='forbid'>EPYC-Rome</model></mode>"
-        "<mode name='custom' supported='yes'><model usable='no'>486</model></mode></cpu>"
-        "</domainCapabilities>");
-    assert_string_equal(model, "EPYC-Rome");
-    assert_null(gw_libvirt_host_model_from_xml(
-        "<domainCapabilities><cpu><mode name='host-model' supported='no'/></cpu>"
-        "</domainCapabilities>"));
-}
-
 static void test_uuid(void **state)
 {
     g_autofree char *uuid = gw_libvirt_uuid_from_xml(
@@ -649,7 +636,6 @@ int main(void)
         cmocka_unit_test(test_network_facts),
         cmocka_unit_test(test_nic_facts),
         cmocka_unit_test(test_capabilities),
-        cmocka_unit_test(test_host_model),
         cmocka_unit_test(test_uuid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
