@@ -117,6 +117,7 @@ static void create(Day *day)
         return;
     day_add_guest(day, vm->uuid, GUEST_RUNS);
     touch(day, host);
+    day_say(day, "%s is made on %s", vm->uuid, day_host(day, host)->name);
     day->tally.created++;
 }
 
@@ -147,6 +148,7 @@ static void start(Day *day)
     g_autoptr(GwFabric) fabric = gw_engine_fabric(day->world.engine);
     const GwHost *host = gw_fabric_host(fabric, vm->host_id);
     touch(day, host != NULL ? day_host_index(day, host->name) : G_MAXUINT);
+    day_say(day, "%s is started on %s", guest->uuid, host != NULL ? host->name : "-");
     day->tally.started++;
 }
 
@@ -199,6 +201,8 @@ static void resize(Day *day)
                                MIN(vm->memory_kib * 2, (gint64)64 << 20)))
         return;
     touch(day, guest->places[0]);
+    day_say(day, "%s on %s is given twice its memory", guest->uuid,
+            day_host(day, guest->places[0])->name);
     day->tally.resized++;
 }
 
@@ -221,6 +225,7 @@ static void carry(Day *day)
         return;
     touch(day, to);
     touch(day, guest->places[0]);
+    day_say(day, "%s is carried to %s", guest->uuid, day_host(day, to)->name);
     day->tally.carried++;
 }
 
