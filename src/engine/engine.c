@@ -159,6 +159,7 @@ static void publish(GwEngine *engine)
 {
     if (engine->draft == NULL)
         return;
+    gw_jobs_trim(engine);
     show_use(engine);
     gw_maintenance_look(engine);
     g_mutex_lock(&engine->lock);

@@ -508,9 +508,11 @@ void gw_inventory_stop(GwEngine *engine)
 
 /* Events ----------------------------------------------------------------------------------- */
 
+/* A VM that moved here is announced while nothing of it has come, and takes its memory until it goes
+ * on: without that a host would seem to have room which is long taken. */
 static gboolean changes_memory(const char *lifecycle)
 {
-    static const char *const words[] = { "started", "stopped", "crashed", NULL };
+    static const char *const words[] = { "started", "resumed", "stopped", "crashed", NULL };
     return lifecycle != NULL && g_strv_contains(words, lifecycle);
 }
 
