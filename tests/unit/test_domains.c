@@ -10,7 +10,7 @@
 #include "model/libvirt_xml.h"
 #include "odd_xml.h"
 
-#define DOMAINS 300 /* some seconds; a soak takes more */
+#define DOMAINS 200 /* some seconds; a soak takes more */
 
 static guint number(const char *name, guint fallback)
 {
