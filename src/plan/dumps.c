@@ -284,6 +284,21 @@ static void explain_transfers(GwExplanation *explanation, const World *shared, c
     }
 }
 
+/* What holds whatever is so leaves no type: what it would be, and depend on, is said all the same.
+ */
+static void forbid(GPtrArray *transfers)
+{
+    for (guint i = 0; i < transfers->len; i++) {
+        GwTransferOutlook *outlook = transfers->pdata[i];
+        if (!outlook->possible)
+            continue;
+        char *would = outlook->explanation;
+        outlook->possible = FALSE;
+        outlook->explanation = g_strconcat("Not with what was found above. Else: ", would, NULL);
+        g_free(would);
+    }
+}
+
 static gboolean is_any_possible(const GPtrArray *transfers)
 {
     for (guint i = 0; i < transfers->len; i++) {
@@ -308,7 +323,8 @@ GwExplanation *gw_plan_explain_dumps(const GwDumps *dumps)
     explanation->transfers = gw_record_array(&gw_transfer_outlook_record);
     explain_transfers(explanation, &shared, &copied);
     explanation->untold = gw_dumps_untold(dumps);
-    explanation->refused =
-        has_error(explanation->findings) || !is_any_possible(explanation->transfers);
+    if (has_error(explanation->findings))
+        forbid(explanation->transfers);
+    explanation->refused = !is_any_possible(explanation->transfers);
     return explanation;
 }

@@ -138,6 +138,8 @@ static void devices_of_the_host_refuse_it(void **state)
     assert_true(e->refused);
     assert_non_null(found(e->findings, "pci-passthrough"));
     assert_string_equal(found(e->findings, "pci-passthrough")->requirement, "R55");
+    assert_false(outlook(e, GW_TRANSFER_LIVE)->possible);
+    assert_true(g_str_has_prefix(outlook(e, GW_TRANSFER_LIVE)->explanation, "Not with what was"));
 }
 
 static void capabilities_tell_machines(void **state)
