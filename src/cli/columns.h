@@ -16,6 +16,7 @@ extern const GwColumn gw_kept_columns[], gw_kept_sheet[];
 extern const GwColumn gw_rule_columns[], gw_rule_sheet[], gw_leaving_columns[];
 extern const GwColumn gw_planned_move_columns[], gw_planned_stay_columns[];
 extern const GwColumn gw_carried_move_columns[], gw_migration_plan_sheet[], gw_plan_job_sheet[];
+extern const GwColumn gw_explanation_sheet[], gw_outlook_columns[], gw_untold_columns[];
 extern const GwColumn gw_share_columns[], gw_share_sheet[], gw_member_columns[];
 
 /* common.c: what several commands do alike. */

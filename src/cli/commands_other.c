@@ -310,17 +310,43 @@ static const GwArgument explain_arguments[] = {
     { .name = NULL },
 };
 
+static const GwOption explain_options[] = {
+    { "domain-xml", GW_OPTION_TEXT, "FILE",
+      "The VM as virsh dumpxml printed it on its host; in place of VM and HOST.",
+      .complete = "files" },
+    { "capabilities", GW_OPTION_TEXT, "FILE",
+      "The destination as virsh capabilities printed it there.", .complete = "files" },
+    { "domain-capabilities", GW_OPTION_TEXT, "FILE",
+      "And as virsh domcapabilities printed it there.", .complete = "files" },
+    { "source-capabilities", GW_OPTION_TEXT, "FILE",
+      "The source as virsh capabilities printed it there.", .complete = "files" },
+    { "off", GW_OPTION_FLAG, NULL, "Judge the dump's VM as one that is off, not as running." },
+    { .name = NULL },
+};
+
 const GwCommand gw_other_commands[] = {
-    { "explain", NULL, "Explain where a VM can go, and why not elsewhere",
+    { "explain", "VM [HOST] | --domain-xml FILE [options]",
+      "Explain where a VM can go, and why not elsewhere",
       "For every host, or for one: what forbids the move and what to do about it, each factor of "
       "the rating, where each disk would go, and why each transfer type is or is not there. With "
-      "HOST both hosts are asked anew; without, it is by what is known.",
-      explain_arguments, NULL,
+      "HOST both hosts are asked anew; without, it is by what is known.\n\n"
+      "With --domain-xml no controller and no host is asked: the VM is judged by the same rules "
+      "from "
+      "what virsh printed of it and, where given, of the two hosts. What no dump tells (memory, "
+      "networks, whether the destination has the disks) is neither taken for met nor for refused: "
+      "it "
+      "is listed, with how to learn it. A FILE of - is standard input. The exit status is 3 where "
+      "the VM cannot move whatever the dumps do not tell, and 2 where a dump cannot be used.",
+      explain_arguments, explain_options,
       (const GwExample[]){ { "godwit explain web1", "Against every host." },
                            { "godwit explain web1 kvm2", "Against one, on fresh facts." },
                            { "godwit explain web1 'Rack 1'", "The best host of a group, and why." },
+                           { "virsh dumpxml web1 | godwit explain --domain-xml -",
+                             "A VM of a host that no controller manages." },
+                           { "godwit explain --domain-xml web1.xml --capabilities kvm2.xml",
+                             "Against the capabilities of one host." },
                            { NULL, NULL } },
-      "R4 R33 R34 R45 R46 R57", NULL, gw_explain_vm },
+      "R4 R33 R34 R45 R46 R57", NULL, gw_explain_vm, .offline_with = "domain-xml" },
     { "status", NULL, "Show the controller's state", "", NULL, NULL,
       (const GwExample[]){ { "godwit status", "Is the controller there, and what does it hold?" },
                            { NULL, NULL } },
