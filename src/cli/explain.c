@@ -5,6 +5,7 @@
 #include "cli/columns.h"
 #include "cli/dumps.h"
 #include "cli/format.h"
+#include "cli/network_words.h"
 #include "cli/plan.h"
 #include "cli/prediction.h"
 #include "cli/rating.h"
@@ -15,6 +16,7 @@ void gw_print_candidate(GwSession *session, const char *heading, json_t *candida
 {
     g_autofree char *name = gw_format_line(heading);
     g_autofree char *disks = g_strdup_printf("%s: disks", name);
+    g_autofree char *networks = g_strdup_printf("%s: networks", name);
     g_autofree char *rating = g_strdup_printf("%s: Rating Explanation", name);
 
     if (json_array_size(gw_at(candidate, "findings")) > 0) {
@@ -24,6 +26,7 @@ void gw_print_candidate(GwSession *session, const char *heading, json_t *candida
     gw_print_rating(session, rating, gw_at(candidate, "rating"), gw_at(candidate, "findings"));
     gw_print_basis(session, gw_at(candidate, "prediction"));
     gw_print_disk_moves(session, disks, gw_at(candidate, "disks"));
+    gw_print_nic_moves(session, networks, gw_at(candidate, "nics"));
     gw_print_transfers(session, gw_at(candidate, "transfers"));
 }
 

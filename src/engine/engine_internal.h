@@ -238,6 +238,7 @@ typedef struct {
     GPtrArray *disks;         /* GwDiskMove: where each disk goes; NULL where refused */
     GwVm *vm;                 /* as the source host just said */
     GError *error;            /* refused, or could not be asked */
+    GPtrArray *nics;          /* GwNicMove: where each adapter goes; NULL where it is refused */
 } CheckResult;
 typedef void (*CheckFn)(GwEngine *engine, CheckResult *result, gpointer user);
 /* Asks source and destination (which may be one host: Migrate Storage), plans, and answers once;

@@ -427,7 +427,7 @@ gboolean gw_hosts_check(GwEngine *engine, GwHost *host, GError **error)
         return FALSE;
     if (host->name != NULL && !gw_text_check_name("the host's name", host->name, error))
         return FALSE;
-    if (!gw_tags_check(host->tags, error))
+    if (!gw_tags_check(host->tags, error) || !gw_network_tags_check(host->network_tags, error))
         return FALSE;
     return check_unique(fabric, host, error);
 }

@@ -223,6 +223,40 @@ static gboolean bring_back(GwUndoPlan *plan, const GwFabric *fabric, const GwJob
     return TRUE;
 }
 
+/* Every adapter to what it was on, said where that is something else: the same names might mean
+ * another network by now, and what the rules would choose is not asked. */
+static GPtrArray *nics_back(const GwFabric *fabric, const GwJob *job, const GwVm *vm,
+                            GStrvBuilder *steps)
+{
+    GPtrArray *choices = gw_record_array(&gw_nic_choice_record);
+
+    for (guint i = 0; job->nics != NULL && i < job->nics->len; i++) {
+        const GwNicMove *move = job->nics->pdata[i];
+        const GwNic *old = move->from;
+        if (!move->changes || move->mac == NULL || old == NULL ||
+            gw_record_find(&gw_nic_record, vm->nics, "mac", move->mac) == NULL)
+            continue;
+        gboolean none = gw_nic_is_none(old);
+        if (!none && g_strcmp0(old->type, "network") != 0 && g_strcmp0(old->type, "bridge") != 0)
+            continue; /* no such adapter is made by a move */
+        GwNicChoice *choice = gw_nic_choice_new();
+        choice->mac = g_strdup(move->mac);
+        choice->none = none;
+        if (!none) {
+            choice->network = g_strdup(old->source);
+            choice->kind = g_strdup(g_strcmp0(old->type, "bridge") == 0 ? "bridge" : "libvirt");
+            choice->port_group = g_strdup(old->port_group);
+            choice->link_down = old->link_down;
+        }
+        g_ptr_array_add(choices, choice);
+        g_autofree char *where =
+            none ? g_strdup("nothing") : g_strdup_printf("%s '%s'", old->type, old->source);
+        say(steps, g_strdup_printf("Attach adapter %s to %s of %s again", move->mac, where,
+                                   gw_undo_host(fabric, job->source_host_id)));
+    }
+    return choices;
+}
+
 static GwMoveOptions *options_back(const GwJob *job, GPtrArray *choices)
 {
     GwMoveOptions *options =
@@ -234,6 +268,7 @@ static GwMoveOptions *options_back(const GwJob *job, GPtrArray *choices)
     g_clear_pointer(&options->storage, g_free);
     g_clear_pointer(&options->disks, g_ptr_array_unref);
     options->disks = g_ptr_array_ref(choices);
+    g_clear_pointer(&options->nics, g_ptr_array_unref);
     options->post_copy = FALSE;
     return options;
 }
@@ -247,6 +282,7 @@ static void plan_move_back(GwUndoPlan *plan, const GwFabric *fabric, const GwJob
 
     request->destination = g_strdup(job->source_host_id);
     request->options = options_back(job, choices);
+    request->options->nics = nics_back(fabric, job, vm, steps);
     plan->kind = g_strdup(live ? GW_JOB_KIND_MIGRATE : GW_JOB_KIND_TRANSFER);
     say(steps,
         g_strdup_printf(live ? "Move %s live from %s back to %s"
