@@ -58,144 +58,10 @@ static GPtrArray *moves_of(const PlanRun *run)
     return run->self->job->plan->moves;
 }
 
-/* The move of that VM that is in @state; its index in *@index. */
-static const GwPlannedMove *find_move(const PlanRun *run, const char *vm_uuid, GwPlannedState state,
-                                      guint *index)
-{
-    const GPtrArray *moves = moves_of(run);
-
-    for (guint i = 0; moves != NULL && i < moves->len; i++) {
-        const GwPlannedMove *move = moves->pdata[i];
-        if (move->state != (int)state || g_strcmp0(move->vm_uuid, vm_uuid) != 0)
-            continue;
-        *index = i;
-        return move;
-    }
-    return NULL;
-}
-
-typedef struct {
-    char *job_id; /* the plan's */
-    char *vm_uuid;
-} Beginning;
-
-static void begun(GwEngine *engine, const GwJob *child, const GError *error, gpointer user)
-{
-    Beginning *beginning = user;
-    PlanRun *run = gw_plans_find(engine, beginning->job_id);
-    guint index = 0;
-
-    if (run != NULL) {
-        g_hash_table_remove(run->beginning, beginning->vm_uuid);
-        run->self->beginning = g_hash_table_size(run->beginning);
-        engine->schedule = TRUE;
-        const GwPlannedMove *move = find_move(run, beginning->vm_uuid, GW_PLANNED_WAITING, &index);
-        if (move != NULL && child != NULL)
-            gw_plans_step(
-                engine, run,
-                (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGUN, .move = index, .job_id = child->id });
-        else if (child != NULL) /* planned anew meanwhile, without it */
-            gw_plan_job_adopt(run->self, child);
-        else if (move != NULL)
-            gw_plans_step(
-                engine, run,
-                (GwPlanJobEvent){ .kind = GW_PLAN_JOB_REFUSED, .move = index, .error = error });
-    }
-    g_free(beginning->job_id);
-    g_free(beginning->vm_uuid);
-    g_free(beginning);
-}
-
-/* Whether both ends have slots for it now; what waits for some has its place in the plan. */
-static gboolean has_slots(GwEngine *engine, const PlanRun *run, const GwPlannedMove *move)
-{
-    GwJob would_be = { .id = run->self->job->id,
-                       .state = GW_JOB_QUEUED,
-                       .transfer = move->transfer,
-                       .source_host_id = move->source_host_id,
-                       .destination_host_id = move->destination_host_id };
-
-    return gw_slots_fit(gw_engine_now(engine), &would_be, NULL);
-}
-
 gboolean gw_plans_is_answering(GwEngine *engine, const char *host_id)
 {
     const HostRun *host = g_hash_table_lookup(engine->hosts, host_id);
     return host == NULL || host->listed;
-}
-
-static void begin(GwEngine *engine, PlanRun *run, const GwPlannedMove *move)
-{
-    const GwJob *job = run->self->job;
-    const GwPlanRequest *request = job->plan->request;
-    Beginning *beginning = g_new0(Beginning, 1);
-    g_autoptr(GwMoveOptions) options = request != NULL && request->options != NULL
-                                           ? gw_move_options_copy(request->options)
-                                           : gw_move_options_new();
-
-    if (move->storage != NULL) {
-        g_free(options->storage);
-        options->storage = g_strdup(move->storage);
-    }
-    beginning->job_id = g_strdup(job->id);
-    beginning->vm_uuid = g_strdup(move->vm_uuid);
-    g_hash_table_add(run->beginning, g_strdup(move->vm_uuid));
-    run->self->beginning = g_hash_table_size(run->beginning);
-    gw_moves_begin_part(engine,
-                        &(BeginPart){ .vm_uuid = move->vm_uuid,
-                                      .source_host_id = move->source_host_id,
-                                      .destination_host_id = move->destination_host_id,
-                                      .options = options,
-                                      .part_of = job->id,
-                                      .user = job->user },
-                        begun, beginning);
-}
-
-/* One that is being begun takes slots when the queue has seen it, so of each host one at a time.
- * One that the queue has seen and that waits for something (it says for what) is in nobody's way.
- */
-static gboolean is_beginning(GwEngine *engine, const PlanRun *run, const GwPlannedMove *move)
-{
-    if (move->state != (int)GW_PLANNED_RUNNING)
-        return g_hash_table_contains(run->beginning, move->vm_uuid);
-    const GwJob *child = gw_fabric_find_job(gw_engine_now(engine), move->job_id, NULL);
-    return child != NULL && child->state == (int)GW_JOB_QUEUED && child->waiting_for == NULL;
-}
-
-static gboolean is_beginning_at(GwEngine *engine, const PlanRun *run, const char *host_id)
-{
-    const GPtrArray *moves = moves_of(run);
-
-    for (guint i = 0; i < moves->len; i++) {
-        const GwPlannedMove *move = moves->pdata[i];
-        if ((g_strcmp0(move->source_host_id, host_id) == 0 ||
-             g_strcmp0(move->destination_host_id, host_id) == 0) &&
-            is_beginning(engine, run, move))
-            return TRUE;
-    }
-    return FALSE;
-}
-
-/* A move that began is queued until its preflight on fresh facts is over; then it holds its slots.
- * Begun one after the other at each host, no more begin than there are slots. */
-static void do_begin(GwEngine *engine, PlanRun *run)
-{
-    GPtrArray *moves = moves_of(run);
-
-    for (guint i = 0; moves != NULL && i < moves->len; i++) {
-        const GwPlannedMove *move = moves->pdata[i];
-        if (!gw_plan_job_is_ready(run->self, i) ||
-            gw_fabric_job_of_vm(gw_engine_now(engine), move->vm_uuid) != NULL ||
-            is_beginning_at(engine, run, move->source_host_id) ||
-            is_beginning_at(engine, run, move->destination_host_id) ||
-            /* What does not answer just now must not cost the move one of its tries. */
-            !gw_plans_is_answering(engine, move->source_host_id) ||
-            !gw_plans_is_answering(engine, move->destination_host_id) ||
-            !has_slots(engine, run, move) ||
-            !gw_plan_move_ready_from(run->self->job->plan, run->self->history, i, NULL))
-            continue;
-        begin(engine, run, move);
-    }
 }
 
 static void do_cancel(GwEngine *engine, PlanRun *run)
@@ -360,7 +226,7 @@ void gw_plans_schedule(GwEngine *engine)
             continue;
         g_autoptr(GError) drift = drift_of(engine, run);
         if (drift == NULL)
-            do_begin(engine, run);
+            gw_plans_begin_moves(engine, run);
         else if (!is_answered(engine, run, drift))
             gw_plans_step(engine, run,
                           (GwPlanJobEvent){ .kind = GW_PLAN_JOB_DRIFTED, .error = drift });

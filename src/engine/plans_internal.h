@@ -7,7 +7,7 @@
 typedef struct {
     JobRun base;
     GwPlanJob *self;
-    GHashTable *beginning; /* UUIDs of VMs whose move is being checked and journaled */
+    GHashTable *beginning; /* UUID of a VM -> its move that is being checked and journaled */
     gboolean wants_plan;   /* as soon as a picture is published in which hosts are known */
     char *drift;           /* why the plan was last seen not to hold */
     gint64 drifted_us;     /* when */
@@ -27,6 +27,9 @@ gboolean gw_plans_is_answering(GwEngine *engine, const char *host_id);
 /* A person's event (PAUSE, RESUME, CANCEL); a copy of the job, or an error. */
 GwJob *gw_plans_event(GwEngine *engine, const char *job_id, GwPlanJobEventKind kind,
                       GError **error);
+
+/* plan_begin.c: begins what may begin, as long as the plan holds. */
+void gw_plans_begin_moves(GwEngine *engine, PlanRun *run);
 
 /* plan_maintenance.c */
 /* JobKind.waits: somebody's change of one of its hosts is being journaled. */
