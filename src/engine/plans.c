@@ -353,6 +353,20 @@ GPtrArray *gw_plans_list(GwEngine *engine)
     return list;
 }
 
+const GwJob *gw_plans_job_for(GwEngine *engine, const char *host_id)
+{
+    g_autoptr(GPtrArray) runs = gw_plans_list(engine);
+
+    for (guint i = 0; i < runs->len; i++) {
+        const GwJob *job = ((PlanRun *)runs->pdata[i])->self->job;
+        char **hosts = job->plan->request->hosts;
+        if (!gw_job_state_is_final((GwJobState)job->state) && hosts != NULL &&
+            g_strv_contains((const char *const *)hosts, host_id))
+            return job;
+    }
+    return NULL;
+}
+
 gboolean gw_plans_is_kind(const char *kind)
 {
     static const char *const kinds[] = { GW_JOB_KIND_DRAIN, GW_JOB_KIND_UNDRAIN, GW_JOB_KIND_MOVES,
