@@ -1,39 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <string.h>
-
 #include "base/error.h"
-#include "engine/moves_internal.h"
 #include "engine/plans_internal.h"
-#include "plan/rule.h"
 
-/* Jobs that carry out a plan of many moves: which of them begin now, and what became of them.
- * What is decided is in job/plan_job; what is left is planned anew in plan_anew.c. */
-
-#define DRIFT_AGAIN_US (5 * G_USEC_PER_SEC)
-
-/* So that the whole shows progress while large VMs are on their way. */
-static gint64 sent_bytes(GwEngine *engine, const PlanRun *run)
-{
-    const GPtrArray *moves = run->self->job->plan->moves;
-    gint64 sum = 0;
-
-    for (guint i = 0; moves != NULL && i < moves->len; i++) {
-        const GwPlannedMove *move = moves->pdata[i];
-        if (move->state != (int)GW_PLANNED_RUNNING || move->job_id == NULL)
-            continue;
-        const GwJob *child = gw_fabric_find_job(gw_engine_now(engine), move->job_id, NULL);
-        if (child != NULL && child->progress != NULL &&
-            !gw_job_state_is_final((GwJobState)child->state))
-            sum += MIN(MAX(child->progress->processed_bytes, 0), MAX(move->bytes, 0));
-    }
-    return sum;
-}
+/* Jobs that carry out a plan of many moves, as a kind of job: their steps, and when they are looked
+ * at. What is decided is in job/plan_job; what is done about it in plan_begin.c, plan_children.c,
+ * plan_drift.c, plan_maintenance.c and plan_anew.c. */
 
 static gboolean step(GwEngine *engine, PlanRun *run, GwPlanJobEvent event, GError **error)
 {
     GwLifeOutcome outcome;
 
-    run->self->sent_bytes = sent_bytes(engine, run);
+    run->self->sent_bytes = gw_plans_sent_bytes(engine, run);
     run->self->must_wait = gw_plans_is_closing_changed(engine, run);
     event.now_us = gw_clock_now_us(engine->clock);
     event.wall_us = gw_clock_wall_us(engine->clock);
@@ -51,29 +28,10 @@ void gw_plans_step(GwEngine *engine, PlanRun *run, GwPlanJobEvent event)
         g_debug("job %s: %s", run->self->job->id, late->message);
 }
 
-/* Moves ---------------------------------------------------------------------------------------- */
-
-static GPtrArray *moves_of(const PlanRun *run)
-{
-    return run->self->job->plan->moves;
-}
-
 gboolean gw_plans_is_answering(GwEngine *engine, const char *host_id)
 {
     const HostRun *host = g_hash_table_lookup(engine->hosts, host_id);
     return host == NULL || host->listed;
-}
-
-static void do_cancel(GwEngine *engine, PlanRun *run)
-{
-    const GPtrArray *moves = moves_of(run);
-
-    for (guint i = 0; moves != NULL && i < moves->len; i++) {
-        const GwPlannedMove *move = moves->pdata[i];
-        const GwJob *child = gw_fabric_find_job(gw_engine_now(engine), move->job_id, NULL);
-        if (move->state == (int)GW_PLANNED_RUNNING && child != NULL && !child->cancel_requested)
-            gw_moves_cancel(engine, move->job_id);
-    }
 }
 
 static void carry_out(GwEngine *engine, JobRun *base, guint effect, JobDecision decided)
@@ -89,121 +47,13 @@ static void carry_out(GwEngine *engine, JobRun *base, guint effect, JobDecision 
         run->wants_plan = TRUE;
         break;
     case GW_PLAN_JOB_DO_CANCEL:
-        do_cancel(engine, run);
+        gw_plans_cancel_moves(engine, run);
         break;
     case GW_PLAN_JOB_DO_FINISH: /* what it was to leave is durable with its end */
         break;
     case GW_PLAN_JOB_DO_COUNT:
         break;
     }
-}
-
-/* News ------------------------------------------------------------------------------------------
- */
-
-static GError *error_of(const GwJob *child)
-{
-    GError *error = NULL;
-    const GwJobError *said = child->error;
-
-    gw_error_set(&error, said != NULL ? gw_error_code_from_word(said->code) : GW_ERR_OPERATION,
-                 said != NULL ? said->remedy : NULL, "%s",
-                 said != NULL ? said->message : "it was cancelled");
-    return error;
-}
-
-/* Whether the move with that index is over by its own job; *@error: how it failed. */
-static gboolean is_over(GwEngine *engine, const GwPlannedMove *move, GError **error)
-{
-    if (move->state != (int)GW_PLANNED_RUNNING)
-        return FALSE;
-    const GwJob *child = gw_fabric_find_job(gw_engine_now(engine), move->job_id, NULL);
-    if (child == NULL) { /* so old that it is not remembered */
-        gw_error_set(error, GW_ERR_NOT_FOUND, NULL, "its job is not remembered");
-        return TRUE;
-    }
-    if (!gw_job_state_is_final((GwJobState)child->state))
-        return FALSE;
-    if (child->state != (int)GW_JOB_DONE)
-        *error = error_of(child);
-    return TRUE;
-}
-
-static void look_at_moves(GwEngine *engine, PlanRun *run)
-{
-    /* A step may make another list of moves. */
-    for (guint i = 0; moves_of(run) != NULL && i < moves_of(run)->len; i++) {
-        g_autoptr(GError) error = NULL;
-        if (is_over(engine, moves_of(run)->pdata[i], &error))
-            gw_plans_step(engine, run,
-                          (GwPlanJobEvent){ .kind = GW_PLAN_JOB_ENDED, .move = i, .error = error });
-    }
-}
-
-/* A move that waits in the queue for a host which is gone would wait as long as that is: another
- * host may take its VM. */
-static void cancel_stranded(GwEngine *engine, const PlanRun *run)
-{
-    const GwFabric *fabric = gw_engine_now(engine);
-    const GPtrArray *moves = moves_of(run);
-
-    for (guint i = 0; moves != NULL && i < moves->len; i++) {
-        const GwPlannedMove *move = moves->pdata[i];
-        const GwHost *to = gw_fabric_host(fabric, move->destination_host_id);
-        if (move->state != (int)GW_PLANNED_RUNNING || to == NULL ||
-            to->status != (int)GW_HOST_NOT_RESPONDING)
-            continue;
-        const GwJob *child = gw_fabric_find_job(fabric, move->job_id, NULL);
-        if (child != NULL && child->state == (int)GW_JOB_QUEUED)
-            gw_moves_cancel(engine, child->id);
-    }
-}
-
-static gboolean is_live_transfer(const GwPlannedMove *move)
-{
-    return move->transfer == (int)GW_TRANSFER_LIVE || move->transfer == (int)GW_TRANSFER_LIVE_VSM;
-}
-
-/* What was planned for a VM that is not there any more, or moves by another's hand, does not hold.
- * The rest (room, rules) is checked on fresh facts when the move begins. */
-static GError *drift_of(GwEngine *engine, const PlanRun *run)
-{
-    const GwFabric *fabric = gw_engine_now(engine);
-    const GPtrArray *moves = moves_of(run);
-    GError *error = NULL;
-
-    for (guint i = 0; moves != NULL && i < moves->len && error == NULL; i++) {
-        const GwPlannedMove *move = moves->pdata[i];
-        if (move->state != (int)GW_PLANNED_WAITING || move->after > 0)
-            continue;
-        const GwHost *destination = gw_fabric_host(fabric, move->destination_host_id);
-        const GwVm *vm = gw_fabric_vm(fabric, move->source_host_id, move->vm_uuid);
-        if (vm == NULL)
-            gw_error_set(&error, GW_ERR_CONFLICT, NULL, "'%s' is not on %s any more", move->vm_name,
-                         move->source_host_name);
-        else if (gw_plan_is_live(vm) != is_live_transfer(move))
-            gw_error_set(&error, GW_ERR_CONFLICT, NULL, "'%s' was %s since", move->vm_name,
-                         gw_plan_is_live(vm) ? "started" : "shut down");
-        else if (destination == NULL || destination->status == (int)GW_HOST_NOT_RESPONDING ||
-                 destination->maintenance != (int)GW_MAINTENANCE_NONE)
-            gw_error_set(&error, GW_ERR_CONFLICT, NULL, "%s takes no VMs any more",
-                         move->destination_host_name);
-    }
-    return error;
-}
-
-/* What drift_of finds the planner heeds, so the next plan does not have it. Should that ever not be
- * so, the controller must not do nothing else any more: the same is not answered at once again. */
-static gboolean is_answered(GwEngine *engine, PlanRun *run, const GError *drift)
-{
-    gint64 now_us = gw_clock_now_us(engine->clock);
-
-    if (g_strcmp0(run->drift, drift->message) == 0 && now_us - run->drifted_us < DRIFT_AGAIN_US)
-        return TRUE;
-    g_free(run->drift);
-    run->drift = g_strdup(drift->message);
-    run->drifted_us = now_us;
-    return FALSE;
 }
 
 void gw_plans_schedule(GwEngine *engine)
@@ -214,22 +64,18 @@ void gw_plans_schedule(GwEngine *engine)
         PlanRun *run = runs->pdata[i];
         if (run->self->job->state != (int)GW_JOB_COPYING)
             continue;
-        look_at_moves(engine, run);
+        gw_plans_look_at_moves(engine, run);
         if (run->self->job->cancel_requested) {
-            do_cancel(engine, run); /* also what was being begun when that was asked */
+            gw_plans_cancel_moves(engine, run); /* also what was being begun when that was asked */
             if (run->self->must_wait && !gw_plans_is_closing_changed(engine, run))
                 gw_plans_step(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_TIMER });
             continue;
         }
-        cancel_stranded(engine, run);
+        gw_plans_cancel_stranded(engine, run);
         if (run->self->planning || run->self->job->pause_requested)
             continue;
-        g_autoptr(GError) drift = drift_of(engine, run);
-        if (drift == NULL)
+        if (!gw_plans_has_drifted(engine, run))
             gw_plans_begin_moves(engine, run);
-        else if (!is_answered(engine, run, drift))
-            gw_plans_step(engine, run,
-                          (GwPlanJobEvent){ .kind = GW_PLAN_JOB_DRIFTED, .error = drift });
     }
 }
 
@@ -254,48 +100,11 @@ static void begin_plan(GwEngine *engine, JobRun *base)
     gw_plans_step(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGIN });
 }
 
-static int by_id(gconstpointer a, gconstpointer b)
-{
-    return strcmp((*(GwJob *const *)a)->id, (*(GwJob *const *)b)->id);
-}
-
-/* Its moves' jobs that are remembered, the oldest first: of a VM that made a detour the first move
- * says where it came from. Borrowed. */
-static GPtrArray *list_children(GwEngine *engine, const char *job_id)
-{
-    GPtrArray *children = g_ptr_array_new();
-    GHashTableIter iter;
-    gpointer value;
-
-    g_hash_table_iter_init(&iter, gw_engine_now(engine)->jobs);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        if (g_strcmp0(((GwJob *)value)->part_of, job_id) == 0)
-            g_ptr_array_add(children, value);
-    }
-    g_ptr_array_sort(children, by_id);
-    return children;
-}
-
-static void name_host(GwEngine *engine, char **name, const char *host_id)
-{
-    const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
-
-    if (*name == NULL && host != NULL)
-        *name = g_strdup(host->name);
-}
-
 static void restart(GwEngine *engine, JobRun *base)
 {
     PlanRun *run = (PlanRun *)base;
-    g_autoptr(GPtrArray) children = list_children(engine, base->job->id);
 
-    for (guint i = 0; i < children->len; i++)
-        gw_plan_job_adopt(run->self, children->pdata[i]);
-    for (guint i = 0; moves_of(run) != NULL && i < moves_of(run)->len; i++) {
-        GwPlannedMove *move = moves_of(run)->pdata[i]; /* a job knows no names */
-        name_host(engine, &move->source_host_name, move->source_host_id);
-        name_host(engine, &move->destination_host_name, move->destination_host_id);
-    }
+    gw_plans_adopt_moves(engine, run);
     /* What is durable with its begin is so already, and a person may have said otherwise since. */
     run->maintained = run->self->job->state != (int)GW_JOB_QUEUED;
     run->restarted_us = gw_clock_now_us(engine->clock);
