@@ -372,8 +372,8 @@ const GwCommand gw_job_commands[] = {
       "R7", &gw_settle_request_record, settle },
     { "job undo", NULL, "Undo a job that has ended",
       "A move that is done is moved back; of a VM that is off only what changed since is sent, "
-      "where the old copies are still kept. Of a job that failed, what it left is cleaned up. What "
-      "will be done is printed first; "
+      "where the old copies are still kept. Of a job that failed, what it left is cleaned up. A "
+      "drain is taken back by host undrain. What will be done is printed first; "
       "where it cannot be done, the reason and the remedy are, and the exit status is 3.",
       past_job_argument, undo_options,
       (const GwExample[]){

@@ -531,6 +531,8 @@ gboolean gw_hosts_check_unused(GwEngine *engine, const GwHost *host, GError **er
     const GwJob *job = gw_fabric_job_of_host(gw_engine_now(engine), host->id);
 
     if (job == NULL)
+        job = gw_plans_job_for(engine, host->id);
+    if (job == NULL)
         return TRUE;
     gw_error_set(error, GW_ERR_CONFLICT, "Wait for the job, or cancel it.",
                  "job '%s' uses host '%s'", job->title, host->name);

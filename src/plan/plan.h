@@ -192,6 +192,9 @@ typedef struct {
 
 /* What jobs that hold slots use on @host_id now. */
 GwSlots gw_slots_in_use(const GwFabric *fabric, const char *host_id);
+/* The same of all hosts that have any in use: id -> GwSlots. Its keys are borrowed from the jobs.
+ */
+GHashTable *gw_slots_table(const GwFabric *fabric);
 /* What a move of this type takes at each end (R22). */
 GwSlots gw_slots_of_transfer(GwTransfer transfer);
 /* Whether @job may begin now; @why gets the reason where not (owned). */

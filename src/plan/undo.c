@@ -32,7 +32,7 @@ static const GwJob *find(const GwFabric *fabric, const char *id)
 }
 
 /* Jobs that cannot be undone whatever has become of them. */
-static gboolean check_kind(GwUndoPlan *plan, const GwJob *job)
+static gboolean check_kind(GwUndoPlan *plan, const GwFabric *fabric, const GwJob *job)
 {
     if (is_move(job))
         return TRUE;
@@ -46,10 +46,8 @@ static gboolean check_kind(GwUndoPlan *plan, const GwJob *job)
         refuse(plan, g_strdup("it looked at a share, and changed nothing"),
                g_strdup("To forget the share: godwit share remove SHARE."));
     else if (job->plan != NULL)
-        refuse(
-            plan, g_strdup("it carried out a plan of many moves, each of which is a job"),
-            g_strdup("A drain is taken back by a plan: godwit host undrain HOST. Other moves are "
-                     "undone one by one: godwit job list."));
+        refuse(plan, g_strdup("it carries out a plan of many moves, each of which is a job"),
+               gw_undo_plan_remedy(fabric, job));
     else
         refuse(plan,
                g_strdup_printf("a job of kind '%s' changes nothing that could be taken back",
@@ -426,7 +424,8 @@ GwUndoPlan *gw_plan_undo(const GwFabric *fabric, const GwJob *job, GwMoveRequest
     *move = NULL;
     *storage = NULL;
     plan->job_id = g_strdup(job->id);
-    if (!check_kind(plan, job) || !check_over(plan, job) || !check_not_undone(plan, fabric, job))
+    if (!check_kind(plan, fabric, job) || !check_over(plan, job) ||
+        !check_not_undone(plan, fabric, job))
         return plan;
     if (job->state == (int)GW_JOB_DONE)
         plan_back(plan, fabric, job, move, storage);
