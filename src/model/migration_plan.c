@@ -25,7 +25,8 @@ GW_DEFINE_RECORD(
     GW_F(GwPlanRequest, maintenance, GW_BOOL, .doc = "The hosts enter maintenance."),
     GW_F(GwPlanRequest, options, GW_OBJECT, .of = &gw_move_options_record,
          .doc = "Options of each move."),
-    GW_F(GwPlanRequest, undoes, GW_STRING, .doc = "The drain's job that undrain takes back."));
+    GW_F(GwPlanRequest, undoes, GW_STRING, .doc = "The drain's job that undrain takes back."),
+    GW_F(GwPlanRequest, leave, GW_STRINGS, .doc = "UUIDs of VMs that are not to be moved."));
 
 const GwEnum gw_planned_state_enum = { "PlannedMoveState",
                                        (const char *const[]){ "waiting", "running", "done",
@@ -84,4 +85,6 @@ GW_DEFINE_RECORD(GwMigrationPlan, gw_migration_plan, "MigrationPlan",
                       .doc = "How long it will take, ms."),
                  GW_F(GwMigrationPlan, lower_bound_ms, GW_INT,
                       .doc = "No order can be faster, ms."),
-                 GW_F(GwMigrationPlan, notes, GW_STRINGS, .doc = "What a person should know."));
+                 GW_F(GwMigrationPlan, notes, GW_STRINGS, .doc = "What a person should know."),
+                 GW_F(GwMigrationPlan, rests_on, GW_STRINGS,
+                      .doc = "What the fingerprint is of: VMs, hosts, rules, each as it was."));

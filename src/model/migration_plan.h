@@ -33,6 +33,7 @@ typedef struct {
     gboolean maintenance; /* DRAIN: hosts enter maintenance, and take no VM from now on */
     GwMoveOptions *options; /* of each move */
     char *undoes;           /* UNDRAIN: the drain's job; NULL: the last of each host */
+    char **leave;           /* UUIDs of VMs that stay: their moves were left out by hand */
 } GwPlanRequest;
 GW_DECLARE_RECORD(GwPlanRequest, gw_plan_request)
 
@@ -92,5 +93,6 @@ struct GwMigrationPlan {
     GwInterval *total_ms;
     gint64 lower_bound_ms; /* no order can be faster: bytes by capacity */
     char **notes;          /* what a person should know */
+    char **rests_on;       /* what the fingerprint is of; not in a job: it is compared once */
 };
 GW_DECLARE_RECORD(GwMigrationPlan, gw_migration_plan)
