@@ -149,7 +149,7 @@ PLANTED = [
     ("store/sqlite.c", "#include <sqlite3.h>", False),
     ("store/batch.c", "#include <sqlite3.h>", True),
     ("hyper/libvirt.c", "#include <libvirt/libvirt.h>", False),
-    ("hyper/libvirt_xml.c", "#include <libvirt/virterror.h>", False),
+    ("hyper/libvirt_vm.c", "#include <libvirt/virterror.h>", False),
     ("hyper/sim.c", "#include <libvirt/libvirt.h>", True),
     ("engine/a.c", "#include <libvirt/libvirt.h>", True),
     ("transport/a.c", '#include "wire/wire.h"', False),

@@ -220,7 +220,8 @@ static const GwOption drain_options[] = {
     { .name = NULL },
 };
 static const GwOption undrain_options[] = {
-    { "job", GW_OPTION_TEXT, "JOB", "Bring back what this drain moved; default: the last one.",
+    { "job", GW_OPTION_TEXT, "JOB",
+      "Bring back what this drain alone moved; default: all since VMs were last brought back.",
       .key = "undoes", .complete = "jobs" },
     PLAN_OPTIONS,
     { .name = NULL },
@@ -250,8 +251,9 @@ const GwCommand gw_plan_commands[] = {
           { NULL, NULL } },
       "R49", &gw_plan_request_record, drain },
     { "host undrain", NULL, "Bring back the VMs that a drain moved away",
-      "The hosts take VMs again, and what the last drain moved away comes back, by a plan. What "
-      "is gone or moved on since stays where it is, and is named.",
+      "The hosts leave maintenance first; then what drains moved away since VMs were last brought "
+      "back comes back, by a plan, to where it was first. What was moved on since comes back from "
+      "there; what is gone is named.",
       hosts_argument, undrain_options,
       (const GwExample[]){ { "godwit host undrain kvm1", "After the maintenance." },
                            { NULL, NULL } },

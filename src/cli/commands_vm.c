@@ -178,9 +178,11 @@ static void print_details(GwSession *session, json_t *rows, gboolean all)
 static int candidates(GwSession *session, const GwArgs *args, GError **error)
 {
     const char *storage = gw_args_text(args, "storage");
+    gboolean details = gw_args_has(args, "verbose") || gw_args_has(args, "explain");
     g_autofree char *segment = storage != NULL ? gw_client_segment(storage) : NULL;
     g_autofree char *query =
         g_strconcat("/candidates?copy_all=", gw_args_has(args, "copy-all") ? "true" : "false",
+                    details || session->settings->output != GW_OUTPUT_TABLE ? "" : "&brief=true",
                     storage != NULL ? "&storage=" : "", segment, NULL);
     g_autofree char *path = vm_path(gw_args_word(args, 0), query);
     g_autoptr(GwJson) rows = gw_client_list(session->client, path, error);
@@ -188,7 +190,7 @@ static int candidates(GwSession *session, const GwArgs *args, GError **error)
     if (rows == NULL || gw_print_document(session, rows))
         return GW_EXIT_OK;
     gw_print_table(session, gw_candidate_columns, rows);
-    if (gw_args_has(args, "verbose") || gw_args_has(args, "explain"))
+    if (details)
         print_details(session, rows, gw_args_has(args, "verbose"));
     return GW_EXIT_OK;
 }

@@ -49,6 +49,7 @@ struct GwEngine {
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */
     GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
+    GQueue *changes;       /* Waiting: changes that are to be checked after these */
     GHashTable *accepting; /* whose new job is being journaled: VM UUIDs; "host/ID", "plan/UUID" */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
@@ -57,6 +58,7 @@ struct GwEngine {
                                tokens_lock */
     GwAuthority *authority; /* NULL: no agents */
     GHashTable *certificates; /* serial -> GwIssued: every one that has not ended */
+    guint jobs_kept;          /* how many there were when they were trimmed last */
     gboolean schedule; /* a queue or a slot changed: look at the queue at the end of the turn */
     gboolean stopping;
     char *store_trouble; /* why the last commit that could fail did */
@@ -99,6 +101,11 @@ void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, Message
 void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
                        MessageFn after);
 gboolean gw_records_is_changing(const GwEngine *engine, const char *id);
+/* FALSE: it is; who would write it meanwhile is told to come again. */
+gboolean gw_records_check_settled(const GwEngine *engine, const char *id, GError **error);
+/* Runs @fn once no such change is being journaled, at once where none is: what is checked against
+ * other records must see those that are stored just now. In the order of these calls. */
+void gw_records_in_turn(GwEngine *engine, MessageFn fn, gpointer data);
 
 /* placement.c: any thread. @request, or, where its destination is a host group, the move to the
  * best host and storage of it (R46); NULL where none will do. */
@@ -111,6 +118,9 @@ void gw_maintenance_look(GwEngine *engine);
 /* What a host that is to be emptied is in from now on: GW_MAINTENANCE_ENTERING, or _IN where it is
  * empty already. */
 GwMaintenance gw_maintenance_on(GwEngine *engine, const GwHost *host);
+/* Of a host whose record nobody is changing: in the picture, and in @batch. */
+void gw_maintenance_put(GwEngine *engine, GwBatch *batch, const GwHost *old,
+                        GwMaintenance maintenance);
 
 /* journal.c */
 gpointer gw_journal_thread(gpointer engine);
@@ -136,6 +146,9 @@ struct Call {
 /* Any thread: runs @fn on the loop and waits for its answer; the result, or NULL with @error. */
 gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
                         gconstpointer c, gpointer *extra, GError **error);
+/* The same for a change of records that is checked against others: gw_records_in_turn. */
+gpointer gw_engine_call_in_turn(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
+                                GError **error);
 /* Answers at the end of the turn, once, when readers see what it changed; takes @result or @error.
  */
 void gw_engine_answer(Call *call, gpointer result, GError *error);
@@ -170,6 +183,7 @@ struct HostRun {
     char *id;
     gboolean connected;
     gboolean listed; /* the full list of VMs was read since the connection came up */
+    gboolean seen;   /* it was, at some time: its facts are not only what was stored */
     gboolean busy;   /* connecting or listing */
     guint failures;
     gint64 retry_us; /* when to connect again; 0: not waiting */
@@ -199,6 +213,11 @@ void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event);
 void gw_inventory_ask_vm(GwEngine *engine, const char *host_id, const char *uuid);
 void gw_inventory_ask_facts(GwEngine *engine, const char *host_id);
 /* Puts facts into the picture, with share ids derived. */
+/* restart.c. vm->restart_changes, from the definition and the facts of its host (R11). */
+void gw_restart_derive(const GwFabric *fabric, GwVm *vm);
+/* Whether they may be others by @facts than by @old (NULL: the first). */
+gboolean gw_restart_is_news(const GwHostFacts *old, const GwHostFacts *facts);
+void gw_restart_derive_all(GwEngine *engine, const char *host_id);
 void gw_inventory_put_facts(GwEngine *engine, const char *host_id, const GwHostFacts *facts);
 /* The pool @name of a host, as it was just read anew. */
 void gw_inventory_put_pool(GwEngine *engine, const char *host_id, const char *name,
@@ -251,6 +270,8 @@ gboolean gw_storage_check_input(GwEngine *engine, const StorageCheck *check, GwP
 /* A job of the store that is not over; takes it. */
 void gw_jobs_restore(GwEngine *engine, GwJob *job);
 void gw_jobs_start_restored(GwEngine *engine);
+/* jobs_kept.c: forgets the oldest that are over, where there are many. */
+void gw_jobs_trim(GwEngine *engine);
 void gw_jobs_host_back(GwEngine *engine, const char *host_id);
 gint64 gw_jobs_next_us(GwEngine *engine);
 void gw_jobs_timers(GwEngine *engine, gint64 now_us);
@@ -319,8 +340,6 @@ void gw_dirty_stop(GwEngine *engine);
 /* predictions.c: what moves would take */
 GwPredictions *gw_predictions_new(void);
 void gw_predictions_free(GwPredictions *predictions);
-/* By all jobs that have finished; borrowed, for this turn. */
-const GwPredictor *gw_predictions_predictor(GwEngine *engine);
 /* Puts a prediction into @candidate where it is suitable; of a list, best first, into the best 64.
  */
 void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate);
@@ -356,6 +375,10 @@ void gw_task_run_free(gpointer run);
 /* works.c: jobs of the kinds vm-transfer, vm-migrate-storage, job-repair and volume-remove. */
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_lifecycle(GwEngine *engine, const GwHyperEvent *event);
+
+/* plan_maintenance.c: a person has closed or opened a host, and that is durable: from now on it is
+ * no drain's to give back. */
+void gw_plans_maintenance_said(GwEngine *engine, gpointer host_id);
 
 /* plans.c: jobs that carry out a plan of many moves. */
 gboolean gw_plans_is_kind(const char *kind);

@@ -156,6 +156,8 @@ static GwJob *new_job(GwEngine *engine, const Apply *apply, char **hosts)
     job->plan = gw_migration_plan_copy(apply->plan);
     g_strfreev(job->plan->request->hosts);
     job->plan->request->hosts = hosts;
+    g_clear_pointer(&job->plan->closed, g_strfreev);   /* nothing yet */
+    g_clear_pointer(&job->plan->rests_on, g_strfreev); /* compared once */
     return job;
 }
 
@@ -320,7 +322,6 @@ static void leave_out(GwMigrationPlan *plan)
         g_strv_builder_addv(leave, (const char **)plan->request->leave);
     g_strfreev(plan->request->leave);
     plan->request->leave = g_strv_builder_end(leave);
-    g_clear_pointer(&plan->rests_on, g_strfreev); /* compared once */
 }
 
 /* As it stands; or, where somebody changed its order, with times that fit it. */

@@ -34,6 +34,7 @@ static gboolean step(GwEngine *engine, PlanRun *run, GwPlanJobEvent event, GErro
     GwLifeOutcome outcome;
 
     run->self->sent_bytes = sent_bytes(engine, run);
+    run->self->must_wait = gw_plans_is_closing_changed(engine, run);
     event.now_us = gw_clock_now_us(engine->clock);
     event.wall_us = gw_clock_wall_us(engine->clock);
     if (!gw_plan_job_step(run->self, &event, &outcome, error))
@@ -211,44 +212,14 @@ static void do_cancel(GwEngine *engine, PlanRun *run)
     }
 }
 
-static void set_maintenance(GwEngine *engine, GwBatch *batch, const GwHost *old,
-                            GwMaintenance maintenance)
-{
-    GwHost *host = gw_host_copy(old);
-
-    host->maintenance = (int)maintenance;
-    gw_batch_put(batch, GW_KIND_HOST, host->id, gw_record_to_json(&gw_host_record, host));
-    gw_engine_tell(engine, "host", host->id, NULL);
-    gw_fabric_put_host(gw_engine_change(engine), host);
-}
-
-/* A drain that was called off gives the hosts back; one that failed leaves them closed, so that
- * nothing comes to a host that somebody wants empty. */
-static void do_finish(GwEngine *engine, PlanRun *run)
-{
-    const GwJob *job = run->self->job;
-    const GwPlanRequest *request = job->plan->request;
-
-    if (job->state != (int)GW_JOB_CANCELLED || request->kind != (int)GW_PLAN_DRAIN ||
-        !request->maintenance)
-        return;
-    GwBatch *batch = gw_batch_new();
-    for (guint i = 0; request->hosts != NULL && request->hosts[i] != NULL; i++) {
-        const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), request->hosts[i]);
-        if (host != NULL && host->maintenance == (int)GW_MAINTENANCE_ENTERING)
-            set_maintenance(engine, batch, host, GW_MAINTENANCE_NONE);
-    }
-    gw_engine_journal(engine, batch, NULL, NULL, NULL);
-}
-
 static void carry_out(GwEngine *engine, JobRun *base, guint effect, JobDecision decided)
 {
     PlanRun *run = (PlanRun *)base;
 
     (void)decided; /* what begins is checked on fresh facts anyway */
     switch ((GwPlanJobDo)effect) {
-    case GW_PLAN_JOB_DO_BEGIN:
-        do_begin(engine, run);
+    case GW_PLAN_JOB_DO_BEGIN: /* by gw_plans_schedule, after a look at whether the plan holds */
+        engine->schedule = TRUE;
         break;
     case GW_PLAN_JOB_DO_PLAN:
         run->wants_plan = TRUE;
@@ -256,8 +227,7 @@ static void carry_out(GwEngine *engine, JobRun *base, guint effect, JobDecision 
     case GW_PLAN_JOB_DO_CANCEL:
         do_cancel(engine, run);
         break;
-    case GW_PLAN_JOB_DO_FINISH:
-        do_finish(engine, run);
+    case GW_PLAN_JOB_DO_FINISH: /* what it was to leave is durable with its end */
         break;
     case GW_PLAN_JOB_DO_COUNT:
         break;
@@ -358,11 +328,18 @@ static GError *drift_of(GwEngine *engine, const PlanRun *run)
     return error;
 }
 
-/* Where the planner sees no drift in what is one here, it must not be asked again and again. */
-static gboolean may_look_for_drift(GwEngine *engine, const PlanRun *run)
+/* What drift_of finds the planner heeds, so the next plan does not have it. Should that ever not be
+ * so, the controller must not do nothing else any more: the same is not answered at once again. */
+static gboolean is_answered(GwEngine *engine, PlanRun *run, const GError *drift)
 {
-    return run->drifted_us == 0 ||
-           gw_clock_now_us(engine->clock) - run->drifted_us >= DRIFT_AGAIN_US;
+    gint64 now_us = gw_clock_now_us(engine->clock);
+
+    if (g_strcmp0(run->drift, drift->message) == 0 && now_us - run->drifted_us < DRIFT_AGAIN_US)
+        return TRUE;
+    g_free(run->drift);
+    run->drift = g_strdup(drift->message);
+    run->drifted_us = now_us;
+    return FALSE;
 }
 
 void gw_plans_schedule(GwEngine *engine)
@@ -376,19 +353,19 @@ void gw_plans_schedule(GwEngine *engine)
         look_at_moves(engine, run);
         if (run->self->job->cancel_requested) {
             do_cancel(engine, run); /* also what was being begun when that was asked */
+            if (run->self->must_wait && !gw_plans_is_closing_changed(engine, run))
+                gw_plans_step(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_TIMER });
             continue;
         }
         cancel_stranded(engine, run);
         if (run->self->planning || run->self->job->pause_requested)
             continue;
-        g_autoptr(GError) drift = may_look_for_drift(engine, run) ? drift_of(engine, run) : NULL;
-        if (drift != NULL)
-            run->drifted_us = gw_clock_now_us(engine->clock);
-        if (drift != NULL)
+        g_autoptr(GError) drift = drift_of(engine, run);
+        if (drift == NULL)
+            do_begin(engine, run);
+        else if (!is_answered(engine, run, drift))
             gw_plans_step(engine, run,
                           (GwPlanJobEvent){ .kind = GW_PLAN_JOB_DRIFTED, .error = drift });
-        else
-            do_begin(engine, run);
     }
 }
 
@@ -401,33 +378,15 @@ static void run_free(JobRun *base)
 
     gw_plan_job_free(run->self);
     g_hash_table_unref(run->beginning);
+    g_free(run->drift);
     g_free(run);
-}
-
-/* Those to be drained take no VM any more where that was asked for, those that get theirs back take
- * some again. */
-static void begin_maintenance(GwEngine *engine, const GwMigrationPlan *plan)
-{
-    const GwPlanRequest *request = plan->request;
-    gboolean undrain = request->kind == (int)GW_PLAN_UNDRAIN;
-
-    if (!undrain && (request->kind != (int)GW_PLAN_DRAIN || !request->maintenance))
-        return;
-    GwBatch *batch = gw_batch_new();
-    for (guint i = 0; request->hosts != NULL && request->hosts[i] != NULL; i++) {
-        const GwHost *host = gw_fabric_find_host(gw_engine_now(engine), request->hosts[i]);
-        if (host != NULL)
-            set_maintenance(engine, batch, host,
-                            undrain ? GW_MAINTENANCE_NONE : gw_maintenance_on(engine, host));
-    }
-    gw_engine_journal(engine, batch, NULL, NULL, NULL);
 }
 
 static void begin_plan(GwEngine *engine, JobRun *base)
 {
     PlanRun *run = (PlanRun *)base;
 
-    begin_maintenance(engine, run->self->job->plan);
+    g_clear_pointer(&run->self->job->waiting_for, g_free);
     gw_plans_step(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGIN });
 }
 
@@ -473,7 +432,8 @@ static void restart(GwEngine *engine, JobRun *base)
         name_host(engine, &move->source_host_name, move->source_host_id);
         name_host(engine, &move->destination_host_name, move->destination_host_id);
     }
-    begin_maintenance(engine, run->self->job->plan);
+    /* What is durable with its begin is so already, and a person may have said otherwise since. */
+    run->maintained = run->self->job->state != (int)GW_JOB_QUEUED;
     run->restarted_us = gw_clock_now_us(engine->clock);
     gw_plans_step(engine, run, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_RESTART });
 }
@@ -504,8 +464,10 @@ static const JobKind plan_kind = {
     .rank = 2,
     .free = run_free,
     .restart = restart,
+    .waits = gw_plans_waits,
     .begin = begin_plan,
     .host_back = host_back,
+    .record = gw_plans_record,
     .carry_out = carry_out,
     .next_us = next_us,
     .timers = timers,

@@ -9,8 +9,10 @@ typedef struct {
     GwPlanJob *self;
     GHashTable *beginning; /* UUIDs of VMs whose move is being checked and journaled */
     gboolean wants_plan;   /* as soon as a picture is published in which hosts are known */
-    gint64 drifted_us;     /* when the plan was last seen not to hold; 0: never */
+    char *drift;           /* why the plan was last seen not to hold */
+    gint64 drifted_us;     /* when */
     gint64 restarted_us;   /* monotonic; 0: this controller began it */
+    gboolean maintained;   /* its hosts were closed, or opened, when it began */
 } PlanRun;
 
 /* plans.c */
@@ -25,3 +27,12 @@ gboolean gw_plans_is_answering(GwEngine *engine, const char *host_id);
 /* A person's event (PAUSE, RESUME, CANCEL); a copy of the job, or an error. */
 GwJob *gw_plans_event(GwEngine *engine, const char *job_id, GwPlanJobEventKind kind,
                       GError **error);
+
+/* plan_maintenance.c */
+/* JobKind.waits: somebody's change of one of its hosts is being journaled. */
+gboolean gw_plans_waits(GwEngine *engine, JobRun *base, char **why);
+/* JobKind.record: the maintenance of its hosts, with its begin and its end. */
+void gw_plans_record(GwEngine *engine, JobRun *base, GwBatch *batch);
+/* Whether somebody's change of a host that it closed is being journaled: its end would write the
+ * same record. */
+gboolean gw_plans_is_closing_changed(GwEngine *engine, const PlanRun *run);

@@ -13,6 +13,7 @@ static const char *const op_words[GW_OP_COUNT] = {
     [GW_OP_GET_XML] = "get-xml",
     [GW_OP_LOOK] = "look",
     [GW_OP_CPU_COMPARE] = "cpu-compare",
+    [GW_OP_CPU_BASELINE] = "cpu-baseline",
     [GW_OP_MIGRATE] = "migrate",
     [GW_OP_PROGRESS] = "progress",
     [GW_OP_STATS] = "stats",
@@ -208,6 +209,7 @@ void gw_reply_free(GwReply *reply)
     gw_link_facts_free(reply->link);
     g_clear_pointer(&reply->lines, g_ptr_array_unref);
     gw_pool_free(reply->pool);
+    gw_cpu_free(reply->cpu);
     g_clear_pointer(&reply->volumes, g_ptr_array_unref);
     gw_copy_result_free(reply->copied);
     g_strfreev(reply->definitions);

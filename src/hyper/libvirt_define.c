@@ -3,8 +3,8 @@
 
 #include "base/error.h"
 #include "hyper/libvirt_internal.h"
-#include "hyper/libvirt_xml.h"
 #include "model/definition.h"
+#include "model/libvirt_xml.h"
 
 /* Definitions that go from host to host: a VM's own, read with its secrets and written by the same
  * thread, and those of its snapshots. */

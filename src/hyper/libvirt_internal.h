@@ -250,6 +250,9 @@ gboolean gw_lv_op_dirty_start(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_dirty_read(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_cpu.c */
+/* facts->vm_cpus, and the model that is shown. */
+void gw_lv_read_cpus(virConnectPtr ptr, GwHostFacts *facts);
+gboolean gw_lv_op_cpu_baseline(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_cpu_compare(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_move.c */

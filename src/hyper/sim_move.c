@@ -233,6 +233,16 @@ static void count_begin(SimMove *move)
     }
 }
 
+/* Over, and nothing that is due holds it: a day of moves must not pile up. */
+static void forget_old(GwSim *sim)
+{
+    for (guint i = sim->moves->len; i > 0; i--) {
+        const SimMove *move = sim->moves->pdata[i - 1];
+        if (move->over && move->refs == 1)
+            g_ptr_array_remove_index(sim->moves, i - 1);
+    }
+}
+
 void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
 {
     SimVm *vm = gw_sim_find(source, request->vm_uuid);
@@ -244,6 +254,7 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
                         gw_clock_now_us(sim->clock) >= destination->libvirtd_down_until_us &&
                         !gw_sim_has_block_job(sim, source, request->vm_uuid);
 
+    forget_old(sim);
     SimMove *move = g_new0(SimMove, 1);
     move->refs = 1;
     move->request_id = request->id;

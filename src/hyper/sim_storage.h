@@ -75,6 +75,8 @@ gboolean gw_sim_load_pools(GwSim *sim, SimHost *host, json_t *facts, GError **er
 gboolean gw_sim_load_files(GwSim *sim, SimHost *host, json_t *json, GError **error);
 /* Once all hosts are there: images that VMs name and the file does not, and who runs on what. */
 void gw_sim_load_disks(GwSim *sim);
+/* The same of one VM that somebody defines later. */
+void gw_sim_load_disks_of(GwSim *sim, const SimHost *host, const SimVm *vm);
 
 void gw_sim_volume_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);
 /* Whether a VM of @host has @image as a disk, or below one. */

@@ -274,7 +274,7 @@ static void go_on(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome
     outcome->changed = TRUE;
     self->times.wake_us = event->now_us + LOOK_US;
     if (job->cancel_requested) {
-        if (running == 0)
+        if (running == 0 && !self->must_wait)
             end(self, event, outcome);
     } else if (job->pause_requested || self->planning) {
         return;

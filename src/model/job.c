@@ -43,6 +43,9 @@ GW_DEFINE_RECORD(
                 "default location."),
     GW_F(GwMoveOptions, disks, GW_ARRAY, .of = &gw_disk_choice_record, .max = GW_DISK_CHOICES_MAX,
          .doc = "Chosen for single disks (R38), each once."),
+    GW_F(GwMoveOptions, nics, GW_ARRAY, .of = &gw_nic_choice_record, .max = GW_NIC_CHOICES_MAX,
+         .doc = "Networks chosen for single adapters (R40), each once; the others get the best "
+                "match."),
     GW_F(GwMoveOptions, copy_all, GW_BOOL, .doc = "Copy also disks that both hosts reach."),
     GW_F(GwMoveOptions, network, GW_BOOL,
          .doc = "Transfer over the network even if a SAN transfer is available (R39)."),
@@ -162,6 +165,7 @@ GW_DEFINE_RECORD(
     GW_F(GwJob, saved_xml, GW_STRING, .flags = GW_INTERNAL, .doc = "Definition before the move."),
     GW_F(GwJob, disks, GW_ARRAY, .of = &gw_disk_move_record,
          .doc = "Where each disk goes; empty: all stay where they are."),
+    GW_F(GwJob, nics, GW_ARRAY, .of = &gw_nic_move_record, .doc = "Where each adapter goes."),
     GW_F(GwJob, tasks, GW_ARRAY, .of = &gw_task_record, .doc = "What is done on the hosts."),
     GW_F(GwJob, snapshots, GW_STRINGS, .flags = GW_INTERNAL,
          .doc = "Metadata of the VM's snapshots before the move, parents first."),

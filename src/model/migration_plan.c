@@ -13,7 +13,8 @@ GW_DEFINE_RECORD(
          .doc = "Ids or names of the hosts to empty, or to bring VMs back to."),
     GW_F(GwPlanRequest, group, GW_STRING,
          .doc = "Host group: what balance is for; else destinations only in it."),
-    GW_F(GwPlanRequest, vms, GW_STRINGS, .doc = "UUIDs or names of the VMs of kind moves."),
+    GW_F(GwPlanRequest, vms, GW_STRINGS,
+         .doc = "UUIDs or names of the VMs of kind moves; balance: only these."),
     GW_F(GwPlanRequest, destinations, GW_STRINGS,
          .doc = "Ids or names of the only destinations; default: all that may."),
     GW_F(GwPlanRequest, hosts_at_once, GW_INT, .max = GW_PLAN_HOSTS_MAX,
@@ -26,7 +27,9 @@ GW_DEFINE_RECORD(
     GW_F(GwPlanRequest, options, GW_OBJECT, .of = &gw_move_options_record,
          .doc = "Options of each move."),
     GW_F(GwPlanRequest, undoes, GW_STRING, .doc = "The drain's job that undrain takes back."),
-    GW_F(GwPlanRequest, leave, GW_STRINGS, .doc = "UUIDs of VMs that are not to be moved."));
+    GW_F(GwPlanRequest, leave, GW_STRINGS, .doc = "UUIDs of VMs that are not to be moved."),
+    GW_F(GwPlanRequest, as_of, GW_STRING,
+         .doc = "Of balance: the time that cool-downs are counted to; the controller sets it."));
 
 const GwEnum gw_planned_state_enum = { "PlannedMoveState",
                                        (const char *const[]){ "waiting", "running", "done",
@@ -53,6 +56,9 @@ GW_DEFINE_RECORD(
     GW_F(GwPlannedMove, detour, GW_BOOL, .doc = "Only to make room; it moves on later."),
     GW_F(GwPlannedMove, stars, GW_DOUBLE, .doc = "The destination's rating at that step."),
     GW_F(GwPlannedMove, why, GW_STRING, .doc = "Why there and then."),
+    GW_F(GwPlannedMove, gain, GW_DOUBLE,
+         .doc = "Of balance: how much closer it brings its two hosts, percentage points."),
+    GW_F(GwPlannedMove, downtime_ms, GW_INT, .doc = "Downtime, as predicted, ms; 0: not."),
     GW_F(GwPlannedMove, state, GW_ENUM, .of_enum = &gw_planned_state_enum, .doc = "State."),
     GW_F(GwPlannedMove, job_id, GW_STRING, .doc = "Its job, once it began."),
     GW_F(GwPlannedMove, error, GW_STRING, .doc = "Of the last try."),
@@ -87,4 +93,8 @@ GW_DEFINE_RECORD(GwMigrationPlan, gw_migration_plan, "MigrationPlan",
                       .doc = "No order can be faster, ms."),
                  GW_F(GwMigrationPlan, notes, GW_STRINGS, .doc = "What a person should know."),
                  GW_F(GwMigrationPlan, rests_on, GW_STRINGS,
-                      .doc = "What the fingerprint is of: VMs, hosts, rules, each as it was."));
+                      .doc = "What the fingerprint is of: VMs, hosts, rules, each as it was."),
+                 GW_F(GwMigrationPlan, closed, GW_STRINGS, .flags = GW_INTERNAL,
+                      .doc = "Hosts that its job itself put into maintenance."),
+                 GW_F(GwMigrationPlan, balance, GW_OBJECT, .of = &gw_balance_figures_record,
+                      .doc = "Of balance: what it does for the group."));

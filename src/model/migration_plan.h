@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "model/balance.h"
 #include "model/prediction.h"
 #include "model/verdict.h"
 
@@ -24,7 +25,7 @@ typedef struct {
     int kind;             /* GwPlanKind */
     char **hosts;         /* ids or names: those to empty, or to bring VMs back to; BALANCE: none */
     char *group;          /* id or name: BALANCE: this one; else: destinations only in it */
-    char **vms;           /* MOVES: UUIDs or names */
+    char **vms;           /* MOVES: UUIDs or names; BALANCE: only these, none: all */
     char **destinations;  /* ids or names: only these; none: every host that may take them */
     gint64 hosts_at_once; /* how many are being emptied at one time; 0: all */
     gint64 moves_at_once; /* beside the hosts' own limits; 0: no further limit */
@@ -32,7 +33,8 @@ typedef struct {
     gboolean storage;     /* disks that are not shared may be copied (Live (VSM), Network) */
     gboolean maintenance; /* DRAIN: hosts enter maintenance, and take no VM from now on */
     GwMoveOptions *options; /* of each move */
-    char *undoes;           /* UNDRAIN: the drain's job; NULL: the last of each host */
+    char *undoes;           /* UNDRAIN: the drain's job; NULL: all since VMs were brought back */
+    char *as_of;            /* BALANCE: RFC 3339; cool-downs are counted to it */
     char **leave;           /* UUIDs of VMs that stay: their moves were left out by hand */
 } GwPlanRequest;
 GW_DECLARE_RECORD(GwPlanRequest, gw_plan_request)
@@ -61,12 +63,14 @@ typedef struct {
     gint64 ends_ms;
     gint64 memory_kib;
     gint64 bytes;
-    gboolean detour; /* only to make room: it moves on, or back, later in the plan */
-    double stars;    /* of the destination at that step */
-    char *why;       /* why there and then */
-    int state;       /* GwPlannedState */
-    char *job_id;    /* of the move, once it began */
-    char *error;     /* of the last try */
+    gboolean detour;    /* only to make room: it moves on, or back, later in the plan */
+    double stars;       /* of the destination at that step */
+    char *why;          /* why there and then */
+    double gain;        /* BALANCE: how much closer to each other it brings its hosts, points */
+    gint64 downtime_ms; /* as predicted; 0: it is not, or does not run */
+    int state;          /* GwPlannedState */
+    char *job_id;       /* of the move, once it began */
+    char *error;        /* of the last try */
     gint64 tries;
 } GwPlannedMove;
 GW_DECLARE_RECORD(GwPlannedMove, gw_planned_move)
@@ -94,5 +98,8 @@ struct GwMigrationPlan {
     gint64 lower_bound_ms; /* no order can be faster: bytes by capacity */
     char **notes;          /* what a person should know */
     char **rests_on;       /* what the fingerprint is of; not in a job: it is compared once */
+    char **closed; /* of a drain's job: ids of the hosts that it put into maintenance itself,
+                      and of which nobody has said anything else since */
+    GwBalanceFigures *balance; /* BALANCE: what it does for the group */
 };
 GW_DECLARE_RECORD(GwMigrationPlan, gw_migration_plan)

@@ -114,11 +114,14 @@ static int compare_candidates(gconstpointer pa, gconstpointer pb)
     return gw_rating_compare(*(GwCandidate *const *)pa, *(GwCandidate *const *)pb);
 }
 
-GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options)
+static GPtrArray *list(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options,
+                       gboolean brief)
 {
     GPtrArray *candidates = gw_record_array(&gw_candidate_record);
     g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
-    GwPlanInput input = { .fabric = fabric, .vm = vm, .options = options, .shared = shared };
+    GwPlanInput input = {
+        .fabric = fabric, .vm = vm, .options = options, .shared = shared, .brief = brief
+    };
     GHashTableIter iter;
     gpointer value;
 
@@ -134,4 +137,14 @@ GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMo
     }
     g_ptr_array_sort(candidates, compare_candidates);
     return candidates;
+}
+
+GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options)
+{
+    return list(fabric, vm, options, FALSE);
+}
+
+GPtrArray *gw_plan_ranking(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options)
+{
+    return list(fabric, vm, options, TRUE);
 }

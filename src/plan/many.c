@@ -55,11 +55,16 @@ static gboolean check_kind(const GwPlanRequest *request, GError **error)
                           "a plan of moves names hosts");
         return TRUE;
     case GW_PLAN_BALANCE:
-        gw_error_set(error, GW_ERR_UNSUPPORTED, "Drain hosts, or move VMs, by hand.",
-                     "plans that balance a host group are not made yet");
-        return FALSE;
+        if (request->group == NULL)
+            return refuse(error, "Name the host group.", "a balance names no host group");
+        if (length_of(request->hosts) + length_of(request->destinations) > 0 || request->cold)
+            return refuse(error, "Name the group alone.",
+                          "a balance moves VMs that run between the hosts of its group, and "
+                          "names no hosts");
+        return TRUE;
     default:
-        return refuse(error, "Choose drain, undrain or moves.", "the plan's kind is unknown");
+        return refuse(error, "Choose drain, undrain, moves or balance.",
+                      "the plan's kind is unknown");
     }
 }
 
@@ -108,7 +113,10 @@ GwMigrationPlan *gw_plan_many(const GwFabric *fabric, const GwPlanRequest *reque
         return NULL;
     many_prepare(&many, fabric, request, predictor);
     if (many_read(&many, error) && check_size("VMs", many.vms->len, GW_PLAN_VMS_MAX, error)) {
-        many_sequence(&many);
+        if (request->kind == (int)GW_PLAN_BALANCE)
+            many_balance(&many);
+        else
+            many_sequence(&many);
         many_schedule(&many);
         plan = many_write(&many);
     }

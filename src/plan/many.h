@@ -15,6 +15,7 @@ typedef struct {
     guint shape;
     gboolean emptied;  /* by this drain: nothing goes there */
     gboolean allowed;  /* as a destination, by the request */
+    gboolean opened;   /* by an undrain under way: maintenance that it is in was said since */
     gint64 free_kib;   /* without reserves and what other jobs bring */
     gint64 cpu_free;   /* permille of one CPU, without reserves; MANY_UNKNOWN: not seen */
     gboolean cpu_hard; /* a reserve is set: it is left alone, as in ratings; else a host that is too
@@ -38,6 +39,8 @@ typedef struct {
     guint unit;
     guint similar;  /* those of one number began from one image; MANY_NONE: nothing is known */
     GArray *groups; /* guint: of many->groups, that it must stay apart from */
+    char *why;      /* BALANCE: in words; NULL: it does not move */
+    double gain;    /* BALANCE: percentage points */
 } ManyVm;
 
 /* VMs of which no two may be on one host: by a rule, or since they have one name. */
@@ -70,8 +73,9 @@ typedef struct {
     /* Of the schedule: */
     double bytes, fixed_ms, cap_bps;
     double starts_ms, ends_ms;
-    double low, high; /* of the time, by the likely one */
-    guint after;      /* index of the step that it waits for last; MANY_NONE */
+    double low, high;   /* of the time, by the likely one */
+    gint64 downtime_ms; /* 0: not predicted */
+    guint after;        /* index of the step that it waits for last; MANY_NONE */
     guint wave;
     GwSlots takes;
 } ManyStep;
@@ -81,18 +85,19 @@ typedef struct {
     const GwPlanRequest *request;
     const GwPredictor *predictor;
     GwMatrix *matrix;
-    GArray *hosts;          /* ManyHost, by name */
-    GArray *vms;            /* ManyVm: those that are to move, by host and name */
-    GArray *units;          /* ManyUnit */
-    GArray *groups;         /* ManyGroup */
-    GArray *others;         /* ManyOther */
-    GHashTable *host_index; /* id -> index + 1 */
-    GHashTable *vm_index;   /* GwVm -> index + 1 */
-    GArray *steps;          /* ManyStep, in order */
-    GHashTable *left;       /* UUIDs of VMs whose moves were left out by hand */
-    GHashTable *elsewhere;  /* VM and host -> GwVm: as it would be there, on its way */
-    GPtrArray *notes;       /* char * */
-    GPtrArray *stays;       /* GwPlannedStay: those that are known from the beginning */
+    GArray *hosts;             /* ManyHost, by name */
+    GArray *vms;               /* ManyVm: those that are to move, by host and name */
+    GArray *units;             /* ManyUnit */
+    GArray *groups;            /* ManyGroup */
+    GArray *others;            /* ManyOther */
+    GHashTable *host_index;    /* id -> index + 1 */
+    GHashTable *vm_index;      /* GwVm -> index + 1 */
+    GArray *steps;             /* ManyStep, in order */
+    GHashTable *left;          /* UUIDs of VMs whose moves were left out by hand */
+    GHashTable *elsewhere;     /* VM and host -> GwVm: as it would be there, on its way */
+    GPtrArray *notes;          /* char * */
+    GPtrArray *stays;          /* GwPlannedStay: those that are known from the beginning */
+    GwBalanceFigures *figures; /* BALANCE */
     gint64 lower_bound_ms, total_ms;
     gboolean measured; /* links are known */
 } Many;
@@ -131,6 +136,32 @@ void many_add_vm(Many *many, const GwVm *vm, guint target);
 void many_note(Many *many, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* many_undrain.c: the VMs that a drain took away. */
 gboolean many_read_undrain(Many *many, GError **error);
+/* many_history.c: which VMs drains took from which hosts, and not back since. All is borrowed from
+ * the jobs. */
+typedef struct {
+    const char *host_id;
+    const GwPlannedMove *first, *last; /* of the one drain */
+} ManyLeft;
+typedef struct {
+    const char *vm_uuid;
+    GArray *from; /* ManyLeft, the first drain first */
+} ManyAway;
+typedef struct {
+    GPtrArray *away;     /* ManyAway, in the order in which they left */
+    GHashTable *by_vm;   /* uuid -> ManyAway */
+    GHashTable *drained; /* ids of hosts that any drain took VMs from */
+    GHashTable *filled;  /* ids of hosts to which VMs came that no drain had taken from there */
+} ManyHistory;
+/* By all jobs: since each host was last brought its VMs back, or was lived in again. */
+ManyHistory *many_history_new(const GwFabric *fabric);
+/* By one drain alone. */
+ManyHistory *many_history_of(const GwJob *drain);
+void many_history_free(ManyHistory *history);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ManyHistory, many_history_free)
+/* The first of these hosts (NULL: of all) that it left; NULL: none. */
+const ManyLeft *many_left_first(const ManyAway *away, GHashTable *wanted);
+/* balance_read.c: the VMs of a host group that may be moved to balance it. */
+gboolean many_read_balance(Many *many, GError **error);
 /* many_rules.c: groups and units, of the VMs that are to move. */
 void many_read_rules(Many *many);
 
@@ -186,6 +217,9 @@ gint64 many_copy_bytes(const Many *many, guint vm, guint from, guint to);
 gboolean many_unit_fits(ManyBooks *books, guint unit, guint host);
 void many_unit_arrive(ManyBooks *books, guint unit, guint host);
 void many_unit_depart(ManyBooks *books, guint unit, guint host);
+/* Whether maintenance keeps it away from there: not where it is to be brought back to, since an
+ * undrain opens its hosts before anything moves. */
+gboolean many_is_closed(const Many *many, guint vm, guint host);
 /* How good the host would be, 0 to 1,000,000, with that much more taken. */
 gint64 many_points(const ManyBooks *books, guint host, gint64 memory_kib, gint64 cpu);
 
@@ -207,6 +241,12 @@ typedef struct {
 gboolean many_search(const Many *many, GArray *hops, guint *count);
 /* The books after these. */
 ManyBooks *many_books_after(const Many *many, const GArray *hops);
+/* One more: the unit goes there, and is gone from where it was. */
+void many_hop(ManyBooks *books, GArray *hops, guint unit, guint to);
+/* Steps for hops that are sound one after another. */
+void many_take_hops(Many *many, const GArray *hops);
+/* balance.c: what is to be moved, as steps. */
+void many_balance(Many *many);
 
 /* many_schedule.c: sets the steps' times, and their order to that in which they begin. */
 void many_schedule(Many *many);

@@ -65,7 +65,7 @@ static GHashTable *expected_hosts(const GwMigrationPlan *plan)
 static void rest_init(Rest *rest, const GwFabric *fabric, const GwMigrationPlan *plan)
 {
     *rest = (Rest){ .fabric = fabric,
-                    .shapes = gw_shapes_new(fabric),
+                    .shapes = gw_shapes_new(fabric, NULL),
                     .expected = expected_hosts(plan),
                     .known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL) };
 }
@@ -93,19 +93,23 @@ static void add_newcomers(GChecksum *sum, const Rest *rest, const char *host_id)
     }
 }
 
-static char *line_of_host(const Rest *rest, const char *id, gboolean emptied)
+/* What the plan does with the host, beside moves: a drain itself puts it into maintenance, and an
+ * undrain opens it. */
+static const char *const host_words[] = { "host", "drain", "undrain" };
+typedef enum { AS_IT_IS, EMPTIED, OPENED } HostUse;
+
+static char *line_of_host(const Rest *rest, const char *id, HostUse use)
 {
     const GwHost *host = gw_fabric_host(rest->fabric, id);
     GChecksum *sum = g_checksum_new(G_CHECKSUM_SHA256);
-    const char *word = emptied ? "drain" : "host";
+    const char *word = host_words[use];
 
     if (host == NULL) {
         g_checksum_free(sum);
         return g_strdup_printf("%s %s gone", word, id);
     }
-    /* A drain itself puts its hosts into maintenance. */
     g_autoptr(GwHost) copy = gw_host_copy(host);
-    if (emptied)
+    if (use != AS_IT_IS)
         copy->maintenance = (int)GW_MAINTENANCE_NONE;
     g_autofree char *shape = gw_shapes_of_host(rest->shapes, copy);
     add_text(sum, shape);
@@ -113,7 +117,7 @@ static char *line_of_host(const Rest *rest, const char *id, gboolean emptied)
     add_number(sum, host->storage_limit);
     add_number(sum, host->memory_reserve_kib);
     add_number(sum, gw_plan_facts(host)->memory_kib);
-    if (emptied)
+    if (use == EMPTIED)
         add_newcomers(sum, rest, id);
     g_autofree char *digest = digest_of(sum);
     return g_strdup_printf("%s %s %s", word, id, digest);
@@ -185,8 +189,10 @@ static char *line_now(const Rest *rest, const char *line)
         return line_of_rules(rest->fabric);
     if (count == 2 && strcmp(words[0], "stays") == 0)
         return g_strdup(line);
-    if (count == 3 && (strcmp(words[0], "host") == 0 || strcmp(words[0], "drain") == 0))
-        return line_of_host(rest, words[1], strcmp(words[0], "drain") == 0);
+    for (guint use = 0; count == 3 && use < G_N_ELEMENTS(host_words); use++) {
+        if (strcmp(words[0], host_words[use]) == 0)
+            return line_of_host(rest, words[1], (HostUse)use);
+    }
     if (count == 4 && strcmp(words[0], "vm") == 0)
         return line_of_vm(rest, words[1], words[2]);
     return NULL;
@@ -195,10 +201,10 @@ static char *line_now(const Rest *rest, const char *line)
 /* Making them ---------------------------------------------------------------------------------- */
 
 static void add_host(const Rest *rest, GHashTable *seen, GPtrArray *lines, const char *id,
-                     gboolean emptied)
+                     HostUse use)
 {
     if (id != NULL && g_hash_table_add(seen, (gpointer)id))
-        g_ptr_array_add(lines, line_of_host(rest, id, emptied));
+        g_ptr_array_add(lines, line_of_host(rest, id, use));
 }
 
 static void add_vms(const Rest *rest, const GwMigrationPlan *plan, GPtrArray *lines)
@@ -221,6 +227,7 @@ char **gw_plan_rests_on(const GwFabric *fabric, const GwMigrationPlan *plan)
     GPtrArray *lines = g_ptr_array_new();
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     gboolean drain = plan->kind == (int)GW_PLAN_DRAIN;
+    gboolean undrain = plan->kind == (int)GW_PLAN_UNDRAIN;
     char **names = plan->request != NULL ? plan->request->hosts : NULL;
     Rest rest;
 
@@ -229,12 +236,17 @@ char **gw_plan_rests_on(const GwFabric *fabric, const GwMigrationPlan *plan)
     add_vms(&rest, plan, lines);
     for (guint i = 0; drain && names != NULL && names[i] != NULL; i++) {
         const GwHost *host = gw_fabric_find_host(fabric, names[i]);
-        add_host(&rest, seen, lines, host != NULL ? host->id : NULL, TRUE);
+        add_host(&rest, seen, lines, host != NULL ? host->id : NULL, EMPTIED);
+    }
+    for (guint i = 0; undrain && i < plan->moves->len; i++) {
+        const GwPlannedMove *move = plan->moves->pdata[i];
+        if (!move->detour)
+            add_host(&rest, seen, lines, move->destination_host_id, OPENED);
     }
     for (guint i = 0; i < plan->moves->len; i++) {
         const GwPlannedMove *move = plan->moves->pdata[i];
-        add_host(&rest, seen, lines, move->source_host_id, FALSE);
-        add_host(&rest, seen, lines, move->destination_host_id, FALSE);
+        add_host(&rest, seen, lines, move->source_host_id, AS_IT_IS);
+        add_host(&rest, seen, lines, move->destination_host_id, AS_IT_IS);
     }
     rest_clear(&rest);
     g_ptr_array_add(lines, NULL);

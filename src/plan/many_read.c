@@ -338,6 +338,11 @@ gboolean many_read(Many *many, GError **error)
         if (!read_moves(many, error))
             return FALSE;
         break;
+    case GW_PLAN_BALANCE: /* its destinations are the hosts of the group */
+        if (!many_read_balance(many, error))
+            return FALSE;
+        many_read_rules(many);
+        return TRUE;
     default:
         if (!many_read_undrain(many, error))
             return FALSE;
@@ -350,8 +355,10 @@ gboolean many_read(Many *many, GError **error)
 
 void many_clear(Many *many)
 {
-    for (guint i = 0; i < many->vms->len; i++)
+    for (guint i = 0; i < many->vms->len; i++) {
         g_array_unref(many_vm(many, i)->groups);
+        g_free(many_vm(many, i)->why);
+    }
     for (guint i = 0; i < many->units->len; i++) {
         g_array_unref(many_unit(many, i)->vms);
         g_free(many_unit(many, i)->impossible);
@@ -368,5 +375,6 @@ void many_clear(Many *many)
     g_hash_table_unref(many->elsewhere);
     g_ptr_array_unref(many->notes);
     g_ptr_array_unref(many->stays);
+    gw_balance_figures_free(many->figures);
     gw_matrix_free(many->matrix);
 }

@@ -28,7 +28,7 @@ static gboolean is_done(const Many *many, const ManyBooks *books, guint unit)
     return TRUE;
 }
 
-static void hop(ManyBooks *books, GArray *hops, guint unit, guint to)
+void many_hop(ManyBooks *books, GArray *hops, guint unit, guint to)
 {
     const Many *many = books->many;
     const GArray *vms = many_unit(many, unit)->vms;
@@ -76,7 +76,7 @@ static void go_on(ManyBooks *books, GArray *hops, const guint *order)
             guint to = is_done(many, books, order[i]) ? MANY_NONE : find_end(books, order[i]);
             if (to == MANY_NONE)
                 continue;
-            hop(books, hops, order[i], to);
+            many_hop(books, hops, order[i], to);
             moved = TRUE;
         }
     }
@@ -102,7 +102,7 @@ static gboolean try_detour(const Many *many, GArray *hops, const guint *order, g
     if (host == books->at[vm] || !many_unit_fits(books, unit, host) ||
         many_cell(many, vm, books->at[vm], host)->copies)
         return FALSE;
-    hop(books, hops, unit, host);
+    many_hop(books, hops, unit, host);
     go_on(books, hops, order);
     if (is_done(many, books, unit))
         return TRUE;
@@ -198,7 +198,7 @@ static void mark_detours(Many *many)
     }
 }
 
-static void from_hops(Many *many, const GArray *hops)
+void many_take_hops(Many *many, const GArray *hops)
 {
     g_autoptr(ManyBooks) books = many_books_new(many);
 
@@ -225,9 +225,9 @@ void many_sequence(Many *many)
     guint moved = by_hand(many, hops);
     if (MAX(moved, placed) < many->vms->len && many_search(many, searched, &found) &&
         found > MAX(moved, placed))
-        from_hops(many, searched);
+        many_take_hops(many, searched);
     else if (moved > placed)
-        from_hops(many, hops);
+        many_take_hops(many, hops);
     else
         from_places(many, to);
 }

@@ -41,6 +41,8 @@ static void by_prediction(Many *many, ManyStep *step, const GwPrediction *predic
     step->cap_bps = step->cap_bps > 0 ? MIN(step->cap_bps, link) : link;
     step->low = MIN((double)prediction->total_ms->low / ms, 1);
     step->high = MAX((double)prediction->total_ms->high / ms, 1);
+    if (prediction->downtime_ms != NULL)
+        step->downtime_ms = MAX(prediction->downtime_ms->likely, 0);
     learn_link(many_host(many, step->from), link);
     learn_link(many_host(many, step->to), link);
 }

@@ -41,7 +41,9 @@ static char *why_of(const Many *many, const ManyStep *step)
     g_autofree char *left = gw_plan_size(MAX(step->left_kib, 0));
     GString *out = g_string_new(NULL);
 
-    if (step->detour)
+    if (item->why != NULL)
+        g_string_append_printf(out, "%s; ", item->why);
+    else if (step->detour)
         g_string_append_printf(out, "Steps aside to %s, which has room, so that others can pass; ",
                                to);
     else if (item->target == step->to)
@@ -89,6 +91,8 @@ static GwPlannedMove *write_move(const Many *many, const ManyStep *step)
     move->detour = step->detour;
     move->stars = stars_of(step->points);
     move->why = why_of(many, step);
+    move->gain = item->gain;
+    move->downtime_ms = step->downtime_ms;
     return move;
 }
 
@@ -182,7 +186,9 @@ GwMigrationPlan *many_write(Many *many)
         g_ptr_array_add(plan->moves, write_move(many, many_step(many, i)));
         plan->waves = MAX(plan->waves, (gint64)many_step(many, i)->wave);
     }
-    many_write_stays(many, plan);
+    if (many->request->kind != (int)GW_PLAN_BALANCE) /* which moves what is worth it */
+        many_write_stays(many, plan);
+    plan->balance = g_steal_pointer(&many->figures);
     plan->total_ms = total_of(many);
     plan->lower_bound_ms = many->lower_bound_ms;
     note_hosts(many);

@@ -8,13 +8,6 @@
 
 /* The planner is pure: a picture of the fabric in, verdicts with reasons out. */
 
-/* What the destination's libvirt said when asked to compare the VM's CPU with its own. */
-typedef enum {
-    GW_CPU_UNKNOWN, /* not asked (a list of candidates), or it could not tell */
-    GW_CPU_COMPATIBLE,
-    GW_CPU_INCOMPATIBLE,
-} GwCpuVerdict;
-
 typedef struct GwStoragePlan GwStoragePlan;
 /* What all candidates of one picture share (jobs by host, rules by VM): made once for as many
  * questions as are asked of that picture, by one thread at a time. */
@@ -29,7 +22,7 @@ typedef struct {
     const GwHost *source;
     const GwHost *destination;
     const GwMoveOptions *options;
-    GwCpuVerdict cpu;
+    GwCpuVerdict cpu; /* what the destination's libvirt said when it was asked to compare */
     const char
         *cpu_why; /* libvirt's words where incompatible; with UNKNOWN: why it could not tell */
     const char *job_id; /* the job of this very move, where there is one already: neither its hold
@@ -43,6 +36,8 @@ typedef struct {
     const GPtrArray *reached;     /* GwDiskReached: of the destination (R28) */
     const GwStoragePlan *storage; /* the planner's own: leave it NULL */
     GwPlanShared *shared;         /* of @fabric; NULL: made for this question alone */
+    gboolean brief;               /* the verdict without what only explains it: the explanations of
+                                     transfer types, a rating's factors. Findings are there */
 } GwPlanInput;
 
 /* Where each disk goes, how, and which transfer type that comes to. */
@@ -106,6 +101,8 @@ GwCandidate *gw_plan_candidate(const GwPlanInput *input);
 /* One candidate for every host (the source's own too, with its reason), rated, best first: suitable
  * before unsuitable, then by rating, name and id. options may be NULL. */
 GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
+/* The same list, brief (GwPlanInput): for who looks at the order, or at few of them. */
+GPtrArray *gw_plan_ranking(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
 GwMoveDecision *gw_plan_decide(const GwPlanInput *input);
 
 /* rating.c. Sets candidate->rating (R33): what preflight found first, then the resources that the
@@ -117,6 +114,14 @@ void gw_plan_rate(const GwPlanInput *input, GwCandidate *candidate);
 /* The policy that holds for @host: its group's, or the nearest parent's that has one, or the
  * product's. Borrowed from the fabric, or static. */
 const GwPlacementPolicy *gw_plan_policy(const GwFabric *fabric, const GwHost *host);
+const GwPlacementPolicy *gw_plan_policy_of_group(const GwFabric *fabric, const char *group_id);
+
+/* balance_read.c. How the group is balanced: its own settings, or the nearest parent's, or the
+ * product's (off). Borrowed from the fabric, or static. */
+const GwBalanceSettings *gw_plan_balance_settings(const GwFabric *fabric, const GwGroup *group);
+/* Whether the host is balanced with the group: it is in it, or in a group below that has no
+ * settings of its own. */
+gboolean gw_plan_is_balanced_with(const GwFabric *fabric, const GwHost *host, const GwGroup *group);
 
 /* place.c. The best host for @vm, and the best pool on it, within @where (id or name of a host or a
  * host group; NULL: everywhere): automatic placement (R26, R46). Within a group, or everywhere,
@@ -187,9 +192,6 @@ char **gw_plan_script_virsh(const GwPlanInput *input, const GwMoveDecision *deci
 char *gw_share_id_of_pool(const GwFabric *fabric, const GwHost *host, const GwPool *pool);
 /* The active pool whose directory holds @path on @host (the deepest), or NULL. */
 const GwPool *gw_share_pool_of_path(const GwHost *host, const char *path);
-/* Whether both hosts reach what @disk lives on; @why gets the reason where not (owned). */
-gboolean gw_share_reaches_disk(const GwFabric *fabric, const GwHost *source,
-                               const GwHost *destination, const GwDisk *disk, char **why);
 
 /* slots.c: the ledger, derived from the jobs, never counted separately (R20-R23). */
 typedef struct {

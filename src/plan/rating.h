@@ -70,6 +70,9 @@ char *gw_rating_volume_words(const GwPlanInput *input, const GwVolumeChoice *cho
 
 /* What is left alone of disk space of the destination, bytes of each pool. */
 gint64 gw_rating_disk_reserve(const GwPlanInput *input, const GwPlacementPolicy *policy);
+/* The fastest link of @host that is up, as its agent says (libvirt tells nothing of it); where it
+ * does not (*@told), what is assumed. */
+gint64 gw_rating_link_mbps(const GwHost *host, gboolean *told);
 /* @part of @whole as points; 0 where there is no whole. */
 gint64 gw_rating_share(gint64 part, gint64 whole);
 /* By rating: suitable first, then points, name, id. */

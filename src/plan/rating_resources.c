@@ -91,8 +91,7 @@ static void weigh_disk(const GwPlanInput *input, const GwCandidate *candidate,
     disk->excludes = choice.pool == NULL || (choice.told && !choice.fits);
 }
 
-/* The fastest link that is up, as its agent says; libvirt tells nothing of it. */
-static gint64 link_mbps(const GwHost *host, gboolean *told)
+gint64 gw_rating_link_mbps(const GwHost *host, gboolean *told)
 {
     const GwAgentFacts *agent = gw_plan_facts(host)->agent;
     gint64 fastest = 0;
@@ -115,7 +114,7 @@ static void weigh_network(const GwPlanInput *input, const GwArrivals *arrivals, 
     gint64 need =
         own != NULL && !gw_plan_is_within(input) ? CLAMP(own->network_bps, 0, KIB_MAX) : 0;
 
-    network->whole = link_mbps(input->destination, &told) * GW_RATING_MEGABIT;
+    network->whole = gw_rating_link_mbps(input->destination, &told) * GW_RATING_MEGABIT;
     network->assumed = !told;
     network->unknown = usage == NULL || usage->network_bps < 0;
     if (!network->unknown)

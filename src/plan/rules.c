@@ -67,6 +67,7 @@ const GwRule *const gw_rules[] = {
     &gw_rule_machine_type,
     &gw_rule_memory,
     &gw_rule_older_version,
+    &gw_rule_way_back,
     &gw_rule_snapshots,
     &gw_rule_option_conflict,
     &gw_rule_tls_certificates,

@@ -12,8 +12,10 @@ static void add_move(GString *out, guint number, const GwPlannedMove *move)
                            gw_enum_word(&gw_transfer_enum, move->transfer));
     if (move->storage != NULL)
         g_string_append_printf(out, " to pool %s", move->storage);
-    g_string_append_printf(out, "  %.1f stars%s\n    %s\n", move->stars,
-                           move->detour ? "  (detour)" : "", move->why);
+    g_string_append_printf(out, "  %.1f stars%s", move->stars, move->detour ? "  (detour)" : "");
+    if (move->gain > 0)
+        g_string_append_printf(out, "  gains %.1f points", move->gain);
+    g_string_append_printf(out, "\n    %s\n", move->why);
 }
 
 static void add_stay(GString *out, const GwPlannedStay *stay)
@@ -29,6 +31,29 @@ static void add_stay(GString *out, const GwPlannedStay *stay)
     }
 }
 
+static void add_load(GString *out, const char *what, double before, double after)
+{
+    if (before >= 0)
+        g_string_append_printf(out, "  %s %.1f -> %.1f %%", what, before, after);
+}
+
+static void add_balance(GString *out, const GwBalanceFigures *balance)
+{
+    g_string_append_printf(out, "%s of %s: imbalance %.1f -> %.1f, pressure %.1f -> %.1f points\n",
+                           gw_enum_word(&gw_goal_enum, balance->goal), balance->group_name,
+                           balance->imbalance_before, balance->imbalance_after,
+                           balance->pressure_before, balance->pressure_after);
+    for (guint i = 0; i < balance->hosts->len; i++) {
+        const GwBalanceHost *host = balance->hosts->pdata[i];
+        g_string_append_printf(out, "  %s", host->host_name);
+        add_load(out, "memory", host->memory_before, host->memory_after);
+        add_load(out, "CPU", host->cpu_before, host->cpu_after);
+        add_load(out, "network", host->network_before, host->network_after);
+        g_string_append_printf(out, "  VMs %" G_GINT64_FORMAT " -> %" G_GINT64_FORMAT "\n",
+                               host->vms_before, host->vms_after);
+    }
+}
+
 char *plan_words(const GwMigrationPlan *plan)
 {
     GString *out = g_string_new(NULL);
@@ -40,6 +65,8 @@ char *plan_words(const GwMigrationPlan *plan)
         gw_enum_word(&gw_plan_kind_enum, plan->kind), plan->moves->len, plan->waves,
         plan->stays->len, (double)plan->total_ms->likely / 1000, (double)plan->total_ms->low / 1000,
         (double)plan->total_ms->high / 1000, (double)plan->lower_bound_ms / 1000);
+    if (plan->balance != NULL)
+        add_balance(out, plan->balance);
     for (guint i = 0; i < plan->moves->len; i++)
         add_move(out, i + 1, plan->moves->pdata[i]);
     for (guint i = 0; i < plan->stays->len; i++)
