@@ -58,7 +58,8 @@ GPtrArray *gw_plan_locations(const GwFabric *fabric, const GwHost *host);
 /* The pool of @host that @storage (its name, its path, a share path) means, or NULL and an error
  * with the remedy (R16, R17). */
 const GwPool *gw_plan_find_storage(const GwHost *host, const char *storage, GError **error);
-/* What jobs that are not over still need of @pool of @host, without @job_id's own. */
+/* What jobs that are not over still need of @pool of @host, without @job_id's own; of a share also
+ * what goes to it through other hosts. */
 gint64 gw_plan_promised_bytes(const GwFabric *fabric, const char *host_id, const char *pool,
                               const char *job_id);
 
