@@ -179,7 +179,13 @@ static int show(GwSession *session, const GwArgs *args, GError **error)
         gw_print_table(session, gw_task_columns, gw_at(job, "tasks"));
     }
     if (json_array_size(gw_at(job, "steps")) > 0) {
-        gw_print_heading(session, "Steps");
+        gint64 dropped = gw_at_int(job, "steps_dropped", 0);
+        g_autofree char *heading = dropped > 0
+                                       ? g_strdup_printf("Steps (after the first, %" G_GINT64_FORMAT
+                                                         " older ones are not kept)",
+                                                         dropped)
+                                       : g_strdup("Steps");
+        gw_print_heading(session, heading);
         gw_print_table(session, gw_step_columns, gw_at(job, "steps"));
     }
     return GW_EXIT_OK;

@@ -270,7 +270,12 @@ const GwCommand gw_plan_commands[] = {
                            { NULL, NULL } },
       "R49", NULL, plan_show, .offline = TRUE },
     { "plan apply", NULL, "Carry out a plan from a file",
-      "It is refused where hosts, VMs or rules that it rests on have changed since it was made.",
+      "A plan as somebody changed it is carried out as well: another order of its moves, other "
+      "destinations, moves left out (their VMs stay). After taking moves out, or putting them in "
+      "another order, see that the numbers in \"after\" name moves above. What was changed is "
+      "proven: the first move that breaks capacity, a rule, or what the plan was asked for is "
+      "named. It is refused where hosts, VMs or rules that it rests on have changed since it was "
+      "made.",
       file_argument, wait_options,
       (const GwExample[]){ { "godwit plan apply kvm1.json", "What was reviewed." },
                            { NULL, NULL } },

@@ -92,7 +92,8 @@ GwJob *gw_engine_settle_job(GwEngine *engine, const char *job, GwKeep keep, GErr
 /* Plans of many moves (R19, R49). Making one changes nothing, and never waits for the loop. */
 GwMigrationPlan *gw_engine_plan(GwEngine *engine, const GwPlanRequest *request, GError **error);
 /* Carries @plan out, which may have been reviewed and changed: CONFLICT where what it rests on is
- * not as it was. Hosts to be drained get no VM from now on where the request says maintenance. */
+ * not as it was, or a move breaks what a plan promises; INVALID where it is not what its request
+ * asks for. Hosts to be drained get no VM from now on where the request says maintenance. */
 GwJob *gw_engine_apply_plan(GwEngine *engine, const GwMigrationPlan *plan, const char *user,
                             GError **error);
 /* Of a job that carries out a plan: begin no further move, or go on. */

@@ -132,6 +132,8 @@ GW_DEFINE_RECORD(
     GW_F(GwJob, error, GW_OBJECT, .of = &gw_job_error_record,
          .doc = "Why it failed. Of a job that is done: a warning, what did not work beside it."),
     GW_F(GwJob, steps, GW_ARRAY, .of = &gw_job_step_record, .doc = "History."),
+    GW_F(GwJob, steps_dropped, GW_INT,
+         .doc = "How many steps of the history, after the first, are not kept."),
     GW_F(GwJob, user, GW_STRING, .doc = "Who asked for it."),
     GW_F(GwJob, waiting_for, GW_STRING, .doc = "What it waits for."),
     GW_F(GwJob, cancel_requested, GW_BOOL, .doc = "Somebody asked to cancel it (R58)."),

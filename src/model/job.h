@@ -142,7 +142,8 @@ typedef struct {
     GwProgress *progress;
     GwMoveResult *result;
     GwJobError *error;
-    GPtrArray *steps; /* GwJobStep */
+    GPtrArray *steps;     /* GwJobStep */
+    gint64 steps_dropped; /* after the first of them: so many are not kept */
     char *user;
     char *waiting_for; /* why it is queued or held, in words */
     gboolean cancel_requested;

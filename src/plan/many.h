@@ -93,6 +93,7 @@ typedef struct {
     GHashTable *host_index;    /* id -> index + 1 */
     GHashTable *vm_index;      /* GwVm -> index + 1 */
     GArray *steps;             /* ManyStep, in order */
+    GHashTable *left;          /* UUIDs of VMs whose moves were left out by hand */
     GHashTable *elsewhere;     /* VM and host -> GwVm: as it would be there, on its way */
     GPtrArray *notes;          /* char * */
     GPtrArray *stays;          /* GwPlannedStay: those that are known from the beginning */
@@ -121,7 +122,11 @@ static inline ManyStep *many_step(const Many *many, guint index)
     return &g_array_index(many->steps, ManyStep, index);
 }
 
-/* many_read.c. FALSE where the request is wrong in itself. */
+/* many.c. FALSE where the request is wrong in itself: sizes, and what does not fit its kind. */
+gboolean many_check_request(const GwPlanRequest *request, GError **error);
+void many_prepare(Many *many, const GwFabric *fabric, const GwPlanRequest *request,
+                  const GwPredictor *predictor);
+/* many_read.c. FALSE where it names what is not there. */
 gboolean many_read(Many *many, GError **error);
 void many_clear(Many *many);
 /* MANY_NONE: there is none. */

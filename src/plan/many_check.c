@@ -211,5 +211,6 @@ gboolean gw_plan_many_check(const GwFabric *fabric, const GwMigrationPlan *plan,
         if (host != NULL)
             g_hash_table_add(sources, host->id);
     }
-    return check_order(&r, error) && replay(&r, error) && check_ends(&r, error);
+    return check_order(&r, error) && check_any_order(&r, error) && replay(&r, error) &&
+           check_ends(&r, error);
 }

@@ -45,3 +45,7 @@ gboolean check_apart(const Check *c, guint number, const GwPlannedMove *move, co
 gboolean check_together(const Check *c, GError **error);
 gboolean check_verdict(Check *c, guint number, const GwPlannedMove *move, const GwVm *vm,
                        const CheckPlace *from, const CheckPlace *to, GError **error);
+
+/* many_check_order.c: whether there is room however long moves take. Before anything is replayed.
+ */
+gboolean check_any_order(const Check *c, GError **error);

@@ -158,11 +158,18 @@ gboolean check_verdict(Check *r, guint number, const GwPlannedMove *move, const 
     g_autoptr(GwVm) there = gw_vm_copy(vm);
     g_free(there->host_id);
     there->host_id = g_strdup(from->host->id);
+    const GwMoveOptions *asked = r->plan->request->options;
+    g_autoptr(GwMoveOptions) options =
+        asked != NULL ? gw_move_options_copy(asked) : gw_move_options_new();
+    if (move->storage != NULL) { /* as its job has it */
+        g_free(options->storage);
+        options->storage = g_strdup(move->storage);
+    }
     GwPlanInput input = { .fabric = r->fabric,
                           .vm = there,
                           .source = from->host,
                           .destination = to->host,
-                          .options = r->plan->request->options,
+                          .options = options,
                           .shared = r->shared };
     g_autoptr(GwCandidate) candidate = gw_plan_candidate(&input);
 

@@ -62,7 +62,8 @@ GPtrArray *gw_plan_locations(const GwFabric *fabric, const GwHost *host);
 /* The pool of @host that @storage (its name, its path, a share path) means, or NULL and an error
  * with the remedy (R16, R17). */
 const GwPool *gw_plan_find_storage(const GwHost *host, const char *storage, GError **error);
-/* What jobs that are not over still need of @pool of @host, without @job_id's own. */
+/* What jobs that are not over still need of @pool of @host, without @job_id's own; of a share also
+ * what goes to it through other hosts. */
 gint64 gw_plan_promised_bytes(const GwFabric *fabric, const char *host_id, const char *pool,
                               const char *job_id);
 
@@ -151,9 +152,22 @@ GwPrediction *gw_predict(const GwPredictor *predictor, const GwPlanInput *input,
  * cannot be moved is in its stays; an error only where the request itself is wrong. */
 GwMigrationPlan *gw_plan_many(const GwFabric *fabric, const GwPlanRequest *request,
                               const GwPredictor *predictor, GError **error);
-/* Of all that @plan rests on, in @fabric as it is now: where it is not plan->fingerprint, the plan
- * has to be made again. Owned. */
+/* many_fingerprint.c. What @plan, which was just made, rests on: a line for each VM and host.
+ * NULL-terminated, owned. */
+char **gw_plan_rests_on(const GwFabric *fabric, const GwMigrationPlan *plan);
+/* Of all that, in @fabric as it is now: where it is not plan->fingerprint, the plan has to be made
+ * again. Of the plan's moves it looks at those alone that are no longer waiting: an order, or a
+ * destination, that somebody changed makes no other one. Owned. */
 char *gw_plan_fingerprint(const GwFabric *fabric, const GwMigrationPlan *plan);
+/* CONFLICT, naming what has changed since the plan was made. */
+gboolean gw_plan_check_drift(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error);
+/* many_asked.c. Whether @plan moves what its request asks for, to where that allows, and nothing
+ * else. */
+gboolean gw_plan_many_asked(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error);
+/* many_retime.c. Gives the moves of a plan that somebody changed new waves and times, by the order
+ * in which they stand there: each begins when what it is to follow is over and both ends have
+ * slots, and takes as long as it did. */
+void gw_plan_many_retime(const GwFabric *fabric, GwMigrationPlan *plan);
 /* many_check.c. Replays what of @plan still waits, from @fabric as it is now: an error names the
  * first move that would break capacity, slots, a rule or the order (for a plan that was kept, or
  * changed by hand). It shares nothing with the planner but the preflight rules. */

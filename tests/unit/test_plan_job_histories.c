@@ -378,11 +378,36 @@ static void said_twice_is_said_once(void **unused)
     assert_int_equal(self->job->state, GW_JOB_CANCELLED);
 }
 
+/* A plan that does not hold is made anew every few seconds, for as long as that lasts. */
+static void history_has_an_end(void **unused)
+{
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_QUEUED, job_plan(1, "0"));
+    g_autoptr(GError) why = job_refusal("something changed");
+    GwLifeOutcome outcome;
+    (void)unused;
+
+    say(self, GW_PLAN_JOB_BEGIN);
+    for (guint i = 0; i < 3000; i++) {
+        g_autoptr(GwMigrationPlan) anew = job_plan(1, "0");
+        GwPlanJobEvent drifted = { .kind = GW_PLAN_JOB_DRIFTED, .error = why };
+        GwPlanJobEvent planned = { .kind = GW_PLAN_JOB_PLANNED, .plan = anew };
+        UNIT_OK(gw_plan_job_step(self, &drifted, &outcome, error));
+        UNIT_OK(gw_plan_job_step(self, &planned, &outcome, error));
+    }
+    const GPtrArray *steps = self->job->steps;
+    assert_int_equal(steps->len, GW_LIFE_STEPS_MAX);
+    assert_int_equal(self->job->steps_dropped, 6001 - GW_LIFE_STEPS_MAX);
+    assert_string_equal(((GwJobStep *)steps->pdata[0])->event, "begin");
+    assert_string_equal(((GwJobStep *)steps->pdata[steps->len - 1])->event, "planned");
+    assert_int_equal(self->job->plan->moves->len, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_comes),
         cmocka_unit_test(said_twice_is_said_once),
+        cmocka_unit_test(history_has_an_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
