@@ -537,8 +537,10 @@ gboolean gw_hosts_check_unused(GwEngine *engine, const GwHost *host, GError **er
     return FALSE;
 }
 
-static void call_change_host(GwEngine *engine, Call *call)
+/* In turn. */
+static void change_host(GwEngine *engine, gpointer data)
 {
+    Call *call = data;
     const GwHost *wanted = call->in[0];
     const GwHost *old = gw_fabric_host(gw_engine_now(engine), wanted->id);
     GError *error = NULL;
@@ -553,8 +555,7 @@ static void call_change_host(GwEngine *engine, Call *call)
     host->maintenance = old->maintenance; /* it may have become empty meanwhile */
     gboolean moved = g_strcmp0(host->uri, old->uri) != 0;
     /* Behind a new URI may be another machine, which knows nothing of the job's VM. */
-    if (!gw_records_check_settled(engine, host->id, &error) ||
-        !gw_hosts_check(engine, host, &error) ||
+    if (!gw_hosts_check(engine, host, &error) ||
         (moved ? !gw_hosts_check_unused(engine, old, &error)
                : !gw_hosts_check_storage(host, old, old->facts, &error))) {
         gw_host_free(host);
@@ -564,6 +565,18 @@ static void call_change_host(GwEngine *engine, Call *call)
     } else {
         gw_records_commit(engine, call, GW_KIND_HOST, host, host->id, NULL);
     }
+}
+
+/* It waits for changes of others; one of the same host must be looked at before. */
+static void call_change_host(GwEngine *engine, Call *call)
+{
+    const GwHost *wanted = call->in[0];
+    GError *error = NULL;
+
+    if (gw_records_check_settled(engine, wanted->id, &error))
+        gw_records_in_turn(engine, change_host, call);
+    else
+        gw_engine_answer(call, NULL, error);
 }
 
 static void stop_managing(GwEngine *engine, gpointer id)
@@ -603,7 +616,7 @@ GwHost *gw_engine_add_host(GwEngine *engine, const GwHost *host, GError **error)
 
 GwHost *gw_engine_change_host(GwEngine *engine, const GwHost *host, GError **error)
 {
-    return gw_engine_call_in_turn(engine, call_change_host, host, NULL, error);
+    return gw_engine_call(engine, call_change_host, host, NULL, NULL, NULL, error);
 }
 
 gboolean gw_engine_remove_host(GwEngine *engine, const char *id, GError **error)
