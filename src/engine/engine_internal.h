@@ -73,6 +73,10 @@ void gw_engine_post(GwEngine *engine, MessageFn fn, gpointer data);
  * instead). TRUE: something was done. */
 gboolean gw_engine_turn(GwEngine *engine, gint64 wait_us);
 
+/* picture.c */
+GPtrArray *gw_picture_news_new(void);
+/* The end of a turn: what was changed is seen from now on, and told. */
+void gw_picture_publish(GwEngine *engine);
 /* The picture as it is within this turn; never NULL, never kept. */
 const GwFabric *gw_engine_now(GwEngine *engine);
 /* The same, to be changed; it is published at the end of the turn. */
