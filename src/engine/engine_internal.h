@@ -202,6 +202,10 @@ struct HostRun {
     char *alarm;         /* its agent's last, shown until then: */
     gint64 alarm_until_us;
 };
+/* NULL: not managed. */
+HostRun *gw_inventory_find(GwEngine *engine, const char *host_id);
+/* All that a host has by now. */
+void gw_inventory_take_list(GwEngine *engine, const char *host_id, const GPtrArray *vms);
 void gw_inventory_start_host(GwEngine *engine, const char *host_id);
 /* The same for a host whose agent has just joined, and is to be there within @span_us. */
 void gw_inventory_await_agent(GwEngine *engine, const char *host_id, gint64 span_us);
