@@ -6,24 +6,16 @@
 /* Jobs that carry out plans of many moves (R49), in the simulated fabric: drains that go well, and
  * that are paused, cancelled, struck and interfered with. */
 
-#define PLACES "aaaaabcd" /* 8 VMs on 4 hosts, 5 of them on a */
-
-static void open_default(PlanWorld *world)
-{
-    plan_open(world, plan_fabric(4, PLACES), 4, 8);
-}
-
 static void test_a_drain_and_back(void **unused)
 {
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autofree char *id = plan_drain(&world, "a");
     plan_run(&world, SECONDS(1) / 10);
     assert_int_equal(plan_maintenance(&world, 'a'), GW_MAINTENANCE_ENTERING);
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    g_autoptr(GwJob) over = plan_run_done(&world, id);
     assert_int_equal(over->progress->percent, 100);
     assert_int_equal(plan_count(over, GW_PLANNED_DONE), 5);
     assert_int_equal(plan_running_at(&world, 'a'), 0);
@@ -34,10 +26,8 @@ static void test_a_drain_and_back(void **unused)
     assert_int_equal(plan_maintenance(&world, 'a'), GW_MAINTENANCE_IN);
 
     g_autofree char *back = plan_undrain(&world, "a");
-    g_autoptr(GwJob) home = plan_run_job(&world, back);
-    assert_int_equal(home->state, GW_JOB_DONE);
-    for (guint i = 0; i < 8; i++)
-        assert_int_equal(plan_where(&world, i), PLACES[i]);
+    plan_end_done(&world, back);
+    plan_check_places(&world, PLAN_PLACES);
     assert_int_equal(plan_maintenance(&world, 'a'), GW_MAINTENANCE_NONE);
     plan_check_vms(&world);
     plan_close(&world);
@@ -50,18 +40,17 @@ static void test_several_vms_are_moved_once(void **unused)
     GwPlanRequest *request = gw_plan_request_new();
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     request->kind = GW_PLAN_MOVES;
     request->vms = g_strsplit("vm0 vm1", " ", -1);
     g_autoptr(GwMigrationPlan) plan = plan_make(&world, request);
     assert_int_equal(plan->moves->len, 2);
     g_autoptr(GwJob) job = plan_apply(&world, plan);
-    g_autoptr(GwJob) over = plan_run_job(&world, job->id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    g_autoptr(GwJob) over = plan_run_done(&world, job->id);
     assert_int_equal(over->plan->moves->len, 2);
     assert_int_equal(plan_count(over, GW_PLANNED_DONE), 2);
     for (guint i = 0; i < 8; i++)
-        assert_true((plan_where(&world, i) == PLACES[i]) == (i > 1));
+        assert_true((plan_where(&world, i) == PLAN_PLACES[i]) == (i > 1));
     plan_check_vms(&world);
     plan_close(&world);
 }
@@ -94,7 +83,7 @@ static void test_hostile_plans_are_refused(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autoptr(GwMigrationPlan) plan = plan_make(&world, plan_request(GW_PLAN_DRAIN, "a"));
     assert_int_equal(plan->moves->len, 5);
 
@@ -130,7 +119,7 @@ static void test_plans_that_are_no_plans(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autoptr(GwMigrationPlan) plan = plan_make(&world, plan_request(GW_PLAN_DRAIN, "a"));
 
     g_autoptr(GwMigrationPlan) bare = gw_migration_plan_copy(plan);
@@ -166,14 +155,13 @@ static void test_a_plan_that_is_old_is_refused(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autoptr(GwMigrationPlan) plan = plan_make(&world, plan_request(GW_PLAN_DRAIN, "a"));
     g_autoptr(GwMoveRequest) request = gw_move_request_new();
     request->destination = g_strdup("c");
     g_autoptr(GwJob) by_hand = NULL;
     UNIT_OK(by_hand = gw_engine_migrate(world.world.engine, "vm0", request, "tester", NULL, error));
-    g_autoptr(GwJob) moved = plan_run_job(&world, by_hand->id);
-    assert_int_equal(moved->state, GW_JOB_DONE);
+    plan_end_done(&world, by_hand->id);
     refuse(&world, plan, GW_ERR_CONFLICT, "any more");
 
     /* A host that takes nothing any more is nothing that a look at its VMs shows. */
@@ -190,15 +178,14 @@ static void test_one_plan_for_a_host(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autoptr(GwMigrationPlan) plan = plan_make(&world, plan_request(GW_PLAN_DRAIN, "a"));
     g_autofree char *source = g_strdup(move_at(plan, 0)->source_host_id);
     g_autoptr(GwMigrationPlan) by_id = plan_make(&world, plan_request(GW_PLAN_DRAIN, source));
     g_autoptr(GwJob) job = plan_apply(&world, plan);
     refuse(&world, plan, GW_ERR_CONFLICT, "is under way for that host");
     refuse(&world, by_id, GW_ERR_CONFLICT, "is under way for that host");
-    g_autoptr(GwJob) over = plan_run_job(&world, job->id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    plan_end_done(&world, job->id);
     plan_close(&world);
 }
 
@@ -218,7 +205,7 @@ static void test_pause_and_resume(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autofree char *id = plan_drain(&world, "a");
     plan_run(&world, SECONDS(1) / 2);
     g_autoptr(GwJob) paused = pause_job(&world, id, TRUE);
@@ -236,11 +223,8 @@ static void test_pause_and_resume(void **unused)
     assert_int_equal(plan_running_at(&world, 'a'), 5 - done);
     g_autoptr(GwJob) resumed = pause_job(&world, id, FALSE);
     assert_false(resumed->pause_requested);
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
-    assert_int_equal(plan_running_at(&world, 'a'), 0);
-    plan_check_vms(&world);
-    plan_close(&world);
+    plan_end_done(&world, id);
+    plan_close_drained(&world);
 }
 
 /* A job is as large as its plan: it is told when it has changed, not at every look (5 s). */
@@ -250,7 +234,7 @@ static void test_nothing_new_is_not_told(void **unused)
     gboolean lost = FALSE;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     GwFeed *feed = gw_engine_feed(world.world.engine);
     g_autofree char *id = plan_drain(&world, "a");
     plan_run(&world, SECONDS(1) / 2);
@@ -263,8 +247,7 @@ static void test_nothing_new_is_not_told(void **unused)
     for (guint i = 0; i < items->len; i++)
         assert_string_not_equal(((GwFeedItem *)items->pdata[i])->type, "job");
     g_autoptr(GwJob) resumed = pause_job(&world, id, FALSE);
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    plan_end_done(&world, id);
     plan_close(&world);
 }
 
@@ -285,7 +268,7 @@ static void test_cancel_at_any_moment(void **unused)
     (void)unused;
     for (gint64 ms = 0; ms < 3000; ms = ms < 60 ? ms + 1 : ms + 97) {
         PlanWorld world;
-        open_default(&world);
+        plan_open_default(&world);
         g_autofree char *id = plan_drain(&world, "a");
         world_run(&world.world, ms * 1000);
         g_autoptr(GwJob) asked = NULL;
@@ -367,8 +350,7 @@ static void test_one_host_after_another(void **unused)
         plan_run(&world, SECONDS(1) / 10);
         assert_true(sources(&world) <= 1);
     }
-    g_autoptr(GwJob) over = plan_run_job(&world, job->id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    g_autoptr(GwJob) over = plan_run_done(&world, job->id);
     assert_int_equal(plan_count(over, GW_PLANNED_DONE), 6);
     assert_int_equal(plan_count(over, GW_PLANNED_FAILED), 1);
     plan_close(&world);
@@ -388,14 +370,13 @@ static void test_a_destination_dies_before_its_turn(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autoptr(GwMigrationPlan) plan = plan_make(&world, plan_request(GW_PLAN_DRAIN, "a"));
     const char *last = move_at(plan, 2)->destination_host_name;
     g_autoptr(GwJob) job = plan_apply(&world, plan);
     plan_run(&world, SECONDS(1) / 5);
     cut_off(&world, *last, 3600 * 1000);
-    g_autoptr(GwJob) over = plan_run_job(&world, job->id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    plan_end_done(&world, job->id);
     assert_int_equal(plan_running_at(&world, 'a'), 0);
     assert_int_equal(plan_running_at(&world, *last), 1);
     plan_check_vms(&world);
@@ -424,7 +405,7 @@ static void test_a_destination_dies_under_a_move(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autofree char *id = plan_drain(&world, "a");
     plan_run(&world, SECONDS(1) / 2);
     cut_off(&world, copies_to(&world), 300 * 1000);
@@ -432,11 +413,8 @@ static void test_a_destination_dies_under_a_move(void **unused)
     g_autoptr(GwJob) waits = world_job(&world.world, id);
     assert_int_equal(plan_count(waits, GW_PLANNED_DONE), 4);
     assert_int_equal(plan_count(waits, GW_PLANNED_RUNNING), 1);
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
-    assert_int_equal(plan_running_at(&world, 'a'), 0);
-    plan_check_vms(&world);
-    plan_close(&world);
+    plan_end_done(&world, id);
+    plan_close_drained(&world);
 }
 
 static void test_the_source_is_away_for_a_while(void **unused)
@@ -444,7 +422,7 @@ static void test_the_source_is_away_for_a_while(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autofree char *id = plan_drain(&world, "a");
     plan_run(&world, SECONDS(1) / 2);
     cut_off(&world, 'a', 120 * 1000);
@@ -456,18 +434,15 @@ static void test_the_source_is_away_for_a_while(void **unused)
     plan_run(&world, SECONDS(10));
     g_autoptr(GwJob) asks = world_job(&world.world, id);
     assert_string_equal(asks->waiting_for, "host 'a' to answer");
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    g_autoptr(GwJob) over = plan_run_done(&world, id);
     assert_null(over->waiting_for);
-    assert_int_equal(plan_running_at(&world, 'a'), 0);
-    plan_check_vms(&world);
-    plan_close(&world);
+    plan_close_drained(&world);
 }
 
 static void test_a_vm_is_started_meanwhile(void **unused)
 {
     PlanWorld world;
-    json_t *fabric = plan_fabric(4, PLACES);
+    json_t *fabric = plan_fabric(4, PLAN_PLACES);
     (void)unused;
 
     json_object_set_new(plan_vm_json(fabric, 4), "state", json_string("off"));
@@ -476,12 +451,9 @@ static void test_a_vm_is_started_meanwhile(void **unused)
     g_autofree char *uri = world_uri(0), *uuid = trial_uuid(4);
     plan_run(&world, SECONDS(1) / 2);
     gw_sim_boot(world.world.sim, uri, uuid);
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    g_autoptr(GwJob) over = plan_run_done(&world, id);
     assert_int_equal(plan_count(over, GW_PLANNED_DONE), 5);
-    assert_int_equal(plan_running_at(&world, 'a'), 0);
-    plan_check_vms(&world);
-    plan_close(&world);
+    plan_close_drained(&world);
 }
 
 static void test_a_vm_is_removed_meanwhile(void **unused)
@@ -489,7 +461,7 @@ static void test_a_vm_is_removed_meanwhile(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autoptr(GwMigrationPlan) plan = plan_make(&world, plan_request(GW_PLAN_DRAIN, "a"));
     g_autofree char *uri = world_uri(0);
     g_autofree char *last = g_strdup(move_at(plan, 4)->vm_uuid);
@@ -497,8 +469,7 @@ static void test_a_vm_is_removed_meanwhile(void **unused)
     plan_run(&world, SECONDS(1) / 2);
     gw_sim_shut_down(world.world.sim, last);
     gw_sim_undefine_by_hand(world.world.sim, uri, last);
-    g_autoptr(GwJob) over = plan_run_job(&world, job->id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    g_autoptr(GwJob) over = plan_run_done(&world, job->id);
     assert_int_equal(plan_count(over, GW_PLANNED_DONE), 4);
     assert_int_equal(plan_running_at(&world, 'a'), 0);
     plan_close(&world);
@@ -509,15 +480,14 @@ static void test_a_vm_is_shut_down_meanwhile(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autoptr(GwMigrationPlan) plan = plan_make(&world, plan_request(GW_PLAN_DRAIN, "a"));
     g_autofree char *uri = world_uri(0);
     g_autofree char *last = g_strdup(move_at(plan, 4)->vm_uuid);
     g_autoptr(GwJob) job = plan_apply(&world, plan);
     plan_run(&world, SECONDS(1) / 2);
     gw_sim_shut_down(world.world.sim, last);
-    g_autoptr(GwJob) over = plan_run_job(&world, job->id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    g_autoptr(GwJob) over = plan_run_done(&world, job->id);
     /* --cold was not asked for: one that is off stays, and is as it was. */
     assert_int_equal(plan_count(over, GW_PLANNED_DONE), 4);
     g_autoptr(GwLook) look = gw_sim_look(world.world.sim, uri, last);
@@ -535,7 +505,7 @@ static void move_by_hand(gint64 ms, guint vm)
     g_autoptr(GwMoveRequest) request = gw_move_request_new();
     g_autofree char *name = g_strdup_printf("vm%u", vm);
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autofree char *id = plan_drain(&world, "a");
     world_run(&world.world, ms * 1000);
     request->destination = g_strdup("d");
@@ -581,9 +551,7 @@ static void test_a_vm_that_another_job_holds(void **unused)
     assert_int_equal(plan_where(&world, 0) != 'a', TRUE);
     g_autoptr(GwJob) waits = world_job(&world.world, id);
     assert_false(gw_job_state_is_final((GwJobState)waits->state));
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    if (over->state != (int)GW_JOB_DONE)
-        fail_msg("%s", over->error->message);
+    plan_end_done(&world, id);
     assert_int_equal(plan_where(&world, 1), 'c');
     plan_close(&world);
 }
@@ -603,9 +571,7 @@ static void test_a_vm_that_another_job_brings(void **unused)
     UNIT_OK(by_hand = gw_engine_migrate(world.world.engine, "vm1", request, "tester", NULL, error));
     plan_run(&world, SECONDS(2));
     g_autofree char *id = plan_drain(&world, "a");
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    if (over->state != (int)GW_JOB_DONE)
-        fail_msg("%s", over->error->message);
+    plan_end_done(&world, id);
     g_autoptr(GwJob) brought = world_job(&world.world, by_hand->id);
     assert_int_equal(brought->state, GW_JOB_DONE);
     assert_int_equal(plan_running_at(&world, 'a'), 0);
@@ -635,7 +601,7 @@ static void test_room_is_counted_once(void **unused)
 static void test_a_vm_that_cannot_leave(void **unused)
 {
     PlanWorld world;
-    json_t *fabric = plan_fabric(4, PLACES);
+    json_t *fabric = plan_fabric(4, PLAN_PLACES);
     (void)unused;
 
     json_object_set_new(plan_vm_json(fabric, 2), "hostdevs",
@@ -676,11 +642,9 @@ static void test_a_rule_is_kept_at_every_instant(void **unused)
     g_autoptr(GwPlacementRule) added = NULL;
     UNIT_OK(added = gw_engine_add_rule(world.world.engine, rule, error));
     g_autofree char *id = plan_drain(&world, "a b");
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    plan_end_done(&world, id);
     g_autofree char *back = plan_undrain(&world, "a b");
-    g_autoptr(GwJob) home = plan_run_job(&world, back);
-    assert_int_equal(home->state, GW_JOB_DONE);
+    plan_end_done(&world, back);
     assert_int_equal(plan_where(&world, 0), 'a');
     assert_int_equal(plan_where(&world, 3), 'b');
     plan_check_vms(&world);
@@ -693,19 +657,16 @@ static void test_undrain_by_the_drains_job(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autofree char *id = plan_drain(&world, "a");
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    plan_end_done(&world, id);
     plan_run(&world, SECONDS(1));
     GwPlanRequest *request = plan_request(GW_PLAN_UNDRAIN, NULL);
     request->undoes = g_strdup(id);
     g_autoptr(GwMigrationPlan) plan = plan_make(&world, request);
     assert_int_equal(plan->moves->len, 5);
     g_autoptr(GwJob) job = plan_apply(&world, plan);
-    g_autoptr(GwJob) home = plan_run_job(&world, job->id);
-    if (home->state != (int)GW_JOB_DONE)
-        fail_msg("%s", home->error->message);
+    plan_end_done(&world, job->id);
     assert_int_equal(plan_maintenance(&world, 'a'), GW_MAINTENANCE_NONE);
     assert_int_equal(plan_running_at(&world, 'a'), 5);
     plan_close(&world);
@@ -719,7 +680,7 @@ static void test_killed_at_any_moment(void **unused)
     (void)unused;
     for (gint64 ms = 0; ms < 6000; ms = ms < 100 ? ms + 7 : ms + 133) {
         PlanWorld world;
-        open_default(&world);
+        plan_open_default(&world);
         g_autofree char *id = plan_drain(&world, "a");
         kill_at(&world, ms, ms % 5 * 700);
         g_autoptr(GwJob) over = plan_run_job(&world, id);
@@ -738,8 +699,7 @@ static void test_killed_at_any_moment(void **unused)
         g_autoptr(GwJob) home = plan_run_job(&world, back);
         if (home->state != (int)GW_JOB_DONE)
             fail_msg("killed after %d ms on the way back: %s", (int)ms, home->error->message);
-        for (guint i = 0; i < 8; i++)
-            assert_int_equal(plan_where(&world, i), PLACES[i]);
+        plan_check_places(&world, PLAN_PLACES);
         plan_close(&world);
     }
 }
@@ -749,15 +709,12 @@ static void test_killed_again_and_again(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autofree char *id = plan_drain(&world, "a");
     for (guint i = 0; i < 40; i++)
         kill_at(&world, 40 + i * 13 % 250, i % 3 * 200);
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
-    assert_int_equal(plan_running_at(&world, 'a'), 0);
-    plan_check_vms(&world);
-    plan_close(&world);
+    plan_end_done(&world, id);
+    plan_close_drained(&world);
 }
 
 /* What was tried before the controller died is not in the plan that it had written: it is known by
@@ -767,14 +724,13 @@ static void test_what_was_tried_is_remembered(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autoptr(GwJson) fault = json_pack("{s:s,s:s}", "at", "copy", "do", "fail");
     g_autofree char *id = plan_drain(&world, "a");
     UNIT_OK(gw_sim_fault(world.world.sim, fault, error));
     plan_run(&world, SECONDS(30)); /* it failed once, and went well then */
     kill_at(&world, 0, 100);
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    g_autoptr(GwJob) over = plan_run_done(&world, id);
     assert_int_equal(plan_count(over, GW_PLANNED_DONE), 5);
     assert_int_equal(plan_count(over, GW_PLANNED_FAILED), 1);
     for (guint i = 0; i < over->plan->moves->len; i++) {
@@ -790,7 +746,7 @@ static void test_killed_while_it_is_cancelled(void **unused)
     (void)unused;
     for (gint64 ms = 0; ms < 1000; ms += 50) {
         PlanWorld world;
-        open_default(&world);
+        plan_open_default(&world);
         g_autofree char *id = plan_drain(&world, "a");
         plan_run(&world, SECONDS(1) / 2);
         g_autoptr(GwJob) asked = NULL;
