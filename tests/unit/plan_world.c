@@ -242,6 +242,19 @@ char *plan_undrain(PlanWorld *world, const char *hosts)
     return begin(world, GW_PLAN_UNDRAIN, hosts);
 }
 
+char *plan_open_draining(PlanWorld *world)
+{
+    plan_open_default(world);
+    char *id = plan_drain(world, "a");
+    plan_run(world, SECONDS(1) / 2);
+    return id;
+}
+
+GwPlannedMove *plan_move_at(const GwMigrationPlan *plan, guint index)
+{
+    return plan->moves->pdata[index];
+}
+
 guint plan_count(const GwJob *job, GwPlannedState state)
 {
     guint n = 0;
@@ -290,4 +303,23 @@ void plan_check_places(PlanWorld *world, const char *places)
 {
     for (guint i = 0; places[i] != '\0'; i++)
         assert_int_equal(plan_where(world, i), places[i]);
+}
+
+guint plan_unfinished(PlanWorld *world)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->world.engine);
+    g_autoptr(GPtrArray) jobs = gw_fabric_list_jobs(fabric);
+    guint n = 0;
+
+    for (guint i = 0; i < jobs->len; i++)
+        n += !gw_job_state_is_final((GwJobState)((GwJob *)jobs->pdata[i])->state);
+    return n;
+}
+
+void plan_kill_at(PlanWorld *world, gint64 ms, gint64 away_ms)
+{
+    plan_run(world, ms * 1000);
+    world_kill(&world->world);
+    world_pass(&world->world, away_ms * 1000);
+    world_start(&world->world);
 }

@@ -23,6 +23,8 @@ void plan_open(PlanWorld *world, json_t *fabric, guint hosts, guint vms);
 /* What most tests begin with. */
 #define PLAN_PLACES "aaaaabcd" /* 8 VMs on 4 hosts, 5 of them on a */
 void plan_open_default(PlanWorld *world);
+/* The same, with a drain of a under way for half a second; answers its job's id. */
+char *plan_open_draining(PlanWorld *world);
 void plan_close(PlanWorld *world);
 /* The same, after plan_check_vms, where nothing runs on a any more. */
 void plan_close_drained(PlanWorld *world);
@@ -51,5 +53,10 @@ char plan_where(PlanWorld *world, guint vm);
 void plan_check_places(PlanWorld *world, const char *places);
 /* I1, I2 for all VMs, by a witness outside. */
 void plan_check_vms(PlanWorld *world);
+/* The controller is killed then, and comes back after a while. */
+void plan_kill_at(PlanWorld *world, gint64 ms, gint64 away_ms);
+/* How many jobs are not over. */
+guint plan_unfinished(PlanWorld *world);
+GwPlannedMove *plan_move_at(const GwMigrationPlan *plan, guint index);
 /* Moves of the job that are in that state. */
 guint plan_count(const GwJob *job, GwPlannedState state);

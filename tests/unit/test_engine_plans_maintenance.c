@@ -115,9 +115,7 @@ static void test_a_change_of_settings_while_a_drain_is_cancelled(void **unused)
     PersonsChange change = { .letter = 'a' };
     (void)unused;
 
-    plan_open_default(&world);
-    g_autofree char *id = plan_drain(&world, "a");
-    plan_run(&world, SECONDS(1) / 2);
+    g_autofree char *id = plan_open_draining(&world);
     pause_until_idle(&world, id);
     gw_engine_post(world.world.engine, change_settings, &change);
     g_autoptr(GwJob) over = cancel(&world, id);
@@ -192,9 +190,7 @@ static void test_a_restart_leaves_open_what_a_person_opened(void **unused)
     PlanWorld world;
     (void)unused;
 
-    plan_open_default(&world);
-    g_autofree char *id = plan_drain(&world, "a");
-    plan_run(&world, SECONDS(1) / 2);
+    g_autofree char *id = plan_open_draining(&world);
     say_maintenance(&world, "a", FALSE);
     restart(&world);
     plan_run(&world, SECONDS(1));
@@ -312,9 +308,7 @@ static void test_hosts_removed_under_a_drain(void **unused)
     g_autoptr(GError) refused = NULL;
     (void)unused;
 
-    plan_open_default(&world);
-    g_autofree char *id = plan_drain(&world, "a");
-    plan_run(&world, SECONDS(1) / 2);
+    g_autofree char *id = plan_open_draining(&world);
     pause_until_idle(&world, id);
     g_autoptr(GwHost) a = host_of(&world, 'a');
     assert_false(gw_engine_remove_host(world.world.engine, a->id, &refused));
