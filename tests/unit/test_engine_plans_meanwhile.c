@@ -172,22 +172,31 @@ static void test_a_vm_is_moved_by_hand_meanwhile(void **unused)
     }
 }
 
+/* vm1, which is large, has been on its way by hand for 2 s when its host, or where it goes, is
+ * drained; answers the drain's job. */
+static char *drain_a_beside(PlanWorld *world, const char *places, const char *to, GwJob **by_hand)
+{
+    json_t *fabric = plan_fabric(3, places);
+    g_autoptr(GwMoveRequest) request = gw_move_request_new();
+
+    json_object_set_new(plan_vm_json(fabric, 1), "memory_kib", json_integer(8388608));
+    json_object_set_new(plan_vm_json(fabric, 1), "max_memory_kib", json_integer(8388608));
+    plan_open(world, fabric, 3, 2);
+    request->destination = g_strdup(to);
+    UNIT_OK(*by_hand =
+                gw_engine_migrate(world->world.engine, "vm1", request, "tester", NULL, error));
+    plan_run(world, SECONDS(2));
+    return plan_drain(world, "a");
+}
+
 /* The drain ends when that job has, not before. */
 static void test_a_vm_that_another_job_holds(void **unused)
 {
     PlanWorld world;
-    json_t *fabric = plan_fabric(3, "aa");
-    g_autoptr(GwMoveRequest) request = gw_move_request_new();
+    g_autoptr(GwJob) by_hand = NULL;
     (void)unused;
 
-    json_object_set_new(plan_vm_json(fabric, 1), "memory_kib", json_integer(8388608));
-    json_object_set_new(plan_vm_json(fabric, 1), "max_memory_kib", json_integer(8388608));
-    plan_open(&world, fabric, 3, 2);
-    request->destination = g_strdup("c");
-    g_autoptr(GwJob) by_hand = NULL;
-    UNIT_OK(by_hand = gw_engine_migrate(world.world.engine, "vm1", request, "tester", NULL, error));
-    plan_run(&world, SECONDS(2));
-    g_autofree char *id = plan_drain(&world, "a");
+    g_autofree char *id = drain_a_beside(&world, "aa", "c", &by_hand);
     plan_run(&world, SECONDS(10));
     assert_int_equal(plan_where(&world, 0) != 'a', TRUE);
     g_autoptr(GwJob) waits = world_job(&world.world, id);
@@ -200,18 +209,10 @@ static void test_a_vm_that_another_job_holds(void **unused)
 static void test_a_vm_that_another_job_brings(void **unused)
 {
     PlanWorld world;
-    json_t *fabric = plan_fabric(3, "ab");
-    g_autoptr(GwMoveRequest) request = gw_move_request_new();
+    g_autoptr(GwJob) by_hand = NULL;
     (void)unused;
 
-    json_object_set_new(plan_vm_json(fabric, 1), "memory_kib", json_integer(8388608));
-    json_object_set_new(plan_vm_json(fabric, 1), "max_memory_kib", json_integer(8388608));
-    plan_open(&world, fabric, 3, 2);
-    request->destination = g_strdup("a");
-    g_autoptr(GwJob) by_hand = NULL;
-    UNIT_OK(by_hand = gw_engine_migrate(world.world.engine, "vm1", request, "tester", NULL, error));
-    plan_run(&world, SECONDS(2));
-    g_autofree char *id = plan_drain(&world, "a");
+    g_autofree char *id = drain_a_beside(&world, "ab", "a", &by_hand);
     plan_end_done(&world, id);
     g_autoptr(GwJob) brought = world_job(&world.world, by_hand->id);
     assert_int_equal(brought->state, GW_JOB_DONE);
