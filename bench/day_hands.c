@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "bench/day_internal.h"
+#include "plan/reach.h"
 
 /* What guests do by the hour, and what people and misfortune do to a data centre, much of it past
  * the controller. */
@@ -206,6 +207,21 @@ static void resize(Day *day)
     day->tally.resized++;
 }
 
+/* Whether @to reaches all disks of @vm where they are. */
+static gboolean has_storage(const GwFabric *fabric, const GwVm *vm, const GwHost *to)
+{
+    const GwPlanInput input = {
+        .fabric = fabric, .vm = vm, .source = gw_fabric_host(fabric, vm->host_id), .destination = to
+    };
+    g_autoptr(GPtrArray) reaches = gw_reach_all(&input);
+
+    for (guint i = 0; i < reaches->len; i++) {
+        if (((const GwReach *)reaches->pdata[i])->how == GW_REACH_NOT)
+            return FALSE;
+    }
+    return TRUE;
+}
+
 /* By virsh, to a host that has its storage: a rule is broken by that where there is one. */
 static void carry(Day *day)
 {
@@ -218,9 +234,7 @@ static void carry(Day *day)
         g_strcmp0(vm->machine, "pc-q35-7.2") != 0)
         return;
     const GwHost *there = gw_fabric_find_host(fabric, day_host(day, to)->name);
-    const GwHost *here = gw_fabric_host(fabric, vm->host_id);
-    if (!day_is_up(day, guest->places[0]) ||
-        !gw_share_reaches_disk(fabric, here, there, vm->disks->pdata[0], NULL) ||
+    if (!day_is_up(day, guest->places[0]) || !has_storage(fabric, vm, there) ||
         !gw_sim_move_by_hand(day->world.sim, guest->uuid, day_host(day, to)->uri))
         return;
     touch(day, to);

@@ -311,10 +311,14 @@ const GwCommand gw_vm_commands[] = {
           { "godwit vm migrate db1 kvm2 --disk vda:fast --disk "
             "vdb:/srv/big,name=db1.raw,format=raw",
             "Each disk somewhere else, one of them written anew." },
+          { "godwit vm migrate web1 kvm2 --nic 52:54:00:12:34:56=dmz",
+            "An adapter onto another network of kvm2." },
+          { "godwit vm migrate web1 kvm2 --nic 52:54:00:12:34:56=none",
+            "That adapter has no network there, and its link is down." },
           { "godwit vm migrate old1 kvm2 --network --start",
             "A VM that is off: over the network, then started." },
           { NULL, NULL } },
-      "R1 R5 R6 R13 R17 R18 R19 R24 R31 R34 R37 R38 R39 R42 R43 R45 R46 R48 R59 R60",
+      "R1 R5 R6 R13 R17 R18 R19 R24 R31 R34 R37 R38 R39 R40 R42 R43 R45 R46 R48 R59 R60",
       &gw_move_options_record, gw_migrate },
     { "vm migrate-storage", NULL, "Move a VM's disks within its host",
       "Whether it runs or not. Of a running VM each disk is mirrored to its new place, and the VM "

@@ -238,6 +238,7 @@ typedef struct {
     GPtrArray *disks;         /* GwDiskMove: where each disk goes; NULL where refused */
     GwVm *vm;                 /* as the source host just said */
     GError *error;            /* refused, or could not be asked */
+    GPtrArray *nics;          /* GwNicMove: where each adapter goes; NULL where it is refused */
 } CheckResult;
 typedef void (*CheckFn)(GwEngine *engine, CheckResult *result, gpointer user);
 /* Asks source and destination (which may be one host: Migrate Storage), plans, and answers once;
@@ -383,6 +384,8 @@ void gw_plans_maintenance_said(GwEngine *engine, gpointer host_id);
 /* plans.c: jobs that carry out a plan of many moves. */
 gboolean gw_plans_is_kind(const char *kind);
 void gw_plans_restore(GwEngine *engine, GwJob *job);
+/* The job under way that empties this host, or brings its VMs back; NULL: none. */
+const GwJob *gw_plans_job_for(GwEngine *engine, const char *host_id);
 /* A job or a slot changed: what is over is noted, what may begin begins. */
 void gw_plans_schedule(GwEngine *engine);
 /* A picture was published: planning anew, where it is due, rests on it. */

@@ -427,7 +427,7 @@ gboolean gw_hosts_check(GwEngine *engine, GwHost *host, GError **error)
         return FALSE;
     if (host->name != NULL && !gw_text_check_name("the host's name", host->name, error))
         return FALSE;
-    if (!gw_tags_check(host->tags, error))
+    if (!gw_tags_check(host->tags, error) || !gw_network_tags_check(host->network_tags, error))
         return FALSE;
     return check_unique(fabric, host, error);
 }
@@ -530,6 +530,8 @@ gboolean gw_hosts_check_unused(GwEngine *engine, const GwHost *host, GError **er
 {
     const GwJob *job = gw_fabric_job_of_host(gw_engine_now(engine), host->id);
 
+    if (job == NULL)
+        job = gw_plans_job_for(engine, host->id);
     if (job == NULL)
         return TRUE;
     gw_error_set(error, GW_ERR_CONFLICT, "Wait for the job, or cancel it.",

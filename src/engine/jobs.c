@@ -209,3 +209,12 @@ void gw_jobs_start_restored(GwEngine *engine)
         run->kind->restart(engine, run);
     }
 }
+
+const char *gw_jobs_nics_xml(GwEngine *engine, const GwJob *job)
+{
+    const GwJob *undone = job->undoes != NULL && gw_nic_moves_change(job->nics)
+                              ? g_hash_table_lookup(gw_engine_now(engine)->jobs, job->undoes)
+                              : NULL;
+
+    return undone != NULL ? undone->saved_xml : NULL;
+}

@@ -75,3 +75,7 @@ void gw_jobs_accept(GwEngine *engine, Call *call, GwBatch *batch, GwJob *job, Jo
 /* queue.c */
 /* Lets begin what may: whose hosts answer, whose slots are free (R23). */
 void gw_queue_schedule(GwEngine *engine);
+
+/* The VM's definition before the job that @job undoes, where adapters come back to what they were
+ * then; borrowed, NULL: none does. */
+const char *gw_jobs_nics_xml(GwEngine *engine, const GwJob *job);

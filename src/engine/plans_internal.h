@@ -7,7 +7,7 @@
 typedef struct {
     JobRun base;
     GwPlanJob *self;
-    GHashTable *beginning; /* UUIDs of VMs whose move is being checked and journaled */
+    GHashTable *beginning; /* UUID of a VM -> its move that is being checked and journaled */
     gboolean wants_plan;   /* as soon as a picture is published in which hosts are known */
     char *drift;           /* why the plan was last seen not to hold */
     gint64 drifted_us;     /* when */
@@ -27,6 +27,24 @@ gboolean gw_plans_is_answering(GwEngine *engine, const char *host_id);
 /* A person's event (PAUSE, RESUME, CANCEL); a copy of the job, or an error. */
 GwJob *gw_plans_event(GwEngine *engine, const char *job_id, GwPlanJobEventKind kind,
                       GError **error);
+
+/* plan_begin.c: begins what may begin, as long as the plan holds. */
+void gw_plans_begin_moves(GwEngine *engine, PlanRun *run);
+
+/* plan_children.c: the moves that have begun, by their own jobs. */
+/* What those under way have sent, so that the whole shows progress while large VMs move. */
+gint64 gw_plans_sent_bytes(GwEngine *engine, const PlanRun *run);
+/* Notes which are over. */
+void gw_plans_look_at_moves(GwEngine *engine, PlanRun *run);
+void gw_plans_cancel_moves(GwEngine *engine, PlanRun *run);
+/* A move that waits in the queue for a host which is gone would wait as long as that is: another
+ * host may take its VM. */
+void gw_plans_cancel_stranded(GwEngine *engine, const PlanRun *run);
+/* After a restart: how far each is. */
+void gw_plans_adopt_moves(GwEngine *engine, PlanRun *run);
+
+/* plan_drift.c: TRUE: the plan does not hold any more, and the job knows. */
+gboolean gw_plans_has_drifted(GwEngine *engine, PlanRun *run);
 
 /* plan_maintenance.c */
 /* JobKind.waits: somebody's change of one of its hosts is being journaled. */

@@ -88,6 +88,8 @@ void gw_request_free(GwRequest *request)
     gw_volume_free(request->volume);
     gw_disk_free(request->disk);
     g_clear_pointer(&request->disks, g_ptr_array_unref);
+    g_clear_pointer(&request->nics, g_ptr_array_unref);
+    g_free(request->nics_xml);
     g_free(request->peer_host_id);
     g_strfreev(request->definitions);
     g_free(request);
@@ -102,6 +104,8 @@ GwMigrate *gw_migrate_copy(const GwMigrate *migrate)
     copy->disks_uri = g_strdup(migrate->disks_uri);
     copy->compression = g_strdup(migrate->compression);
     copy->disks = migrate->disks != NULL ? g_ptr_array_ref(migrate->disks) : NULL;
+    copy->nics = migrate->nics != NULL ? g_ptr_array_ref(migrate->nics) : NULL;
+    copy->nics_xml = g_strdup(migrate->nics_xml);
     return copy;
 }
 
@@ -115,6 +119,8 @@ void gw_migrate_free(GwMigrate *migrate)
     g_free(migrate->disks_uri);
     g_free(migrate->compression);
     g_clear_pointer(&migrate->disks, g_ptr_array_unref);
+    g_clear_pointer(&migrate->nics, g_ptr_array_unref);
+    g_free(migrate->nics_xml);
     g_free(migrate);
 }
 

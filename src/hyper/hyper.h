@@ -77,17 +77,18 @@ typedef enum {
                              source */
     GW_OP_BLOCK_PIVOT, /* vm_uuid, text: target, volume. Succeeds where the VM is on it already */
     GW_OP_BLOCK_ABORT, /* vm_uuid, text: target. The VM stays where it is; succeeds if none */
-    GW_OP_DEFINE_FROM, /* vm_uuid, peer_host_id (may be the host itself), disks (GwDiskMove): the
-                          definition there, secrets included, with these disks, is (re)defined
-                          here; where the peer has none any more: succeeds if it is here.
-                          CONFLICT where it is the host's own, and runs on a disk that was copied
-                          while it was off */
+    GW_OP_DEFINE_FROM, /* vm_uuid, peer_host_id (may be the host itself), disks (GwDiskMove), nics
+                          (GwNicMove), nics_xml: the definition there, secrets included, with
+                          these disks and adapters, is (re)defined here; where the peer has none any
+                          more: succeeds if it is here. CONFLICT where it is the host's own, and
+                          runs on a disk that was copied while it was off */
     GW_OP_REACH,       /* disk: whether the host gets to what it lives on, tried (R28). verdict;
                           text: why not. UNSUPPORTED: it cannot be tried */
     GW_OP_SNAPSHOTS,   /* vm_uuid. Answers definitions (XML, parents first), text: the current */
     GW_OP_SNAPSHOTS_FORGET,   /* vm_uuid. Their metadata only */
-    GW_OP_SNAPSHOTS_REMEMBER, /* vm_uuid, definitions, text: the current one, disks (GwDiskMove):
-                                 as they are named now. Those that are there stay */
+    GW_OP_SNAPSHOTS_REMEMBER, /* vm_uuid, definitions, text: the current one, disks (GwDiskMove)
+                                 and nics (GwNicMove): as they are named now. Those that are there
+                                 stay */
     GW_OP_OVERLAY, /* vm_uuid, text: target, volume: what is written to from now on, above the
                       image that is there; made by this, or before (number 1), when it is empty and
                       names that image. Succeeds where it is so already */
@@ -139,6 +140,10 @@ typedef struct {
                          image only where it keeps images below it); others were copied as files,
                          and are named where they are now, or stay. NULL: all stay. Counted; nobody
                          changes it once it is handed over */
+    GPtrArray *nics;  /* GwNicMove: those that change are attached elsewhere (R40). NULL: none does.
+                         Counted likewise */
+    char *nics_xml;   /* the definition of an earlier time, where adapters come back to what they
+                         were in it; NULL: none does */
 } GwMigrate;
 
 /* Leave for one move between two hosts with agents; the driver signs it (wire/ticket.h). */
@@ -199,6 +204,8 @@ typedef struct {
     GwVolume *volume;
     GwDisk *disk;
     GPtrArray *disks; /* GwDiskMove */
+    GPtrArray *nics;  /* GwNicMove */
+    char *nics_xml;   /* as of GwMigrate */
     char *peer_host_id;
     char **definitions;
     gint64 timeout_us; /* the engine stops waiting then; a driver may give up earlier */

@@ -243,6 +243,15 @@ static void forget_old(GwSim *sim)
     }
 }
 
+/* libvirt makes the taps before anything is sent. */
+static gboolean attach(const SimMove *move, const GwVm *vm, GError **error)
+{
+    g_autoptr(GwVm) there = gw_vm_copy(vm);
+
+    return gw_sim_apply_nics(there, move->how->nics, error) &&
+           gw_sim_has_networks(move->destination, there, error);
+}
+
 void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
 {
     SimVm *vm = gw_sim_find(source, request->vm_uuid);
@@ -277,7 +286,7 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
         return;
     }
     g_autoptr(GError) error = NULL;
-    if (!gw_sim_disks_begin(sim, move, vm, &error)) {
+    if (!attach(move, vm->vm, &error) || !gw_sim_disks_begin(sim, move, vm, &error)) {
         gw_sim_move_answer(sim, move, error->message);
         return;
     }
@@ -291,6 +300,7 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
     incoming->job = TRUE;
     incoming->memory = 0;
     gw_sim_apply_moves(destination, incoming->vm, incoming->vm->disks, move->how->disks, NULL);
+    gw_sim_apply_nics(incoming->vm, move->how->nics, NULL);
     g_free(incoming->reason);
     incoming->reason = g_strdup("migration");
     next_phase(sim, move, SIM_SETUP, SETUP_US);

@@ -267,11 +267,14 @@ static void go_on(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome
 {
     GwJob *job = self->job;
     guint running = under_way(self);
+    g_autoptr(GwProgress) before = job->progress != NULL ? gw_progress_copy(job->progress) : NULL;
 
     show_progress(self, job->cancel_requested  ? "cancelling"
                         : job->pause_requested ? "paused"
                                                : "moving VMs");
-    outcome->changed = TRUE;
+    /* A look that finds nothing new is no news: the job is as large as its plan. */
+    outcome->changed = event->kind != GW_PLAN_JOB_TIMER ||
+                       !gw_record_equal(&gw_progress_record, before, job->progress);
     self->times.wake_us = event->now_us + LOOK_US;
     if (job->cancel_requested) {
         if (running == 0 && !self->must_wait)

@@ -264,7 +264,8 @@ static char *read_uuid(GwXml *xml, GError **error)
     g_autofree char *text = gw_xml_string(xml, NULL, "/domain/uuid");
 
     if (text == NULL || !g_uuid_string_is_valid(text)) {
-        gw_error_set(error, GW_ERR_INVALID, NULL, "the definition has no valid UUID");
+        gw_error_set(error, GW_ERR_INVALID, "Give it as libvirt has it: virsh dumpxml VM.",
+                     "the definition has no valid UUID");
         return NULL;
     }
     return g_ascii_strdown(text, -1);

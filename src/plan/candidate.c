@@ -83,7 +83,12 @@ static void judge(GwCandidate *candidate, GwPlanInput *own, GPtrArray *found)
     g_clear_pointer(&candidate->disks, g_ptr_array_unref);
     candidate->transfers = g_ptr_array_ref(storage->transfers);
     candidate->disks = g_ptr_array_ref(storage->disks);
+    g_autoptr(GPtrArray) nics = !gw_plan_is_within(own) ? gw_plan_networks(own) : NULL;
+    own->nics = nics;
+    if (nics != NULL)
+        candidate->nics = g_ptr_array_ref(nics);
     run_rules(own, found);
+    own->nics = NULL;
 }
 
 GwCandidate *gw_plan_candidate(const GwPlanInput *input)

@@ -35,6 +35,7 @@ typedef struct {
                                      would get; none: all names are free */
     const GPtrArray *reached;     /* GwDiskReached: of the destination (R28) */
     const GwStoragePlan *storage; /* the planner's own: leave it NULL */
+    const GPtrArray *nics;        /* GwNicMove; the planner's own: leave it NULL */
     GwPlanShared *shared;         /* of @fabric; NULL: made for this question alone */
     gboolean brief;               /* the verdict without what only explains it: the explanations of
                                      transfer types, a rating's factors. Findings are there */
@@ -52,6 +53,9 @@ struct GwStoragePlan {
 GwStoragePlan *gw_plan_storage(const GwPlanInput *input);
 void gw_storage_plan_free(GwStoragePlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwStoragePlan, gw_storage_plan_free)
+/* networks.c. Where each adapter of the VM is attached at the destination, and why (R40):
+ * GwNicMove, in the VM's order. Never NULL; owned by the caller. */
+GPtrArray *gw_plan_networks(const GwPlanInput *input);
 /* The pools of @host as places to choose (GwStorageLocation): default locations first, then by free
  * space; only those that can hold images. */
 GPtrArray *gw_plan_locations(const GwFabric *fabric, const GwHost *host);
@@ -202,6 +206,9 @@ typedef struct {
 
 /* What jobs that hold slots use on @host_id now. */
 GwSlots gw_slots_in_use(const GwFabric *fabric, const char *host_id);
+/* The same of all hosts that have any in use: id -> GwSlots. Its keys are borrowed from the jobs.
+ */
+GHashTable *gw_slots_table(const GwFabric *fabric);
 /* What a move of this type takes at each end (R22). */
 GwSlots gw_slots_of_transfer(GwTransfer transfer);
 /* Whether @job may begin now; @why gets the reason where not (owned). */

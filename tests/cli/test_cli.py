@@ -497,6 +497,7 @@ def complete(environment, fake, godwit, tmp_path, *words):
     (["rule", "show", ""], ["webs"]),
     (["rule", "add", "x", "apart", "w"], ["web1"]),
     (["explain", ""], ["web1", "db1"]),
+    (["explain", "--dom"], ["--domain-xml", "--domain-capabilities"]),
     (["vm", "migrate", "web1", "--method", "m"], ["multichannel"]),
     (["vm", "migrate", "web1", "--method", "=", "st"], ["standard"]),
     (["vm", "migrate", "--ban"], ["--bandwidth"]),

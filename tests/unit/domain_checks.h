@@ -30,4 +30,8 @@ char *gw_check_domain(const char *text, GwDomainTally *tally);
 char *gw_check_findings(const GPtrArray *findings, GwDomainTally *tally);
 char *gw_check_verdicts(const GwVm *vm, GwDomainTally *tally);
 /* domain_rewriting.c */
+/* What of @was is lost or changed in @is, beside what new images of @format, as files, change in
+ * the disks of @targets; NULL: nothing. */
+char *gw_check_rewritten(const char *was, const char *is, const char *format,
+                         const char *const *targets);
 char *gw_check_rewriting(const char *text, const GwVm *vm, GwDomainTally *tally);

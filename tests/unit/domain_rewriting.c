@@ -201,6 +201,17 @@ static char *compare_texts(Rewriting *r, const char *was, const char *is)
     return wrong;
 }
 
+char *gw_check_rewritten(const char *was, const char *is, const char *format,
+                         const char *const *targets)
+{
+    g_autoptr(GHashTable) moved = g_hash_table_new(g_str_hash, g_str_equal);
+    Rewriting r = { .format = format, .moved = moved };
+
+    for (guint i = 0; targets[i] != NULL; i++)
+        g_hash_table_add(moved, (gpointer)targets[i]);
+    return compare_texts(&r, was, is);
+}
+
 /* Rewritings ---------------------------------------------------------------------------------- */
 
 static GwDiskMove *to_file(const char *target, const char *format, guint number)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "domain_checks.h"
+#include "plan/dumps.h"
 #include "plan/plan.h"
 
 #define GIB ((gint64)1 << 30)
@@ -160,6 +161,53 @@ static char *check_ways(GwPlanInput *input, GwDomainTally *tally)
     return wrong;
 }
 
+static char *check_outlooks(const GPtrArray *transfers, GwDomainTally *tally)
+{
+    for (guint i = 0; i < transfers->len; i++) {
+        const GwTransferOutlook *outlook = transfers->pdata[i];
+        char *wrong = gw_check_findings(outlook->findings, tally);
+        if (wrong != NULL)
+            return wrong;
+        if (!is_said(outlook->explanation))
+            return g_strdup_printf("outlook of type %d is not explained", outlook->transfer);
+        for (guint k = 0; outlook->depends[k] != NULL; k++) {
+            if (!is_said(outlook->depends[k]))
+                return g_strdup_printf("what type %d depends on is not said", outlook->transfer);
+        }
+    }
+    return NULL;
+}
+
+/* The same from the dump alone, and with a host's capabilities. */
+static char *check_explanation(const GwDumps *dumps, GwDomainTally *tally)
+{
+    g_autoptr(GwExplanation) explanation = gw_plan_explain_dumps(dumps);
+    char *wrong = gw_check_findings(explanation->findings, tally);
+
+    tally->verdicts++;
+    if (wrong != NULL || (wrong = check_outlooks(explanation->transfers, tally)) != NULL)
+        return wrong;
+    if (blocks(explanation->findings) && !explanation->refused)
+        return g_strdup("what blocks a move does not refuse it");
+    for (guint i = 0; i < explanation->untold->len; i++) {
+        const GwUntold *untold = explanation->untold->pdata[i];
+        if (!is_said(untold->required) || !is_said(untold->tells) || untold->rules[0] == NULL)
+            return g_strdup_printf("of %s it is not said how to learn it", untold->subject);
+    }
+    return NULL;
+}
+
+static char *check_dumps(const GwVm *vm, const GwHostFacts *facts, GwDomainTally *tally)
+{
+    char *wrong = NULL;
+
+    for (int way = 0; way < 4 && wrong == NULL; way++) {
+        const GwDumps dumps = { vm, (way & 1) != 0, NULL, (way & 2) != 0 ? facts : NULL };
+        wrong = check_explanation(&dumps, tally);
+    }
+    return wrong;
+}
+
 char *gw_check_verdicts(const GwVm *vm, GwDomainTally *tally)
 {
     static const GwVmState states[] = { GW_VM_RUNNING, GW_VM_OFF };
@@ -181,5 +229,5 @@ char *gw_check_verdicts(const GwVm *vm, GwDomainTally *tally)
                               .destination = gw_fabric_host(fabric, "kvm2") };
         wrong = check_ways(&input, tally);
     }
-    return wrong;
+    return wrong != NULL ? wrong : check_dumps(vm, gw_fabric_host(fabric, "kvm2")->facts, tally);
 }

@@ -319,6 +319,39 @@ static void test_an_undrain_after_a_drain_that_moved_nothing(void **unused)
     plan_close(&world);
 }
 
+/* A host stays managed while a plan is for it, also where nothing moves just then; a destination
+ * may go, and its VMs get another. */
+static void test_hosts_removed_under_a_drain(void **unused)
+{
+    PlanWorld world;
+    g_autoptr(GError) refused = NULL;
+    (void)unused;
+
+    open_default(&world);
+    g_autofree char *id = plan_drain(&world, "a");
+    plan_run(&world, SECONDS(1) / 2);
+    pause_until_idle(&world, id);
+    g_autoptr(GwHost) a = host_of(&world, 'a');
+    assert_false(gw_engine_remove_host(world.world.engine, a->id, &refused));
+    unit_assert_error(refused, GW_ERR_CONFLICT, "'Drain a' uses host 'a'");
+
+    g_autoptr(GwJob) waits = world_job(&world.world, id);
+    const GwPlannedMove *last = waits->plan->moves->pdata[waits->plan->moves->len - 1];
+    assert_int_equal(last->state, GW_PLANNED_WAITING);
+    char gone = *last->destination_host_name;
+    guint left_there = plan_running_at(&world, gone);
+    UNIT_OK(gw_engine_remove_host(world.world.engine, last->destination_host_id, error));
+    g_autoptr(GwJob) resumed = NULL;
+    UNIT_OK(resumed = gw_engine_pause_job(world.world.engine, id, FALSE, error));
+    g_autoptr(GwJob) over = plan_run_job(&world, id);
+    assert_int_equal(over->state, GW_JOB_DONE);
+    assert_int_equal(plan_running_at(&world, 'a'), 0);
+    assert_int_equal(plan_running_at(&world, gone), left_there);
+    plan_check_vms(&world);
+    UNIT_OK(gw_engine_remove_host(world.world.engine, a->id, error)); /* now it may go */
+    plan_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +363,7 @@ int main(void)
         cmocka_unit_test(test_a_restart_leaves_closed_what_a_person_closed),
         cmocka_unit_test(test_a_cancelled_drain_gives_back_what_it_closed),
         cmocka_unit_test(test_an_undrain_of_what_is_closed_again),
+        cmocka_unit_test(test_hosts_removed_under_a_drain),
         cmocka_unit_test(test_an_undrain_after_a_drain_that_moved_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
