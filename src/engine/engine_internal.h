@@ -74,6 +74,10 @@ void gw_engine_post(GwEngine *engine, MessageFn fn, gpointer data);
  * instead). TRUE: something was done. */
 gboolean gw_engine_turn(GwEngine *engine, gint64 wait_us);
 
+/* picture.c */
+GPtrArray *gw_picture_news_new(void);
+/* The end of a turn: what was changed is seen from now on, and told. */
+void gw_picture_publish(GwEngine *engine);
 /* The picture as it is within this turn; never NULL, never kept. */
 const GwFabric *gw_engine_now(GwEngine *engine);
 /* The same, to be changed; it is published at the end of the turn. */
@@ -199,6 +203,10 @@ struct HostRun {
     char *alarm;         /* its agent's last, shown until then: */
     gint64 alarm_until_us;
 };
+/* NULL: not managed. */
+HostRun *gw_inventory_find(GwEngine *engine, const char *host_id);
+/* All that a host has by now. */
+void gw_inventory_take_list(GwEngine *engine, const char *host_id, const GPtrArray *vms);
 void gw_inventory_start_host(GwEngine *engine, const char *host_id);
 /* The same for a host whose agent has just joined, and is to be there within @span_us. */
 void gw_inventory_await_agent(GwEngine *engine, const char *host_id, gint64 span_us);

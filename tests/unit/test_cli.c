@@ -638,6 +638,21 @@ static void test_bar_width(void **state)
     assert_non_null(nothing);
 }
 
+static void test_time_predicted(void **state)
+{
+    g_autoptr(GwJson) job = a_move();
+    g_autofree char *before = gw_progress_line(job);
+
+    assert_null(strstr(before, "predicted"));
+    json_object_set_new(job, "prediction", json_pack("{s:{s:i}}", "total_ms", "likely", 20000));
+    g_autofree char *line = gw_progress_line(job);
+    assert_non_null(strstr(line, ", ETA 900 ms, 110 MiB/s, "));
+    assert_non_null(strstr(line, ", predicted 20.0 s in all"));
+    json_object_set_new(gw_at(job, "progress"), "eta_ms", json_integer(-1));
+    g_autofree char *unknown = gw_progress_line(job);
+    assert_null(strstr(unknown, "ETA"));
+}
+
 static void test_no_false_eta(void **state)
 {
     g_autoptr(GwJson) job = a_move();
@@ -855,6 +870,7 @@ int main(void)
         cmocka_unit_test(test_at),
         cmocka_unit_test(test_yaml),
         cmocka_unit_test(test_bar_width),
+        cmocka_unit_test(test_time_predicted),
         cmocka_unit_test(test_no_false_eta),
         cmocka_unit_test(test_downtime_unseen),
         cmocka_unit_test(test_progress_of_disks),

@@ -167,6 +167,32 @@ static void a_job_keeps_what_was_predicted_of_it(void **unused)
     world_free(&world);
 }
 
+/* What is left is the prediction first, and what the copy shows at its end. */
+static void a_job_says_what_is_left(void **unused)
+{
+    World world;
+    guint told = 0;
+
+    open_world(&world, TRUE);
+    world_run(&world, SECONDS(5));
+    g_autofree char *id = move(&world);
+    for (guint i = 0; i < 600; i++) {
+        world_run(&world, G_USEC_PER_SEC / 10);
+        g_autoptr(GwJob) job = world_job(&world, id);
+        if (job->state == (int)GW_JOB_COPYING) {
+            gint64 all = job->prediction->total_ms->likely;
+            assert_in_range(job->progress->eta_ms, 0, 2 * all);
+            if (told++ == 0)
+                assert_in_range(job->progress->eta_ms, all / 2, all);
+        }
+    }
+    assert_true(told > 5);
+    g_autoptr(GwJob) done = world_job(&world, id);
+    assert_int_equal(done->state, GW_JOB_DONE);
+    assert_int_equal(done->progress->eta_ms, 0);
+    world_free(&world);
+}
+
 /* There and back: the second is told by the first. The VM's figures go with it. */
 static void the_next_move_has_learned(void **unused)
 {
@@ -220,6 +246,7 @@ int main(void)
         cmocka_unit_test(a_plan_samples_what_the_vm_dirties),
         cmocka_unit_test(a_sample_that_fails_is_unknown),
         cmocka_unit_test(a_job_keeps_what_was_predicted_of_it),
+        cmocka_unit_test(a_job_says_what_is_left),
         cmocka_unit_test(the_next_move_has_learned),
         cmocka_unit_test(candidates_tell_it_without_waiting),
     };
