@@ -352,7 +352,7 @@ void gw_predictions_free(GwPredictions *predictions);
 /* Puts a prediction into @candidate where it is suitable; of a list, best first, into the best 64.
  */
 void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate);
-void gw_predictions_add_all(GwEngine *engine, const GwVm *vm, const GwMoveOptions *options,
+void gw_predictions_add_all(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options,
                             const GPtrArray *candidates);
 /* @job is about to begin as @plan says: what was predicted is kept with it. */
 void gw_predictions_note(GwJob *job, const GwMovePlan *plan);
