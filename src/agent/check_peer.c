@@ -149,7 +149,7 @@ static void probe_rpc(Check *check)
     probe->required = "the other host's libvirt answers through the filter";
     probe->out = g_byte_array_append(g_byte_array_new(), auth_list, sizeof auth_list);
     probe->wanted = sizeof auth_list;
-    probe->then = finish;
+    probe->then = gw_check_finish;
     start_probe(check, probe, "rpc");
 }
 
