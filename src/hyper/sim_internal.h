@@ -179,6 +179,14 @@ SimLeave *gw_sim_agent_way(const SimHost *source, const GwMigrate *how, const ch
 void gw_sim_agent_dies(GwSim *sim, SimHost *host, gint64 ms);
 void gw_sim_link_cut(GwSim *sim, SimHost *a, SimHost *b, gint64 ms);
 
+/* sim_cpu.c. What @host can give VMs as a CPU, where its file says so. */
+gboolean gw_sim_load_cpu(SimHost *host, json_t *json, GError **error);
+/* The XML of @vm's CPU, where the file describes one. */
+void gw_sim_load_vm_cpu(GwVm *vm);
+/* It starts on @host, with what its definition asks for. */
+void gw_sim_boot_cpu(const SimHost *host, GwVm *vm);
+void gw_sim_cpu_serve(SimHost *host, const GwRequest *request, GwReply *reply);
+
 /* sim_usage.c */
 void gw_sim_usage_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);
 /* Makes unknown what @json's "usage" does not say; @usage, made from it, may be NULL. */
