@@ -15,6 +15,7 @@
 #include "cli/help.h"
 #include "cli/progress.h"
 #include "cli/storage_words.h"
+#include "model/cpu_baseline.h"
 #include "model/migration_plan.h"
 #include "model/request.h"
 #include "model/verdict.h"
@@ -162,6 +163,9 @@ static void test_columns(void **state)
     check_columns(gw_kept_columns, &gw_kept_volume_record);
     check_columns(gw_kept_sheet, &gw_kept_volume_record);
     check_columns(gw_rule_columns, &gw_placement_rule_record);
+    check_columns(gw_restart_columns, &gw_restart_change_record);
+    check_columns(gw_cpu_host_columns, &gw_cpu_baseline_host_record);
+    check_columns(gw_cpu_vm_columns, &gw_cpu_baseline_vm_record);
     check_columns(gw_rule_sheet, &gw_placement_rule_record);
     check_columns(gw_leaving_columns, &gw_leaving_record);
     check_columns(gw_planned_move_columns, &gw_planned_move_record);
