@@ -18,6 +18,7 @@ typedef struct {
     const char *cpu; /* text of it, borrowed from @host */
     GwHost *host;    /* one of them, of the picture that was asked of */
     GPtrArray *ids;  /* of all of them */
+    gboolean asked;  /* for the common CPU */
 } Kind;
 
 typedef struct {
@@ -137,15 +138,22 @@ static void ask(GwEngine *engine, Baseline *baseline, GwRequest *request, ReplyF
     gw_engine_ask(engine, request, came, key, (gint64)GPOINTER_TO_SIZE(baseline));
 }
 
+static void ask_baseline(GwEngine *engine, Baseline *baseline);
+
+/* One that does not know all that the newer ones have by name fails: then it is a newer one's turn.
+ */
 static void baseline_came(GwEngine *engine, const GwReply *reply, const char *key, gint64 number)
 {
     Baseline *baseline = GSIZE_TO_POINTER((gsize)number);
 
     (void)key;
-    if (reply->error != NULL)
+    g_clear_error(&baseline->why);
+    if (reply->error != NULL) {
         baseline->why = g_error_copy(reply->error);
-    else if (reply->cpu != NULL)
+        ask_baseline(engine, baseline);
+    } else if (reply->cpu != NULL) {
         baseline->cpu = gw_cpu_copy(reply->cpu);
+    }
     one_less(engine, baseline);
 }
 
@@ -154,15 +162,16 @@ static gboolean answers(const GwHost *host)
     return host->status == (int)GW_HOST_OK || host->status == (int)GW_HOST_OK_LIMITED;
 }
 
-/* The oldest libvirt names models that the newer ones know, too. */
-static const Kind *whom_to_ask(const Baseline *baseline)
+/* The oldest libvirt that was not asked yet: what it names the newer ones know, too. */
+static Kind *whom_to_ask(const Baseline *baseline)
 {
-    const Kind *oldest = NULL;
+    Kind *oldest = NULL;
 
     for (guint i = 0; i < baseline->kinds->len; i++) {
-        const Kind *kind = baseline->kinds->pdata[i];
-        if (answers(kind->host) && (oldest == NULL || kind->host->facts->libvirt_version <
-                                                          oldest->host->facts->libvirt_version))
+        Kind *kind = baseline->kinds->pdata[i];
+        if (!kind->asked && answers(kind->host) &&
+            (oldest == NULL ||
+             kind->host->facts->libvirt_version < oldest->host->facts->libvirt_version))
             oldest = kind;
     }
     return oldest;
@@ -175,16 +184,18 @@ static gint64 how(const Baseline *baseline)
 
 static void ask_baseline(GwEngine *engine, Baseline *baseline)
 {
-    const Kind *asked = whom_to_ask(baseline);
+    Kind *asked = whom_to_ask(baseline);
     g_autoptr(GStrvBuilder) cpus = g_strv_builder_new();
 
     if (asked == NULL)
         return;
+    asked->asked = TRUE;
     for (guint i = 0; i < baseline->kinds->len; i++)
         g_strv_builder_add(cpus, ((const Kind *)baseline->kinds->pdata[i])->cpu);
     GwRequest *request = gw_request_new(GW_OP_CPU_BASELINE, asked->host->id, NULL);
     request->definitions = g_strv_builder_end(cpus);
     request->number = baseline->of_hosts ? 2 : how(baseline);
+    g_free(baseline->asked_host_id);
     baseline->asked_host_id = g_strdup(asked->host->id);
     ask(engine, baseline, request, baseline_came, NULL);
 }
