@@ -16,6 +16,7 @@
 #include "cli/network_words.h"
 #include "cli/progress.h"
 #include "cli/storage_words.h"
+#include "model/cpu_baseline.h"
 #include "model/migration_plan.h"
 #include "model/request.h"
 #include "model/verdict.h"
@@ -164,6 +165,9 @@ static void test_columns(void **state)
     check_columns(gw_kept_columns, &gw_kept_volume_record);
     check_columns(gw_kept_sheet, &gw_kept_volume_record);
     check_columns(gw_rule_columns, &gw_placement_rule_record);
+    check_columns(gw_restart_columns, &gw_restart_change_record);
+    check_columns(gw_cpu_host_columns, &gw_cpu_baseline_host_record);
+    check_columns(gw_cpu_vm_columns, &gw_cpu_baseline_vm_record);
     check_columns(gw_rule_sheet, &gw_placement_rule_record);
     check_columns(gw_leaving_columns, &gw_leaving_record);
     check_columns(gw_planned_move_columns, &gw_planned_move_record);
