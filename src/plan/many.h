@@ -71,6 +71,7 @@ typedef struct {
     double bytes, fixed_ms, cap_bps;
     double starts_ms, ends_ms;
     double low, high; /* of the time, by the likely one */
+    int converges;    /* GwConverges, as predicted */
     guint after;      /* index of the step that it waits for last; MANY_NONE */
     guint wave;
     GwSlots takes;
@@ -91,6 +92,7 @@ typedef struct {
     GArray *steps;          /* ManyStep, in order */
     GHashTable *elsewhere;  /* VM and host -> GwVm: as it would be there, on its way */
     GPtrArray *notes;       /* char * */
+    guint endless;          /* steps that are not predicted to end */
     GPtrArray *stays;       /* GwPlannedStay: those that are known from the beginning */
     gint64 lower_bound_ms, total_ms;
     gboolean measured; /* links are known */
