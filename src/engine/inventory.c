@@ -504,8 +504,8 @@ void gw_inventory_stop(GwEngine *engine)
 
 /* Events ----------------------------------------------------------------------------------- */
 
-/* A VM that moved here is announced while nothing of it has come, and takes its memory until it goes
- * on: without that a host would seem to have room which is long taken. */
+/* A VM that moved here is announced while nothing of it has come, and takes its memory until it
+ * goes on: without that a host would seem to have room which is long taken. */
 static gboolean changes_memory(const char *lifecycle)
 {
     static const char *const words[] = { "started", "resumed", "stopped", "crashed", NULL };
