@@ -11,7 +11,10 @@ GwMigrationPlan *gw_engine_plan(GwEngine *engine, const GwPlanRequest *request, 
 {
     g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
     g_autoptr(GwPredictor) predictor = gw_predictor_new(fabric);
-    GwMigrationPlan *plan = gw_plan_many(fabric, request, predictor, error);
+    g_autoptr(GwPlanRequest) own = gw_plan_request_copy(request);
+    g_free(own->as_of);
+    own->as_of = own->kind == (int)GW_PLAN_BALANCE ? gw_engine_rfc3339(engine) : NULL;
+    GwMigrationPlan *plan = gw_plan_many(fabric, own, predictor, error);
 
     if (plan != NULL) {
         g_free(plan->made_at);
@@ -106,6 +109,8 @@ static char **hosts_of(const GwFabric *fabric, const GwMigrationPlan *plan, GErr
     char **names = plan->request->hosts;
     gboolean named = names != NULL && names[0] != NULL;
 
+    if (plan->kind == (int)GW_PLAN_BALANCE && !gw_balance_may_begin(fabric, plan, error))
+        return NULL;
     for (guint i = 0; named && names[i] != NULL; i++) {
         const GwHost *host = gw_fabric_find_host(fabric, names[i]);
         if (host == NULL) {
@@ -162,10 +167,11 @@ static GwJob *new_job(GwEngine *engine, const Apply *apply, char **hosts)
     const GwFabric *fabric = gw_engine_now(engine);
     g_autofree char *names = names_of(fabric, hosts);
     g_autofree char *vms = g_strdup_printf("%u VMs", apply->plan->moves->len);
-    const char *what = request->kind == (int)GW_PLAN_MOVES ? vms
-                       : request->kind == (int)GW_PLAN_BALANCE && request->group != NULL
-                           ? request->group
-                           : names;
+    const GwGroup *group =
+        request->group != NULL ? gw_fabric_find_group(fabric, request->group) : NULL;
+    const char *what = request->kind == (int)GW_PLAN_MOVES                      ? vms
+                       : request->kind == (int)GW_PLAN_BALANCE && group != NULL ? group->name
+                                                                                : names;
     GwJob *job = gw_jobs_new(engine, kinds[request->kind].kind, apply->user);
     GString *title = g_string_new(kinds[request->kind].title);
 
@@ -236,6 +242,13 @@ GwJob *gw_engine_apply_plan(GwEngine *engine, const GwMigrationPlan *plan, const
 {
     Apply apply = { .plan = plan, .user = user };
     return gw_engine_call(engine, call_apply, &apply, NULL, NULL, NULL, error);
+}
+
+void gw_plans_apply(GwEngine *engine, const GwMigrationPlan *plan, const char *user, CallOver over,
+                    gpointer data)
+{
+    Apply apply = { .plan = plan, .user = user };
+    gw_call_from_loop(engine, call_apply, &apply, over, data);
 }
 
 static void call_pause(GwEngine *engine, Call *call)
