@@ -21,7 +21,7 @@ GW_DEFINE_RECORD(
     GW_F(GwBalanceSettings, moves_at_most, GW_INT, .min = 1, .max = GW_BALANCE_MOVES_MAX,
          .doc = "VMs that one round moves at most."),
     GW_F(GwBalanceSettings, schedule, GW_STRING,
-         .doc = "When automatic rounds may begin (mon-fri 20:00-06:00); absent: always."));
+         .doc = "When automatic rounds may begin (mon-fri 20:00-06:00); absent, or always: at any time."));
 
 GwBalanceSettings *gw_balance_settings_new_default(void)
 {

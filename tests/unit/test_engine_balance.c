@@ -186,7 +186,7 @@ static void test_a_recommendation_is_applied(void **unused)
     g_autoptr(GError) error = NULL;
     assert_null(
         gw_engine_apply_plan(world.plan.world.engine, status->recommendation, "tester", &error));
-    unit_assert_error(error, GW_ERR_CONFLICT, "");
+    unit_assert_error(error, GW_ERR_CONFLICT, "All Hosts");
     g_autoptr(GwJob) over = plan_run_job(&world.plan, job->id);
     assert_int_equal(over->state, GW_JOB_DONE);
     assert_int_equal(plan_count(over, GW_PLANNED_DONE), over->plan->moves->len);
@@ -424,7 +424,8 @@ static void test_an_oscillating_load_moves_little(void **unused)
     close_world(&world);
 }
 
-/* Moved by hand, a VM rests as well; and its cool-down outlives the controller. */
+/* Moved by hand, a VM rests as well, and its cool-down outlives the controller: of two that are
+ * alike the other one goes, although it would be the first to be chosen. */
 static void test_a_move_by_hand_is_respected(void **unused)
 {
     BalanceWorld world;
@@ -433,7 +434,7 @@ static void test_a_move_by_hand_is_respected(void **unused)
     g_autoptr(GError) error = NULL;
     (void)unused;
 
-    open_world(&world, "baaabbccc", 100);
+    open_world(&world, "baabbbccc", 50);
     request->destination = g_strdup("a");
     request->options = gw_move_options_new();
     g_autoptr(GwJob) job =
@@ -442,13 +443,13 @@ static void test_a_move_by_hand_is_respected(void **unused)
         fail_msg("%s", error->message);
     g_autoptr(GwJob) over = plan_run_job(&world.plan, job->id);
     assert_int_equal(over->state, GW_JOB_DONE);
-    world.demand[0] = 6000; /* it alone is what is uneven */
-    set_balance(&world, settings_of(GW_BALANCE_AUTOMATIC));
-    run(&world, HOURS(2));
     world_kill(&world.plan.world);
     world_start(&world.plan.world);
-    run(&world, HOURS(3));
+    world.demand[0] = world.demand[1] = 2800;
+    set_balance(&world, settings_of(GW_BALANCE_AUTOMATIC));
+    run(&world, HOURS(2));
     assert_int_equal(plan_where(&world.plan, 0), 'a');
+    assert_int_not_equal(plan_where(&world.plan, 1), 'a');
     close_world(&world);
 }
 
