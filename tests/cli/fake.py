@@ -588,7 +588,8 @@ class Fake:
     def on_plans(self, method, parts, query, body):
         if parts == ["apply"]:
             self.applied = check("gw_migration_plan", body)
-            return 202, self.jobs[0]
+            return 202, {"id": JOB % 8, "kind": "group-balance", "title": "Balance All Hosts",
+                         "state": "queued", "created_at": "2024-11-21T10:12:00Z"}
         check("gw_plan_request", body, request=True)
         group = self.pick(self.groups, "group", body["group"], "id", "name")
         return 200, check("gw_migration_plan", self.balance_plan(group))
