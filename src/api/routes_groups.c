@@ -32,31 +32,55 @@ static gboolean get_group(GwCall *call, GError **error)
 }
 
 /* What a body leaves out of a policy keeps what was said before, or the product's default, which is
- * not always zero. */
-static gboolean merge_placement(const GwCall *call, const GwGroup *old, GwGroup *wanted,
-                                GError **error)
+ * not always zero. Takes @base; NULL: the body does not speak of it, or it is wrong. */
+static gpointer merge(const GwCall *call, const char *key, const GwRecord *record, gpointer base,
+                      GError **error)
 {
-    json_t *part = json_object_get(call->json, "placement");
+    json_t *part = json_object_get(call->json, key);
 
-    if (!json_is_object(part))
-        return TRUE;
-    g_autoptr(GwPlacementPolicy) policy = old != NULL && old->placement != NULL
-                                              ? gw_placement_policy_copy(old->placement)
-                                              : gw_placement_policy_new_default();
-    if (!gw_record_patch(&gw_placement_policy_record, policy, part, error)) {
-        g_prefix_error(error, "'placement': ");
-        return FALSE;
+    if (json_is_object(part) && gw_record_patch(record, base, part, error))
+        return base;
+    if (error != NULL && *error != NULL)
+        g_prefix_error(error, "'%s': ", key);
+    gw_record_free(record, base);
+    return NULL;
+}
+
+static gboolean merge_parts(const GwCall *call, const GwGroup *old, GwGroup *wanted, GError **error)
+{
+    GError *trouble = NULL;
+    gboolean placed = old != NULL && old->placement != NULL;
+    gboolean balanced = old != NULL && old->balance != NULL;
+    GwPlacementPolicy *policy =
+        merge(call, "placement", &gw_placement_policy_record,
+              placed ? gw_placement_policy_copy(old->placement) : gw_placement_policy_new_default(),
+              &trouble);
+    GwBalanceSettings *settings = NULL;
+
+    if (trouble == NULL)
+        settings = merge(call, "balance", &gw_balance_settings_record,
+                         balanced ? gw_balance_settings_copy(old->balance)
+                                  : gw_balance_settings_new_default(),
+                         &trouble);
+    if (policy != NULL) {
+        gw_placement_policy_free(wanted->placement);
+        wanted->placement = policy;
     }
-    gw_placement_policy_free(wanted->placement);
-    wanted->placement = g_steal_pointer(&policy);
-    return TRUE;
+    if (settings != NULL) {
+        gw_balance_settings_free(wanted->balance);
+        wanted->balance = settings;
+    }
+    if (trouble == NULL)
+        return TRUE;
+    g_propagate_error(error, trouble);
+    return FALSE;
 }
 
 static gboolean add_group(GwCall *call, GError **error)
 {
     g_autoptr(GwGroup) wanted = gw_group_copy(call->record);
 
-    if (!merge_placement(call, NULL, wanted, error))
+    if (!merge_parts(call, NULL, wanted, error))
         return FALSE;
     g_autoptr(GwGroup) added = gw_engine_add_group(call->engine, wanted, error);
     return added != NULL &&
@@ -85,7 +109,7 @@ static gboolean change_group(GwCall *call, GError **error)
         return FALSE;
     g_autoptr(GwGroup) wanted = gw_group_copy(group);
     if (!gw_record_patch(&gw_group_record, wanted, call->json, error) ||
-        !merge_placement(call, group, wanted, error))
+        !merge_parts(call, group, wanted, error))
         return FALSE;
     g_autoptr(GwGroup) changed = gw_engine_change_group(call->engine, wanted, error);
     return changed != NULL && gw_call_answer(call, 200, &gw_group_record, changed);
@@ -96,6 +120,15 @@ static gboolean remove_group(GwCall *call, GError **error)
     const GwGroup *group = find_for_change(call, error);
     return group != NULL && gw_engine_remove_group(call->engine, group->id, error) &&
            gw_call_answer_empty(call);
+}
+
+static gboolean get_balance(GwCall *call, GError **error)
+{
+    const GwGroup *group = find(call, error);
+    if (group == NULL)
+        return FALSE;
+    g_autoptr(GwBalanceStatus) status = gw_engine_balance(call->engine, group->id, error);
+    return status != NULL && gw_call_answer(call, 200, &gw_balance_status_record, status);
 }
 
 static const GwParam page_params[] = { GW_PAGE_PARAMS, { .name = NULL } };
@@ -141,7 +174,8 @@ const GwRoute gw_group_routes[] = {
         .body = &gw_group_record,
         .merge = TRUE,
         .answers = { { 200, GW_ANSWER_RECORD, &gw_group_record, "The group as it is now." } },
-        .summary = "Rename or move a host group, or say how VMs are placed in it.",
+        .summary =
+            "Rename or move a host group, or say how VMs are placed in it, and how it is balanced.",
         .requirement = "R46",
         .handler = change_group,
     },
@@ -154,6 +188,17 @@ const GwRoute gw_group_routes[] = {
         .summary = "Remove an empty host group.",
         .requirement = "R46",
         .handler = remove_group,
+    },
+    {
+        .method = "GET",
+        .path = "/api/v1/host-groups/{id}/balance",
+        .operation = "getHostGroupBalance",
+        .role = GW_ROLE_READ,
+        .answers = { { 200, GW_ANSWER_RECORD, &gw_balance_status_record,
+                       "How even the hosts are, what is recommended, what it waits for." } },
+        .summary = "Read how a host group is balanced just now, with its recommendation.",
+        .requirement = "R46",
+        .handler = get_balance,
     },
     { .method = NULL },
 };

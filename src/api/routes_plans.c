@@ -44,7 +44,8 @@ const GwRoute gw_plan_routes[] = {
         .body = &gw_plan_request_record,
         .answers = { { 200, GW_ANSWER_RECORD, &gw_migration_plan_record,
                        "The plan; nothing is changed by it." } },
-        .summary = "Plan many moves: drain hosts, bring VMs back, move several VMs.",
+        .summary =
+            "Plan many moves: drain hosts, bring VMs back, move several VMs, balance a group.",
         .requirement = "R49",
         .handler = make_plan,
     },

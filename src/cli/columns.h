@@ -18,6 +18,7 @@ extern const GwColumn gw_rule_columns[], gw_rule_sheet[], gw_leaving_columns[];
 extern const GwColumn gw_planned_move_columns[], gw_planned_stay_columns[];
 extern const GwColumn gw_carried_move_columns[], gw_migration_plan_sheet[], gw_plan_job_sheet[];
 extern const GwColumn gw_explanation_sheet[], gw_outlook_columns[], gw_untold_columns[];
+extern const GwColumn gw_balance_host_columns[], gw_balance_sheet[];
 extern const GwColumn gw_share_columns[], gw_share_sheet[], gw_member_columns[];
 
 extern const GwColumn gw_restart_columns[], gw_cpu_host_columns[], gw_cpu_vm_columns[];
@@ -36,6 +37,9 @@ int gw_remove_record(GwSession *session, const char *collection, const char *wha
 /* migration_plan.c: a plan of many moves, and the job that carries one out, as people read them. */
 void gw_print_migration_plan(GwSession *session, json_t *plan);
 void gw_print_plan_job(GwSession *session, json_t *job);
+/* commands_plan.c: makes the plan that @body asks for; shows or keeps it where that was asked for
+ * (--dry-run, --plan-file), else carries it out. */
+int gw_run_plan(GwSession *session, const GwArgs *args, json_t *body, GError **error);
 /* A job that was just begun: printed where --no-wait was given, else followed to its end. */
 int gw_wait_for_job(GwSession *session, const GwArgs *args, json_t *job, GError **error);
 #define GW_NO_WAIT_OPTION                                                                          \

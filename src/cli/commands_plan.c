@@ -74,6 +74,11 @@ static int run_plan(GwSession *session, const GwArgs *args, json_t *body, GError
     return apply(session, args, plan, error);
 }
 
+int gw_run_plan(GwSession *session, const GwArgs *args, json_t *body, GError **error)
+{
+    return run_plan(session, args, body, error);
+}
+
 static int drain(GwSession *session, const GwArgs *args, GError **error)
 {
     g_autoptr(GwJson) body = gw_args_body(args);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "cli/balance.h"
 #include "cli/columns.h"
 #include "cli/format.h"
 #include "cli/plan_progress.h"
@@ -102,8 +103,11 @@ static char *show_what(GwSession *session, json_t *row, const char *path)
 {
     json_t *hosts = gw_at(row, "request.hosts");
     g_autofree char *kind = gw_show_text(session, row, path);
+    g_autofree char *group = gw_format_line(gw_at_text(row, "balance.group_name"));
     GString *text = g_string_new(kind);
 
+    if (*group != '\0')
+        g_string_append_printf(text, " %s", group);
     for (gsize i = 0; i < json_array_size(hosts); i++) {
         const char *host = json_string_value(json_array_get(hosts, i));
         g_autofree char *name = gw_format_line(name_of(row, host));
@@ -133,6 +137,13 @@ static char *show_stays(GwSession *session, json_t *row, const char *path)
     if (count == 0)
         return g_strdup("");
     return g_strdup_printf("%" G_GSIZE_FORMAT " VM%s", count, count == 1 ? "" : "s");
+}
+
+/* Only where it is. */
+static char *show_pressure(GwSession *session, json_t *row, const char *path)
+{
+    json_t *before = gw_at(row, path);
+    return json_number_value(before) > 0 ? gw_show_points(session, row, path) : g_strdup("");
 }
 
 #define MOVE_COLUMNS                                                                               \
@@ -170,6 +181,8 @@ const GwColumn gw_migration_plan_sheet[] = {
     { "Cannot leave", "stays", show_stays },
     { "Takes", "total_ms", show_interval },
     { "At best", "lower_bound_ms", show_about },
+    { "Imbalance", "balance.imbalance_before", gw_show_points },
+    { "Memory that is short", "balance.pressure_before", show_pressure },
     { .header = NULL },
 };
 
@@ -198,6 +211,7 @@ void gw_print_migration_plan(GwSession *session, json_t *plan)
     if (json_array_size(gw_at(plan, "moves")) == 0)
         gw_say(session, "Nothing is to be moved.");
     print_rows(session, plan, gw_planned_move_columns);
+    gw_print_balance_hosts(session, plan);
 }
 
 /* Its job ---------------------------------------------------------------------------------------

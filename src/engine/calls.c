@@ -28,6 +28,8 @@ void gw_calls_deliver(GwEngine *engine)
 {
     for (guint i = 0; i < engine->answered->len; i++) {
         Call *call = engine->answered->pdata[i];
+        if (call->over != NULL)
+            call->over(engine, g_steal_pointer(&call->result), call->error, call->user);
         g_mutex_lock(&call->lock);
         call->done = TRUE;
         g_cond_signal(&call->cond);
@@ -113,6 +115,20 @@ gpointer gw_engine_call_in_turn(GwEngine *engine, CallFn fn, gconstpointer a, gc
     gw_engine_post(engine, run_call_in_turn, call);
     wait_for_call(engine, call);
     return take_answer(call, NULL, error);
+}
+
+void gw_call_from_loop(GwEngine *engine, CallFn fn, gconstpointer a, CallOver over, gpointer user)
+{
+    Call *call = g_new0(Call, 1);
+
+    g_mutex_init(&call->lock);
+    g_cond_init(&call->cond);
+    call->refs = 1; /* nobody waits for it */
+    call->engine = engine;
+    call->in[0] = a;
+    call->over = over;
+    call->user = user;
+    fn(engine, call);
 }
 
 /* What many of them do --------------------------------------------------------------------- */

@@ -149,6 +149,7 @@ static gint64 next_deadline(GwEngine *engine)
     next = gw_earlier(next, gw_kept_next_us(engine));
     next = gw_earlier(next, gw_usage_next_us(engine));
     next = gw_earlier(next, gw_dirty_next_us(engine));
+    next = gw_earlier(next, gw_balance_next_us(engine));
     GHashTableIter iter;
     gpointer value;
 
@@ -169,6 +170,7 @@ static void end_turn(GwEngine *engine)
     }
     gw_picture_publish(engine);
     gw_plans_published(engine);
+    gw_balance_published(engine);
     gw_calls_deliver(engine);
 }
 
@@ -206,6 +208,7 @@ gboolean gw_engine_turn(GwEngine *engine, gint64 wait_us)
     gw_kept_timers(engine, now);
     gw_usage_timers(engine, now);
     gw_dirty_timers(engine, now);
+    gw_balance_timers(engine, now);
     end_turn(engine);
     return did;
 }
@@ -272,6 +275,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->usage_wanted = config->usage_interval_us >= 0;
     engine->dirty = gw_dirty_new();
     engine->predictions = gw_predictions_new();
+    engine->balance = gw_balance_new();
     engine->kept = gw_kept_new();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     engine->tokens = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -364,6 +368,7 @@ void gw_engine_free(GwEngine *engine)
     gw_usage_free(engine->usage);
     g_hash_table_unref(engine->dirty);
     gw_predictions_free(engine->predictions);
+    gw_balance_free(engine->balance);
     g_hash_table_unref(engine->kept);
     g_hash_table_unref(engine->epochs);
     g_hash_table_unref(engine->tokens);

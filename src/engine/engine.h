@@ -96,6 +96,8 @@ GwMigrationPlan *gw_engine_plan(GwEngine *engine, const GwPlanRequest *request, 
  * asks for. Hosts to be drained get no VM from now on where the request says maintenance. */
 GwJob *gw_engine_apply_plan(GwEngine *engine, const GwMigrationPlan *plan, const char *user,
                             GError **error);
+/* How the host group (id or name) is balanced just now, with its standing recommendation. */
+GwBalanceStatus *gw_engine_balance(GwEngine *engine, const char *group, GError **error);
 /* Of a job that carries out a plan: begin no further move, or go on. */
 GwJob *gw_engine_pause_job(GwEngine *engine, const char *job, gboolean on, GError **error);
 

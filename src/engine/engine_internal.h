@@ -17,6 +17,7 @@ typedef struct TaskRun TaskRun;
 typedef struct GwLinks GwLinks;
 typedef struct GwUsageWatch GwUsageWatch;
 typedef struct GwPredictions GwPredictions;
+typedef struct GwBalanceWatch GwBalanceWatch;
 
 struct GwEngine {
     GwClock *clock;
@@ -46,6 +47,7 @@ struct GwEngine {
     gboolean usage_wanted; /* nothing is read or sampled otherwise */
     GHashTable *dirty;     /* "host/uuid" -> Sample: under way */
     GwPredictions *predictions;
+    GwBalanceWatch *balance;
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */
     GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
@@ -135,6 +137,7 @@ gboolean gw_startup_load(GwEngine *engine, GError **error);
 
 /* calls.c: a call of another thread that waits for the loop's answer. */
 typedef void (*CallFn)(GwEngine *engine, Call *call);
+typedef void (*CallOver)(GwEngine *engine, gpointer result, const GError *error, gpointer user);
 struct Call {
     gint refs;
     GwEngine *engine;
@@ -144,6 +147,8 @@ struct Call {
     gpointer extra;
     GError *error;
     gboolean done;
+    CallOver over; /* the loop itself asked: takes the result; NULL: a thread waits */
+    gpointer user;
     GMutex lock;
     GCond cond;
 };
@@ -153,6 +158,9 @@ gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpoin
 /* The same for a change of records that is checked against others: gw_records_in_turn. */
 gpointer gw_engine_call_in_turn(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
                                 GError **error);
+/* The loop only: runs @fn at once, and @over once that is answered; nobody waits. What @fn is given
+ * (@a) has to be valid until @fn returns. */
+void gw_call_from_loop(GwEngine *engine, CallFn fn, gconstpointer a, CallOver over, gpointer user);
 /* Answers at the end of the turn, once, when readers see what it changed; takes @result or @error.
  */
 void gw_engine_answer(Call *call, gpointer result, GError *error);
@@ -388,6 +396,14 @@ void gw_works_lifecycle(GwEngine *engine, const GwHyperEvent *event);
 /* plan_maintenance.c: a person has closed or opened a host, and that is durable: from now on it is
  * no drain's to give back. */
 void gw_plans_maintenance_said(GwEngine *engine, gpointer host_id);
+
+/* balance.c: host groups that are balanced by themselves, or have a standing recommendation. */
+GwBalanceWatch *gw_balance_new(void);
+void gw_balance_free(GwBalanceWatch *watch);
+gint64 gw_balance_next_us(GwEngine *engine);
+void gw_balance_timers(GwEngine *engine, gint64 now_us);
+/* A picture was published: a look that is due rests on it. */
+void gw_balance_published(GwEngine *engine);
 
 /* plans.c: jobs that carry out a plan of many moves. */
 gboolean gw_plans_is_kind(const char *kind);

@@ -7,12 +7,21 @@
 
 /* Adding, changing and removing host groups. */
 
+static gboolean check_schedule(const GwGroup *group, GError **error)
+{
+    if (group->balance == NULL || gw_schedule_check(group->balance->schedule, error))
+        return TRUE;
+    g_prefix_error(error, "group '%s': ", group->name);
+    return FALSE;
+}
+
 static gboolean check_group(const GwFabric *fabric, const GwGroup *group, GError **error)
 {
     GHashTableIter iter;
     gpointer value;
 
-    if (!gw_text_check_name("the group's name", group->name, error))
+    if (!gw_text_check_name("the group's name", group->name, error) ||
+        !check_schedule(group, error))
         return FALSE;
     if (g_hash_table_lookup(fabric->groups, group->parent_id) == NULL) {
         gw_error_set(error, GW_ERR_NOT_FOUND, "List them: godwit group list.",
@@ -81,7 +90,7 @@ static void call_add_group(GwEngine *engine, Call *call)
     put_group(engine, call, call->in[0], TRUE);
 }
 
-/* Of All Hosts only how VMs are placed may be said. */
+/* Of All Hosts only how VMs are placed and balanced may be said. */
 static gboolean is_root_placed_anew(GwEngine *engine, const GwGroup *group)
 {
     const GwGroup *root = g_hash_table_lookup(gw_engine_now(engine)->groups, GW_GROUP_ROOT);
@@ -95,7 +104,9 @@ static void call_change_group(GwEngine *engine, Call *call)
     const GwGroup *group = call->in[0];
     GError *error = NULL;
 
-    if (is_root_placed_anew(engine, group))
+    if (is_root_placed_anew(engine, group) && !check_schedule(group, &error))
+        gw_engine_answer(call, NULL, error);
+    else if (is_root_placed_anew(engine, group))
         gw_records_commit(engine, call, GW_KIND_GROUP, gw_group_copy(group), group->id, NULL);
     else if (known_group(engine, group->id, &error))
         put_group(engine, call, group, FALSE);

@@ -90,7 +90,9 @@ static void plan_now(Planning *planning)
     g_autoptr(GError) error = NULL;
     g_autoptr(GwPredictor) predictor = gw_predictor_new(planning->fabric);
     char **vms = planning->request->vms;
-    gboolean moved = planning->request->kind == (int)GW_PLAN_MOVES && vms != NULL && vms[0] == NULL;
+    gboolean chosen = planning->request->kind == (int)GW_PLAN_MOVES ||
+                      planning->request->kind == (int)GW_PLAN_BALANCE;
+    gboolean moved = chosen && vms != NULL && vms[0] == NULL;
 
     if (!moved)
         planning->plan = gw_plan_many(planning->fabric, planning->request, predictor, &error);
@@ -172,6 +174,11 @@ static void begin_planning(GwEngine *engine, const PlanRun *run)
     planning->request = gw_plan_request_copy(run->self->job->plan->request);
     if (planning->request->kind == (int)GW_PLAN_MOVES)
         leave_out_moved(planning->fabric, run->self->job->plan, planning->request);
+    if (planning->request->kind == (int)GW_PLAN_BALANCE) {
+        gw_balance_leave_rest(run->self->job->plan, planning->request);
+        g_free(planning->request->as_of);
+        planning->request->as_of = gw_engine_rfc3339(engine);
+    }
     if (gw_clock_is_virtual(engine->clock)) { /* the same order of events each time */
         plan_now(planning);
         gw_engine_post(engine, planned, planning);

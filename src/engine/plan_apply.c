@@ -88,6 +88,8 @@ static char **hosts_of(const GwFabric *fabric, const GwMigrationPlan *plan, GErr
     char **names = plan->request->hosts;
     gboolean named = names != NULL && names[0] != NULL;
 
+    if (plan->kind == (int)GW_PLAN_BALANCE && !gw_balance_may_begin(fabric, plan, error))
+        return NULL;
     for (guint i = 0; named && names[i] != NULL; i++) {
         const GwHost *host = gw_fabric_find_host(fabric, names[i]);
         if (host == NULL) {
@@ -144,10 +146,11 @@ static GwJob *new_job(GwEngine *engine, const Apply *apply, char **hosts)
     const GwFabric *fabric = gw_engine_now(engine);
     g_autofree char *names = names_of(fabric, hosts);
     g_autofree char *vms = g_strdup_printf("%u VMs", apply->plan->moves->len);
-    const char *what = request->kind == (int)GW_PLAN_MOVES ? vms
-                       : request->kind == (int)GW_PLAN_BALANCE && request->group != NULL
-                           ? request->group
-                           : names;
+    const GwGroup *group =
+        request->group != NULL ? gw_fabric_find_group(fabric, request->group) : NULL;
+    const char *what = request->kind == (int)GW_PLAN_MOVES                      ? vms
+                       : request->kind == (int)GW_PLAN_BALANCE && group != NULL ? group->name
+                                                                                : names;
     GwJob *job = gw_jobs_new(engine, kinds[request->kind].kind, apply->user);
     GString *title = g_string_new(kinds[request->kind].title);
 
@@ -362,4 +365,29 @@ GwJob *gw_engine_apply_plan(GwEngine *engine, const GwMigrationPlan *plan, const
     return check(fabric, proven, error)
                ? gw_engine_call(engine, call_apply, &apply, NULL, NULL, NULL, error)
                : NULL;
+}
+
+/* What the controller itself planned, a moment ago. */
+static void call_prove_and_apply(GwEngine *engine, Call *call)
+{
+    const Apply *wanted = call->in[0];
+    g_autoptr(GwMigrationPlan) proven = gw_migration_plan_copy(wanted->plan);
+    const Apply apply = { .plan = proven, .user = wanted->user };
+    GError *error = NULL;
+
+    begin_anew(proven);
+    if (!check(gw_engine_now(engine), proven, &error)) {
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    call->in[0] = &apply;
+    call_apply(engine, call);
+    call->in[0] = wanted;
+}
+
+void gw_plans_apply(GwEngine *engine, const GwMigrationPlan *plan, const char *user, CallOver over,
+                    gpointer data)
+{
+    Apply apply = { .plan = plan, .user = user };
+    gw_call_from_loop(engine, call_prove_and_apply, &apply, over, data);
 }

@@ -59,6 +59,9 @@ void gw_sim_survey(GwSim *sim, GwSimSee see, gpointer user);
 void gw_sim_shut_down(GwSim *sim, const char *vm_uuid);
 /* A person removes its definition there, by virsh. */
 void gw_sim_undefine_by_hand(GwSim *sim, const char *uri, const char *vm_uuid);
+/* From now on the VM uses so much CPU wherever it runs, permille of one CPU; with @vm_uuid NULL the
+ * host @uri, permille of all that it has. What hosts use does not follow from their VMs. */
+void gw_sim_set_cpu(GwSim *sim, const char *uri, const char *vm_uuid, gint64 permille);
 /* Adds a fault, as an element of "faults" of the fabric's JSON. */
 gboolean gw_sim_fault(GwSim *sim, json_t *fault, GError **error);
 

@@ -72,3 +72,35 @@ void gw_sim_usage_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwR
     else
         sample_dirty(sim, host, request, reply);
 }
+
+typedef struct {
+    const char *uuid;
+    gint64 permille;
+} CpuOf;
+
+static void set_vm_cpu(GwSim *sim, const SimHost *host, SimVm *vm, gpointer user)
+{
+    const CpuOf *cpu = user;
+
+    (void)sim;
+    (void)host;
+    if (g_strcmp0(vm->vm->uuid, cpu->uuid) != 0)
+        return;
+    if (vm->vm->usage == NULL)
+        vm->vm->usage = gw_vm_usage_new_unknown();
+    vm->vm->usage->cpu_permille = cpu->permille;
+}
+
+void gw_sim_set_cpu(GwSim *sim, const char *uri, const char *vm_uuid, gint64 permille)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    CpuOf cpu = { vm_uuid, permille };
+    SimHost *host = vm_uuid == NULL ? gw_sim_host_by_uri(sim, uri) : NULL;
+
+    if (host != NULL && host->facts->usage == NULL)
+        host->facts->usage = gw_host_usage_new_unknown();
+    if (host != NULL)
+        host->facts->usage->cpu_permille = permille;
+    else if (vm_uuid != NULL)
+        gw_sim_each_vm(sim, set_vm_cpu, &cpu);
+}

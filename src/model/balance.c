@@ -21,7 +21,8 @@ GW_DEFINE_RECORD(
     GW_F(GwBalanceSettings, moves_at_most, GW_INT, .min = 1, .max = GW_BALANCE_MOVES_MAX,
          .doc = "VMs that one round moves at most."),
     GW_F(GwBalanceSettings, schedule, GW_STRING,
-         .doc = "When automatic rounds may begin (mon-fri 20:00-06:00); absent: always."));
+         .doc = "When automatic rounds may begin (mon-fri 20:00-06:00); absent, or always: at any "
+                "time."));
 
 GwBalanceSettings *gw_balance_settings_new_default(void)
 {
@@ -38,7 +39,7 @@ GwBalanceSettings *gw_balance_settings_new_default(void)
 
 #define LOAD(what, when)                                                                           \
     "Load of " what " " when " the plan, percent of what there is without reserves; -1: not "      \
-                             "known."
+    "known."
 
 GW_DEFINE_RECORD(GwBalanceHost, gw_balance_host, "BalanceHost", "A host before and after a plan.",
                  GW_F(GwBalanceHost, host_id, GW_STRING, .doc = "The host's id."),

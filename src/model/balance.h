@@ -38,6 +38,7 @@ GW_DECLARE_RECORD(GwBalanceSettings, gw_balance_settings)
 GwBalanceSettings *gw_balance_settings_new_default(void);
 
 #define GW_SCHEDULE_LENGTH_MAX 1000
+#define GW_SCHEDULE_ALWAYS "always"
 
 /* Whether @schedule can be read: "mon-fri 20:00-06:00, sat sun 00:00-24:00 UTC". */
 gboolean gw_schedule_check(const char *schedule, GError **error);

@@ -103,3 +103,16 @@ struct GwMigrationPlan {
     GwBalanceFigures *balance; /* BALANCE: what it does for the group */
 };
 GW_DECLARE_RECORD(GwMigrationPlan, gw_migration_plan)
+
+/* How a host group is balanced just now, and what is recommended. */
+typedef struct {
+    char *group_id; /* the group whose settings hold, and which is balanced as a whole */
+    char *group_name;
+    int mode;          /* GwBalanceMode */
+    char *looked_at;   /* RFC 3339; NULL: not yet */
+    char *waiting_for; /* why nothing is done just now, in words; NULL: nothing is in the way */
+    char *job_id;      /* of the last round that began by itself; NULL: none is known */
+    GwMigrationPlan *recommendation; /* made_at says since when it stands; NULL: there is none */
+    GwBalanceFigures *figures;       /* as of the last look; NULL: not yet */
+} GwBalanceStatus;
+GW_DECLARE_RECORD(GwBalanceStatus, gw_balance_status)

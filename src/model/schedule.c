@@ -6,7 +6,7 @@
 
 /* Times of the week: "mon-fri 20:00-06:00, sat sun 00:00-24:00 UTC". Parts are split by commas; a
  * part has days or spans of days (none: all days), one span of time, and UTC where that is meant
- * and not the controller's own zone. */
+ * and not the controller's own zone. "always" is no limit. */
 
 #define DAY_MINUTES (24 * 60)
 #define ALL_DAYS 0x7f
@@ -103,13 +103,18 @@ static gboolean read_part(const char *text, Part *part)
     return span;
 }
 
+static gboolean is_always(const char *schedule)
+{
+    return schedule == NULL || strcmp(schedule, GW_SCHEDULE_ALWAYS) == 0;
+}
+
 gboolean gw_schedule_check(const char *schedule, GError **error)
 {
     gsize length = schedule != NULL ? strnlen(schedule, GW_SCHEDULE_LENGTH_MAX + 1) : 0;
     g_auto(GStrv) parts = NULL;
     Part part;
 
-    if (schedule == NULL)
+    if (is_always(schedule))
         return TRUE;
     if (length <= GW_SCHEDULE_LENGTH_MAX)
         parts = g_strsplit(schedule, ",", -1);
@@ -144,7 +149,7 @@ static gboolean is_in(const Part *part, GDateTime *time)
 
 gboolean gw_schedule_is_open(const char *schedule, gint64 wall_us, GTimeZone *zone)
 {
-    if (schedule == NULL)
+    if (is_always(schedule))
         return TRUE;
     g_autoptr(GDateTime) utc = g_date_time_new_from_unix_utc(wall_us / G_USEC_PER_SEC);
     g_autoptr(GDateTime) local =

@@ -422,6 +422,29 @@ def test_what_could_not_leave(shared):
     problem(shared.get('/api/v1/hosts/none/leaving'), 404, 'not-found')
 
 
+def test_a_group_s_balance_is_merged(server):
+    where = '/api/v1/host-groups/g1'
+    assert 'balance' not in server.get(where).json
+    assert server.get(where + '/balance').json['mode'] == 'off'
+    changed = server.ask('PATCH', where, {'balance': {'mode': 'recommend', 'threshold': 30}}).json
+    assert changed['balance']['mode'] == 'recommend' and changed['balance']['threshold'] == 30
+    assert changed['balance']['moves_at_most'] == 10
+    changed = server.ask('PATCH', where, {'balance': {'schedule': 'sat 01:00-02:00'}}).json
+    assert changed['balance']['threshold'] == 30
+    assert changed['balance']['schedule'] == 'sat 01:00-02:00'
+    changed = server.ask('PATCH', where, {'balance': {'schedule': 'always'}}).json
+    assert changed['balance']['schedule'] == 'always'
+    assert server.get(where + '/balance').json['mode'] == 'recommend'
+    for wrong in ({'threshold': 101}, {'threshold': -1}, {'minimum_gain': 0.5}, {'mode': 'often'},
+                  {'moves_at_most': 0}, {'vm_cool_down_s': 1e99}, {'zone': 'UTC'}):
+        problem(server.ask('PATCH', where, {'balance': wrong}), 400, 'invalid')
+    both = {'balance': {'threshold': 101}, 'placement': {'goal': 'fill'}}
+    problem(server.ask('PATCH', where, both), 400, 'invalid')
+    assert 'placement' not in server.get(where).json
+    assert 'balance' not in server.ask('PATCH', where, {'balance': None}).json
+    problem(server.get('/api/v1/host-groups/nowhere/balance'), 404, 'not-found')
+
+
 def test_ratings_and_automatic_placement(server):
     rated = {c['host_name']: c['rating'] for c in
              server.get('/api/v1/vms/web1/candidates').json['items']}

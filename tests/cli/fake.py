@@ -134,6 +134,15 @@ def rating(stars, *factors):
             "storage": "fast", "storage_why": "60 GiB are free there, the most of its pools"}
 
 
+BALANCE = {
+    "group_id": "all-hosts", "group_name": "All Hosts", "goal": "balance",
+    "imbalance_before": 34.0, "imbalance_after": 3.1, "pressure_before": 1.5, "pressure_after": 0.0,
+    "hosts": [{"host_id": "host-1", "host_name": "kvm1", "memory_before": 91.5,
+               "memory_after": 80.0, "cpu_before": 91.0, "cpu_after": 53.5, "network_before": -1.0,
+               "network_after": -1.0, "vms_before": 3, "vms_after": 2},
+              {"host_id": "host-2", "host_name": "kvm2", "memory_before": 20.0,
+               "memory_after": 31.5, "cpu_before": 23.0, "cpu_after": 60.5, "network_before": 1.0,
+               "network_after": 2.5, "vms_before": 0, "vms_after": 1}]}
 RATINGS = [
     rating(3.5, {"name": "memory", "requirement": "R33", "stars": 3.0, "weight": 50,
                  "excludes": False, "lowers": True,
@@ -532,6 +541,14 @@ class Fake:
         return 200, item
 
     def on_host_groups(self, method, parts, query, body):
+        if parts[1:] == ["balance"]:
+            group = self.pick(self.groups, "group", parts[0], "id", "name")
+            return 200, check("gw_balance_status", {
+                "group_id": group["id"], "group_name": group["name"],
+                "mode": group.get("balance", {}).get("mode", "off"),
+                "looked_at": "2024-11-21T10:10:00Z", "figures": BALANCE,
+                "waiting_for": "the schedule (mon-fri 20:00-06:00)",
+                "recommendation": self.balance_plan(group)})
         return self.crud(self.groups, "gw_group", "group", method, parts, query, body)
 
     def on_hosts(self, method, parts, query, body):
@@ -580,6 +597,28 @@ class Fake:
             if not leaves:
                 rows[-1]["why"] = "kvm2: " + FINDINGS[0]["observed"]
         return sorted(rows, key=lambda r: r["leaves"])
+
+    def balance_plan(self, group):
+        return {"kind": "balance", "request": {"kind": "balance", "group": group["name"]},
+                "made_at": "2024-11-21T10:00:00Z", "fingerprint": "f", "waves": 1, "notes": [],
+                "stays": [], "total_ms": {"low": 8000, "likely": 12000, "high": 15000},
+                "lower_bound_ms": 9000, "balance": BALANCE,
+                "moves": [{"wave": 1, "after": 0, "vm_uuid": U1, "vm_name": "web1",
+                           "source_host_id": "host-1", "source_host_name": "kvm1",
+                           "destination_host_id": "host-2", "destination_host_name": "kvm2",
+                           "transfer": "Live", "starts_ms": 0, "ends_ms": 12000,
+                           "gain": 30.4, "downtime_ms": 310,
+                           "why": "kvm1 uses 91 % of its CPU, kvm2 23 %; this evens them to 54 "
+                                  "and 60; kvm2 has 24.0 GiB of memory left then."}]}
+
+    def on_plans(self, method, parts, query, body):
+        if parts == ["apply"]:
+            self.applied = check("gw_migration_plan", body)
+            return 202, {"id": JOB % 8, "kind": "group-balance", "title": "Balance All Hosts",
+                         "state": "queued", "created_at": "2024-11-21T10:12:00Z"}
+        check("gw_plan_request", body, request=True)
+        group = self.pick(self.groups, "group", body["group"], "id", "name")
+        return 200, check("gw_migration_plan", self.balance_plan(group))
 
     def on_rules(self, method, parts, query, body):
         if not parts and method == "GET":

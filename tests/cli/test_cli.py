@@ -20,7 +20,7 @@ from terminal import Terminal
 EVERYTHING = [
     "host add", "host list", "host show", "host set", "host storage", "host maintenance",
     "host explain", "host remove", "host refresh", "host check", "host drain", "host undrain",
-    "group list", "group show", "group add", "group remove", "group set", "vm list", "vm show",
+    "group list", "group show", "group add", "group remove", "group set", "group balance", "vm list", "vm show",
     "vm start", "vm candidates", "vm migrate", "vm migrate-storage", "job list", "job show",
     "job watch", "job cancel", "job set", "job post-copy", "job settle", "job undo", "job pause",
     "job resume", "kept list", "kept show", "kept remove", "rule list", "rule show", "rule add",
@@ -54,6 +54,7 @@ def bodies(fake, method, ending):
     ("rule-list", ["rule", "list"]),
     ("rule-show", ["rule", "show", "webs"]),
     ("group-show", ["group", "show", "Rack 1"]),
+    ("group-balance", ["group", "balance", "All Hosts"]),
     ("explain", ["explain", "web1"]),
     ("explain-host", ["explain", "web1", "kvm2"]),
     ("host-explain", ["host", "explain", "kvm1"]),
@@ -412,6 +413,11 @@ def test_configuration_file(fake, godwit, tmp_path, folder):
     (["group", "set", "All Hosts", "--weight-cpu", "101"], "--weight-cpu"),
     (["group", "set", "All Hosts", "--goal", "spread"], "must be one of balance, fill"),
     (["group", "set", "All Hosts", "--inherit", "--goal", "fill"], "--inherit"),
+    (["group", "set", "All Hosts", "--balance", "sometimes"], "off, recommend, automatic"),
+    (["group", "set", "All Hosts", "--balance-threshold", "101"], "--balance-threshold"),
+    (["group", "set", "All Hosts", "--balance-cool-down", "soon"], "balance-cool-down"),
+    (["group", "set", "All Hosts", "--balance-inherit", "--balance", "off"], "--balance-inherit"),
+    (["group", "balance", "All Hosts", "--apply", "--dry-run"], "--dry-run"),
     (["vm", "migrate", "web1", "--to", "kvm2", "--to-group", "All Hosts"], "two destinations"),
     (["rule", "add", "webs", "near", "web1"], "no kind of rule"),
     (["rule", "add", "webs"], "missing"),
@@ -756,6 +762,32 @@ def test_placement_of_a_host_and_a_group(fake, godwit):
         {"placement": {"goal": "fill", "memory_weight": 100, "network_weight": 0,
                        "memory_reserve_kib": MIB}},
         {"placement": None}]
+
+
+def test_balancing_of_a_group(fake, godwit, tmp_path):
+    assert godwit("group", "set", "All Hosts", "--balance", "automatic", "--balance-threshold",
+                  "20", "--balance-gain", "2", "--balance-moves", "5", "--balance-cool-down", "12h",
+                  "--balance-pause", "none", "--balance-schedule",
+                  "mon-fri 20:00-06:00").status == 0
+    assert godwit("group", "set", "All Hosts", "--balance-schedule", "always").status == 0
+    assert godwit("group", "set", "All Hosts", "--balance-inherit").status == 0
+    assert bodies(fake, "PATCH", "/host-groups/all-hosts") == [
+        {"balance": {"mode": "automatic", "threshold": 20, "minimum_gain": 2, "moves_at_most": 5,
+                     "vm_cool_down_s": 43200, "cool_down_s": 0,
+                     "schedule": "mon-fri 20:00-06:00"}},
+        {"balance": {"schedule": "always"}}, {"balance": None}]
+    assert bodies(fake, "POST", "/plans") == []
+    run = godwit("group", "balance", "All Hosts", "--dry-run", "--moves-at-once", "3")
+    assert run.status == 0 and "34.0 → 3.1 points" in run.out
+    assert bodies(fake, "POST", "/plans") == [
+        {"kind": "balance", "group": "All Hosts", "moves_at_once": 3}]
+    assert bodies(fake, "POST", "/plans/apply") == [], "it is only shown"
+    file = tmp_path / "plan.json"
+    assert godwit("group", "balance", "All Hosts", "--plan-file", str(file)).status == 0
+    assert godwit("plan", "show", str(file)).out.startswith("Plan ")
+    assert bodies(fake, "POST", "/plans/apply") == []
+    assert godwit("group", "balance", "All Hosts", "--apply", "--no-wait").status == 0
+    assert fake.applied["balance"]["imbalance_before"] == 34.0
 
 
 def test_maintenance_of_a_host(fake, godwit):

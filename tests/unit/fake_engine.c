@@ -811,6 +811,20 @@ static GwJob *published_job(GwEngine *engine, GwJob *job)
 /* Plans: one move for each VM that is named, or what the request cannot be. ----------------------
  */
 
+GwBalanceStatus *gw_engine_balance(GwEngine *engine, const char *group, GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    const GwGroup *found = gw_fabric_find_group(fabric, group);
+    GwBalanceStatus *status = gw_balance_status_new();
+
+    (void)error;
+    status->group_id = g_strdup(found->id);
+    status->group_name = g_strdup(found->name);
+    if (found->balance != NULL)
+        status->mode = found->balance->mode;
+    return status;
+}
+
 GwMigrationPlan *gw_engine_plan(GwEngine *engine, const GwPlanRequest *request, GError **error)
 {
     g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);

@@ -244,6 +244,7 @@ static void schedules_open_and_close(void **state)
         gboolean open;
     } cases[] = {
         { NULL, "2026-03-02T12:00:00Z", TRUE },
+        { "always", "2026-03-02T12:00:00Z", TRUE },
         { "mon-fri 20:00-06:00", "2026-03-02T19:59:59Z", FALSE },
         { "mon-fri 20:00-06:00", "2026-03-02T20:00:00Z", TRUE },
         { "mon-fri 20:00-06:00", "2026-03-03T05:59:00Z", TRUE },

@@ -173,6 +173,8 @@ static void test_columns(void **state)
     check_columns(gw_planned_move_columns, &gw_planned_move_record);
     check_columns(gw_carried_move_columns, &gw_planned_move_record);
     check_columns(gw_planned_stay_columns, &gw_planned_stay_record);
+    check_columns(gw_balance_host_columns, &gw_balance_host_record);
+    check_columns(gw_balance_sheet, &gw_balance_status_record);
     check_columns(gw_migration_plan_sheet, &gw_migration_plan_record);
     check_columns(gw_plan_job_sheet, &gw_job_record);
     check_columns(gw_share_columns, &gw_share_record);
