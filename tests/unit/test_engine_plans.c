@@ -229,7 +229,7 @@ static void test_nothing_new_is_not_told(void **unused)
     GwFeed *feed = gw_engine_feed(world.world.engine);
     g_autofree char *id = plan_drain(&world, "a");
     plan_run(&world, SECONDS(1) / 2);
-    g_autoptr(GwJob) paused = pause_job(&world, id, TRUE);
+    G_GNUC_UNUSED g_autoptr(GwJob) paused = pause_job(&world, id, TRUE);
     plan_run(&world, SECONDS(60));
     guint64 after = gw_feed_last(feed);
     plan_run(&world, SECONDS(60));
@@ -237,7 +237,7 @@ static void test_nothing_new_is_not_told(void **unused)
     assert_false(lost);
     for (guint i = 0; i < items->len; i++)
         assert_string_not_equal(((GwFeedItem *)items->pdata[i])->type, "job");
-    g_autoptr(GwJob) resumed = pause_job(&world, id, FALSE);
+    G_GNUC_UNUSED g_autoptr(GwJob) resumed = pause_job(&world, id, FALSE);
     plan_end_done(&world, id);
     plan_close(&world);
 }
