@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "hyper/libvirt_xml.h"
 #include "hyper/sim_storage.h"
+#include "model/libvirt_xml.h"
 
 /* CPUs of simulated hosts and VMs: a few models, each with all of an older one's features and some
  * more. Only hosts that say "vm_cpu" have any; the others take every CPU. */
