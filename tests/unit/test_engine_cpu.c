@@ -257,7 +257,7 @@ static void test_what_cannot_move_is_told_before(void **unused)
     (void)unused;
 
     open_world(&world, "Skylake-Server", "Haswell");
-    UNIT_OK((all = gw_engine_candidates(world.engine, "stale", options, error)) != NULL);
+    UNIT_OK((all = gw_engine_candidates(world.engine, "stale", options, FALSE, error)) != NULL);
     const GwCandidate *b = gw_record_find(&gw_candidate_record, all, "host_name", "b");
     assert_false(b->suitable);
     const GwFinding *finding = b->findings->pdata[0];
