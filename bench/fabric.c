@@ -291,6 +291,8 @@ GwFabric *fabric_make(const FabricOptions *options)
         add_vm(&m, i);
     for (guint i = 0; options->vms > 1 && i < options->rules; i++)
         add_rule(&m, i);
+    if (options->hosts_per_rack > 0)
+        fabric_add_racks(m.fabric, options);
     settle(&m);
     g_rand_free(m.rand);
     g_free(m.free_kib);

@@ -31,7 +31,7 @@ SETTLED = 3  # moves over a link after which it is known
 
 def add_options(parser):
     parser.add_argument("--moves", type=int, default=60, metavar="N", help="in all (60)")
-    parser.add_argument("--memory", type=int, nargs="+", default=[64, 128, 256, 384, 512],
+    parser.add_argument("--memory", type=int, nargs="+", default=[96, 128, 256, 384, 512],
                         metavar="MiB")
     parser.add_argument("--dirty", type=int, nargs="+", default=[0, 0, 5, 20, 40, 80],
                         metavar="MiB/s")

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,17 +26,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_autoptr(GwVm) vm = gw_libvirt_vm_from_xml(text, NULL);
     g_autoptr(GwPool) pool = gw_libvirt_pool_from_xml(text, NULL);
     g_autoptr(GwNetwork) network = gw_libvirt_network_from_xml(text, NULL);
-    g_autofree char *bridge = gw_libvirt_bridge_from_xml(text);
-    g_autofree char *model = gw_libvirt_host_model_from_xml(text);
+    g_autoptr(GwNetwork) bridge = gw_libvirt_bridge_from_xml(text);
+    g_autoptr(GwHostCpu) host_cpu = gw_libvirt_host_cpu_from_xml(text);
+    g_autoptr(GwCpu) cpu = gw_libvirt_cpu_from_xml(text, NULL);
+    g_autoptr(GwVmNext) next = gw_libvirt_next_from_xml(text, NULL);
 
-    if ((bridge != NULL && *bridge == '\0') || (model != NULL && *model == '\0'))
+    if (bridge != NULL && *bridge->name == '\0')
         abort();
+    if (host_cpu != NULL)
+        check_record(&gw_host_cpu_record, host_cpu);
+    if (cpu != NULL)
+        check_record(&gw_cpu_record, cpu);
+    if (next != NULL)
+        check_record(&gw_vm_next_record, next);
     if (vm != NULL)
         check_record(&gw_vm_record, vm);
     if (pool != NULL)
         check_record(&gw_pool_record, pool);
     if (network != NULL)
         check_record(&gw_network_record, network);
+    if (bridge != NULL)
+        check_record(&gw_network_record, bridge);
     if (gw_libvirt_capabilities_into(facts, text, NULL))
         check_record(&gw_host_facts_record, facts);
     return 0;

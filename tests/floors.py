@@ -27,7 +27,7 @@ SAME_FLOOR = {("transport", "wire")}
 ONLY = {
     "api": {"base", "model", "engine"},
     "client": {"base", "model"},
-    "cli": {"base", "model", "client"},
+    "cli": {"base", "model", "plan", "client"},
 }
 NEVER = {
     "agent": {"store", "plan", "engine", "api"},
@@ -149,7 +149,7 @@ PLANTED = [
     ("store/sqlite.c", "#include <sqlite3.h>", False),
     ("store/batch.c", "#include <sqlite3.h>", True),
     ("hyper/libvirt.c", "#include <libvirt/libvirt.h>", False),
-    ("hyper/libvirt_xml.c", "#include <libvirt/virterror.h>", False),
+    ("hyper/libvirt_vm.c", "#include <libvirt/virterror.h>", False),
     ("hyper/sim.c", "#include <libvirt/libvirt.h>", True),
     ("engine/a.c", "#include <libvirt/libvirt.h>", True),
     ("transport/a.c", '#include "wire/wire.h"', False),
@@ -164,6 +164,8 @@ PLANTED = [
     ("client/a.c", "#include <curl/curl.h>", False),
     ("cli/a.c", "#include <curl/curl.h>", True),
     ("cli/a.c", '#include "client/client.h"', False),
+    ("cli/a.c", '#include "plan/dumps.h"', False),
+    ("cli/a.c", '#include "hyper/hyper.h"', True),
     ("cli/a.c", '#include "engine/engine.h"', True),
     ("cli/a.c", "#include <engine/engine.h>", True),
     ("agent/a.c", '#include "store/store.h"', True),

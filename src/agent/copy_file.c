@@ -86,7 +86,7 @@ guint64 gw_copy_file_run(const GwCopyFile *file, guint64 offset, guint64 limit, 
     return end <= (off_t)offset ? limit : MIN((guint64)end, limit);
 }
 
-gboolean gw_copy_is_zero(const guint8 *bytes, gsize length)
+static gboolean is_zero(const guint8 *bytes, gsize length)
 {
     /* All are as the one before, and the first is zero. */
     return length == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0);
@@ -96,10 +96,10 @@ gsize gw_copy_same_kind(const guint8 *bytes, gsize length, gboolean *zero)
 {
     gsize at = MIN(length, GRAIN);
 
-    *zero = gw_copy_is_zero(bytes, at);
+    *zero = is_zero(bytes, at);
     while (at < length) {
         gsize piece = MIN(length - at, GRAIN);
-        if (gw_copy_is_zero(bytes + at, piece) != *zero)
+        if (is_zero(bytes + at, piece) != *zero)
             break;
         at += piece;
     }
@@ -174,7 +174,7 @@ static gboolean overwrite(const GwCopyFile *file, guint64 offset, guint64 length
         gsize piece = (gsize)MIN(length, GW_COPY_BLOCK);
         if (!gw_copy_file_read(file, offset, scratch, piece, error))
             return FALSE;
-        if (!gw_copy_is_zero(scratch, piece)) {
+        if (!is_zero(scratch, piece)) {
             memset(scratch, 0, piece);
             if (!gw_copy_file_write(file, offset, scratch, piece, error))
                 return FALSE;

@@ -25,7 +25,6 @@ gboolean gw_copy_file_is_same(const GwCopyFile *file, GError **error);
 /* Where what begins at @offset ends (at most @limit), and whether it is a hole. Where the file
  * system cannot tell, all is data. */
 guint64 gw_copy_file_run(const GwCopyFile *file, guint64 offset, guint64 limit, gboolean *hole);
-gboolean gw_copy_is_zero(const guint8 *bytes, gsize length);
 /* How much of @bytes, from its beginning, is zeros (*@zero) or is not, in steps that are worth a
  * hole. */
 gsize gw_copy_same_kind(const guint8 *bytes, gsize length, gboolean *zero);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "model/network.h"
 
 #define INTERFACES_MAX 512
 #define MOUNTS_MAX 8192
@@ -54,6 +55,52 @@ static gint64 read_number(const char *sys_folder, const char *name, const char *
     return *end == '\0' ? value : otherwise;
 }
 
+static guint bits_of(const guint8 *mask, gsize size)
+{
+    guint bits = 0;
+
+    for (gsize i = 0; i < size * 8 && (mask[i / 8] & (0x80u >> (i % 8))) != 0; i++)
+        bits++;
+    return bits;
+}
+
+static guint prefix_of(const struct sockaddr *mask)
+{
+    if (mask == NULL)
+        return 0;
+    return mask->sa_family == AF_INET6
+               ? bits_of(((const struct sockaddr_in6 *)mask)->sin6_addr.s6_addr, 16)
+               : bits_of((const guint8 *)&((const struct sockaddr_in *)mask)->sin_addr, 4);
+}
+
+static char **subnets_of(const struct ifaddrs *all, const char *name)
+{
+    g_autoptr(GStrvBuilder) list = g_strv_builder_new();
+    char text[INET6_ADDRSTRLEN];
+
+    for (const struct ifaddrs *each = all; each != NULL; each = each->ifa_next) {
+        if (each->ifa_addr == NULL || strcmp(each->ifa_name, name) != 0 ||
+            (each->ifa_addr->sa_family != AF_INET && each->ifa_addr->sa_family != AF_INET6))
+            continue;
+        const void *at = each->ifa_addr->sa_family == AF_INET
+                             ? (void *)&((struct sockaddr_in *)each->ifa_addr)->sin_addr
+                             : (void *)&((struct sockaddr_in6 *)each->ifa_addr)->sin6_addr;
+        g_autofree char *subnet =
+            inet_ntop(each->ifa_addr->sa_family, at, text, sizeof text) != NULL
+                ? gw_subnet_of(text, prefix_of(each->ifa_netmask))
+                : NULL;
+        if (subnet != NULL)
+            g_strv_builder_add(list, subnet);
+    }
+    return g_strv_builder_end(list);
+}
+
+static gboolean is_bridge(const char *sys_folder, const char *name)
+{
+    g_autofree char *path = g_build_filename(sys_folder, "class/net", name, "bridge", NULL);
+    return g_file_test(path, G_FILE_TEST_IS_DIR);
+}
+
 static char **addresses_of(const struct ifaddrs *all, const char *name)
 {
     g_autoptr(GStrvBuilder) list = g_strv_builder_new();
@@ -86,6 +133,8 @@ static GwInterface *interface_of(const char *sys_folder, const char *name,
     /* Virtual ones often say "unknown" while they carry. */
     interface->up = state != NULL && (strcmp(state, "up") == 0 || strcmp(state, "unknown") == 0);
     interface->addresses = addresses_of(all, name);
+    interface->subnets = subnets_of(all, name);
+    interface->bridge = is_bridge(sys_folder, name);
     return interface;
 }
 

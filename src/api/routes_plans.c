@@ -57,7 +57,9 @@ const GwRoute gw_plan_routes[] = {
         .body = &gw_migration_plan_record,
         .body_max = PLAN_BODY_MAX,
         .answers = { { 202, GW_ANSWER_RECORD, &gw_job_record, "The job that carries it out." } },
-        .summary = "Carry out a plan that was made before, unless the world has changed since.",
+        .summary =
+            "Carry out a plan that was made before, also as somebody changed it, where that is "
+            "sound and the world has not changed since.",
         .requirement = "R49",
         .handler = apply_plan,
     },

@@ -74,10 +74,14 @@ static gboolean list_candidates(GwCall *call, GError **error)
 {
     g_autoptr(GwMoveOptions) options = gw_move_options_new();
 
-    if (!gw_call_query_bool(call, "copy_all", &options->copy_all, error))
+    gboolean brief = FALSE;
+
+    if (!gw_call_query_bool(call, "copy_all", &options->copy_all, error) ||
+        !gw_call_query_bool(call, "brief", &brief, error))
         return FALSE;
     options->storage = g_strdup(gw_call_query(call, "storage"));
-    g_autoptr(GPtrArray) candidates = gw_engine_candidates(call->engine, call->id, options, error);
+    g_autoptr(GPtrArray) candidates =
+        gw_engine_candidates(call->engine, call->id, options, brief, error);
     return candidates != NULL && gw_call_answer_items(call, &gw_candidate_record, candidates);
 }
 
@@ -134,6 +138,8 @@ static const GwParam list_params[] = {
 static const GwParam candidates_params[] = {
     { "storage", "string", "As if disks that cannot stay went there: a pool, or its path." },
     { "copy_all", "boolean", "true: as if disks that both hosts reach were copied too." },
+    { "brief", "boolean",
+      "true: without what only explains, the factors of ratings and the transfer types." },
     { .name = NULL },
 };
 

@@ -210,6 +210,8 @@ static gboolean check_count(const GwArgs *args, GError **error)
         least += a->count == GW_ARGUMENT_ONE || a->count == GW_ARGUMENT_MANY ? 1 : 0;
         most = a->count >= GW_ARGUMENT_MANY ? G_MAXUINT : most + 1;
     }
+    if (args->command->offline_with != NULL && gw_args_has(args, args->command->offline_with))
+        least = most = 0;
     if (args->words->len >= least && args->words->len <= most)
         return TRUE;
     g_autofree char *usage = gw_command_usage(args->command);
@@ -256,6 +258,12 @@ GwArgs *gw_args_parse(char **argv, GError **error)
 gboolean gw_args_has(const GwArgs *args, const char *option)
 {
     return g_hash_table_contains(args->values, option);
+}
+
+gboolean gw_args_is_offline(const GwArgs *args)
+{
+    const char *with = args->command->offline_with;
+    return args->command->offline || (with != NULL && gw_args_has(args, with));
 }
 
 const char *gw_args_text(const GwArgs *args, const char *option)

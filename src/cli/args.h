@@ -19,6 +19,8 @@ void gw_args_free(GwArgs *args);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwArgs, gw_args_free)
 
 gboolean gw_args_has(const GwArgs *args, const char *option);
+/* Whether the command, given so, needs no controller. */
+gboolean gw_args_is_offline(const GwArgs *args);
 /* NULL where it was not given. */
 const char *gw_args_text(const GwArgs *args, const char *option);
 /* All texts of an option that may be given several times, in their order; NULL: it was not given.

@@ -10,13 +10,15 @@ extern const GwColumn gw_check_columns[];
 extern const GwColumn gw_group_columns[];
 extern const GwColumn gw_vm_columns[], gw_vm_sheet[], gw_disk_columns[], gw_nic_columns[];
 extern const GwColumn gw_hostdev_columns[], gw_candidate_columns[], gw_plan_sheet[];
-extern const GwColumn gw_disk_move_columns[], gw_transfer_columns[], gw_location_columns[];
+extern const GwColumn gw_disk_move_columns[], gw_nic_move_columns[];
+extern const GwColumn gw_transfer_columns[], gw_location_columns[];
 extern const GwColumn gw_job_columns[], gw_job_sheet[], gw_step_columns[], gw_task_columns[];
 extern const GwColumn gw_kept_columns[], gw_kept_sheet[];
 extern const GwColumn gw_rule_columns[], gw_rule_sheet[], gw_leaving_columns[];
 extern const GwColumn gw_planned_move_columns[], gw_planned_stay_columns[];
 extern const GwColumn gw_carried_move_columns[], gw_migration_plan_sheet[], gw_plan_job_sheet[];
 extern const GwColumn gw_balance_host_columns[], gw_balance_sheet[];
+extern const GwColumn gw_explanation_sheet[], gw_outlook_columns[], gw_untold_columns[];
 extern const GwColumn gw_share_columns[], gw_share_sheet[], gw_member_columns[];
 
 /* common.c: what several commands do alike. */

@@ -64,8 +64,9 @@ typedef struct {
     const char *requirements;    /* "R5 R6" */
     const GwRecord *body;        /* what its options' keys are fields of, or NULL */
     GwHandler run;
-    gboolean offline; /* needs no controller */
-    gboolean hidden;  /* for our own completion and build */
+    gboolean offline;         /* needs no controller */
+    const char *offline_with; /* an option in place of its arguments, which needs no controller */
+    gboolean hidden;          /* for our own completion and build */
 } GwCommand;
 
 typedef struct {

@@ -93,6 +93,7 @@ static int set(GwSession *session, const GwArgs *args, GError **error)
 
     put_default_storage(args, body);
     gw_put_list(args, "tag", "tags", body);
+    gw_put_list(args, "network-tag", "network_tags", body);
     if (!gw_put_keep_source(args, 0, body, error) || !gw_put_reserves(args, body, error))
         return GW_EXIT_USAGE;
     g_autofree char *path =
@@ -253,6 +254,10 @@ static const GwOption set_options[] = {
       "All of its tags, for placement rules: words and key=value; may be given several times; "
       "empty: none (R57).",
       .many = TRUE },
+    { "network-tag", GW_OPTION_TEXT, "NAME=TAG[,…]",
+      "All of its declarations of which physical network is behind a network or bridge of it, by "
+      "which adapters are matched; may be given several times; empty: none (R40).",
+      .many = TRUE },
     GW_RESERVE_OPTIONS,
     { .name = NULL },
 };
@@ -300,8 +305,10 @@ const GwCommand gw_host_commands[] = {
             "Where disks go by default, and how long old copies stay." },
           { "godwit host set kvm1 --tag ssd --tag rack=3 --reserve-memory 4GiB",
             "For placement: what it has, and what is left alone there." },
+          { "godwit host set kvm1 --network-tag br0=dmz --network-tag lan=office",
+            "What is behind its networks, so that adapters find the same elsewhere." },
           { NULL, NULL } },
-      "R1 R16 R20 R21 R24 R33 R57 R59 R60", &gw_host_record, set },
+      "R1 R16 R20 R21 R24 R33 R40 R57 R59 R60", &gw_host_record, set },
     { "host storage", NULL, "List where disks can go on a host",
       "The active storage pools that can hold disks, default locations first. PROMISED is what "
       "of the free space moves that are not over still need.",

@@ -3,6 +3,7 @@
 #include "cli/columns.h"
 #include "cli/follow.h"
 #include "cli/format.h"
+#include "cli/network_words.h"
 #include "cli/plan.h"
 #include "cli/plan_progress.h"
 #include "cli/prediction.h"
@@ -172,12 +173,19 @@ static int show(GwSession *session, const GwArgs *args, GError **error)
     else
         gw_print_sheet(session, gw_job_sheet, job);
     gw_print_disk_moves(session, "Disks", gw_at(job, "disks"));
+    gw_print_nic_moves(session, "Networks", gw_at(job, "nics"));
     if (json_array_size(gw_at(job, "tasks")) > 0) {
         gw_print_heading(session, "Tasks");
         gw_print_table(session, gw_task_columns, gw_at(job, "tasks"));
     }
     if (json_array_size(gw_at(job, "steps")) > 0) {
-        gw_print_heading(session, "Steps");
+        gint64 dropped = gw_at_int(job, "steps_dropped", 0);
+        g_autofree char *heading = dropped > 0
+                                       ? g_strdup_printf("Steps (after the first, %" G_GINT64_FORMAT
+                                                         " older ones are not kept)",
+                                                         dropped)
+                                       : g_strdup("Steps");
+        gw_print_heading(session, heading);
         gw_print_table(session, gw_step_columns, gw_at(job, "steps"));
     }
     return GW_EXIT_OK;
@@ -370,8 +378,8 @@ const GwCommand gw_job_commands[] = {
       "R7", &gw_settle_request_record, settle },
     { "job undo", NULL, "Undo a job that has ended",
       "A move that is done is moved back; of a VM that is off only what changed since is sent, "
-      "where the old copies are still kept. Of a job that failed, what it left is cleaned up. What "
-      "will be done is printed first; "
+      "where the old copies are still kept. Of a job that failed, what it left is cleaned up. A "
+      "drain is taken back by host undrain. What will be done is printed first; "
       "where it cannot be done, the reason and the remedy are, and the exit status is 3.",
       past_job_argument, undo_options,
       (const GwExample[]){

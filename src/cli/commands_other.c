@@ -208,6 +208,7 @@ static int completion(GwSession *session, const GwArgs *args, GError **error)
 
 /* For our own completion ------------------------------------------------------------------ */
 
+#define NIC_LINES_MAX 2000    /* of completion */
 #define NAMES_TIMEOUT_MS 3000 /* somebody waits with a finger on the key */
 
 /* A name that cannot be typed on a command line is no completion. */
@@ -233,6 +234,37 @@ static int pool_names(GwSession *session, GError **error)
     return GW_EXIT_OK;
 }
 
+/* What --nic takes: each adapter with none, and with each network of a host. */
+static int nic_names(GwSession *session, GError **error)
+{
+    g_autoptr(GwJson) hosts = gw_client_list(session->client, "/hosts", error);
+    g_autoptr(GwJson) vms = gw_client_list(session->client, "/vms?limit=500", error);
+    g_autoptr(GHashTable) networks = g_hash_table_new(g_str_hash, g_str_equal);
+    guint lines = 0;
+
+    for (gsize i = 0; i < json_array_size(hosts); i++) {
+        json_t *all = gw_at(json_array_get(hosts, i), "facts.networks");
+        for (gsize k = 0; k < json_array_size(all); k++) {
+            const char *name = gw_at_text(json_array_get(all, k), "name");
+            if (is_completable(name))
+                g_hash_table_add(networks, (gpointer)name);
+        }
+    }
+    g_hash_table_add(networks, (gpointer) "none");
+    g_autoptr(GList) sorted = g_list_sort(g_hash_table_get_keys(networks), (GCompareFunc)strcmp);
+    for (gsize i = 0; i < json_array_size(vms); i++) {
+        json_t *nics = gw_at(json_array_get(vms, i), "nics");
+        for (gsize k = 0; k < json_array_size(nics); k++) {
+            const char *mac = gw_at_text(json_array_get(nics, k), "mac");
+            for (GList *at = sorted; is_completable(mac) && at != NULL; at = at->next) {
+                if (lines++ < NIC_LINES_MAX)
+                    g_print("%s=%s\n", mac, (const char *)at->data);
+            }
+        }
+    }
+    return GW_EXIT_OK;
+}
+
 static int names(GwSession *session, const GwArgs *args, GError **error)
 {
     static const char *const rows[][3] = {
@@ -248,6 +280,8 @@ static int names(GwSession *session, const GwArgs *args, GError **error)
     gw_client_set_timeout(session->client, NAMES_TIMEOUT_MS);
     if (strcmp(kind, "pools") == 0)
         return pool_names(session, error);
+    if (strcmp(kind, "nics") == 0)
+        return nic_names(session, error);
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         gboolean wanted = strcmp(rows[i][0], kind) == 0 || (i < 2 && both);
         if (!wanted)
@@ -290,7 +324,7 @@ static const GwArgument shell_argument[] = {
 };
 static const GwArgument kind_argument[] = {
     { "KIND", NULL,
-      "hosts, groups, destinations, vms, pools, jobs, past-jobs, kept, rules or shares.",
+      "hosts, groups, destinations, vms, pools, nics, jobs, past-jobs, kept, rules or shares.",
       GW_ARGUMENT_ONE },
     { .name = NULL },
 };
@@ -310,17 +344,43 @@ static const GwArgument explain_arguments[] = {
     { .name = NULL },
 };
 
+static const GwOption explain_options[] = {
+    { "domain-xml", GW_OPTION_TEXT, "FILE",
+      "The VM as virsh dumpxml printed it on its host; in place of VM and HOST.",
+      .complete = "files" },
+    { "capabilities", GW_OPTION_TEXT, "FILE",
+      "The destination as virsh capabilities printed it there.", .complete = "files" },
+    { "domain-capabilities", GW_OPTION_TEXT, "FILE",
+      "And as virsh domcapabilities printed it there.", .complete = "files" },
+    { "source-capabilities", GW_OPTION_TEXT, "FILE",
+      "The source as virsh capabilities printed it there.", .complete = "files" },
+    { "off", GW_OPTION_FLAG, NULL, "Judge the dump's VM as one that is off, not as running." },
+    { .name = NULL },
+};
+
 const GwCommand gw_other_commands[] = {
-    { "explain", NULL, "Explain where a VM can go, and why not elsewhere",
+    { "explain", "VM [HOST] | --domain-xml FILE [options]",
+      "Explain where a VM can go, and why not elsewhere",
       "For every host, or for one: what forbids the move and what to do about it, each factor of "
       "the rating, where each disk would go, and why each transfer type is or is not there. With "
-      "HOST both hosts are asked anew; without, it is by what is known.",
-      explain_arguments, NULL,
+      "HOST both hosts are asked anew; without, it is by what is known.\n\n"
+      "With --domain-xml no controller and no host is asked: the VM is judged by the same rules "
+      "from "
+      "what virsh printed of it and, where given, of the two hosts. What no dump tells (memory, "
+      "networks, whether the destination has the disks) is neither taken for met nor for refused: "
+      "it "
+      "is listed, with how to learn it. A FILE of - is standard input. The exit status is 3 where "
+      "the VM cannot move whatever the dumps do not tell, and 2 where a dump cannot be used.",
+      explain_arguments, explain_options,
       (const GwExample[]){ { "godwit explain web1", "Against every host." },
                            { "godwit explain web1 kvm2", "Against one, on fresh facts." },
                            { "godwit explain web1 'Rack 1'", "The best host of a group, and why." },
+                           { "virsh dumpxml web1 | godwit explain --domain-xml -",
+                             "A VM of a host that no controller manages." },
+                           { "godwit explain --domain-xml web1.xml --capabilities kvm2.xml",
+                             "Against the capabilities of one host." },
                            { NULL, NULL } },
-      "R4 R33 R34 R45 R46 R57", NULL, gw_explain_vm },
+      "R4 R33 R34 R45 R46 R57", NULL, gw_explain_vm, .offline_with = "domain-xml" },
     { "status", NULL, "Show the controller's state", "", NULL, NULL,
       (const GwExample[]){ { "godwit status", "Is the controller there, and what does it hold?" },
                            { NULL, NULL } },

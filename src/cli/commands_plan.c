@@ -225,7 +225,8 @@ static const GwOption drain_options[] = {
     { .name = NULL },
 };
 static const GwOption undrain_options[] = {
-    { "job", GW_OPTION_TEXT, "JOB", "Bring back what this drain moved; default: the last one.",
+    { "job", GW_OPTION_TEXT, "JOB",
+      "Bring back what this drain alone moved; default: all since VMs were last brought back.",
       .key = "undoes", .complete = "jobs" },
     PLAN_OPTIONS,
     { .name = NULL },
@@ -255,8 +256,9 @@ const GwCommand gw_plan_commands[] = {
           { NULL, NULL } },
       "R49", &gw_plan_request_record, drain },
     { "host undrain", NULL, "Bring back the VMs that a drain moved away",
-      "The hosts take VMs again, and what the last drain moved away comes back, by a plan. What "
-      "is gone or moved on since stays where it is, and is named.",
+      "The hosts leave maintenance first; then what drains moved away since VMs were last brought "
+      "back comes back, by a plan, to where it was first. What was moved on since comes back from "
+      "there; what is gone is named.",
       hosts_argument, undrain_options,
       (const GwExample[]){ { "godwit host undrain kvm1", "After the maintenance." },
                            { NULL, NULL } },
@@ -273,7 +275,12 @@ const GwCommand gw_plan_commands[] = {
                            { NULL, NULL } },
       "R49", NULL, plan_show, .offline = TRUE },
     { "plan apply", NULL, "Carry out a plan from a file",
-      "It is refused where hosts, VMs or rules that it rests on have changed since it was made.",
+      "A plan as somebody changed it is carried out as well: another order of its moves, other "
+      "destinations, moves left out (their VMs stay). After taking moves out, or putting them in "
+      "another order, see that the numbers in \"after\" name moves above. What was changed is "
+      "proven: the first move that breaks capacity, a rule, or what the plan was asked for is "
+      "named. It is refused where hosts, VMs or rules that it rests on have changed since it was "
+      "made.",
       file_argument, wait_options,
       (const GwExample[]){ { "godwit plan apply kvm1.json", "What was reviewed." },
                            { NULL, NULL } },

@@ -178,9 +178,11 @@ static void print_details(GwSession *session, json_t *rows, gboolean all)
 static int candidates(GwSession *session, const GwArgs *args, GError **error)
 {
     const char *storage = gw_args_text(args, "storage");
+    gboolean details = gw_args_has(args, "verbose") || gw_args_has(args, "explain");
     g_autofree char *segment = storage != NULL ? gw_client_segment(storage) : NULL;
     g_autofree char *query =
         g_strconcat("/candidates?copy_all=", gw_args_has(args, "copy-all") ? "true" : "false",
+                    details || session->settings->output != GW_OUTPUT_TABLE ? "" : "&brief=true",
                     storage != NULL ? "&storage=" : "", segment, NULL);
     g_autofree char *path = vm_path(gw_args_word(args, 0), query);
     g_autoptr(GwJson) rows = gw_client_list(session->client, path, error);
@@ -188,7 +190,7 @@ static int candidates(GwSession *session, const GwArgs *args, GError **error)
     if (rows == NULL || gw_print_document(session, rows))
         return GW_EXIT_OK;
     gw_print_table(session, gw_candidate_columns, rows);
-    if (gw_args_has(args, "verbose") || gw_args_has(args, "explain"))
+    if (details)
         print_details(session, rows, gw_args_has(args, "verbose"));
     return GW_EXIT_OK;
 }
@@ -309,10 +311,14 @@ const GwCommand gw_vm_commands[] = {
           { "godwit vm migrate db1 kvm2 --disk vda:fast --disk "
             "vdb:/srv/big,name=db1.raw,format=raw",
             "Each disk somewhere else, one of them written anew." },
+          { "godwit vm migrate web1 kvm2 --nic 52:54:00:12:34:56=dmz",
+            "An adapter onto another network of kvm2." },
+          { "godwit vm migrate web1 kvm2 --nic 52:54:00:12:34:56=none",
+            "That adapter has no network there, and its link is down." },
           { "godwit vm migrate old1 kvm2 --network --start",
             "A VM that is off: over the network, then started." },
           { NULL, NULL } },
-      "R1 R5 R6 R13 R17 R18 R19 R24 R31 R34 R37 R38 R39 R42 R43 R45 R46 R48 R59 R60",
+      "R1 R5 R6 R13 R17 R18 R19 R24 R31 R34 R37 R38 R39 R40 R42 R43 R45 R46 R48 R59 R60",
       &gw_move_options_record, gw_migrate },
     { "vm migrate-storage", NULL, "Move a VM's disks within its host",
       "Whether it runs or not. Of a running VM each disk is mirrored to its new place, and the VM "

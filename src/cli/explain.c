@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/explain.h"
 
+#include "base/error.h"
 #include "cli/columns.h"
+#include "cli/dumps.h"
 #include "cli/format.h"
+#include "cli/network_words.h"
 #include "cli/plan.h"
 #include "cli/prediction.h"
 #include "cli/rating.h"
@@ -13,6 +16,7 @@ void gw_print_candidate(GwSession *session, const char *heading, json_t *candida
 {
     g_autofree char *name = gw_format_line(heading);
     g_autofree char *disks = g_strdup_printf("%s: disks", name);
+    g_autofree char *networks = g_strdup_printf("%s: networks", name);
     g_autofree char *rating = g_strdup_printf("%s: Rating Explanation", name);
 
     if (json_array_size(gw_at(candidate, "findings")) > 0) {
@@ -22,6 +26,7 @@ void gw_print_candidate(GwSession *session, const char *heading, json_t *candida
     gw_print_rating(session, rating, gw_at(candidate, "rating"), gw_at(candidate, "findings"));
     gw_print_basis(session, gw_at(candidate, "prediction"));
     gw_print_disk_moves(session, disks, gw_at(candidate, "disks"));
+    gw_print_nic_moves(session, networks, gw_at(candidate, "nics"));
     gw_print_transfers(session, gw_at(candidate, "transfers"));
 }
 
@@ -60,11 +65,32 @@ static int explain_one(GwSession *session, const char *vm, const char *host, GEr
     return GW_EXIT_OK;
 }
 
+/* An option that means nothing without a dump. */
+static const char *only_of_dumps(const GwArgs *args)
+{
+    static const char *const options[] = { "capabilities", "domain-capabilities",
+                                           "source-capabilities", "off" };
+
+    for (guint i = 0; i < G_N_ELEMENTS(options); i++) {
+        if (gw_args_has(args, options[i]))
+            return options[i];
+    }
+    return NULL;
+}
+
 int gw_explain_vm(GwSession *session, const GwArgs *args, GError **error)
 {
     const char *vm = gw_args_word(args, 0);
     const char *host = gw_args_word(args, 1);
+    const char *only = only_of_dumps(args);
 
+    if (gw_args_has(args, "domain-xml"))
+        return gw_explain_dumps(session, args, error);
+    if (only != NULL) {
+        gw_error_set(error, GW_ERR_INVALID, "Give the VM's dump: --domain-xml FILE.",
+                     "--%s is for dumps, and no VM's is given", only);
+        return GW_EXIT_USAGE;
+    }
     return host != NULL ? explain_one(session, vm, host, error) : explain_all(session, vm, error);
 }
 

@@ -165,12 +165,17 @@ static gboolean is_over(json_t *job)
     return value >= 0 && (gw_job_state_is_final((GwJobState)value) || value == GW_JOB_HELD);
 }
 
+/* With those that are not kept. */
+static gint64 count_steps(json_t *job)
+{
+    return (gint64)json_array_size(gw_at(job, "steps")) + gw_at_int(job, "steps_dropped", 0);
+}
+
 /* An event can have waited here while an answer overtook it. A job's history only grows, and
  * between two steps libvirt's job only gets older. */
 static gboolean is_older(json_t *job, json_t *than)
 {
-    gsize steps = json_array_size(gw_at(job, "steps"));
-    gsize known = json_array_size(gw_at(than, "steps"));
+    gint64 steps = count_steps(job), known = count_steps(than);
 
     if (steps != known)
         return steps < known;

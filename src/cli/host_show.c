@@ -100,6 +100,7 @@ const GwColumn gw_host_sheet[] = {
     { "Default storage", "default_storage", gw_show_list },
     { "Old copies are kept", "keep_source_s", show_keep },
     { "Tags", "tags", gw_show_list },
+    { "Physical networks", "network_tags", gw_show_list },
     { "CPU reserve, %", "cpu_reserve_percent", show_more },
     { "Memory reserve", "memory_reserve_kib", show_reserve_kib },
     { "Disk reserve", "disk_reserve_bytes", show_reserve_bytes },
@@ -181,8 +182,15 @@ const GwColumn gw_pool_columns[] = {
 };
 
 const GwColumn gw_network_columns[] = {
-    { "NETWORK", "name", .cut = TRUE },  { "KIND", "kind" }, { "ACTIVE", "active", gw_show_yes_no },
-    { "BRIDGE", "bridge", .cut = TRUE }, { .header = NULL },
+    { "NETWORK", "name", .cut = TRUE },
+    { "KIND", "kind" },
+    { "ACTIVE", "active", gw_show_yes_no },
+    { "BRIDGE", "bridge", .cut = TRUE },
+    { "FORWARD", "forward" },
+    { "MTU", "mtu", show_more, .right = TRUE },
+    { "VLANS", "vlans", gw_show_list },
+    { "SUBNETS", "subnets", gw_show_list, .cut = TRUE },
+    { .header = NULL },
 };
 
 const GwColumn gw_location_columns[] = {

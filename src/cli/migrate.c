@@ -5,6 +5,7 @@
 #include "cli/columns.h"
 #include "cli/follow.h"
 #include "cli/format.h"
+#include "cli/network_words.h"
 #include "cli/plan.h"
 #include "cli/storage_words.h"
 #include "model/job.h"
@@ -80,6 +81,10 @@ const GwOption gw_migrate_options[] = {
       "Transfer over the network even if a SAN transfer is available (R39).", .key = "network" },
     { "start", GW_OPTION_FLAG, NULL, "Start a VM that is off immediately after its move (R42).",
       .key = "start" },
+    { "nic", GW_OPTION_TEXT, "MAC=NETWORK|none[,port-group=GROUP][,link=down]",
+      "The network or bridge of the destination that an adapter gets, or none; may be given for "
+      "each; default: the best match (R40).",
+      .many = TRUE, .complete = "nics" },
     DISK_OPTIONS,
     { .name = NULL },
 };
@@ -265,12 +270,15 @@ static json_t *read_options(const GwArgs *args, GError **error)
 {
     g_autoptr(GwJson) options = gw_args_body(args);
     g_autoptr(GwJson) disks = gw_disk_choices(args, error);
+    g_autoptr(GwJson) nics = disks != NULL ? gw_nic_choices(args, error) : NULL;
     const char *transfer = gw_args_text(args, "transfer");
 
-    if (disks == NULL || !gw_put_keep_source(args, -1, options, error))
+    if (nics == NULL || !gw_put_keep_source(args, -1, options, error))
         return NULL;
     if (json_array_size(disks) > 0)
         json_object_set(options, "disks", disks);
+    if (json_array_size(nics) > 0)
+        json_object_set(options, "nics", nics);
     if (transfer != NULL)
         json_object_set_new(options, "transfer", json_string(gw_transfer_of_word(transfer)));
     return g_steal_pointer(&options);

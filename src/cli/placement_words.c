@@ -20,7 +20,8 @@ static int power_of(const char *word)
     return (int)(found - units) + 1;
 }
 
-gboolean gw_size_read(const char *option, const char *text, gint64 *bytes, GError **error)
+/* "4GiB", "512 MiB", "1T", "0" in bytes; binary units only, as everything here is shown. */
+static gboolean read_size(const char *option, const char *text, gint64 *bytes, GError **error)
 {
     char *end = NULL;
     guint64 number = g_ascii_isdigit(*text) ? g_ascii_strtoull(text, &end, 10) : 0;
@@ -68,7 +69,7 @@ static gboolean put_size(const GwArgs *args, const char *option, const char *key
 
     if (text == NULL)
         return TRUE;
-    if (!gw_size_read(option, text, &bytes, error))
+    if (!read_size(option, text, &bytes, error))
         return FALSE;
     json_object_set_new(body, key, json_integer(bytes / unit + (bytes % unit != 0 ? 1 : 0)));
     return TRUE;

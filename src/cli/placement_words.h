@@ -6,8 +6,6 @@
 
 /* What is typed about placement, as fields of requests. */
 
-/* "4GiB", "512 MiB", "1T", "0" in bytes; binary units only, as everything here is shown. */
-gboolean gw_size_read(const char *option, const char *text, gint64 *bytes, GError **error);
 /* All of an option that may be given often, each a list with commas, as an array in @body; an empty
  * text: none. Nothing where it was not given. */
 void gw_put_list(const GwArgs *args, const char *option, const char *key, json_t *body);

@@ -3,6 +3,7 @@
 
 #include "cli/columns.h"
 #include "cli/format.h"
+#include "cli/network_words.h"
 #include "cli/prediction.h"
 #include "cli/rating.h"
 
@@ -205,6 +206,7 @@ void gw_print_plan(GwSession *session, json_t *plan)
 
     gw_print_sheet(session, gw_plan_sheet, plan);
     gw_print_disk_moves(session, "Disks", gw_at(plan, "candidate.disks"));
+    gw_print_nic_moves(session, "Networks", gw_at(plan, "candidate.nics"));
     print_choice(session, plan);
     gw_print_rating(session, "Rating Explanation", gw_at(plan, "candidate.rating"), findings);
     if (json_array_size(findings) > 0) {
@@ -223,6 +225,7 @@ void gw_print_refused_plan(GwSession *session, json_t *plan)
 {
     session->to_stderr = TRUE;
     gw_print_disk_moves(session, "Disks", gw_at(plan, "candidate.disks"));
+    gw_print_nic_moves(session, "Networks", gw_at(plan, "candidate.nics"));
     print_choice(session, plan);
     session->to_stderr = FALSE;
 }

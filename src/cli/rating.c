@@ -11,7 +11,8 @@ static int halves_of(double stars)
     return stars > 0 ? (int)(MIN(stars, STARS_MAX) * 2 + 0.5) : 0;
 }
 
-char *gw_stars_text(double stars, gboolean utf8)
+/* "★★★½☆", in ASCII "***+."; five columns wide. Free with g_free. */
+static char *stars_text(double stars, gboolean utf8)
 {
     static const char *const signs[2][3] = { { ".", "+", "*" }, { "☆", "½", "★" } };
     GString *text = g_string_new(NULL);
@@ -28,7 +29,7 @@ char *gw_show_stars(GwSession *session, json_t *row, const char *path)
 {
     json_t *stars = gw_at(row, path);
 
-    return json_is_number(stars) ? gw_stars_text(json_number_value(stars), session->utf8)
+    return json_is_number(stars) ? stars_text(json_number_value(stars), session->utf8)
                                  : g_strdup("");
 }
 

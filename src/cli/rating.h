@@ -5,8 +5,6 @@
 
 /* Ratings, as people like to look at them. */
 
-/* "★★★½☆", in ASCII "***+."; five columns wide. Free with g_free. */
-char *gw_stars_text(double stars, gboolean utf8);
 /* Of a table: the rating at @path; nothing where there is none. */
 char *gw_show_stars(GwSession *session, json_t *row, const char *path);
 /* The colour of what gw_show_stars says. */

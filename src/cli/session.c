@@ -44,7 +44,7 @@ GwSession *gw_session_new(const GwArgs *args, GError **error)
     session->utf8 = g_get_charset(NULL);
     session->color = wants_color(session);
     session->quiet = gw_args_has(args, "quiet");
-    if (!args->command->offline && !connect_client(session, error))
+    if (!gw_args_is_offline(args) && !connect_client(session, error))
         return NULL;
     return g_steal_pointer(&session);
 }

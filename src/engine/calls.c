@@ -63,8 +63,26 @@ static void wait_for_call(GwEngine *engine, Call *call)
     g_mutex_unlock(&call->lock);
 }
 
-gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
-                        gconstpointer c, gpointer *extra, GError **error)
+static void run_call_in_turn(GwEngine *engine, gpointer data)
+{
+    gw_records_in_turn(engine, run_call, data);
+}
+
+/* Frees @call when both sides are through. */
+static gpointer take_answer(Call *call, gpointer *extra, GError **error)
+{
+    gpointer result = g_steal_pointer(&call->result);
+
+    if (call->error != NULL)
+        g_propagate_error(error, g_steal_pointer(&call->error));
+    if (extra != NULL)
+        *extra = call->extra;
+    call_unref(call);
+    return result;
+}
+
+static Call *new_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
+                      gconstpointer c)
 {
     Call *call = g_new0(Call, 1);
 
@@ -76,16 +94,27 @@ gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpoin
     call->in[0] = a;
     call->in[1] = b;
     call->in[2] = c;
+    return call;
+}
+
+gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
+                        gconstpointer c, gpointer *extra, GError **error)
+{
+    Call *call = new_call(engine, fn, a, b, c);
+
     gw_engine_post(engine, run_call, call);
     wait_for_call(engine, call);
+    return take_answer(call, extra, error);
+}
 
-    gpointer result = g_steal_pointer(&call->result);
-    if (call->error != NULL)
-        g_propagate_error(error, g_steal_pointer(&call->error));
-    if (extra != NULL)
-        *extra = call->extra;
-    call_unref(call);
-    return result;
+gpointer gw_engine_call_in_turn(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
+                                GError **error)
+{
+    Call *call = new_call(engine, fn, a, b, NULL);
+
+    gw_engine_post(engine, run_call_in_turn, call);
+    wait_for_call(engine, call);
+    return take_answer(call, NULL, error);
 }
 
 void gw_call_from_loop(GwEngine *engine, CallFn fn, gconstpointer a, CallOver over, gpointer user)

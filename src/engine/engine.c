@@ -159,6 +159,7 @@ static void publish(GwEngine *engine)
 {
     if (engine->draft == NULL)
         return;
+    gw_jobs_trim(engine);
     show_use(engine);
     gw_maintenance_look(engine);
     g_mutex_lock(&engine->lock);
@@ -420,6 +421,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->task_runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_task_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     engine->changing = g_ptr_array_new();
+    engine->changes = g_queue_new();
     engine->links = gw_links_new();
     engine->usage = gw_usage_new(config->usage_interval_us);
     engine->usage_wanted = config->usage_interval_us >= 0;
@@ -513,6 +515,7 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->planners);
     g_hash_table_unref(engine->accepting);
     g_ptr_array_unref(engine->changing);
+    g_queue_free(engine->changes); /* all were run: their callers are answered */
     gw_links_free(engine->links);
     gw_usage_free(engine->usage);
     g_hash_table_unref(engine->dirty);

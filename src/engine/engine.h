@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "model/cpu_baseline.h"
 #include "model/fabric.h"
 #include "model/join.h"
 #include "model/migration_plan.h"
@@ -52,10 +53,12 @@ gboolean gw_engine_remove_share(GwEngine *engine, const char *id, GError **error
  * another host's copy runs or cannot be seen (CONFLICT). */
 GwVm *gw_engine_start_vm(GwEngine *engine, const char *vm, GError **error);
 
-/* Moves. @vm is a UUID, a name or HOST/NAME; @request->destination a host, or a host group: the
- * best host of it, and its best storage, are chosen (R46), or REFUSED where none will do. */
+/* GwCandidate of every host, best first; @brief as in GwPlanInput. @vm is a UUID, a name or
+ * HOST/NAME. */
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
-                                GError **error); /* GwCandidate */
+                                gboolean brief, GError **error);
+/* Moves. @request->destination is a host, or a host group: the best host of it, and its best
+ * storage, are chosen (R46), or REFUSED where none will do. */
 GwMovePlan *gw_engine_plan_move(GwEngine *engine, const char *vm, const GwMoveRequest *request,
                                 GError **error);
 /* Where preflight refuses (GW_ERR_REFUSED), *@plan (may be NULL) gets the findings. */
@@ -89,7 +92,8 @@ GwJob *gw_engine_settle_job(GwEngine *engine, const char *job, GwKeep keep, GErr
 /* Plans of many moves (R19, R49). Making one changes nothing, and never waits for the loop. */
 GwMigrationPlan *gw_engine_plan(GwEngine *engine, const GwPlanRequest *request, GError **error);
 /* Carries @plan out, which may have been reviewed and changed: CONFLICT where what it rests on is
- * not as it was. Hosts to be drained get no VM from now on where the request says maintenance. */
+ * not as it was, or a move breaks what a plan promises; INVALID where it is not what its request
+ * asks for. Hosts to be drained get no VM from now on where the request says maintenance. */
 GwJob *gw_engine_apply_plan(GwEngine *engine, const GwMigrationPlan *plan, const char *user,
                             GError **error);
 /* How the host group (id or name) is balanced just now, with its standing recommendation. */
@@ -118,6 +122,13 @@ GwJoinAnswer *gw_engine_join(GwEngine *engine, const GwJoinRequest *request, con
  * @host needs: GwCheckLine. */
 GPtrArray *gw_engine_check_host(GwEngine *engine, const char *host, const char *peer,
                                 GError **error);
+
+/* What a restart of @vm (UUID or name) would change, and what that means for moves (R11). */
+GwRestart *gw_engine_restart(GwEngine *engine, const char *vm, GError **error);
+
+/* cpu_baseline.c: the hosts are asked. CONFLICT where there are too many kinds of hosts. */
+GwCpuBaseline *gw_engine_cpu_baseline(GwEngine *engine, const GwCpuBaselineRequest *request,
+                                      GError **error);
 
 /* What was answered to an Idempotency-Key: {"fingerprint": …, "status": …, "location": …, "body":
  * …} as the API laid it down; NULL where the key is new. New reference. */

@@ -51,7 +51,8 @@ struct GwEngine {
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */
     GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
-    GHashTable *accepting; /* VM UUIDs whose new job is being journaled */
+    GQueue *changes;       /* Waiting: changes that are to be checked after these */
+    GHashTable *accepting; /* whose new job is being journaled: VM UUIDs; "host/ID", "plan/UUID" */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
     GMutex tokens_lock;
@@ -59,6 +60,7 @@ struct GwEngine {
                                tokens_lock */
     GwAuthority *authority; /* NULL: no agents */
     GHashTable *certificates; /* serial -> GwIssued: every one that has not ended */
+    guint jobs_kept;          /* how many there were when they were trimmed last */
     gboolean schedule; /* a queue or a slot changed: look at the queue at the end of the turn */
     gboolean stopping;
     char *store_trouble; /* why the last commit that could fail did */
@@ -101,6 +103,11 @@ void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, Message
 void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
                        MessageFn after);
 gboolean gw_records_is_changing(const GwEngine *engine, const char *id);
+/* FALSE: it is; who would write it meanwhile is told to come again. */
+gboolean gw_records_check_settled(const GwEngine *engine, const char *id, GError **error);
+/* Runs @fn once no such change is being journaled, at once where none is: what is checked against
+ * other records must see those that are stored just now. In the order of these calls. */
+void gw_records_in_turn(GwEngine *engine, MessageFn fn, gpointer data);
 
 /* placement.c: any thread. @request, or, where its destination is a host group, the move to the
  * best host and storage of it (R46); NULL where none will do. */
@@ -113,6 +120,9 @@ void gw_maintenance_look(GwEngine *engine);
 /* What a host that is to be emptied is in from now on: GW_MAINTENANCE_ENTERING, or _IN where it is
  * empty already. */
 GwMaintenance gw_maintenance_on(GwEngine *engine, const GwHost *host);
+/* Of a host whose record nobody is changing: in the picture, and in @batch. */
+void gw_maintenance_put(GwEngine *engine, GwBatch *batch, const GwHost *old,
+                        GwMaintenance maintenance);
 
 /* journal.c */
 gpointer gw_journal_thread(gpointer engine);
@@ -144,6 +154,10 @@ gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpoin
 /* The loop only: runs @fn at once, and @over once that is answered; nobody waits. What @fn is given
  * (@a) has to be valid until @fn returns. */
 void gw_call_from_loop(GwEngine *engine, CallFn fn, gconstpointer a, CallOver over, gpointer user);
+
+/* The same for a change of records that is checked against others: gw_records_in_turn. */
+gpointer gw_engine_call_in_turn(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
+                                GError **error);
 /* Answers at the end of the turn, once, when readers see what it changed; takes @result or @error.
  */
 void gw_engine_answer(Call *call, gpointer result, GError *error);
@@ -178,6 +192,7 @@ struct HostRun {
     char *id;
     gboolean connected;
     gboolean listed; /* the full list of VMs was read since the connection came up */
+    gboolean seen;   /* it was, at some time: its facts are not only what was stored */
     gboolean busy;   /* connecting or listing */
     guint failures;
     gint64 retry_us; /* when to connect again; 0: not waiting */
@@ -207,6 +222,11 @@ void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event);
 void gw_inventory_ask_vm(GwEngine *engine, const char *host_id, const char *uuid);
 void gw_inventory_ask_facts(GwEngine *engine, const char *host_id);
 /* Puts facts into the picture, with share ids derived. */
+/* restart.c. vm->restart_changes, from the definition and the facts of its host (R11). */
+void gw_restart_derive(const GwFabric *fabric, GwVm *vm);
+/* Whether they may be others by @facts than by @old (NULL: the first). */
+gboolean gw_restart_is_news(const GwHostFacts *old, const GwHostFacts *facts);
+void gw_restart_derive_all(GwEngine *engine, const char *host_id);
 void gw_inventory_put_facts(GwEngine *engine, const char *host_id, const GwHostFacts *facts);
 /* The pool @name of a host, as it was just read anew. */
 void gw_inventory_put_pool(GwEngine *engine, const char *host_id, const char *name,
@@ -227,6 +247,7 @@ typedef struct {
     GPtrArray *disks;         /* GwDiskMove: where each disk goes; NULL where refused */
     GwVm *vm;                 /* as the source host just said */
     GError *error;            /* refused, or could not be asked */
+    GPtrArray *nics;          /* GwNicMove: where each adapter goes; NULL where it is refused */
 } CheckResult;
 typedef void (*CheckFn)(GwEngine *engine, CheckResult *result, gpointer user);
 /* Asks source and destination (which may be one host: Migrate Storage), plans, and answers once;
@@ -259,6 +280,8 @@ gboolean gw_storage_check_input(GwEngine *engine, const StorageCheck *check, GwP
 /* A job of the store that is not over; takes it. */
 void gw_jobs_restore(GwEngine *engine, GwJob *job);
 void gw_jobs_start_restored(GwEngine *engine);
+/* jobs_kept.c: forgets the oldest that are over, where there are many. */
+void gw_jobs_trim(GwEngine *engine);
 void gw_jobs_host_back(GwEngine *engine, const char *host_id);
 gint64 gw_jobs_next_us(GwEngine *engine);
 void gw_jobs_timers(GwEngine *engine, gint64 now_us);
@@ -327,8 +350,6 @@ void gw_dirty_stop(GwEngine *engine);
 /* predictions.c: what moves would take */
 GwPredictions *gw_predictions_new(void);
 void gw_predictions_free(GwPredictions *predictions);
-/* By all jobs that have finished; borrowed, for this turn. */
-const GwPredictor *gw_predictions_predictor(GwEngine *engine);
 /* Puts a prediction into @candidate where it is suitable; of a list, best first, into the best 64.
  */
 void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate);
@@ -373,9 +394,15 @@ void gw_balance_timers(GwEngine *engine, gint64 now_us);
 /* A picture was published: a look that is due rests on it. */
 void gw_balance_published(GwEngine *engine);
 
+/* plan_maintenance.c: a person has closed or opened a host, and that is durable: from now on it is
+ * no drain's to give back. */
+void gw_plans_maintenance_said(GwEngine *engine, gpointer host_id);
+
 /* plans.c: jobs that carry out a plan of many moves. */
 gboolean gw_plans_is_kind(const char *kind);
 void gw_plans_restore(GwEngine *engine, GwJob *job);
+/* The job under way that empties this host, or brings its VMs back; NULL: none. */
+const GwJob *gw_plans_job_for(GwEngine *engine, const char *host_id);
 /* A job or a slot changed: what is over is noted, what may begin begins. */
 void gw_plans_schedule(GwEngine *engine);
 /* A picture was published: planning anew, where it is due, rests on it. */

@@ -33,6 +33,43 @@ gboolean gw_records_is_changing(const GwEngine *engine, const char *id)
     return FALSE;
 }
 
+gboolean gw_records_check_settled(const GwEngine *engine, const char *id, GError **error)
+{
+    if (!gw_records_is_changing(engine, id))
+        return TRUE;
+    gw_error_set(error, GW_ERR_CONFLICT, "Look at it, then ask again.",
+                 "its settings are being changed just now");
+    return FALSE;
+}
+
+/* What waits until the changes under way are stored, or refused. */
+typedef struct {
+    MessageFn fn;
+    gpointer data;
+} Waiting;
+
+void gw_records_in_turn(GwEngine *engine, MessageFn fn, gpointer data)
+{
+    if (engine->changing->len == 0) {
+        fn(engine, data);
+        return;
+    }
+    Waiting *waiting = g_new(Waiting, 1);
+    waiting->fn = fn;
+    waiting->data = data;
+    g_queue_push_tail(engine->changes, waiting);
+}
+
+static void take_turns(GwEngine *engine)
+{
+    Waiting *waiting;
+
+    while (engine->changing->len == 0 && (waiting = g_queue_pop_head(engine->changes)) != NULL) {
+        waiting->fn(engine, waiting->data);
+        g_free(waiting);
+    }
+}
+
 static void change_free(gpointer data)
 {
     Change *change = data;
@@ -108,6 +145,7 @@ static gpointer changed(GwEngine *engine, gpointer data)
     if (change->after != NULL)
         change->after(engine, change->id);
     engine->schedule = TRUE;
+    take_turns(engine);
     if (change->after == begin_managing) {
         gw_inventory_answer_when_listed(engine, change->id, change->call);
         return NULL;
@@ -119,6 +157,8 @@ static gpointer changed(GwEngine *engine, gpointer data)
 static void not_changed(GwEngine *engine, gpointer data)
 {
     g_ptr_array_remove(engine->changing, ((Change *)data)->id);
+    engine->schedule = TRUE; /* a drain may wait for it */
+    take_turns(engine);
 }
 
 static const CallCommit change_commit = {
@@ -297,18 +337,17 @@ static void call_remove_group(GwEngine *engine, Call *call)
 
 GwGroup *gw_engine_add_group(GwEngine *engine, const GwGroup *group, GError **error)
 {
-    return gw_engine_call(engine, call_add_group, group, NULL, NULL, NULL, error);
+    return gw_engine_call_in_turn(engine, call_add_group, group, NULL, error);
 }
 
 GwGroup *gw_engine_change_group(GwEngine *engine, const GwGroup *group, GError **error)
 {
-    return gw_engine_call(engine, call_change_group, group, NULL, NULL, NULL, error);
+    return gw_engine_call_in_turn(engine, call_change_group, group, NULL, error);
 }
 
 gboolean gw_engine_remove_group(GwEngine *engine, const char *id, GError **error)
 {
-    g_autofree char *removed =
-        gw_engine_call(engine, call_remove_group, id, NULL, NULL, NULL, error);
+    g_autofree char *removed = gw_engine_call_in_turn(engine, call_remove_group, id, NULL, error);
     return removed != NULL;
 }
 
@@ -322,12 +361,14 @@ typedef struct {
     GwHost *host;
     gboolean is_new;
     char *trial_id;
+    GError *error; /* why it cannot be reached */
 } Trial;
 
 static void trial_free(Trial *trial)
 {
     gw_host_free(trial->host);
     g_free(trial->trial_id);
+    g_clear_error(&trial->error);
     g_free(trial);
 }
 
@@ -397,7 +438,7 @@ gboolean gw_hosts_check(GwEngine *engine, GwHost *host, GError **error)
         return FALSE;
     if (host->name != NULL && !gw_text_check_name("the host's name", host->name, error))
         return FALSE;
-    if (!gw_tags_check(host->tags, error))
+    if (!gw_tags_check(host->tags, error) || !gw_network_tags_check(host->network_tags, error))
         return FALSE;
     return check_unique(fabric, host, error);
 }
@@ -409,27 +450,19 @@ static void go_on_managing(GwEngine *engine, gpointer id)
     gw_inventory_start_host(engine, id);
 }
 
-static void tried(GwEngine *engine, const GwReply *reply, const char *key, gint64 number)
+/* In turn. */
+static void end_trial(GwEngine *engine, gpointer data)
 {
-    Trial *trial = GSIZE_TO_POINTER((gsize)number);
+    Trial *trial = data;
     Call *call = trial->call;
-    GError *error = NULL;
+    GError *error = g_steal_pointer(&trial->error);
+    const GwFabric *now = gw_engine_now(engine);
+    const GwHost *old = gw_fabric_host(now, trial->host->id);
 
-    (void)key;
-    gw_engine_ask(engine, gw_request_new(GW_OP_DISCONNECT, trial->trial_id, NULL), NULL, NULL, 0);
-    if (reply->error != NULL) {
-        error = g_error_copy(reply->error);
-    } else {
-        GwHost *host = trial->host;
-        gw_host_facts_free(host->facts);
-        host->facts = gw_host_facts_copy(reply->facts);
-        if (host->name == NULL)
-            host->name = gw_text_printable(host->facts->hostname, GW_TEXT_NAME_MAX);
-        host->status = GW_HOST_CONNECTING;
-        const GwFabric *now = gw_engine_now(engine);
-        if (check_unique(now, host, &error))
-            gw_hosts_check_storage(host, gw_fabric_host(now, host->id), host->facts, &error);
-    }
+    if (old != NULL)
+        trial->host->maintenance = old->maintenance; /* which may have been said meanwhile */
+    if (error == NULL && check_unique(now, trial->host, &error))
+        gw_hosts_check_storage(trial->host, old, trial->host->facts, &error);
     if (error != NULL) {
         g_prefix_error(&error, "host '%s': ", trial->host->uri);
         gw_engine_answer(call, NULL, error);
@@ -439,6 +472,25 @@ static void tried(GwEngine *engine, const GwReply *reply, const char *key, gint6
                           trial->is_new ? begin_managing : go_on_managing);
     }
     trial_free(trial);
+}
+
+static void tried(GwEngine *engine, const GwReply *reply, const char *key, gint64 number)
+{
+    Trial *trial = GSIZE_TO_POINTER((gsize)number);
+    GwHost *host = trial->host;
+
+    (void)key;
+    gw_engine_ask(engine, gw_request_new(GW_OP_DISCONNECT, trial->trial_id, NULL), NULL, NULL, 0);
+    if (reply->error != NULL) {
+        trial->error = g_error_copy(reply->error);
+    } else {
+        gw_host_facts_free(host->facts);
+        host->facts = gw_host_facts_copy(reply->facts);
+        if (host->name == NULL)
+            host->name = gw_text_printable(host->facts->hostname, GW_TEXT_NAME_MAX);
+        host->status = GW_HOST_CONNECTING;
+    }
+    gw_records_in_turn(engine, end_trial, trial);
 }
 
 static void try_host(GwEngine *engine, Call *call, GwHost *host, gboolean is_new)
@@ -490,6 +542,8 @@ gboolean gw_hosts_check_unused(GwEngine *engine, const GwHost *host, GError **er
     const GwJob *job = gw_fabric_job_of_host(gw_engine_now(engine), host->id);
 
     if (job == NULL)
+        job = gw_plans_job_for(engine, host->id);
+    if (job == NULL)
         return TRUE;
     gw_error_set(error, GW_ERR_CONFLICT, "Wait for the job, or cancel it.",
                  "job '%s' uses host '%s'", job->title, host->name);
@@ -512,7 +566,8 @@ static void call_change_host(GwEngine *engine, Call *call)
     host->maintenance = old->maintenance; /* it may have become empty meanwhile */
     gboolean moved = g_strcmp0(host->uri, old->uri) != 0;
     /* Behind a new URI may be another machine, which knows nothing of the job's VM. */
-    if (!gw_hosts_check(engine, host, &error) ||
+    if (!gw_records_check_settled(engine, host->id, &error) ||
+        !gw_hosts_check(engine, host, &error) ||
         (moved ? !gw_hosts_check_unused(engine, old, &error)
                : !gw_hosts_check_storage(host, old, old->facts, &error))) {
         gw_host_free(host);
@@ -556,18 +611,17 @@ static void call_refresh_host(GwEngine *engine, Call *call)
 
 GwHost *gw_engine_add_host(GwEngine *engine, const GwHost *host, GError **error)
 {
-    return gw_engine_call(engine, call_add_host, host, NULL, NULL, NULL, error);
+    return gw_engine_call_in_turn(engine, call_add_host, host, NULL, error);
 }
 
 GwHost *gw_engine_change_host(GwEngine *engine, const GwHost *host, GError **error)
 {
-    return gw_engine_call(engine, call_change_host, host, NULL, NULL, NULL, error);
+    return gw_engine_call_in_turn(engine, call_change_host, host, NULL, error);
 }
 
 gboolean gw_engine_remove_host(GwEngine *engine, const char *id, GError **error)
 {
-    g_autofree char *removed =
-        gw_engine_call(engine, call_remove_host, id, NULL, NULL, NULL, error);
+    g_autofree char *removed = gw_engine_call_in_turn(engine, call_remove_host, id, NULL, error);
     return removed != NULL;
 }
 

@@ -40,7 +40,7 @@ GwFeed *gw_feed_new(guint capacity)
     return feed;
 }
 
-void gw_feed_item_unref(GwFeedItem *item)
+static void item_unref(GwFeedItem *item)
 {
     if (item == NULL || !g_atomic_ref_count_dec(&item->refs))
         return;
@@ -54,7 +54,7 @@ void gw_feed_free(GwFeed *feed)
     if (feed == NULL)
         return;
     for (guint i = 0; i < feed->capacity; i++)
-        gw_feed_item_unref(feed->ring[i]);
+        item_unref(feed->ring[i]);
     g_free(feed->ring);
     g_cond_clear(&feed->arrived);
     g_mutex_clear(&feed->lock);
@@ -67,7 +67,7 @@ static void drop_oldest(GwFeed *feed)
 
     feed->bytes -= strlen((*slot)->data);
     feed->held--;
-    g_clear_pointer(slot, gw_feed_item_unref);
+    g_clear_pointer(slot, item_unref);
 }
 
 void gw_feed_push(GwFeed *feed, const char *type, char *data)
@@ -98,7 +98,7 @@ guint64 gw_feed_last(GwFeed *feed)
 
 static GPtrArray *items_after(GwFeed *feed, guint64 after, guint max)
 {
-    GPtrArray *items = g_ptr_array_new_with_free_func((GDestroyNotify)gw_feed_item_unref);
+    GPtrArray *items = g_ptr_array_new_with_free_func((GDestroyNotify)item_unref);
 
     for (guint64 id = after + 1; id <= feed->last && items->len < max; id++) {
         GwFeedItem *item = feed->ring[id % feed->capacity];

@@ -17,7 +17,6 @@ typedef struct {
 
 GwFeed *gw_feed_new(guint capacity);
 void gw_feed_free(GwFeed *feed);
-void gw_feed_item_unref(GwFeedItem *item);
 
 /* Takes ownership of @data. Wakes the readers. */
 void gw_feed_push(GwFeed *feed, const char *type, char *data);

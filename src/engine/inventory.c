@@ -170,8 +170,11 @@ void gw_inventory_put_facts(GwEngine *engine, const char *host_id, const GwHostF
     if (host->facts->usage == NULL && old->facts != NULL) /* read by itself: usage.c */
         host->facts->usage = gw_host_usage_copy(old->facts->usage);
     derive_share_ids(gw_engine_now(engine), host);
+    gboolean news = gw_restart_is_news(old->facts, facts);
     gw_fabric_put_host(gw_engine_change(engine), host);
     gw_engine_tell(engine, "host", host_id, NULL);
+    if (news)
+        gw_restart_derive_all(engine, host_id);
 }
 
 void gw_inventory_put_pool(GwEngine *engine, const char *host_id, const char *name,
@@ -266,6 +269,7 @@ static void put_vm(GwEngine *engine, const GwVm *fresh, const char *host_id)
     g_free(vm->job_id);
     vm->job_id = job != NULL ? g_strdup(job->id) : NULL;
     keep_usage(engine, vm, old, job);
+    gw_restart_derive(gw_engine_now(engine), vm);
     if (old != NULL && gw_record_equal(&gw_vm_record, old, vm)) {
         gw_vm_free(vm);
         return;
@@ -366,7 +370,7 @@ static void list_came(GwEngine *engine, const GwReply *reply, const char *host_i
         return;
     }
     take_list(engine, host_id, reply->vms);
-    run->listed = TRUE;
+    run->listed = run->seen = TRUE;
     run->failures = 0;
     run->awaited_us = 0;
     gw_inventory_show_up(engine, host_id);
@@ -504,9 +508,11 @@ void gw_inventory_stop(GwEngine *engine)
 
 /* Events ----------------------------------------------------------------------------------- */
 
+/* A VM that moved here is announced while nothing of it has come, and takes its memory until it
+ * goes on: without that a host would seem to have room which is long taken. */
 static gboolean changes_memory(const char *lifecycle)
 {
-    static const char *const words[] = { "started", "stopped", "crashed", NULL };
+    static const char *const words[] = { "started", "resumed", "stopped", "crashed", NULL };
     return lifecycle != NULL && g_strv_contains(words, lifecycle);
 }
 

@@ -40,11 +40,20 @@ void gw_jobs_restore(GwEngine *engine, GwJob *job)
         gw_works_restore(engine, job);
 }
 
+/* The VM's rows in lists name the job that has it: it is asked for anew. */
+static void mark_vm(GwEngine *engine, const GwJob *job)
+{
+    const char *const hosts[] = { job->source_host_id, job->destination_host_id };
+
+    for (guint i = 0; job->vm_uuid != NULL && i < G_N_ELEMENTS(hosts); i++)
+        gw_inventory_ask_vm(engine, hosts[i], job->vm_uuid);
+}
+
 void gw_jobs_begin(GwEngine *engine, GwJob *job)
 {
     gw_jobs_restore(engine, job);
     gw_jobs_show(engine, job);
-    gw_jobs_mark_vm(engine, job);
+    mark_vm(engine, job);
     engine->schedule = TRUE;
 }
 
@@ -75,14 +84,6 @@ void gw_jobs_show(GwEngine *engine, const GwJob *job)
 {
     gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
     gw_engine_tell(engine, "job", job->id, NULL);
-}
-
-void gw_jobs_mark_vm(GwEngine *engine, const GwJob *job)
-{
-    const char *const hosts[] = { job->source_host_id, job->destination_host_id };
-
-    for (guint i = 0; job->vm_uuid != NULL && i < G_N_ELEMENTS(hosts); i++)
-        gw_inventory_ask_vm(engine, hosts[i], job->vm_uuid);
 }
 
 gint64 gw_jobs_keep_source_s(GwEngine *engine, const GwJob *job)
@@ -118,9 +119,8 @@ static void journaled(GwEngine *engine, gpointer data)
     g_free(deferred);
 }
 
-static GwBatch *job_batch(GwEngine *engine, const GwJob *job, gint64 wall_us)
+static void put_step(GwEngine *engine, GwBatch *batch, const GwJob *job, gint64 wall_us)
 {
-    GwBatch *batch = gw_batch_new();
     const GwJobStep *step = job->steps->pdata[job->steps->len - 1];
 
     if (job->state == (int)GW_JOB_DONE) {
@@ -129,7 +129,6 @@ static GwBatch *job_batch(GwEngine *engine, const GwJob *job, gint64 wall_us)
     }
     gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
     gw_batch_journal(batch, job->id, wall_us, step->state, step->event, step->why);
-    return batch;
 }
 
 void gw_jobs_follow(GwEngine *engine, JobRun *run, const GwLifeOutcome *outcome, gint64 now_us,
@@ -137,10 +136,13 @@ void gw_jobs_follow(GwEngine *engine, JobRun *run, const GwLifeOutcome *outcome,
 {
     JobDecision decided = { .number = run->decisions, .at_us = now_us };
     const GwJob *job = run->job;
+    GwBatch *batch = outcome->journal ? gw_batch_new() : NULL;
 
+    if (batch != NULL && run->kind->record != NULL)
+        run->kind->record(engine, run, batch);
     if (outcome->changed || outcome->journal)
         gw_jobs_show(engine, job);
-    if (!outcome->journal) {
+    if (batch == NULL) {
         for (guint i = 0; i < outcome->count; i++)
             run->kind->carry_out(engine, run, outcome->effects[i], decided);
         return;
@@ -151,8 +153,9 @@ void gw_jobs_follow(GwEngine *engine, JobRun *run, const GwLifeOutcome *outcome,
     deferred->decided = decided;
     engine->schedule = TRUE;
     if (gw_job_state_is_final((GwJobState)job->state))
-        gw_jobs_mark_vm(engine, job);
-    gw_engine_journal(engine, job_batch(engine, job, wall_us), journaled, NULL, deferred);
+        mark_vm(engine, job);
+    put_step(engine, batch, job, wall_us);
+    gw_engine_journal(engine, batch, journaled, NULL, deferred);
 }
 
 /* Timers and news -------------------------------------------------------------------------- */
@@ -205,4 +208,13 @@ void gw_jobs_start_restored(GwEngine *engine)
         JobRun *run = list->pdata[i];
         run->kind->restart(engine, run);
     }
+}
+
+const char *gw_jobs_nics_xml(GwEngine *engine, const GwJob *job)
+{
+    const GwJob *undone = job->undoes != NULL && gw_nic_moves_change(job->nics)
+                              ? g_hash_table_lookup(gw_engine_now(engine)->jobs, job->undoes)
+                              : NULL;
+
+    return undone != NULL ? undone->saved_xml : NULL;
 }

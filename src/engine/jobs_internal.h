@@ -27,6 +27,9 @@ typedef struct {
     void (*begin)(GwEngine *engine, JobRun *run);
     /* A host of the job answers again. */
     void (*host_back)(GwEngine *engine, JobRun *run);
+    /* What else is to be durable with a step that is journaled, all of it or nothing: changes the
+     * picture, and puts the same into @batch. NULL: nothing. */
+    void (*record)(GwEngine *engine, JobRun *run, GwBatch *batch);
     /* An effect of a step. */
     void (*carry_out)(GwEngine *engine, JobRun *run, guint effect, JobDecision decided);
     gint64 (*next_us)(const JobRun *run); /* 0: nothing is due */
@@ -51,8 +54,6 @@ void gw_jobs_begin(GwEngine *engine, GwJob *job);
 /* In the order in which they begin: by rank, then the oldest first; borrowed. */
 GPtrArray *gw_jobs_list(GwEngine *engine);
 void gw_jobs_show(GwEngine *engine, const GwJob *job);
-/* The VM's rows in lists name the job that has it: it is asked for anew. */
-void gw_jobs_mark_vm(GwEngine *engine, const GwJob *job);
 /* How long its old copies are kept: as asked for, else as its source host has it. */
 gint64 gw_jobs_keep_source_s(GwEngine *engine, const GwJob *job);
 /* What a step of the job's table came to: it is shown, journaled if it is to be, and then its
@@ -74,3 +75,7 @@ void gw_jobs_accept(GwEngine *engine, Call *call, GwBatch *batch, GwJob *job, Jo
 /* queue.c */
 /* Lets begin what may: whose hosts answer, whose slots are free (R23). */
 void gw_queue_schedule(GwEngine *engine);
+
+/* The VM's definition before the job that @job undoes, where adapters come back to what they were
+ * then; borrowed, NULL: none does. */
+const char *gw_jobs_nics_xml(GwEngine *engine, const GwJob *job);

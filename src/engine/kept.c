@@ -335,6 +335,14 @@ static void say_trouble(GwEngine *engine, const GwKeptVolume *kept, const char *
     gw_engine_journal(engine, batch, NULL, NULL, NULL);
 }
 
+/* With the remedy: nobody looks for the job that failed. */
+static char *trouble_of(const GwJobError *error)
+{
+    if (error == NULL)
+        return g_strdup("it could not be removed; no reason was given");
+    return g_strjoin(". ", error->message, error->remedy, NULL);
+}
+
 /* The job that was to remove it is over. */
 static void take_outcome(GwEngine *engine, const GwKeptVolume *kept, KeptRun *run, gint64 now_us)
 {
@@ -348,9 +356,8 @@ static void take_outcome(GwEngine *engine, const GwKeptVolume *kept, KeptRun *ru
     }
     g_clear_pointer(&run->job_id, g_free);
     run->retry_us = now_us + TROUBLE_US;
-    say_trouble(engine, kept,
-                job != NULL && job->error != NULL ? job->error->message
-                                                  : "it could not be removed; no reason was given");
+    g_autofree char *why = trouble_of(job != NULL ? job->error : NULL);
+    say_trouble(engine, kept, why);
 }
 
 static gboolean is_there(GwEngine *engine, const char *host_id)

@@ -56,16 +56,29 @@ static char *why_of(const GwCandidate *nearest)
                            finding->required);
 }
 
+/* In full, what was brief in the list. */
+static GwCandidate *explained(const GwFabric *fabric, const GwVm *vm, const GwCandidate *nearest)
+{
+    const GwPlanInput input = { .fabric = fabric,
+                                .vm = vm,
+                                .source = gw_fabric_host(fabric, vm->host_id),
+                                .destination = gw_fabric_host(fabric, nearest->host_id) };
+    GwCandidate *candidate = gw_plan_candidate(&input);
+
+    gw_plan_rate(&input, candidate);
+    return candidate;
+}
+
 static GwLeaving *judge(const GwFabric *fabric, const GwVm *vm)
 {
-    g_autoptr(GPtrArray) candidates = gw_plan_candidates(fabric, vm, NULL);
+    g_autoptr(GPtrArray) candidates = gw_plan_ranking(fabric, vm, NULL);
     GwCandidate *nearest = nearest_of(candidates, vm->host_id);
     GwLeaving *leaving = gw_leaving_new();
 
     leaving->vm_uuid = g_strdup(vm->uuid);
     leaving->vm_name = g_strdup(vm->name);
     leaving->state = vm->state;
-    leaving->nearest = nearest != NULL ? gw_record_ref(nearest) : NULL;
+    leaving->nearest = nearest != NULL ? explained(fabric, vm, nearest) : NULL;
     leaving->leaves = nearest != NULL && nearest->suitable;
     for (guint i = 0; i < candidates->len; i++)
         leaving->hosts += ((GwCandidate *)candidates->pdata[i])->suitable ? 1 : 0;

@@ -33,16 +33,23 @@ GwMaintenance gw_maintenance_on(GwEngine *engine, const GwHost *host)
     return is_empty(engine, host) ? GW_MAINTENANCE_IN : GW_MAINTENANCE_ENTERING;
 }
 
-/* Where the store refuses, the journal tries again: what it says is true whenever it is read. */
-static void enter(GwEngine *engine, const GwHost *empty)
+void gw_maintenance_put(GwEngine *engine, GwBatch *batch, const GwHost *old,
+                        GwMaintenance maintenance)
 {
-    GwHost *host = gw_host_copy(empty);
-    GwBatch *batch = gw_batch_new();
+    GwHost *host = gw_host_copy(old);
 
-    host->maintenance = GW_MAINTENANCE_IN;
+    host->maintenance = (int)maintenance;
     gw_batch_put(batch, GW_KIND_HOST, host->id, gw_record_to_json(&gw_host_record, host));
     gw_engine_tell(engine, "host", host->id, NULL);
     gw_fabric_put_host(gw_engine_change(engine), host);
+}
+
+/* Where the store refuses, the journal tries again: what it says is true whenever it is read. */
+static void enter(GwEngine *engine, const GwHost *empty)
+{
+    GwBatch *batch = gw_batch_new();
+
+    gw_maintenance_put(engine, batch, empty, GW_MAINTENANCE_IN);
     gw_engine_journal(engine, batch, NULL, NULL, NULL);
 }
 
@@ -65,13 +72,18 @@ void gw_maintenance_look(GwEngine *engine)
 static void call_set(GwEngine *engine, Call *call)
 {
     const GwHost *old = gw_call_find_host(engine, call, call->in[0]);
+    GError *error = NULL;
 
     if (old == NULL)
         return;
+    if (!gw_records_check_settled(engine, old->id, &error)) {
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
     GwHost *host = gw_host_copy(old);
     host->maintenance =
         (int)(call->in[1] != NULL ? gw_maintenance_on(engine, old) : GW_MAINTENANCE_NONE);
-    gw_records_commit(engine, call, GW_KIND_HOST, host, host->id, NULL);
+    gw_records_commit(engine, call, GW_KIND_HOST, host, host->id, gw_plans_maintenance_said);
 }
 
 GwHost *gw_engine_set_maintenance(GwEngine *engine, const char *id, gboolean on, GError **error)

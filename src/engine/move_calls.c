@@ -227,14 +227,16 @@ static void call_candidates(GwEngine *engine, Call *call)
         gw_engine_answer(call, NULL, error);
         return;
     }
-    GPtrArray *candidates = gw_plan_candidates(gw_engine_now(engine), vm, call->in[1]);
+    const gboolean *brief = call->in[2];
+    GPtrArray *candidates =
+        (*brief ? gw_plan_ranking : gw_plan_candidates)(gw_engine_now(engine), vm, call->in[1]);
     gw_predictions_add_all(engine, vm, call->in[1], candidates);
     gw_engine_answer(call, candidates, NULL);
     gw_dirty_sample(engine, vm, NULL, NULL); /* for who asks next: a list waits for no host */
 }
 
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
-                                GError **error)
+                                gboolean brief, GError **error)
 {
-    return gw_engine_call(engine, call_candidates, vm, options, NULL, NULL, error);
+    return gw_engine_call(engine, call_candidates, vm, options, &brief, NULL, error);
 }

@@ -72,6 +72,16 @@ static GPtrArray *disks_of(const GwJob *job)
     return disks;
 }
 
+static GPtrArray *nics_of(const GwJob *job)
+{
+    if (!gw_nic_moves_change(job->nics))
+        return NULL;
+    GPtrArray *nics = gw_record_array(&gw_nic_move_record);
+    for (guint i = 0; i < job->nics->len; i++)
+        g_ptr_array_add(nics, gw_nic_move_copy(job->nics->pdata[i]));
+    return nics;
+}
+
 static GwMigrate *how(GwEngine *engine, const MoveRun *run)
 {
     const GwJob *job = run->move->job;
@@ -100,6 +110,8 @@ static GwMigrate *how(GwEngine *engine, const MoveRun *run)
     migrate->channels = decision->channels;
     migrate->compression = g_strdup(decision->compression);
     migrate->disks = disks_of(job);
+    migrate->nics = nics_of(job);
+    migrate->nics_xml = g_strdup(gw_jobs_nics_xml(engine, job));
     return migrate;
 }
 

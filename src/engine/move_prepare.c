@@ -15,6 +15,8 @@ static void take_disks(GwEngine *engine, MoveRun *run, CheckResult *result)
 
     g_clear_pointer(&job->disks, g_ptr_array_unref);
     job->disks = g_steal_pointer(&result->disks);
+    g_clear_pointer(&job->nics, g_ptr_array_unref);
+    job->nics = g_steal_pointer(&result->nics);
     job->transfer = result->plan->candidate->transfer;
     job->keep_source_s = gw_jobs_keep_source_s(engine, job);
     if (!gw_moves_copies_disks(job))

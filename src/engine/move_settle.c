@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "engine/moves_internal.h"
 #include "model/definition.h"
+#include "model/definition_nics.h"
 
 /* Looks at both hosts, and the steps that a move settles by. */
 
@@ -111,13 +112,15 @@ static void do_store(GwEngine *engine, MoveRun *run)
     gw_tasks_run(engine, run->move->job->id, back ? GW_TASK_BEFORE : GW_TASK_AFTER, back, stored);
 }
 
-/* What was saved before the move names the disks where they were. */
+/* What was saved before the move names disks and networks where they were. */
 static char *definition_for(const GwJob *job, gboolean at_source)
 {
     g_autoptr(GError) error = NULL;
-    gboolean moved = !at_source && job->disks != NULL && job->saved_xml != NULL;
-    g_autofree char *there =
+    gboolean moved = !at_source && job->saved_xml != NULL;
+    g_autofree char *disks =
         moved ? gw_definition_inactive(job->saved_xml, job->disks, &error) : NULL;
+    g_autofree char *there =
+        disks != NULL ? gw_definition_inactive_nics(disks, job->nics, &error) : NULL;
 
     if (error != NULL)
         g_warning("job %s: its definition: %s", job->id, error->message);

@@ -177,18 +177,18 @@ static void call_remove(GwEngine *engine, Call *call)
 
 GwPlacementRule *gw_engine_add_rule(GwEngine *engine, const GwPlacementRule *rule, GError **error)
 {
-    return gw_engine_call(engine, call_add, rule, NULL, NULL, NULL, error);
+    return gw_engine_call_in_turn(engine, call_add, rule, NULL, error);
 }
 
 GwPlacementRule *gw_engine_change_rule(GwEngine *engine, const GwPlacementRule *rule,
                                        GError **error)
 {
-    return gw_engine_call(engine, call_change, rule, NULL, NULL, NULL, error);
+    return gw_engine_call_in_turn(engine, call_change, rule, NULL, error);
 }
 
 gboolean gw_engine_remove_rule(GwEngine *engine, const char *id, GError **error)
 {
-    g_autofree char *removed = gw_engine_call(engine, call_remove, id, NULL, NULL, NULL, error);
+    g_autofree char *removed = gw_engine_call_in_turn(engine, call_remove, id, NULL, error);
     return removed != NULL;
 }
 

@@ -23,9 +23,15 @@ static gboolean is_held(GwEngine *engine, const PlanRun *run, const GwMigrationP
     const GwJob *self = run->self->job;
     char **hosts = self->plan->request->hosts;
     gboolean drain = self->plan->request->kind == (int)GW_PLAN_DRAIN && hosts != NULL;
+    g_autoptr(GHashTable) stays = g_hash_table_new(g_str_hash, g_str_equal);
     GHashTableIter iter;
     gpointer value;
 
+    for (guint i = 0; plan->stays != NULL && i < plan->stays->len; i++) {
+        const GwPlannedStay *stay = plan->stays->pdata[i];
+        if (stay->vm_uuid != NULL)
+            g_hash_table_add(stays, stay->vm_uuid);
+    }
     g_hash_table_iter_init(&iter, fabric->jobs);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwJob *job = value;
@@ -35,7 +41,7 @@ static gboolean is_held(GwEngine *engine, const PlanRun *run, const GwMigrationP
         if (drain && job->destination_host_id != NULL &&
             g_strv_contains((const char *const *)hosts, job->destination_host_id))
             return TRUE;
-        if (gw_record_find(&gw_planned_stay_record, plan->stays, "vm_uuid", job->vm_uuid) != NULL)
+        if (g_hash_table_contains(stays, job->vm_uuid))
             return TRUE;
     }
     return FALSE;

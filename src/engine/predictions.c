@@ -45,7 +45,8 @@ static guint count_done(const GwFabric *fabric, const char **newest)
     return done;
 }
 
-const GwPredictor *gw_predictions_predictor(GwEngine *engine)
+/* By all jobs that have finished; borrowed, for this turn. */
+static const GwPredictor *predictor_now(GwEngine *engine)
 {
     GwPredictions *known = engine->predictions;
     const char *newest = NULL;
@@ -72,14 +73,14 @@ static gboolean add(const GwPredictor *predictor, const GwPlanInput *input, GwCa
 
 void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate)
 {
-    add(gw_predictions_predictor(engine), input, candidate);
+    add(predictor_now(engine), input, candidate);
 }
 
 void gw_predictions_add_all(GwEngine *engine, const GwVm *vm, const GwMoveOptions *options,
                             const GPtrArray *candidates)
 {
     const GwFabric *fabric = gw_engine_now(engine);
-    const GwPredictor *predictor = gw_predictions_predictor(engine);
+    const GwPredictor *predictor = predictor_now(engine);
     g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
     guint added = 0;
     GwPlanInput input = { .fabric = fabric, .vm = vm, .options = options, .shared = shared };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "engine/jobs_internal.h"
+#include "engine/plans_internal.h"
 
 /* The queue: what waits for hosts and slots, what it is told to wait for, and in what order it
  * begins. It is nothing but the jobs that are QUEUED. */
@@ -32,9 +32,20 @@ static gboolean hosts_ready(GwEngine *engine, const GwJob *job, char **why)
     return TRUE;
 }
 
+/* A move that was accepted just before somebody paused its plan begins no more than the others. */
+static gboolean is_paused(GwEngine *engine, const GwJob *job, char **why)
+{
+    const PlanRun *plan = job->part_of != NULL ? gw_plans_find(engine, job->part_of) : NULL;
+
+    if (plan == NULL || !plan->self->job->pause_requested)
+        return FALSE;
+    *why = g_strdup("its plan, which is paused");
+    return TRUE;
+}
+
 static gboolean may_begin(GwEngine *engine, JobRun *run, char **why)
 {
-    if (!hosts_ready(engine, run->job, why))
+    if (is_paused(engine, run->job, why) || !hosts_ready(engine, run->job, why))
         return FALSE;
     if (run->kind->waits != NULL && run->kind->waits(engine, run, why))
         return FALSE;

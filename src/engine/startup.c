@@ -3,8 +3,6 @@
 
 /* What the store holds becomes the first picture of the fabric. */
 
-#define FINAL_JOBS_KEPT 1000 /* finished jobs in memory; the store has them all */
-
 typedef struct {
     GwEngine *engine;
     const GwRecord *record;
@@ -70,19 +68,6 @@ static gboolean load_epoch(const char *id, json_t *body, gpointer user, GError *
     return TRUE;
 }
 
-static void trim_jobs(GwEngine *engine)
-{
-    GwFabric *fabric = gw_engine_change(engine);
-    g_autoptr(GPtrArray) jobs = gw_fabric_list_jobs(fabric);
-    guint finished = 0;
-
-    for (guint i = 0; i < jobs->len; i++) {
-        const GwJob *job = jobs->pdata[i];
-        if (gw_job_state_is_final(job->state) && ++finished > FINAL_JOBS_KEPT)
-            gw_fabric_remove_job(fabric, job->id);
-    }
-}
-
 gboolean gw_startup_load(GwEngine *engine, GError **error)
 {
     const struct {
@@ -107,6 +92,6 @@ gboolean gw_startup_load(GwEngine *engine, GError **error)
     }
     if (!gw_store_each(engine->store, GW_KIND_EPOCH, load_epoch, engine, error))
         return FALSE;
-    trim_jobs(engine);
+    gw_jobs_trim(engine);
     return TRUE;
 }

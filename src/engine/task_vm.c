@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
+#include "engine/jobs_internal.h"
 #include "engine/tasks_internal.h"
 
 /* Tasks about the VM itself: its definition, autostart, start, and the records of its snapshots. */
@@ -17,6 +18,9 @@ static void define(GwEngine *engine, TaskRun *run)
     request->peer_host_id =
         g_strdup(task->peer_host_id != NULL ? task->peer_host_id : task->host_id);
     request->disks = g_ptr_array_ref(job->disks);
+    if (job->nics != NULL)
+        request->nics = g_ptr_array_ref(job->nics);
+    request->nics_xml = g_strdup(gw_jobs_nics_xml(engine, job));
     gw_task_ask(engine, run, request, gw_task_replied);
 }
 
@@ -123,6 +127,8 @@ static void remember(GwEngine *engine, TaskRun *run)
     GwRequest *request = gw_task_request(engine, run, GW_OP_SNAPSHOTS_REMEMBER);
     request->definitions = g_strdupv(job->snapshots);
     request->text = g_strdup(job->snapshot_current);
+    if (job->nics != NULL && !run->undo)
+        request->nics = g_ptr_array_ref(job->nics);
     request->timeout_us = GW_TASK_LONG_US;
     gw_task_ask(engine, run, request, gw_task_replied);
 }

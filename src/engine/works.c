@@ -5,7 +5,8 @@
 
 #define MERGE_LOOK_US (3 * G_USEC_PER_SEC)
 
-gboolean gw_works_step(GwEngine *engine, WorkRun *run, GwWorkEvent event, GError **error)
+/* Feeds one event and carries out what follows. */
+static gboolean step(GwEngine *engine, WorkRun *run, GwWorkEvent event, GError **error)
 {
     GwWorkOutcome outcome;
 
@@ -20,7 +21,7 @@ gboolean gw_works_step(GwEngine *engine, WorkRun *run, GwWorkEvent event, GError
 void gw_works_news(GwEngine *engine, WorkRun *run, GwWorkEventKind kind, const GError *error)
 {
     g_autoptr(GError) late = NULL;
-    if (!gw_works_step(engine, run, (GwWorkEvent){ .kind = kind, .error = error }, &late))
+    if (!step(engine, run, (GwWorkEvent){ .kind = kind, .error = error }, &late))
         g_debug("job %s: %s", run->work->job->id, late->message);
 }
 
@@ -162,7 +163,7 @@ GwJob *gw_works_event(GwEngine *engine, const char *job_id, GwWorkEventKind kind
     if (change != NULL && change->bandwidth_mibps >= 0 && job->options != NULL &&
         job->state == (int)GW_JOB_COPYING)
         job->options->bandwidth_mibps = change->bandwidth_mibps;
-    if (!gw_works_step(engine, run, (GwWorkEvent){ .kind = kind }, error))
+    if (!step(engine, run, (GwWorkEvent){ .kind = kind }, error))
         return NULL;
     return gw_job_copy(job);
 }

@@ -27,8 +27,6 @@ WorkRun *gw_works_find(GwEngine *engine, const char *job_id);
 /* A person's event (CANCEL, CHANGE) for the job with that id; a copy of it, or an error. */
 GwJob *gw_works_event(GwEngine *engine, const char *job_id, GwWorkEventKind kind,
                       const GwJobChange *change, GError **error);
-/* Feeds one event and carries out what follows. */
-gboolean gw_works_step(GwEngine *engine, WorkRun *run, GwWorkEvent event, GError **error);
 /* The same with news, which may come too late to be of use. */
 void gw_works_news(GwEngine *engine, WorkRun *run, GwWorkEventKind kind, const GError *error);
 

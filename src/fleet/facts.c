@@ -94,6 +94,60 @@ static GwAgentFacts *known(const GwFleetHost *host, const char *why)
     return facts;
 }
 
+/* Networks -------------------------------------------------------------------------------- */
+
+static GwNetwork *find_bridge(const GwHostFacts *facts, const char *name)
+{
+    for (guint i = 0; facts->networks != NULL && i < facts->networks->len; i++) {
+        GwNetwork *network = facts->networks->pdata[i];
+        if (g_strcmp0(network->kind, "bridge") == 0 && g_strcmp0(network->name, name) == 0)
+            return network;
+    }
+    return NULL;
+}
+
+/* One that libvirt does not tell: not every host has its interface driver. */
+static GwNetwork *add_bridge(GwHostFacts *facts, const char *name)
+{
+    GwNetwork *bridge = gw_network_new();
+    guint count = facts->bridges != NULL ? g_strv_length(facts->bridges) : 0;
+
+    bridge->name = g_strdup(name);
+    bridge->kind = g_strdup("bridge");
+    bridge->bridge = g_strdup(name);
+    if (facts->networks == NULL)
+        facts->networks = gw_record_array(&gw_network_record);
+    g_ptr_array_add(facts->networks, bridge);
+    if (facts->bridges != NULL && g_strv_contains((const char *const *)facts->bridges, name))
+        return bridge;
+    facts->bridges = g_renew(char *, facts->bridges, count + 2);
+    facts->bridges[count] = g_strdup(name);
+    facts->bridges[count + 1] = NULL;
+    return bridge;
+}
+
+/* What the agent sees of bridges is told with them, where the planner looks for it (R40). */
+static void learn_bridges(GwHostFacts *facts)
+{
+    const GPtrArray *interfaces = facts->agent->interfaces;
+
+    for (guint i = 0; interfaces != NULL && i < interfaces->len; i++) {
+        const GwInterface *seen = interfaces->pdata[i];
+        GwNetwork *bridge = seen->name != NULL ? find_bridge(facts, seen->name) : NULL;
+        if (bridge == NULL && !(seen->bridge && seen->name != NULL))
+            continue;
+        if (bridge == NULL)
+            bridge = add_bridge(facts, seen->name);
+        bridge->active = bridge->active || seen->up;
+        if (seen->mtu > 0)
+            bridge->mtu = seen->mtu;
+        if (seen->subnets != NULL && seen->subnets[0] != NULL) {
+            g_strfreev(bridge->subnets);
+            bridge->subnets = g_strdupv(seen->subnets);
+        }
+    }
+}
+
 void gw_fleet_merge_facts(GwFleetHost *host, GwHostFacts *facts, json_t *said, const GError *why)
 {
     g_autoptr(GError) broken = NULL;
@@ -113,4 +167,5 @@ void gw_fleet_merge_facts(GwFleetHost *host, GwHostFacts *facts, json_t *said, c
                                                   : "no answer");
     }
     facts->agent->wire_version = gw_session_version(host->link->session);
+    learn_bridges(facts);
 }

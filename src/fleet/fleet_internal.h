@@ -199,7 +199,6 @@ void gw_fleet_volume_delete(GwFleetTask *task);
 void gw_fleet_say_user(GwFleetTask *task, GwReply *reply);
 
 /* facts.c: hostile answers, as records. */
-GwAgentFacts *gw_fleet_read_facts(json_t *said, GError **error);
 gpointer gw_fleet_read_record(const GwRecord *record, json_t *said, GError **error);
 /* A short text of @said, printable; NULL: there is none. Free with g_free. */
 char *gw_fleet_read_text(const json_t *said, const char *key);

@@ -13,6 +13,7 @@ static const char *const op_words[GW_OP_COUNT] = {
     [GW_OP_GET_XML] = "get-xml",
     [GW_OP_LOOK] = "look",
     [GW_OP_CPU_COMPARE] = "cpu-compare",
+    [GW_OP_CPU_BASELINE] = "cpu-baseline",
     [GW_OP_MIGRATE] = "migrate",
     [GW_OP_PROGRESS] = "progress",
     [GW_OP_STATS] = "stats",
@@ -87,6 +88,8 @@ void gw_request_free(GwRequest *request)
     gw_volume_free(request->volume);
     gw_disk_free(request->disk);
     g_clear_pointer(&request->disks, g_ptr_array_unref);
+    g_clear_pointer(&request->nics, g_ptr_array_unref);
+    g_free(request->nics_xml);
     g_free(request->peer_host_id);
     g_strfreev(request->definitions);
     g_free(request);
@@ -101,6 +104,8 @@ GwMigrate *gw_migrate_copy(const GwMigrate *migrate)
     copy->disks_uri = g_strdup(migrate->disks_uri);
     copy->compression = g_strdup(migrate->compression);
     copy->disks = migrate->disks != NULL ? g_ptr_array_ref(migrate->disks) : NULL;
+    copy->nics = migrate->nics != NULL ? g_ptr_array_ref(migrate->nics) : NULL;
+    copy->nics_xml = g_strdup(migrate->nics_xml);
     return copy;
 }
 
@@ -114,6 +119,8 @@ void gw_migrate_free(GwMigrate *migrate)
     g_free(migrate->disks_uri);
     g_free(migrate->compression);
     g_clear_pointer(&migrate->disks, g_ptr_array_unref);
+    g_clear_pointer(&migrate->nics, g_ptr_array_unref);
+    g_free(migrate->nics_xml);
     g_free(migrate);
 }
 
@@ -208,6 +215,7 @@ void gw_reply_free(GwReply *reply)
     gw_link_facts_free(reply->link);
     g_clear_pointer(&reply->lines, g_ptr_array_unref);
     gw_pool_free(reply->pool);
+    gw_cpu_free(reply->cpu);
     g_clear_pointer(&reply->volumes, g_ptr_array_unref);
     gw_copy_result_free(reply->copied);
     g_strfreev(reply->definitions);

@@ -10,24 +10,29 @@
  * events. Nothing here decides anything: drivers report, the engine judges. */
 
 typedef enum {
-    GW_OP_CONNECT,     /* text: URI. Opens the control connection, subscribes; answers facts */
-    GW_OP_DISCONNECT,  /* drops the connection; running moves of the host are left alone */
-    GW_OP_FACTS,       /* answers facts */
-    GW_OP_LIST_VMS,    /* answers vms: every VM of the host, complete or the request fails */
-    GW_OP_GET_VM,      /* vm_uuid. Answers vms of 0 (no such VM) or 1 */
-    GW_OP_USAGE,       /* answers usage, of the host, and vms: each that runs, with uuid and usage
-                          alone. Rates are those since the answer before, -1 in the first */
-    GW_OP_DIRTY_START, /* vm_uuid, number: ms. Begins to sample how much memory it dirties in that
-                          time; UNSUPPORTED by an old libvirt or QEMU, CONFLICT while it migrates */
-    GW_OP_DIRTY_READ,  /* vm_uuid. Answers dirty_bps; -1: it is still being sampled */
-    GW_OP_GET_XML,     /* vm_uuid. Answers text: the inactive definition, without secrets */
-    GW_OP_LOOK,        /* vm_uuid. Answers look, from the host itself, never from a cache */
-    GW_OP_CPU_COMPARE, /* text: <cpu> of a VM; number: 1 where it is TCG (text2: machine, virt).
-                          Answers verdict and, where FALSE, text: why */
-    GW_OP_MIGRATE,     /* vm_uuid, migrate. Answers when libvirt returns; an error is an unknown
-                          outcome */
-    GW_OP_PROGRESS,    /* vm_uuid. Answers progress; none while no job runs: progress NULL */
-    GW_OP_STATS,       /* vm_uuid, on the destination: completed job's figures as result */
+    GW_OP_CONNECT,      /* text: URI. Opens the control connection, subscribes; answers facts */
+    GW_OP_DISCONNECT,   /* drops the connection; running moves of the host are left alone */
+    GW_OP_FACTS,        /* answers facts */
+    GW_OP_LIST_VMS,     /* answers vms: every VM of the host, complete or the request fails */
+    GW_OP_GET_VM,       /* vm_uuid. Answers vms of 0 (no such VM) or 1 */
+    GW_OP_USAGE,        /* answers usage, of the host, and vms: each that runs, with uuid and usage
+                           alone. Rates are those since the answer before, -1 in the first */
+    GW_OP_DIRTY_START,  /* vm_uuid, number: ms. Begins to sample how much memory it dirties in that
+                           time; UNSUPPORTED by an old libvirt or QEMU, CONFLICT while it migrates */
+    GW_OP_DIRTY_READ,   /* vm_uuid. Answers dirty_bps; -1: it is still being sampled */
+    GW_OP_GET_XML,      /* vm_uuid. Answers text: the inactive definition, without secrets */
+    GW_OP_LOOK,         /* vm_uuid. Answers look, from the host itself, never from a cache */
+    GW_OP_CPU_COMPARE,  /* text: <cpu> of a VM; number: 1 where it is TCG (text2: machine, virt).
+                           Answers verdict and, where FALSE, text: why */
+    GW_OP_CPU_BASELINE, /* definitions: <cpu> texts, at most GW_HYPER_BASELINE_MAX; number: 0: what
+                           KVM here can give a VM, 1: TCG, 2: whatever the hosts' own CPUs (of
+                           capabilities) have in common. Answers cpu: the richest that all of them
+                           have and that does not hinder moves; its features are all, those of the
+                           model too. Of one CPU: the same with all features named */
+    GW_OP_MIGRATE,      /* vm_uuid, migrate. Answers when libvirt returns; an error is an unknown
+                           outcome */
+    GW_OP_PROGRESS,     /* vm_uuid. Answers progress; none while no job runs: progress NULL */
+    GW_OP_STATS,        /* vm_uuid, on the destination: completed job's figures as result */
     GW_OP_ABORT, /* vm_uuid. Asks to abort the running job; the answer is only that it was asked */
     GW_OP_SET_BANDWIDTH, /* vm_uuid, number: MiB/s; 0: none */
     GW_OP_SET_DOWNTIME,  /* vm_uuid, number: ms */
@@ -72,17 +77,18 @@ typedef enum {
                              source */
     GW_OP_BLOCK_PIVOT, /* vm_uuid, text: target, volume. Succeeds where the VM is on it already */
     GW_OP_BLOCK_ABORT, /* vm_uuid, text: target. The VM stays where it is; succeeds if none */
-    GW_OP_DEFINE_FROM, /* vm_uuid, peer_host_id (may be the host itself), disks (GwDiskMove): the
-                          definition there, secrets included, with these disks, is (re)defined
-                          here; where the peer has none any more: succeeds if it is here.
-                          CONFLICT where it is the host's own, and runs on a disk that was copied
-                          while it was off */
+    GW_OP_DEFINE_FROM, /* vm_uuid, peer_host_id (may be the host itself), disks (GwDiskMove), nics
+                          (GwNicMove), nics_xml: the definition there, secrets included, with
+                          these disks and adapters, is (re)defined here; where the peer has none any
+                          more: succeeds if it is here. CONFLICT where it is the host's own, and
+                          runs on a disk that was copied while it was off */
     GW_OP_REACH,       /* disk: whether the host gets to what it lives on, tried (R28). verdict;
                           text: why not. UNSUPPORTED: it cannot be tried */
     GW_OP_SNAPSHOTS,   /* vm_uuid. Answers definitions (XML, parents first), text: the current */
     GW_OP_SNAPSHOTS_FORGET,   /* vm_uuid. Their metadata only */
-    GW_OP_SNAPSHOTS_REMEMBER, /* vm_uuid, definitions, text: the current one, disks (GwDiskMove):
-                                 as they are named now. Those that are there stay */
+    GW_OP_SNAPSHOTS_REMEMBER, /* vm_uuid, definitions, text: the current one, disks (GwDiskMove)
+                                 and nics (GwNicMove): as they are named now. Those that are there
+                                 stay */
     GW_OP_OVERLAY, /* vm_uuid, text: target, volume: what is written to from now on, above the
                       image that is there; made by this, or before (number 1), when it is empty and
                       names that image. Succeeds where it is so already */
@@ -102,6 +108,9 @@ typedef enum {
                       certificate that was made of it */
     GW_OP_COUNT
 } GwOp;
+
+/* CPUs of one baseline. */
+#define GW_HYPER_BASELINE_MAX 64
 
 /* What GW_OP_LOCK_HOLD's throw-away VMs are called, before the marker's name. */
 #define GW_LOCK_VM_PREFIX "godwit-lock-"
@@ -131,6 +140,10 @@ typedef struct {
                          image only where it keeps images below it); others were copied as files,
                          and are named where they are now, or stay. NULL: all stay. Counted; nobody
                          changes it once it is handed over */
+    GPtrArray *nics;  /* GwNicMove: those that change are attached elsewhere (R40). NULL: none does.
+                         Counted likewise */
+    char *nics_xml;   /* the definition of an earlier time, where adapters come back to what they
+                         were in it; NULL: none does */
 } GwMigrate;
 
 /* Leave for one move between two hosts with agents; the driver signs it (wire/ticket.h). */
@@ -191,6 +204,8 @@ typedef struct {
     GwVolume *volume;
     GwDisk *disk;
     GPtrArray *disks; /* GwDiskMove */
+    GPtrArray *nics;  /* GwNicMove */
+    char *nics_xml;   /* as of GwMigrate */
     char *peer_host_id;
     char **definitions;
     gint64 timeout_us; /* the engine stops waiting then; a driver may give up earlier */
@@ -222,6 +237,7 @@ typedef struct {
     GwLinkFacts *link;
     GPtrArray *lines; /* GwCheckLine */
     GwPool *pool;
+    GwCpu *cpu;
     GPtrArray *volumes; /* GwVolume */
     GwCopyResult *copied;
     char **definitions;

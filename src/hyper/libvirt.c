@@ -29,6 +29,7 @@ static const GwLvOp ops[GW_OP_COUNT] = {
     [GW_OP_GET_XML] = { gw_lv_op_xml, GW_LV_CONTROL },
     [GW_OP_LOOK] = { gw_lv_op_look, GW_LV_CONTROL },
     [GW_OP_CPU_COMPARE] = { gw_lv_op_cpu_compare, GW_LV_CONTROL },
+    [GW_OP_CPU_BASELINE] = { gw_lv_op_cpu_baseline, GW_LV_CONTROL },
     [GW_OP_MIGRATE] = { gw_lv_op_migrate, GW_LV_OWN },
     [GW_OP_PROGRESS] = { gw_lv_op_progress, GW_LV_CONTROL },
     [GW_OP_STATS] = { gw_lv_op_stats, GW_LV_CONTROL },

@@ -3,8 +3,8 @@
 
 #include "base/error.h"
 #include "hyper/libvirt_internal.h"
-#include "hyper/libvirt_xml.h"
 #include "model/definition.h"
+#include "model/libvirt_xml.h"
 
 /* Disks of a running VM that move within their host (R14), and images laid above and merged into
  * others. What is true is in the live definition: each act reads it first, and succeeds where what

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "hyper/libvirt_internal.h"
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 /* Small acts on one VM. Each may be asked for again after its answer was lost, so each succeeds
  * where what it asks for is already so. */

@@ -3,8 +3,9 @@
 
 #include "base/error.h"
 #include "hyper/libvirt_internal.h"
-#include "hyper/libvirt_xml.h"
 #include "model/definition.h"
+#include "model/definition_nics.h"
+#include "model/libvirt_xml.h"
 
 /* Definitions that go from host to host: a VM's own, read with its secrets and written by the same
  * thread, and those of its snapshots. */
@@ -34,9 +35,23 @@ static gboolean is_here(virConnectPtr ptr, const char *uuid, GError **error)
     return why == NULL;
 }
 
+char *gw_lv_with_nics(char *xml, const GPtrArray *nics, const char *saved, gboolean inactive,
+                      GError **error)
+{
+    g_autofree char *before = xml;
+
+    if (before == NULL || !gw_nic_moves_change(nics))
+        return g_steal_pointer(&before);
+    g_autofree char *there = inactive ? gw_definition_inactive_nics(before, nics, error)
+                                      : gw_definition_with_nics(before, nics, error);
+    if (there == NULL || saved == NULL)
+        return g_steal_pointer(&there);
+    return gw_definition_restore_nics(there, saved, nics, error);
+}
+
 /* The definition of @domain as it is to be, secrets included. Of a running VM it may lack disks
  * that were plugged in; one that is off has no others. */
-static char *definition_of(virDomainPtr domain, const GPtrArray *disks, GError **error)
+static char *definition_of(virDomainPtr domain, const GwRequest *request, GError **error)
 {
     guint flags = VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE;
 
@@ -48,8 +63,10 @@ static char *definition_of(virDomainPtr domain, const GPtrArray *disks, GError *
     g_autofree char *xml = gw_lv_xml(domain, flags, error);
     if (xml == NULL)
         return NULL;
-    return virDomainIsActive(domain) == 1 ? gw_definition_inactive(xml, disks, error)
-                                          : gw_definition_with_disks(xml, disks, error);
+    gboolean active = virDomainIsActive(domain) == 1;
+    char *there = active ? gw_definition_inactive(xml, request->disks, error)
+                         : gw_definition_with_disks(xml, request->disks, error);
+    return gw_lv_with_nics(there, request->nics, request->nics_xml, active, error);
 }
 
 /* Whether the process has @move's disk where that says; also what does not come into it. */
@@ -119,7 +136,7 @@ static gboolean define_from(virConnectPtr here, virConnectPtr there, const GwReq
         return FALSE;
     if (done)
         return TRUE;
-    g_autofree char *xml = definition_of(domain, request->disks, error);
+    g_autofree char *xml = definition_of(domain, request, error);
     if (xml == NULL)
         return FALSE;
     g_autoptr(virDomain) defined = virDomainDefineXMLFlags(here, xml, 0);
@@ -266,7 +283,8 @@ static gboolean remember(virDomainPtr domain, const GwRequest *request, const ch
         return FALSE;
     if (is_remembered(domain, name, current))
         return TRUE;
-    g_autofree char *xml = gw_definition_snapshot(text, request->disks, error);
+    g_autofree char *xml = gw_lv_with_nics(gw_definition_snapshot(text, request->disks, error),
+                                           request->nics, NULL, TRUE, error);
     if (xml == NULL) {
         g_prefix_error(error, "snapshot %s: ", name);
         return FALSE;

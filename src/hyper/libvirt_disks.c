@@ -6,9 +6,9 @@
 #include "hyper/libvirt_internal.h"
 #include "model/definition.h"
 
-/* The part of a migration that is about disks which QEMU copies: which, how, and what the VM's
- * definitions are at the destination. They are read here, secrets included, handed to libvirt, and
- * go no other way. */
+/* The part of a migration that is about disks which QEMU copies, and adapters that are attached
+ * elsewhere: which, how, and what the VM's definitions are at the destination. They are read here,
+ * secrets included, handed to libvirt, and go no other way. */
 
 /* Headers older than the host's libvirt do not have it. */
 #define PARAM_DETECT_ZEROES "migrate_disks_detect_zeroes"
@@ -138,7 +138,8 @@ static char *read_xml(virDomainPtr domain, guint flags, GError **error)
 static char *live_xml(virDomainPtr domain, const GwMigrate *move, char **sparse, GError **error)
 {
     g_autofree char *now = read_xml(domain, 0, error);
-    g_autofree char *there = now != NULL ? gw_definition_with_disks(now, move->disks, error) : NULL;
+    char *moved = now != NULL ? gw_definition_with_disks(now, move->disks, error) : NULL;
+    g_autofree char *there = gw_lv_with_nics(moved, move->nics, move->nics_xml, FALSE, error);
 
     return there != NULL ? gw_definition_unmap(there, (const char *const *)sparse, error) : NULL;
 }
@@ -150,7 +151,8 @@ static char *persistent_xml(virDomainPtr domain, const GwMigrate *move, GError *
         return NULL;
     g_autofree char *now = read_xml(domain, VIR_DOMAIN_XML_INACTIVE, error);
 
-    return now != NULL ? gw_definition_inactive(now, move->disks, error) : NULL;
+    char *moved = now != NULL ? gw_definition_inactive(now, move->disks, error) : NULL;
+    return gw_lv_with_nics(moved, move->nics, move->nics_xml, TRUE, error);
 }
 
 static gboolean add_definitions(virDomainPtr domain, const GwMigrate *move, char **sparse,
@@ -201,7 +203,7 @@ gboolean gw_lv_add_disks(virDomainPtr domain, const GwMigrate *move, guint64 des
 {
     int size = params->count;
 
-    if (move->disks == NULL)
+    if (move->disks == NULL && !gw_nic_moves_change(move->nics))
         return TRUE;
     if (gw_lv_copied_disks(move) == 0) { /* what was copied as files lies elsewhere all the same */
         g_autofree char **none = g_new0(char *, 1);

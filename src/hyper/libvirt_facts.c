@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "hyper/libvirt_storage.h"
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 /* What a host says of itself.
  *
@@ -215,7 +215,7 @@ static void read_networks(virConnectPtr ptr, GPtrArray *networks)
     int count = virConnectListAllNetworks(ptr, &handles, 0);
 
     for (int i = 0; i < count; i++) {
-        GwNetwork *network = read_network(handles[i]);
+        GwNetwork *network = i < GW_NETWORKS_MAX ? read_network(handles[i]) : NULL;
         if (network != NULL)
             g_ptr_array_add(networks, network);
         virNetworkFree(handles[i]);
@@ -237,9 +237,9 @@ static void read_interfaces(virConnectPtr ptr, GHashTable *bridges)
         /* libvirt's own taps, one for each adapter of each VM, are no bridges. */
         if (i < INTERFACES_MAX && name != NULL && !g_str_has_prefix(name, "vnet")) {
             char *xml = virInterfaceGetXMLDesc(handles[i], 0);
-            char *bridge = xml != NULL ? gw_libvirt_bridge_from_xml(xml) : NULL;
+            GwNetwork *bridge = xml != NULL ? gw_libvirt_bridge_from_xml(xml) : NULL;
             if (bridge != NULL)
-                g_hash_table_add(bridges, bridge);
+                g_hash_table_replace(bridges, bridge->name, bridge);
             free(xml);
         }
         virInterfaceFree(handles[i]);
@@ -248,26 +248,35 @@ static void read_interfaces(virConnectPtr ptr, GHashTable *bridges)
         free(handles);
 }
 
+/* A network's bridge that the interface driver does not know; its MTU is the network's, where that
+ * says one. */
+static void add_bridge_of(GHashTable *bridges, const GwNetwork *network)
+{
+    if (network->bridge == NULL || !network->active ||
+        g_hash_table_contains(bridges, network->bridge))
+        return;
+    GwNetwork *bridge = gw_network_new();
+    bridge->name = g_strdup(network->bridge);
+    bridge->kind = g_strdup("bridge");
+    bridge->bridge = g_strdup(network->bridge);
+    bridge->active = TRUE;
+    bridge->mtu = network->mtu;
+    g_hash_table_insert(bridges, bridge->name, bridge);
+}
+
 static void read_bridges(virConnectPtr ptr, GwHostFacts *facts)
 {
-    g_autoptr(GHashTable) bridges = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) bridges =
+        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)gw_network_free);
 
     read_interfaces(ptr, bridges);
-    for (guint i = 0; i < facts->networks->len; i++) {
-        const GwNetwork *network = facts->networks->pdata[i];
-        if (network->bridge != NULL && network->active)
-            g_hash_table_add(bridges, g_strdup(network->bridge));
-    }
+    for (guint i = 0; i < facts->networks->len; i++)
+        add_bridge_of(bridges, facts->networks->pdata[i]);
 
     g_autoptr(GList) names = g_list_sort(g_hash_table_get_keys(bridges), (GCompareFunc)strcmp);
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
     for (GList *item = names; item != NULL; item = item->next) {
-        GwNetwork *network = gw_network_new();
-        network->name = g_strdup(item->data);
-        network->kind = g_strdup("bridge");
-        network->bridge = g_strdup(item->data);
-        network->active = TRUE;
-        g_ptr_array_add(facts->networks, network);
+        g_ptr_array_add(facts->networks, gw_record_ref(g_hash_table_lookup(bridges, item->data)));
         g_strv_builder_add(builder, item->data);
     }
     facts->bridges = g_strv_builder_end(builder);
@@ -341,20 +350,6 @@ static gboolean read_node(virConnectPtr ptr, GwHostFacts *facts, GError **error)
     return TRUE;
 }
 
-/* The model that a host-model CPU gets here says more than the host's own, which can be an odd
- * baseline; KVM first, since without it the answer is about emulation. */
-static void read_cpu_model(virConnectPtr ptr, GwHostFacts *facts)
-{
-    char *xml = virConnectGetDomainCapabilities(ptr, NULL, facts->arch, NULL, "kvm", 0);
-    char *model = xml != NULL ? gw_libvirt_host_model_from_xml(xml) : NULL;
-
-    if (model != NULL) {
-        g_free(facts->cpu_model);
-        facts->cpu_model = model;
-    }
-    free(xml);
-}
-
 GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error)
 {
     g_autoptr(GwHostFacts) facts = gw_host_facts_new();
@@ -368,7 +363,7 @@ GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error)
     free(capabilities);
     if (!well || !read_node(ptr, facts, error))
         return NULL;
-    read_cpu_model(ptr, facts);
+    gw_lv_read_cpus(ptr, facts);
     facts->networks = gw_record_array(&gw_network_record);
     read_networks(ptr, facts->networks);
     read_bridges(ptr, facts);

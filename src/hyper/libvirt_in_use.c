@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "hyper/libvirt_storage.h"
 #include "hyper/libvirt_volume_xml.h"
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 /* Who on its host uses an image: any VM's definition, live or stored, that names it, any disk of a
  * VM that stands on it, and any other volume that has it as its backing file. What cannot be read

@@ -250,6 +250,9 @@ gboolean gw_lv_op_dirty_start(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_dirty_read(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_cpu.c */
+/* facts->vm_cpus, and the model that is shown. */
+void gw_lv_read_cpus(virConnectPtr ptr, GwHostFacts *facts);
+gboolean gw_lv_op_cpu_baseline(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_cpu_compare(GwLvTask *task, GwReply *reply, GError **error);
 
 /* libvirt_move.c */
@@ -281,6 +284,10 @@ gboolean gw_lv_op_lock_drop(GwLvTask *task, GwReply *reply, GError **error);
 /* libvirt_disks.c */
 /* How many of its disks are copied. */
 guint gw_lv_copied_disks(const GwMigrate *move);
+/* libvirt_define.c. @xml, taken over, with adapters as @nics says; as @saved (may be NULL) has them
+ * where they come back to it. @inactive: what is not in it is left out. NULL where @xml is. */
+char *gw_lv_with_nics(char *xml, const GPtrArray *nics, const char *saved, gboolean inactive,
+                      GError **error);
 /* The flags (virDomainMigrateFlags) that its disks ask for. */
 gboolean gw_lv_disk_flags(const GwMigrate *move, guint *flags, GError **error);
 /* Adds to @params what its disks ask for. @destination: libvirt's version there, 0: not known.

@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "hyper/libvirt_storage.h"
 #include "hyper/libvirt_volume_xml.h"
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 /* Finding volumes. libvirt shows files only as volumes of pools, so where no pool of the host shows
  * the folder of a path (a VM's UEFI variables, its TPM's state, a disk that somebody made by hand),

@@ -3,8 +3,8 @@
 
 #include "base/error.h"
 #include "hyper/libvirt_internal.h"
-#include "hyper/libvirt_xml.h"
 #include "hyper/usage.h"
+#include "model/libvirt_xml.h"
 
 /* What a host and its VMs use. One call reads the counters of all VMs, and those of the reading
  * before stay with the host, so that two of them make rates. */

@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "hyper/libvirt_internal.h"
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 /* VMs as the host has them: lists, one of them, its definition, its state right now. */
 
@@ -129,6 +129,16 @@ static GwVm *read_xml(virDomainPtr domain)
     return stub(domain, error->message);
 }
 
+/* What a restart would boot it with (R11). Where that cannot be read nothing is claimed of it. */
+static void read_next(virDomainPtr domain, GwVm *vm)
+{
+    char *xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE);
+
+    if (xml != NULL)
+        vm->next = gw_libvirt_next_from_xml(xml, NULL);
+    free(xml);
+}
+
 /* NULL: it has gone meanwhile. One that cannot be read does not hide the others. */
 static GwVm *read_definition(GwLvTask *task, virDomainPtr domain, GwLvJob job)
 {
@@ -187,6 +197,8 @@ static GwVm *describe(GwLvTask *task, virDomainPtr domain, GError **error)
     vm->snapshots = MAX(virDomainSnapshotNum(domain, 0), 0);
     if (gw_vm_is_active(vm))
         set_job(domain, vm, job);
+    if (vm->persistent && gw_vm_is_active(vm) && vm->error == NULL)
+        read_next(domain, vm);
     if (gw_vm_is_active(vm) && (job == GW_LV_JOB_NONE || job == GW_LV_JOB_OUT))
         gw_lv_ask_sizes(domain, vm);
     return g_steal_pointer(&vm);
@@ -349,6 +361,8 @@ static GwVm *describe_listed(GwLvTask *task, virDomainPtr domain, const Overview
         vm->snapshots = MAX(virDomainSnapshotNum(domain, 0), 1);
     if (gw_vm_is_active(vm))
         set_job(domain, vm, job);
+    if (vm->persistent && gw_vm_is_active(vm) && vm->error == NULL)
+        read_next(domain, vm);
     return vm;
 }
 

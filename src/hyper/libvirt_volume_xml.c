@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/xml.h"
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 #define SECTOR_BYTES 512
 #define TARGETS_MAX 10000

@@ -42,6 +42,19 @@ void gw_sim_stall(GwSim *sim, const char *uri, gint64 ms);
 void gw_sim_exchange(GwSim *sim, const char *uri, const char *host_uuid);
 /* A person starts it there, by virsh. */
 void gw_sim_boot(GwSim *sim, const char *uri, const char *vm_uuid);
+/* A person defines a VM there, with images of its own, and starts it where @like runs. FALSE: there
+ * is one already. */
+gboolean gw_sim_define_by_hand(GwSim *sim, const char *uri, const GwVm *like);
+/* A person moves it there, at once. FALSE: it does not run, or a migration holds it. */
+gboolean gw_sim_move_by_hand(GwSim *sim, const char *vm_uuid, const char *uri);
+/* A person gives it so much memory while it runs. FALSE: as above. */
+gboolean gw_sim_resize_by_hand(GwSim *sim, const char *vm_uuid, gint64 memory_kib);
+/* What VMs use from now on: called for each of them. */
+typedef void (*GwSimUse)(const GwVm *vm, GwVmUsage *usage, gpointer user);
+void gw_sim_use(GwSim *sim, GwSimUse use, gpointer user);
+/* Every VM on every host, as it is there; neither adds nor removes one. */
+typedef void (*GwSimSee)(const char *uri, const GwVm *vm, gpointer user);
+void gw_sim_survey(GwSim *sim, GwSimSee see, gpointer user);
 /* The guest shuts itself down, where it runs. */
 void gw_sim_shut_down(GwSim *sim, const char *vm_uuid);
 /* A person removes its definition there, by virsh. */

@@ -264,7 +264,8 @@ static void define_from(GwSim *sim, SimHost *host, const GwRequest *request, GwR
     g_autoptr(GwVm) like = gw_vm_copy(from->vm);
     g_clear_pointer(&like->disks, g_ptr_array_unref);
     like->disks = gw_sim_disks_copy(gw_sim_defined(from));
-    if (!gw_sim_apply_moves(host, like, like->disks, request->disks, &reply->error))
+    if (!gw_sim_apply_moves(host, like, like->disks, request->disks, &reply->error) ||
+        !gw_sim_apply_nics(like, request->nics, &reply->error))
         return;
     if (here == NULL) {
         add_defined(host, like);
@@ -275,6 +276,10 @@ static void define_from(GwSim *sim, SimHost *host, const GwRequest *request, GwR
     GPtrArray **disks = gw_vm_is_active(here->vm) ? &here->defined : &here->vm->disks;
     g_clear_pointer(disks, g_ptr_array_unref);
     *disks = g_steal_pointer(&like->disks);
+    if (!gw_vm_is_active(here->vm)) {
+        g_clear_pointer(&here->vm->nics, g_ptr_array_unref);
+        here->vm->nics = g_steal_pointer(&like->nics);
+    }
 }
 
 /* Snapshots -------------------------------------------------------------------------------- */

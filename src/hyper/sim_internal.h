@@ -97,6 +97,7 @@ struct GwSim {
     gint64 disk_bps;
     gint64 dirty_bps;
     gint64 confirm_us;
+    gboolean counted;         /* what hosts have free, and use, follows from their VMs */
     GPtrArray *faults;        /* SimFault */
     GPtrArray *moves;         /* SimMove */
     GPtrArray *leaves;        /* SimLeave */
@@ -178,6 +179,11 @@ const char *gw_sim_agent_refuses(const GwSim *sim, const SimHost *source, const 
 SimLeave *gw_sim_agent_way(const SimHost *source, const GwMigrate *how, const char *vm_uuid);
 void gw_sim_agent_dies(GwSim *sim, SimHost *host, gint64 ms);
 void gw_sim_link_cut(GwSim *sim, SimHost *a, SimHost *b, gint64 ms);
+
+/* sim_hands.c. What the host has free; where the world counts, by the VMs that have a process. */
+gint64 gw_sim_free_kib(const GwSim *sim, const SimHost *host);
+/* The same of what it uses. */
+void gw_sim_count_usage(const GwSim *sim, const SimHost *host, GwHostUsage *usage);
 
 /* sim_usage.c */
 void gw_sim_usage_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);

@@ -126,6 +126,7 @@ static gboolean load_rates(GwSim *sim, json_t *fabric, GError **error)
     sim->disk_bps = disk * MIB;
     sim->dirty_bps = dirty * MIB;
     sim->confirm_us = confirm * 1000;
+    sim->counted = json_is_true(json_object_get(fabric, "counted"));
     return TRUE;
 }
 

@@ -203,24 +203,42 @@ static void run_one(GwSim *sim, const SimHost *host, SimVm *vm, gpointer unused)
         gw_sim_runs(sim, host, vm);
 }
 
-/* Every image says what it needs of the one below it. Chains are seen from any host that has them.
- */
+static void bind_images(GwSim *sim, const SimHost *host, const SimStore *store)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, store->images);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        SimImage *image = value;
+        const SimImage *lower = image->below == 0 && image->volume->backing_path != NULL
+                                    ? gw_sim_image_below(sim, host, image)
+                                    : NULL;
+        if (lower != NULL)
+            image->below = lower->content;
+    }
+}
+
+/* Every image says what it needs of the one below it. Chains are seen from any host that has them:
+ * another one may have another storage at the same path. */
 static void bind_chains(GwSim *sim, const SimHost *host)
 {
-    GHashTableIter stores, images;
-    gpointer store, value;
+    const GPtrArray *pools = host->facts->pools;
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_direct_hash, g_direct_equal);
+    GHashTableIter iter;
+    gpointer store;
 
-    g_hash_table_iter_init(&stores, sim->stores);
-    while (g_hash_table_iter_next(&stores, NULL, &store)) {
-        g_hash_table_iter_init(&images, ((SimStore *)store)->images);
-        while (g_hash_table_iter_next(&images, NULL, &value)) {
-            SimImage *image = value;
-            const SimImage *lower = image->below == 0 && image->volume->backing_path != NULL
-                                        ? gw_sim_image_below(sim, host, image)
-                                        : NULL;
-            if (lower != NULL)
-                image->below = lower->content;
-        }
+    for (guint i = 0; pools != NULL && i < pools->len; i++)
+        g_hash_table_add(seen, gw_sim_store_of_pool(sim, host, pools->pdata[i]));
+    g_hash_table_iter_init(&iter, host->files);
+    while (g_hash_table_iter_next(&iter, NULL, &store))
+        g_hash_table_add(seen, store);
+    g_hash_table_add(seen, host->own);
+    g_hash_table_add(seen, gw_sim_store(sim, "network"));
+    g_hash_table_iter_init(&iter, seen);
+    while (g_hash_table_iter_next(&iter, &store, NULL)) {
+        if (store != NULL)
+            bind_images(sim, host, store);
     }
 }
 
@@ -234,6 +252,20 @@ static void bind_space(SimStore *store)
         store->other_bytes = MAX(0, store->other_bytes - store->used_bytes);
     else
         store->other_bytes = 0;
+}
+
+void gw_sim_load_disks_of(GwSim *sim, const SimHost *host, const SimVm *vm)
+{
+    imply_of_vm(sim, host, vm->vm);
+    for (guint i = 0; vm->vm->disks != NULL && i < vm->vm->disks->len; i++) {
+        SimImage *image = gw_sim_image_of_disk(sim, host, vm->vm->disks->pdata[i]);
+        const SimImage *lower = image != NULL && image->volume->backing_path != NULL
+                                    ? gw_sim_image_below(sim, host, image)
+                                    : NULL;
+        if (lower != NULL)
+            image->below = lower->content;
+    }
+    gw_sim_know_contents(sim, host, vm);
 }
 
 void gw_sim_load_disks(GwSim *sim)

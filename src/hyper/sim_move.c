@@ -233,6 +233,25 @@ static void count_begin(SimMove *move)
     }
 }
 
+/* Over, and nothing that is due holds it: a day of moves must not pile up. */
+static void forget_old(GwSim *sim)
+{
+    for (guint i = sim->moves->len; i > 0; i--) {
+        const SimMove *move = sim->moves->pdata[i - 1];
+        if (move->over && move->refs == 1)
+            g_ptr_array_remove_index(sim->moves, i - 1);
+    }
+}
+
+/* libvirt makes the taps before anything is sent. */
+static gboolean attach(const SimMove *move, const GwVm *vm, GError **error)
+{
+    g_autoptr(GwVm) there = gw_vm_copy(vm);
+
+    return gw_sim_apply_nics(there, move->how->nics, error) &&
+           gw_sim_has_networks(move->destination, there, error);
+}
+
 void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
 {
     SimVm *vm = gw_sim_find(source, request->vm_uuid);
@@ -244,6 +263,7 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
                         gw_clock_now_us(sim->clock) >= destination->libvirtd_down_until_us &&
                         !gw_sim_has_block_job(sim, source, request->vm_uuid);
 
+    forget_old(sim);
     SimMove *move = g_new0(SimMove, 1);
     move->refs = 1;
     move->request_id = request->id;
@@ -266,7 +286,7 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
         return;
     }
     g_autoptr(GError) error = NULL;
-    if (!gw_sim_disks_begin(sim, move, vm, &error)) {
+    if (!attach(move, vm->vm, &error) || !gw_sim_disks_begin(sim, move, vm, &error)) {
         gw_sim_move_answer(sim, move, error->message);
         return;
     }
@@ -280,6 +300,7 @@ void gw_sim_begin_move(GwSim *sim, SimHost *source, const GwRequest *request)
     incoming->job = TRUE;
     incoming->memory = 0;
     gw_sim_apply_moves(destination, incoming->vm, incoming->vm->disks, move->how->disks, NULL);
+    gw_sim_apply_nics(incoming->vm, move->how->nics, NULL);
     g_free(incoming->reason);
     incoming->reason = g_strdup("migration");
     next_phase(sim, move, SIM_SETUP, SETUP_US);

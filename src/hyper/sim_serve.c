@@ -40,6 +40,7 @@ static void answer_facts(GwSim *sim, const SimHost *host, GwReply *reply)
     GwHostFacts *facts = reply->facts = gw_host_facts_copy(host->facts);
 
     g_clear_pointer(&facts->usage, gw_host_usage_free);
+    facts->free_memory_kib = gw_sim_free_kib(sim, host);
     for (guint i = 0; facts->pools != NULL && i < facts->pools->len; i++) {
         GwPool *pool = facts->pools->pdata[i];
         facts->pools->pdata[i] = gw_sim_pool_answer(sim, host, pool);

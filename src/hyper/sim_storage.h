@@ -75,6 +75,8 @@ gboolean gw_sim_load_pools(GwSim *sim, SimHost *host, json_t *facts, GError **er
 gboolean gw_sim_load_files(GwSim *sim, SimHost *host, json_t *json, GError **error);
 /* Once all hosts are there: images that VMs name and the file does not, and who runs on what. */
 void gw_sim_load_disks(GwSim *sim);
+/* The same of one VM that somebody defines later. */
+void gw_sim_load_disks_of(GwSim *sim, const SimHost *host, const SimVm *vm);
 
 void gw_sim_volume_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);
 /* Whether a VM of @host has @image as a disk, or below one. */
@@ -121,6 +123,10 @@ void gw_sim_define_serve(GwSim *sim, SimHost *host, const GwRequest *request, Gw
 /* @vm's @disks (GwDisk) as @moves (GwDiskMove) say, as seen on @host. */
 gboolean gw_sim_apply_moves(const SimHost *host, GwVm *vm, GPtrArray *disks, const GPtrArray *moves,
                             GError **error);
+/* sim_network.c. The adapters of @vm as @moves (GwNicMove, may be NULL) has them. */
+gboolean gw_sim_apply_nics(GwVm *vm, const GPtrArray *moves, GError **error);
+/* Whether @host, where it tells its networks, has those that @vm's adapters are on. */
+gboolean gw_sim_has_networks(const SimHost *host, const GwVm *vm, GError **error);
 GPtrArray *gw_sim_disks_copy(const GPtrArray *disks);
 /* The disks of the definition. */
 GPtrArray *gw_sim_defined(const SimVm *vm);

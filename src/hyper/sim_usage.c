@@ -30,13 +30,14 @@ void gw_sim_usage_unsaid(const GwRecord *record, gpointer usage, json_t *json)
     }
 }
 
-static void answer_usage(const SimHost *host, GwReply *reply)
+static void answer_usage(const GwSim *sim, const SimHost *host, GwReply *reply)
 {
     GHashTableIter iter;
     gpointer value;
 
     reply->usage = host->facts->usage != NULL ? gw_host_usage_copy(host->facts->usage)
                                               : gw_host_usage_new_unknown();
+    gw_sim_count_usage(sim, host, reply->usage);
     reply->vms = gw_record_array(&gw_vm_record);
     g_hash_table_iter_init(&iter, host->vms);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
@@ -67,7 +68,7 @@ static void sample_dirty(GwSim *sim, const SimHost *host, const GwRequest *reque
 void gw_sim_usage_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply)
 {
     if (request->op == GW_OP_USAGE)
-        answer_usage(host, reply);
+        answer_usage(sim, host, reply);
     else
         sample_dirty(sim, host, request, reply);
 }

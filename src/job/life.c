@@ -50,6 +50,10 @@ void gw_life_enter(GwJob *job, GwJobState next, GwLifeMoment at, const char *why
     if (job->steps == NULL)
         job->steps = gw_record_array(&gw_job_step_record);
     g_ptr_array_add(job->steps, step);
+    while (job->steps->len > GW_LIFE_STEPS_MAX) { /* how it began stays */
+        g_ptr_array_remove_index(job->steps, 1);
+        job->steps_dropped++;
+    }
     outcome->journal = TRUE;
 }
 

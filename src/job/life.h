@@ -18,6 +18,9 @@ typedef struct {
 } GwLifeRow;
 
 #define GW_LIFE_EFFECTS_MAX 4
+/* Of a job's history; of a longer one the first step stays, and the oldest after it go. What is
+ * planned anew every few seconds for days must not grow with it: each change writes all of it. */
+#define GW_LIFE_STEPS_MAX 1000
 
 /* What an event came to. */
 typedef struct {

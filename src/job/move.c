@@ -316,12 +316,3 @@ const char *gw_move_event_word(GwMoveEventKind kind)
     };
     return (guint)kind < GW_MOVE_EVENT_COUNT ? words[kind] : "unknown";
 }
-
-const char *gw_move_do_word(GwMoveDo effect)
-{
-    static const char *const words[GW_DO_COUNT] = {
-        "check", "prepare", "migrate",           "progress", "abort", "apply change", "post-copy",
-        "look",  "settle",  "completed figures", "alarm",    "close", "stop",
-    };
-    return (guint)effect < GW_DO_COUNT ? words[effect] : "unknown";
-}

@@ -99,7 +99,6 @@ gint64 gw_move_next_us(const GwMove *move);
 gboolean gw_move_due(const GwMove *move, gint64 now_us, GwMoveEventKind *kind);
 
 const char *gw_move_event_word(GwMoveEventKind kind);
-const char *gw_move_do_word(GwMoveDo effect);
 
 /* The table itself, for the docs and for the test that walks every row. */
 typedef GwLifeRow GwMoveRow; /* its events: GwMoveEventKind */

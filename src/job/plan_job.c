@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "job/plan_job.h"
+#include "job/plan_job_internal.h"
 
 #include <string.h>
 
@@ -36,6 +36,8 @@ typedef enum {
 static const GwPlanJobRow rows[] = {
     ROW(QUEUED, BEGIN, COPYING, BEGIN, "the plan begins"),
     ROW(QUEUED, RESTART, COPYING, PLAN, "the controller restarted: see what is left"),
+    ROW(QUEUED, PAUSE, QUEUED, PAUSE, "asked to pause before it began"),
+    ROW(QUEUED, RESUME, QUEUED, RESUME, "asked to go on"),
     ROW(QUEUED, CANCEL, CANCELLED, CANCEL, "nothing had begun"),
 
     ROW(COPYING, BEGUN, COPYING, NOTE_JOB, "a move begins"),
@@ -105,30 +107,15 @@ gint64 gw_plan_job_next_us(const GwPlanJob *self)
 
 /* The plan ------------------------------------------------------------------------------------ */
 
-static GwPlannedMove *move_at(const GwPlanJob *self, guint index)
-{
-    GPtrArray *moves = self->job->plan->moves;
-    return moves != NULL && index < moves->len ? moves->pdata[index] : NULL;
-}
-
-static guint count(const GwPlanJob *self, GwPlannedState state)
-{
-    guint n = 0;
-
-    for (guint i = 0; move_at(self, i) != NULL; i++)
-        n += move_at(self, i)->state == (int)state;
-    return n;
-}
-
 /* One that is being begun may have a job any moment: nothing ends before it is known. */
 static guint under_way(const GwPlanJob *self)
 {
-    return count(self, GW_PLANNED_RUNNING) + self->beginning;
+    return gw_plan_job_count(self, GW_PLANNED_RUNNING) + self->beginning;
 }
 
 gboolean gw_plan_job_is_ready(const GwPlanJob *self, guint index)
 {
-    const GwPlannedMove *move = move_at(self, index);
+    const GwPlannedMove *move = gw_plan_job_move(self, index);
     const GwPlanRequest *request = self->job->plan->request;
     gint64 limit = request != NULL ? request->moves_at_once : 0;
 
@@ -139,159 +126,8 @@ gboolean gw_plan_job_is_ready(const GwPlanJob *self, guint index)
         return FALSE;
     if (move->after <= 0)
         return TRUE;
-    const GwPlannedMove *before = move_at(self, (guint)(move->after - 1));
+    const GwPlannedMove *before = gw_plan_job_move(self, (guint)(move->after - 1));
     return before != NULL && before->state == (int)GW_PLANNED_DONE;
-}
-
-/* How often a move of that VM failed, and the last time's words. */
-static guint failures_of(const GwPlanJob *self, const char *uuid, const char **error)
-{
-    guint n = 0;
-
-    for (guint i = 0; move_at(self, i) != NULL; i++) {
-        const GwPlannedMove *move = move_at(self, i);
-        if (move->state != (int)GW_PLANNED_FAILED || g_strcmp0(move->vm_uuid, uuid) != 0)
-            continue;
-        n++;
-        *error = move->error;
-    }
-    return n;
-}
-
-static void add_stay(GPtrArray *stays, const GwPlannedMove *move, const char *why)
-{
-    GwPlannedStay *stay = gw_planned_stay_new();
-
-    stay->vm_uuid = g_strdup(move->vm_uuid);
-    stay->vm_name = g_strdup(move->vm_name);
-    stay->host_id = g_strdup(move->source_host_id);
-    stay->host_name = g_strdup(move->source_host_name);
-    stay->why = g_strdup(why);
-    g_ptr_array_add(stays, stay);
-}
-
-/* The moves of @plan that are still tried go behind those of the job's that have begun; numbers in
- * @after move along. Returns how many were taken. */
-static guint append(const GwPlanJob *self, GPtrArray *moves, const GwMigrationPlan *plan,
-                    GPtrArray *stays)
-{
-    guint len = plan->moves != NULL ? plan->moves->len : 0, taken = 0;
-    g_autofree gint64 *place = g_new0(gint64, len + 1); /* number in @plan -> number in @moves */
-
-    for (guint i = 0; i < len; i++) {
-        const GwPlannedMove *planned = plan->moves->pdata[i];
-        const char *error = NULL;
-        guint failures = failures_of(self, planned->vm_uuid, &error);
-        gboolean orphan = planned->after > 0 && place[MIN(planned->after, len)] == 0;
-        if (failures >= GW_PLAN_JOB_TRIES) {
-            add_stay(stays, planned, error);
-            continue;
-        }
-        if (orphan)
-            continue; /* what it waits for is given up; planned anew once more at the end */
-        GwPlannedMove *move = gw_planned_move_copy(planned);
-        move->state = GW_PLANNED_WAITING;
-        move->tries = failures;
-        move->after = planned->after > 0 ? place[MIN(planned->after, len)] : 0;
-        g_ptr_array_add(moves, move);
-        place[i + 1] = moves->len;
-        taken++;
-    }
-    return taken;
-}
-
-/* What is on its way stays for the planner, not for who looks at the job. */
-static gboolean is_moving(const GwPlanJob *self, const char *vm_uuid)
-{
-    for (guint i = 0; move_at(self, i) != NULL; i++) {
-        if (move_at(self, i)->state == (int)GW_PLANNED_RUNNING &&
-            g_strcmp0(move_at(self, i)->vm_uuid, vm_uuid) == 0)
-            return TRUE;
-    }
-    return FALSE;
-}
-
-static guint take_plan(GwPlanJob *self, const GwMigrationPlan *plan)
-{
-    GwMigrationPlan *own = self->job->plan;
-    GPtrArray *moves = gw_record_array(&gw_planned_move_record);
-    GPtrArray *stays = gw_record_array(&gw_planned_stay_record);
-
-    /* What never began is gone from the plan: only what was done, or tried, is history. */
-    for (guint i = 0; move_at(self, i) != NULL; i++) {
-        GwPlannedMove *move = move_at(self, i);
-        if (move->state == (int)GW_PLANNED_WAITING)
-            continue;
-        GwPlannedMove *kept = gw_planned_move_copy(move);
-        kept->after = 0; /* it has begun */
-        g_ptr_array_add(moves, kept);
-    }
-    self->history = moves->len;
-    guint taken = append(self, moves, plan, stays);
-    for (guint i = 0; plan->stays != NULL && i < plan->stays->len; i++) {
-        const GwPlannedStay *stay = plan->stays->pdata[i];
-        if (!is_moving(self, stay->vm_uuid))
-            g_ptr_array_add(stays, gw_planned_stay_copy(stay));
-    }
-    g_clear_pointer(&own->moves, g_ptr_array_unref);
-    g_clear_pointer(&own->stays, g_ptr_array_unref);
-    own->moves = moves;
-    own->stays = stays;
-    g_free(own->fingerprint);
-    own->fingerprint = g_strdup(plan->fingerprint);
-    return taken;
-}
-
-/* What became of the move, by its own job. */
-static void take_state(GwPlannedMove *move, const GwJob *child)
-{
-    if (!gw_job_state_is_final(child->state)) {
-        move->state = GW_PLANNED_RUNNING;
-    } else if (child->state == (int)GW_JOB_DONE) {
-        move->state = GW_PLANNED_DONE;
-    } else {
-        move->state = GW_PLANNED_FAILED;
-        g_free(move->error);
-        move->error = g_strdup(child->error != NULL ? child->error->message : "it failed");
-    }
-}
-
-static GwPlannedMove *move_of(GwPlanJob *self, const GwJob *child)
-{
-    GwPlannedMove *found = NULL;
-
-    for (guint i = 0; move_at(self, i) != NULL; i++) {
-        GwPlannedMove *move = move_at(self, i);
-        if (g_strcmp0(move->job_id, child->id) == 0)
-            return move;
-        if (found == NULL && move->job_id == NULL &&
-            g_strcmp0(move->vm_uuid, child->vm_uuid) == 0 &&
-            g_strcmp0(move->destination_host_id, child->destination_host_id) == 0)
-            found = move;
-    }
-    return found;
-}
-
-void gw_plan_job_adopt(GwPlanJob *self, const GwJob *child)
-{
-    GwMigrationPlan *plan = self->job->plan;
-    GwPlannedMove *move = move_of(self, child);
-
-    if (move == NULL) {
-        move = gw_planned_move_new();
-        move->vm_uuid = g_strdup(child->vm_uuid);
-        move->vm_name = g_strdup(child->vm_name);
-        move->source_host_id = g_strdup(child->source_host_id);
-        move->destination_host_id = g_strdup(child->destination_host_id);
-        move->transfer = child->transfer;
-        move->memory_kib = child->vm_memory_kib;
-        if (plan->moves == NULL)
-            plan->moves = gw_record_array(&gw_planned_move_record);
-        g_ptr_array_add(plan->moves, move);
-    }
-    if (move->job_id == NULL)
-        move->job_id = g_strdup(child->id);
-    take_state(move, child);
 }
 
 /* Small doings -------------------------------------------------------------------------------- */
@@ -337,8 +173,8 @@ static void show_progress(GwPlanJob *self, const char *phase)
 
     if (job->progress == NULL)
         job->progress = gw_progress_new();
-    for (guint i = 0; move_at(self, i) != NULL; i++) {
-        const GwPlannedMove *move = move_at(self, i);
+    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
+        const GwPlannedMove *move = gw_plan_job_move(self, i);
         gint64 bytes = CLAMP(move->bytes, 1, BYTES_MAX);
         if (move->state == (int)GW_PLANNED_FAILED || move->state == (int)GW_PLANNED_SKIPPED)
             continue;
@@ -347,16 +183,17 @@ static void show_progress(GwPlanJob *self, const char *phase)
         done += move->state == (int)GW_PLANNED_DONE ? bytes : 0;
     }
     /* A guest that dirties its memory sends more than was planned; the end is the move's to say. */
-    done += CLAMP(self->sent_bytes, 0, count(self, GW_PLANNED_RUNNING) > 0 ? total - done : 0);
+    done += CLAMP(self->sent_bytes, 0,
+                  gw_plan_job_count(self, GW_PLANNED_RUNNING) > 0 ? total - done : 0);
     job->progress->total_bytes = total;
     job->progress->processed_bytes = done;
     job->progress->remaining_bytes = total - done;
     job->progress->percent = total > 0 ? (gint64)(100.0 * (double)done / (double)total) : 0;
     job->progress->converging = TRUE;
     job->progress->eta_ms = time_left(job->plan, total, total - done);
-    g_autofree char *note =
-        g_strdup_printf("%u of %u moves done, %u under way", count(self, GW_PLANNED_DONE), all,
-                        count(self, GW_PLANNED_RUNNING));
+    g_autofree char *note = g_strdup_printf("%u of %u moves done, %u under way",
+                                            gw_plan_job_count(self, GW_PLANNED_DONE), all,
+                                            gw_plan_job_count(self, GW_PLANNED_RUNNING));
     gw_life_set_phase(job, phase);
     gw_life_replace(&job->progress->note, note);
 }
@@ -368,6 +205,7 @@ static void finish(GwPlanJob *self, GwJobState state, const GwPlanJobEvent *even
 {
     GwJob *job = self->job;
 
+    gw_plan_job_settle(self);
     if (job->result == NULL) {
         job->result = gw_move_result_new();
         job->result->downtime_ms = job->result->downtime_libvirt_ms = -1;
@@ -386,9 +224,10 @@ static void fail_incomplete(GwPlanJob *self)
     const GwPlannedStay *first = stays->pdata[0];
     g_autofree char *others =
         stays->len > 1 ? g_strdup_printf("; and %u others", stays->len - 1) : g_strdup("");
-    g_autofree char *message = g_strdup_printf(
-        "%u VMs moved, %u could not: '%s' stays on %s: %s%s", count(self, GW_PLANNED_DONE),
-        stays->len, first->vm_name, first->host_name, first->why, others);
+    g_autofree char *message =
+        g_strdup_printf("%u VMs moved, %u could not: '%s' stays on %s: %s%s",
+                        gw_plan_job_count(self, GW_PLANNED_DONE), stays->len, first->vm_name,
+                        first->host_name, first->why, others);
 
     gw_life_set_error(
         self->job, "operation-failed", message,
@@ -428,20 +267,23 @@ static void go_on(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome
 {
     GwJob *job = self->job;
     guint running = under_way(self);
+    g_autoptr(GwProgress) before = job->progress != NULL ? gw_progress_copy(job->progress) : NULL;
 
     show_progress(self, job->cancel_requested  ? "cancelling"
                         : job->pause_requested ? "paused"
                                                : "moving VMs");
-    outcome->changed = TRUE;
+    /* A look that finds nothing new is no news: the job is as large as its plan. */
+    outcome->changed = event->kind != GW_PLAN_JOB_TIMER ||
+                       !gw_record_equal(&gw_progress_record, before, job->progress);
     self->times.wake_us = event->now_us + LOOK_US;
     if (job->cancel_requested) {
-        if (running == 0)
+        if (running == 0 && !self->must_wait)
             end(self, event, outcome);
     } else if (job->pause_requested || self->planning) {
         return;
     } else if (self->again_us != 0 && self->again_us <= event->now_us) {
         plan_again(self, outcome);
-    } else if (count(self, GW_PLANNED_WAITING) > 0) {
+    } else if (gw_plan_job_count(self, GW_PLANNED_WAITING) > 0) {
         gw_life_add_effect(outcome, GW_PLAN_JOB_DO_BEGIN);
     } else if (running == 0 && self->again_us == 0) {
         if (self->last_look)
@@ -460,7 +302,7 @@ static void plan_later(GwPlanJob *self, gint64 now_us)
 
 static void note_end(GwPlanJob *self, const GwPlanJobEvent *event)
 {
-    GwPlannedMove *move = move_at(self, event->move);
+    GwPlannedMove *move = gw_plan_job_move(self, event->move);
 
     self->last_look = FALSE;
     if (event->error == NULL) {
@@ -477,7 +319,7 @@ static void note_end(GwPlanJob *self, const GwPlanJobEvent *event)
 static void take(GwPlanJob *self, const GwPlanJobEvent *event)
 {
     self->planning = FALSE;
-    self->last_look = take_plan(self, event->plan) == 0 && !event->held;
+    self->last_look = gw_plan_job_take(self, event->plan) == 0 && !event->held;
     if (event->held)
         plan_later(self, event->now_us); /* it may leave yet, or be gone then */
 }
@@ -488,7 +330,7 @@ static void run_action(GwPlanJob *self, const GwPlanJobRow *row, const GwPlanJob
                        GwPlanJobOutcome *outcome)
 {
     GwJob *job = self->job;
-    GwPlannedMove *move = move_at(self, event->move);
+    GwPlannedMove *move = gw_plan_job_move(self, event->move);
 
     switch ((Action)row->action) {
     case NOTHING:
@@ -533,13 +375,16 @@ static void run_action(GwPlanJob *self, const GwPlanJobRow *row, const GwPlanJob
         finish(self, GW_JOB_CANCELLED, event, row->why, outcome);
         return;
     }
-    go_on(self, event, outcome);
+    if (job->state == (int)GW_JOB_QUEUED)
+        outcome->changed = TRUE; /* it begins by its turn in the queue */
+    else
+        go_on(self, event, outcome);
 }
 
 /* An event about a move that is not in the state that it speaks of comes too late. */
 static gboolean is_about_a_move(const GwPlanJob *self, const GwPlanJobEvent *event)
 {
-    const GwPlannedMove *move = move_at(self, event->move);
+    const GwPlannedMove *move = gw_plan_job_move(self, event->move);
 
     switch (event->kind) {
     case GW_PLAN_JOB_BEGUN:
@@ -559,6 +404,20 @@ static gboolean is_quiet(Action action)
     return action == NOTE_JOB || action == NOTE_END || action == LOOK;
 }
 
+/* What was asked for before is no step of its history, and begins nothing. */
+static gboolean is_said_again(const GwJob *job, GwPlanJobEventKind kind)
+{
+    return (kind == GW_PLAN_JOB_PAUSE && job->pause_requested) ||
+           (kind == GW_PLAN_JOB_RESUME && !job->pause_requested) ||
+           (kind == GW_PLAN_JOB_CANCEL && job->cancel_requested);
+}
+
+/* What is being cancelled neither pauses nor goes on. */
+static gboolean is_too_late(const GwJob *job, GwPlanJobEventKind kind)
+{
+    return (kind == GW_PLAN_JOB_PAUSE || kind == GW_PLAN_JOB_RESUME) && job->cancel_requested;
+}
+
 gboolean gw_plan_job_step(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJobOutcome *outcome,
                           GError **error)
 {
@@ -566,12 +425,16 @@ gboolean gw_plan_job_step(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJo
     const GwPlanJobRow *row = gw_life_find(rows, G_N_ELEMENTS(rows), state, event->kind);
 
     *outcome = (GwPlanJobOutcome){ .count = 0 };
-    if (row == NULL || !is_about_a_move(self, event)) {
+    if (row == NULL || !is_about_a_move(self, event) || is_too_late(self->job, event->kind)) {
         gw_error_set(error, GW_ERR_CONFLICT, "Look at it: godwit job show.",
                      "'%s' does not fit a plan that is %s", gw_plan_job_event_word(event->kind),
-                     gw_enum_word(&gw_job_state_enum, (int)state));
+                     self->job->cancel_requested && !gw_job_state_is_final(state)
+                         ? "being cancelled"
+                         : gw_enum_word(&gw_job_state_enum, (int)state));
         return FALSE;
     }
+    if (is_said_again(self->job, event->kind))
+        return TRUE;
     self->job->state = (int)row->next;
     if (!is_quiet((Action)row->action) && !gw_job_state_is_final(row->next))
         enter(self, row->next, event, row->why, outcome);

@@ -65,6 +65,8 @@ typedef struct {
     gint64 sent_bytes;  /* by the moves under way; the caller's to say, for the progress */
     /* Moves that are being checked and journaled: BEGUN or REFUSED is due. The caller's count. */
     guint beginning;
+    /* Records that its end writes are being changed: it does not end just now. The caller's. */
+    gboolean must_wait;
 } GwPlanJob;
 
 /* Takes ownership of @job, which has a plan. */

@@ -7,7 +7,9 @@ GW_DEFINE_RECORD(GwInterface, gw_interface, "Interface", "A network interface of
                       .doc = "Speed in Mbit/s; -1: not told."),
                  GW_F(GwInterface, mtu, GW_INT, .doc = "Largest packet in bytes."),
                  GW_F(GwInterface, up, GW_BOOL, .doc = "Whether it is up."),
-                 GW_F(GwInterface, addresses, GW_STRINGS, .doc = "Its addresses."));
+                 GW_F(GwInterface, addresses, GW_STRINGS, .doc = "Its addresses."),
+                 GW_F(GwInterface, subnets, GW_STRINGS, .doc = "The subnets they are in (CIDR)."),
+                 GW_F(GwInterface, bridge, GW_BOOL, .doc = "It is a bridge."));
 
 GW_DEFINE_RECORD(
     GwFileSystem, gw_file_system, "FileSystem", "A file system that holds disks.",

@@ -12,6 +12,8 @@ typedef struct {
     gint64 mtu;
     gboolean up;
     char **addresses;
+    char **subnets; /* that those are in: "10.1.0.0/16" */
+    gboolean bridge;
 } GwInterface;
 GW_DECLARE_RECORD(GwInterface, gw_interface)
 

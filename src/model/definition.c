@@ -344,12 +344,9 @@ static gboolean move_disk(xmlNode *disk, const GPtrArray *images, GError **error
     return rename_chain(disk, images, error);
 }
 
-static xmlNode *find_disk(xmlNode *domain, const char *target)
+static xmlNode *find_disk_among(xmlNode *devices, const char *target)
 {
-    xmlNode *devices = gw_xml_child(domain, "devices");
-    xmlNode *child = devices != NULL ? devices->children : NULL;
-
-    for (; child != NULL; child = child->next) {
+    for (xmlNode *child = devices->children; child != NULL; child = child->next) {
         if (child->type != XML_ELEMENT_NODE || strcmp((const char *)child->name, "disk") != 0)
             continue;
         xmlNode *node = gw_xml_child(child, "target");
@@ -358,6 +355,18 @@ static xmlNode *find_disk(xmlNode *domain, const char *target)
             return child;
     }
     return NULL;
+}
+
+/* libvirt reads, as libvirt_xml.c does, every <devices> that there is. */
+static xmlNode *find_disk(xmlNode *domain, const char *target)
+{
+    xmlNode *disk = NULL;
+
+    for (xmlNode *child = domain->children; child != NULL && disk == NULL; child = child->next) {
+        if (child->type == XML_ELEMENT_NODE && strcmp((const char *)child->name, "devices") == 0)
+            disk = find_disk_among(child, target);
+    }
+    return disk;
 }
 
 /* The VM's other state ------------------------------------------------------------------------ */

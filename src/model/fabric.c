@@ -200,17 +200,6 @@ void gw_fabric_remove_vm(GwFabric *fabric, const char *host_id, const char *uuid
         g_hash_table_remove(own_vms(fabric, host_id), uuid);
 }
 
-void gw_fabric_set_vms(GwFabric *fabric, const char *host_id, const GPtrArray *vms)
-{
-    GHashTable *table = record_table(&gw_vm_record);
-
-    for (guint i = 0; i < vms->len; i++) {
-        GwVm *vm = vms->pdata[i];
-        g_hash_table_replace(table, vm->uuid, gw_record_ref(vm));
-    }
-    set_vm_table(fabric, host_id, table);
-}
-
 static gboolean is_kept_at(gpointer id, gpointer kept, gpointer host_id)
 {
     (void)id;

@@ -37,8 +37,6 @@ void gw_fabric_put_share(GwFabric *fabric, GwShare *share);
 void gw_fabric_put_job(GwFabric *fabric, GwJob *job);
 void gw_fabric_put_vm(GwFabric *fabric, GwVm *vm);
 void gw_fabric_remove_vm(GwFabric *fabric, const char *host_id, const char *uuid);
-/* Replaces all VMs of a host; the array stays the caller's. */
-void gw_fabric_set_vms(GwFabric *fabric, const char *host_id, const GPtrArray *vms);
 void gw_fabric_put_kept(GwFabric *fabric, GwKeptVolume *kept);
 void gw_fabric_remove_kept(GwFabric *fabric, const char *id);
 /* Newest first; borrowed records in a new array. */

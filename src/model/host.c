@@ -16,12 +16,6 @@ GW_DEFINE_RECORD(
     GW_F(GwGroup, balance, GW_OBJECT, .of = &gw_balance_settings_record,
          .doc = "How it is balanced; absent: together with its parent."));
 
-GW_DEFINE_RECORD(GwNetwork, gw_network, "Network", "A network that VMs on the host can attach to.",
-                 GW_F(GwNetwork, name, GW_STRING, .flags = GW_REQUIRED, .doc = "Name on the host."),
-                 GW_F(GwNetwork, kind, GW_STRING, .doc = "libvirt (a libvirt network) or bridge."),
-                 GW_F(GwNetwork, bridge, GW_STRING, .doc = "The bridge behind it."),
-                 GW_F(GwNetwork, active, GW_BOOL, .doc = "Whether it is up."));
-
 GW_DEFINE_RECORD(
     GwPool, gw_pool, "StoragePool", "A storage pool of the host.",
     GW_F(GwPool, name, GW_STRING, .flags = GW_REQUIRED, .doc = "Name on the host."),
@@ -42,6 +36,8 @@ GW_DEFINE_RECORD(
     GW_F(GwHostFacts, cpus, GW_INT, .doc = "Logical CPUs."),
     GW_F(GwHostFacts, cpu_model, GW_STRING, .doc = "libvirt's name of the CPU model."),
     GW_F(GwHostFacts, cpu_xml, GW_STRING, .flags = GW_INTERNAL, .doc = "CPU description."),
+    GW_F(GwHostFacts, vm_cpus, GW_ARRAY, .of = &gw_host_cpu_record, .flags = GW_INTERNAL,
+         .doc = "What it can give VMs as a CPU."),
     GW_F(GwHostFacts, memory_kib, GW_INT, .doc = "Memory in KiB."),
     GW_F(GwHostFacts, free_memory_kib, GW_INT, .doc = "Free memory in KiB."),
     GW_F(GwHostFacts, libvirt_version, GW_INT, .doc = "major * 1000000 + minor * 1000 + release."),
@@ -103,6 +99,9 @@ GW_DEFINE_RECORD(
     GW_F(GwHost, maintenance, GW_ENUM, .of_enum = &gw_maintenance_enum, .flags = GW_READ_ONLY,
          .doc = "Whether it may be given VMs (R49)."),
     GW_F(GwHost, tags, GW_STRINGS, .doc = "Words and key=value, for placement rules (R57)."),
+    GW_F(GwHost, network_tags, GW_STRINGS,
+         .doc = "NAME=TAG: the physical network behind a network or bridge of it, for matching "
+                "(R40)."),
     GW_F(GwHost, cpu_reserve_percent, GW_INT, .max = 100,
          .doc = "CPU left alone, percent, beside what its group leaves alone."),
     GW_F(GwHost, memory_reserve_kib, GW_INT, .doc = "Memory left alone, KiB."),

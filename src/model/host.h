@@ -3,6 +3,8 @@
 
 #include "model/agent.h"
 #include "model/balance.h"
+#include "model/cpu.h"
+#include "model/network.h"
 #include "model/placement.h"
 #include "model/prediction.h"
 
@@ -17,14 +19,6 @@ typedef struct {
     GwBalanceSettings *balance;   /* NULL: the parent's, and balanced together with it */
 } GwGroup;
 GW_DECLARE_RECORD(GwGroup, gw_group)
-
-typedef struct {
-    char *name;
-    char *kind; /* "libvirt" (a libvirt network) or "bridge" (a host bridge) */
-    char *bridge;
-    gboolean active;
-} GwNetwork;
-GW_DECLARE_RECORD(GwNetwork, gw_network)
 
 typedef struct {
     char *name;
@@ -45,7 +39,8 @@ typedef struct {
     char *arch;
     gint64 cpus;
     char *cpu_model;
-    char *cpu_xml; /* <cpu> of the host's capabilities */
+    char *cpu_xml;      /* <cpu> of the host's capabilities */
+    GPtrArray *vm_cpus; /* GwHostCpu: what it can give VMs, by kind; empty: not told */
     gint64 memory_kib;
     gint64 free_memory_kib;
     gint64 libvirt_version; /* major * 1000000 + minor * 1000 + release, as libvirt counts */
@@ -110,6 +105,7 @@ typedef struct {
     gint64 progress_timeout_s;
     int maintenance;            /* GwMaintenance */
     char **tags;                /* words and key=value, for placement rules (R57) */
+    char **network_tags;        /* "br0=dmz": which physical network is behind which (R40) */
     gint64 cpu_reserve_percent; /* left alone, beside what its group leaves alone */
     gint64 memory_reserve_kib;
     gint64 disk_reserve_bytes; /* of each pool */

@@ -32,6 +32,7 @@ typedef struct {
     char *storage;     /* where the disks go that cannot stay: pool, path of a pool, or share path;
                           NULL: the pool of the same name, or the first default location */
     GPtrArray *disks;  /* GwDiskChoice: chosen for single disks (R38) */
+    GPtrArray *nics;   /* GwNicChoice: chosen for single adapters (R40) */
     gboolean copy_all; /* also disks that both hosts reach are copied */
     gboolean network;  /* over the network even if a SAN transfer is available (R39) */
     gboolean flatten;  /* one image for each disk; else backing chains are kept */
@@ -141,7 +142,8 @@ typedef struct {
     GwProgress *progress;
     GwMoveResult *result;
     GwJobError *error;
-    GPtrArray *steps; /* GwJobStep */
+    GPtrArray *steps;     /* GwJobStep */
+    gint64 steps_dropped; /* after the first of them: so many are not kept */
     char *user;
     char *waiting_for; /* why it is queued or held, in words */
     gboolean cancel_requested;
@@ -168,6 +170,7 @@ typedef struct {
     gint64 wall_created_us;
     char *saved_xml;  /* the inactive definition before Begin */
     GPtrArray *disks; /* GwDiskMove: where each disk goes; empty: all stay */
+    GPtrArray *nics;  /* GwNicMove: where each adapter goes */
     GPtrArray *tasks; /* GwTask: what is, or was, done on the hosts, in order */
     char **snapshots; /* their metadata (XML), parents first, before it is forgotten */
     char *snapshot_current;

@@ -27,6 +27,7 @@ GW_DEFINE_RECORD(
     GW_F(GwPlanRequest, options, GW_OBJECT, .of = &gw_move_options_record,
          .doc = "Options of each move."),
     GW_F(GwPlanRequest, undoes, GW_STRING, .doc = "The drain's job that undrain takes back."),
+    GW_F(GwPlanRequest, leave, GW_STRINGS, .doc = "UUIDs of VMs that are not to be moved."),
     GW_F(GwPlanRequest, as_of, GW_STRING,
          .doc = "Of balance: the time that cool-downs are counted to; the controller sets it."));
 
@@ -91,6 +92,10 @@ GW_DEFINE_RECORD(GwMigrationPlan, gw_migration_plan, "MigrationPlan",
                  GW_F(GwMigrationPlan, lower_bound_ms, GW_INT,
                       .doc = "No order can be faster, ms."),
                  GW_F(GwMigrationPlan, notes, GW_STRINGS, .doc = "What a person should know."),
+                 GW_F(GwMigrationPlan, rests_on, GW_STRINGS,
+                      .doc = "What the fingerprint is of: VMs, hosts, rules, each as it was."),
+                 GW_F(GwMigrationPlan, closed, GW_STRINGS, .flags = GW_INTERNAL,
+                      .doc = "Hosts that its job itself put into maintenance."),
                  GW_F(GwMigrationPlan, balance, GW_OBJECT, .of = &gw_balance_figures_record,
                       .doc = "Of balance: what it does for the group."));
 

@@ -33,8 +33,9 @@ typedef struct {
     gboolean storage;     /* disks that are not shared may be copied (Live (VSM), Network) */
     gboolean maintenance; /* DRAIN: hosts enter maintenance, and take no VM from now on */
     GwMoveOptions *options; /* of each move */
-    char *undoes;           /* UNDRAIN: the drain's job; NULL: the last of each host */
+    char *undoes;           /* UNDRAIN: the drain's job; NULL: all since VMs were brought back */
     char *as_of;            /* BALANCE: RFC 3339; cool-downs are counted to it */
+    char **leave;           /* UUIDs of VMs that stay: their moves were left out by hand */
 } GwPlanRequest;
 GW_DECLARE_RECORD(GwPlanRequest, gw_plan_request)
 
@@ -94,8 +95,11 @@ struct GwMigrationPlan {
     GPtrArray *stays;  /* GwPlannedStay */
     gint64 waves;
     GwInterval *total_ms;
-    gint64 lower_bound_ms;     /* no order can be faster: bytes by capacity */
-    char **notes;              /* what a person should know */
+    gint64 lower_bound_ms; /* no order can be faster: bytes by capacity */
+    char **notes;          /* what a person should know */
+    char **rests_on;       /* what the fingerprint is of; not in a job: it is compared once */
+    char **closed; /* of a drain's job: ids of the hosts that it put into maintenance itself,
+                      and of which nobody has said anything else since */
     GwBalanceFigures *balance; /* BALANCE: what it does for the group */
 };
 GW_DECLARE_RECORD(GwMigrationPlan, gw_migration_plan)

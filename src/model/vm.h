@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "model/cpu.h"
 #include "model/prediction.h"
 
 typedef struct {
@@ -33,6 +34,14 @@ typedef struct {
     char *type;   /* network, bridge, direct, user, ethernet, hostdev, vdpa, … */
     char *source; /* network or bridge or device name */
     char *model;
+    char *target;       /* its device on the host (vnet3); NULL: not running, or none */
+    gboolean link_down; /* as if its cable were out */
+    gint64 mtu;         /* its own; 0: the network's */
+    char **vlans;       /* "42"; several: a trunk. Of a running VM also what its network gives it */
+    char *port_group;
+    char *virtual_port; /* openvswitch, …; NULL: none */
+    char *bridge;       /* of a network adapter that runs: the bridge that libvirt put it on, where
+                           it would name that one at the destination too; else NULL */
 } GwNic;
 GW_DECLARE_RECORD(GwNic, gw_nic)
 
@@ -73,7 +82,11 @@ typedef struct {
     char *machine;
     char *cpu_mode; /* host-passthrough, host-model, custom, maximum; NULL: default */
     char *cpu_model;
-    char *cpu_xml; /* <cpu> of the live XML, for the destination to compare */
+    char *cpu_xml;              /* <cpu> of the live XML, for the destination to compare */
+    GwCpu *cpu;                 /* the same, read; NULL: none is said */
+    GwVmNext *next;             /* what its definition asks for; NULL: it is off, or has none */
+    GPtrArray *restart_changes; /* GwRestartChange: what a restart would change; empty: nothing that
+                                   is known of. The engine's, from @next and the host's facts */
     gint64 snapshots;
     gboolean job_active; /* a libvirt job (save, dump, migration) runs on it */
     GPtrArray *disks;    /* GwDisk */

@@ -83,7 +83,12 @@ static void judge(GwCandidate *candidate, GwPlanInput *own, GPtrArray *found)
     g_clear_pointer(&candidate->disks, g_ptr_array_unref);
     candidate->transfers = g_ptr_array_ref(storage->transfers);
     candidate->disks = g_ptr_array_ref(storage->disks);
+    g_autoptr(GPtrArray) nics = !gw_plan_is_within(own) ? gw_plan_networks(own) : NULL;
+    own->nics = nics;
+    if (nics != NULL)
+        candidate->nics = g_ptr_array_ref(nics);
     run_rules(own, found);
+    own->nics = NULL;
 }
 
 GwCandidate *gw_plan_candidate(const GwPlanInput *input)
@@ -114,11 +119,14 @@ static int compare_candidates(gconstpointer pa, gconstpointer pb)
     return gw_rating_compare(*(GwCandidate *const *)pa, *(GwCandidate *const *)pb);
 }
 
-GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options)
+static GPtrArray *list(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options,
+                       gboolean brief)
 {
     GPtrArray *candidates = gw_record_array(&gw_candidate_record);
     g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
-    GwPlanInput input = { .fabric = fabric, .vm = vm, .options = options, .shared = shared };
+    GwPlanInput input = {
+        .fabric = fabric, .vm = vm, .options = options, .shared = shared, .brief = brief
+    };
     GHashTableIter iter;
     gpointer value;
 
@@ -134,4 +142,14 @@ GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMo
     }
     g_ptr_array_sort(candidates, compare_candidates);
     return candidates;
+}
+
+GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options)
+{
+    return list(fabric, vm, options, FALSE);
+}
+
+GPtrArray *gw_plan_ranking(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options)
+{
+    return list(fabric, vm, options, TRUE);
 }

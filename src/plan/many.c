@@ -68,18 +68,19 @@ static gboolean check_kind(const GwPlanRequest *request, GError **error)
     }
 }
 
-static gboolean check_request(const GwPlanRequest *request, GError **error)
+gboolean many_check_request(const GwPlanRequest *request, GError **error)
 {
     if (request->hosts_at_once < 0 || request->moves_at_once < 0)
         return refuse(error, "0 means no limit.", "a limit of the plan is negative");
     return check_size("hosts", length_of(request->hosts), GW_PLAN_HOSTS_MAX, error) &&
            check_size("VMs", length_of(request->vms), GW_PLAN_VMS_MAX, error) &&
+           check_size("VMs that stay", length_of(request->leave), GW_PLAN_VMS_MAX, error) &&
            check_size("destinations", length_of(request->destinations), GW_PLAN_HOSTS_MAX, error) &&
            check_kind(request, error);
 }
 
-static void prepare(Many *many, const GwFabric *fabric, const GwPlanRequest *request,
-                    const GwPredictor *predictor)
+void many_prepare(Many *many, const GwFabric *fabric, const GwPlanRequest *request,
+                  const GwPredictor *predictor)
 {
     *many =
         (Many){ .fabric = fabric,
@@ -94,9 +95,12 @@ static void prepare(Many *many, const GwFabric *fabric, const GwPlanRequest *req
                 .steps = g_array_new(FALSE, FALSE, sizeof(ManyStep)),
                 .host_index = g_hash_table_new(g_str_hash, g_str_equal),
                 .vm_index = g_hash_table_new(NULL, NULL),
+                .left = g_hash_table_new(g_str_hash, g_str_equal),
                 .elsewhere = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)gw_vm_free),
                 .notes = g_ptr_array_new_with_free_func(g_free),
                 .stays = gw_record_array(&gw_planned_stay_record) };
+    for (guint i = 0; request->leave != NULL && request->leave[i] != NULL; i++)
+        g_hash_table_add(many->left, request->leave[i]);
 }
 
 GwMigrationPlan *gw_plan_many(const GwFabric *fabric, const GwPlanRequest *request,
@@ -105,9 +109,9 @@ GwMigrationPlan *gw_plan_many(const GwFabric *fabric, const GwPlanRequest *reque
     GwMigrationPlan *plan = NULL;
     Many many;
 
-    if (!check_request(request, error))
+    if (!many_check_request(request, error))
         return NULL;
-    prepare(&many, fabric, request, predictor);
+    many_prepare(&many, fabric, request, predictor);
     if (many_read(&many, error) && check_size("VMs", many.vms->len, GW_PLAN_VMS_MAX, error)) {
         if (request->kind == (int)GW_PLAN_BALANCE)
             many_balance(&many);

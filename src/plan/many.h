@@ -15,6 +15,7 @@ typedef struct {
     guint shape;
     gboolean emptied;  /* by this drain: nothing goes there */
     gboolean allowed;  /* as a destination, by the request */
+    gboolean opened;   /* by an undrain under way: maintenance that it is in was said since */
     gint64 free_kib;   /* without reserves and what other jobs bring */
     gint64 cpu_free;   /* permille of one CPU, without reserves; MANY_UNKNOWN: not seen */
     gboolean cpu_hard; /* a reserve is set: it is left alone, as in ratings; else a host that is too
@@ -92,6 +93,7 @@ typedef struct {
     GHashTable *host_index;    /* id -> index + 1 */
     GHashTable *vm_index;      /* GwVm -> index + 1 */
     GArray *steps;             /* ManyStep, in order */
+    GHashTable *left;          /* UUIDs of VMs whose moves were left out by hand */
     GHashTable *elsewhere;     /* VM and host -> GwVm: as it would be there, on its way */
     GPtrArray *notes;          /* char * */
     GPtrArray *stays;          /* GwPlannedStay: those that are known from the beginning */
@@ -120,7 +122,11 @@ static inline ManyStep *many_step(const Many *many, guint index)
     return &g_array_index(many->steps, ManyStep, index);
 }
 
-/* many_read.c. FALSE where the request is wrong in itself. */
+/* many.c. FALSE where the request is wrong in itself: sizes, and what does not fit its kind. */
+gboolean many_check_request(const GwPlanRequest *request, GError **error);
+void many_prepare(Many *many, const GwFabric *fabric, const GwPlanRequest *request,
+                  const GwPredictor *predictor);
+/* many_read.c. FALSE where it names what is not there. */
 gboolean many_read(Many *many, GError **error);
 void many_clear(Many *many);
 /* MANY_NONE: there is none. */
@@ -130,6 +136,30 @@ void many_add_vm(Many *many, const GwVm *vm, guint target);
 void many_note(Many *many, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* many_undrain.c: the VMs that a drain took away. */
 gboolean many_read_undrain(Many *many, GError **error);
+/* many_history.c: which VMs drains took from which hosts, and not back since. All is borrowed from
+ * the jobs. */
+typedef struct {
+    const char *host_id;
+    const GwPlannedMove *first, *last; /* of the one drain */
+} ManyLeft;
+typedef struct {
+    const char *vm_uuid;
+    GArray *from; /* ManyLeft, the first drain first */
+} ManyAway;
+typedef struct {
+    GPtrArray *away;     /* ManyAway, in the order in which they left */
+    GHashTable *by_vm;   /* uuid -> ManyAway */
+    GHashTable *drained; /* ids of hosts that any drain took VMs from */
+    GHashTable *filled;  /* ids of hosts to which VMs came that no drain had taken from there */
+} ManyHistory;
+/* By all jobs: since each host was last brought its VMs back, or was lived in again. */
+ManyHistory *many_history_new(const GwFabric *fabric);
+/* By one drain alone. */
+ManyHistory *many_history_of(const GwJob *drain);
+void many_history_free(ManyHistory *history);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ManyHistory, many_history_free)
+/* The first of these hosts (NULL: of all) that it left; NULL: none. */
+const ManyLeft *many_left_first(const ManyAway *away, GHashTable *wanted);
 /* balance_read.c: the VMs of a host group that may be moved to balance it. */
 gboolean many_read_balance(Many *many, GError **error);
 /* many_rules.c: groups and units, of the VMs that are to move. */
@@ -187,6 +217,9 @@ gint64 many_copy_bytes(const Many *many, guint vm, guint from, guint to);
 gboolean many_unit_fits(ManyBooks *books, guint unit, guint host);
 void many_unit_arrive(ManyBooks *books, guint unit, guint host);
 void many_unit_depart(ManyBooks *books, guint unit, guint host);
+/* Whether maintenance keeps it away from there: not where it is to be brought back to, since an
+ * undrain opens its hosts before anything moves. */
+gboolean many_is_closed(const Many *many, guint vm, guint host);
 /* How good the host would be, 0 to 1,000,000, with that much more taken. */
 gint64 many_points(const ManyBooks *books, guint host, gint64 memory_kib, gint64 cpu);
 

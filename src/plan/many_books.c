@@ -97,6 +97,14 @@ const GwMatrixCell *many_cell(const Many *many, guint vm, guint from, guint to)
                           there->host, there->shape);
 }
 
+gboolean many_is_closed(const Many *many, guint vm, guint host)
+{
+    const ManyHost *there = many_host(many, host);
+
+    return there->host->maintenance != (int)GW_MAINTENANCE_NONE &&
+           (many_vm(many, vm)->target != host || there->opened);
+}
+
 ManyFit many_may(const Many *many, guint vm, guint from, guint to)
 {
     const ManyVm *item = many_vm(many, vm);
@@ -108,8 +116,7 @@ ManyFit many_may(const Many *many, guint vm, guint from, guint to)
         return MANY_NOT_ASKED;
     if (from == to)
         return MANY_HERE;
-    /* What left it for maintenance comes back to it: that ends before. */
-    if (there->host->maintenance != (int)GW_MAINTENANCE_NONE && item->target != to)
+    if (many_is_closed(many, vm, to))
         return MANY_IMPOSSIBLE;
     const GwMatrixCell *cell = many_cell(many, vm, from, to);
     if (!cell->possible)

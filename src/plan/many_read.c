@@ -212,6 +212,30 @@ static gboolean takes_memory(const Many *many, const GwVm *vm)
     return gw_plan_is_live(vm) || (many->request->options != NULL && many->request->options->start);
 }
 
+static void add_stay(Many *many, const GwVm *vm, char *why)
+{
+    GwPlannedStay *stay = gw_planned_stay_new();
+    const GwHost *host = gw_fabric_host(many->fabric, vm->host_id);
+
+    stay->vm_uuid = g_strdup(vm->uuid);
+    stay->vm_name = g_strdup(gw_plan_vm_name(vm));
+    stay->host_id = g_strdup(vm->host_id);
+    stay->host_name = g_strdup(host != NULL ? gw_plan_host_name(host) : "(unknown)");
+    stay->why = why;
+    stay->findings = gw_record_array(&gw_finding_record);
+    g_ptr_array_add(many->stays, stay);
+}
+
+/* A host that is to be empty is not without it; of chosen VMs it is one less. */
+static void leave(Many *many, const GwVm *vm)
+{
+    if (many->request->kind == (int)GW_PLAN_DRAIN)
+        add_stay(many, vm,
+                 g_strdup_printf("The move of %s was left out by hand.", gw_plan_vm_name(vm)));
+    else
+        many_note(many, "The move of %s was left out by hand.", gw_plan_vm_name(vm));
+}
+
 void many_add_vm(Many *many, const GwVm *vm, guint target)
 {
     guint home = many_host_index(many, vm->host_id);
@@ -220,6 +244,10 @@ void many_add_vm(Many *many, const GwVm *vm, guint target)
 
     if (home == MANY_NONE || g_hash_table_contains(many->vm_index, vm))
         return;
+    if (vm->uuid != NULL && g_hash_table_contains(many->left, vm->uuid)) {
+        leave(many, vm);
+        return;
+    }
     item.shape = gw_matrix_vm_shape(many->matrix, vm);
     item.memory_kib = takes_memory(many, vm) ? CLAMP(gw_plan_memory_kib(vm), 0, KIB_MAX) : 0;
     if (gw_plan_is_live(vm))
@@ -280,21 +308,6 @@ static gboolean read_drain(Many *many, GError **error)
     return TRUE;
 }
 
-static void add_left_off(Many *many, const GwVm *vm)
-{
-    GwPlannedStay *stay = gw_planned_stay_new();
-    const GwHost *host = gw_fabric_host(many->fabric, vm->host_id);
-
-    stay->vm_uuid = g_strdup(vm->uuid);
-    stay->vm_name = g_strdup(gw_plan_vm_name(vm));
-    stay->host_id = g_strdup(vm->host_id);
-    stay->host_name = g_strdup(host != NULL ? gw_plan_host_name(host) : "(unknown)");
-    stay->why = g_strdup_printf("%s is off, and VMs that are off were not asked for (--cold).",
-                                stay->vm_name);
-    stay->findings = gw_record_array(&gw_finding_record);
-    g_ptr_array_add(many->stays, stay);
-}
-
 static gboolean read_moves(Many *many, GError **error)
 {
     char **names = many->request->vms;
@@ -304,7 +317,9 @@ static gboolean read_moves(Many *many, GError **error)
         if (vm == NULL)
             return FALSE;
         if (is_left_off(many, vm))
-            add_left_off(many, vm);
+            add_stay(many, vm,
+                     g_strdup_printf("%s is off, and VMs that are off were not asked for (--cold).",
+                                     gw_plan_vm_name(vm)));
         else
             many_add_vm(many, vm, MANY_NONE);
     }
@@ -356,6 +371,7 @@ void many_clear(Many *many)
     g_array_unref(many->steps);
     g_hash_table_unref(many->host_index);
     g_hash_table_unref(many->vm_index);
+    g_hash_table_unref(many->left);
     g_hash_table_unref(many->elsewhere);
     g_ptr_array_unref(many->notes);
     g_ptr_array_unref(many->stays);

@@ -54,39 +54,86 @@ static gboolean in_turn(const GwMigrationPlan *plan, guint first, guint index, c
 }
 
 typedef struct {
-    guint begun, open;
+    guint begun;  /* moves that have begun to empty it */
+    guint active; /* of them: those under way */
+    guint open;   /* moves that are not over */
 } Source;
 
-/* Hosts emptied at one time: one that has begun goes on, another waits. */
-static gboolean may_open(const GwMigrationPlan *plan, guint first, guint index, char **why)
+static gboolean is_active(const GwPlannedMove *move, GHashTable *beginning)
+{
+    return move->state == (int)GW_PLANNED_RUNNING ||
+           (move->state == (int)GW_PLANNED_WAITING && beginning != NULL && move->vm_uuid != NULL &&
+            g_hash_table_contains(beginning, move->vm_uuid));
+}
+
+/* What a new plan does not know of (@history) counts where it went well, or is under way: a host
+ * that is half empty goes on before another begins. */
+static void count_move(Source *source, const GwPlannedMove *move, gboolean history,
+                       GHashTable *beginning)
+{
+    gboolean active = is_active(move, beginning);
+
+    source->active += active;
+    source->begun += active || move->state == (int)GW_PLANNED_DONE ||
+                     (!history && move->state != (int)GW_PLANNED_WAITING);
+    source->open += history ? active : !is_over(move);
+}
+
+/* The hosts that VMs pass on a detour are none that are emptied: nothing ever goes to one of those.
+ */
+static GHashTable *passed_hosts(const GwMigrationPlan *plan)
+{
+    GHashTable *hosts = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; i < plan->moves->len; i++) {
+        char *host = ((GwPlannedMove *)plan->moves->pdata[i])->destination_host_id;
+        if (host != NULL)
+            g_hash_table_add(hosts, host);
+    }
+    return hosts;
+}
+
+/* host id -> Source, of those that are emptied. */
+static GHashTable *list_sources(const GwMigrationPlan *plan, guint first, GHashTable *beginning)
+{
+    GHashTable *sources = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
+    g_autoptr(GHashTable) passed = passed_hosts(plan);
+
+    for (guint i = 0; i < plan->moves->len; i++) {
+        const GwPlannedMove *move = plan->moves->pdata[i];
+        if (move->source_host_id == NULL || g_hash_table_contains(passed, move->source_host_id))
+            continue;
+        Source *source = g_hash_table_lookup(sources, move->source_host_id);
+        if (source == NULL) {
+            source = g_new0(Source, 1);
+            g_hash_table_insert(sources, move->source_host_id, source);
+        }
+        count_move(source, move, i < first, beginning);
+    }
+    return sources;
+}
+
+/* Hosts emptied at one time: one that has begun goes on, another waits. Of several that have begun
+ * (one was given up, and has room again), no more than that go on at one time. */
+static gboolean may_open(const GwMigrationPlan *plan, guint first, guint index,
+                         GHashTable *beginning, char **why)
 {
     const GwPlannedMove *move = plan->moves->pdata[index];
     gint64 most = plan->request != NULL ? plan->request->hosts_at_once : 0;
-    g_autoptr(GHashTable) sources = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
     gint64 open = 0;
     GHashTableIter iter;
     gpointer value;
 
     if (plan->kind != (int)GW_PLAN_DRAIN || most <= 0)
         return TRUE;
-    for (guint i = 0; i < plan->moves->len; i++) {
-        const GwPlannedMove *other = plan->moves->pdata[i];
-        Source *source = g_hash_table_lookup(sources, other->source_host_id);
-        if (source == NULL) {
-            source = g_new0(Source, 1);
-            g_hash_table_insert(sources, other->source_host_id, source);
-        }
-        if (i < first && other->state != (int)GW_PLANNED_RUNNING)
-            continue; /* where a new plan goes on is for that plan to say */
-        source->begun += other->state != (int)GW_PLANNED_WAITING;
-        source->open += !is_over(other);
-    }
-    if (((Source *)g_hash_table_lookup(sources, move->source_host_id))->begun > 0)
+    g_autoptr(GHashTable) sources = list_sources(plan, first, beginning);
+    const Source *own = g_hash_table_lookup(sources, gw_plan_text(move->source_host_id));
+    if (own == NULL || own->active > 0)
         return TRUE;
     g_hash_table_iter_init(&iter, sources);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const Source *source = value;
-        open += source->begun > 0 && source->open > 0;
+        open += source->active > 0 || (own->begun == 0 && source->begun > 0 && source->open > 0);
     }
     if (open >= most && why != NULL)
         *why = g_strdup_printf("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
@@ -95,7 +142,8 @@ static gboolean may_open(const GwMigrationPlan *plan, guint first, guint index, 
     return open < most;
 }
 
-gboolean gw_plan_move_ready_from(const GwMigrationPlan *plan, guint first, guint index, char **why)
+gboolean gw_plan_move_ready_from(const GwMigrationPlan *plan, guint first, guint index,
+                                 GHashTable *beginning, char **why)
 {
     const GwPlannedMove *move = index < plan->moves->len ? plan->moves->pdata[index] : NULL;
 
@@ -104,10 +152,10 @@ gboolean gw_plan_move_ready_from(const GwMigrationPlan *plan, guint first, guint
             *why = g_strdup("it does not wait");
         return FALSE;
     }
-    return in_turn(plan, first, index, why) && may_open(plan, first, index, why);
+    return in_turn(plan, first, index, why) && may_open(plan, first, index, beginning, why);
 }
 
 gboolean gw_plan_move_ready(const GwMigrationPlan *plan, guint index, char **why)
 {
-    return gw_plan_move_ready_from(plan, 0, index, why);
+    return gw_plan_move_ready_from(plan, 0, index, NULL, why);
 }

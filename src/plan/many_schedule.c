@@ -224,6 +224,41 @@ static void go_on(Clock *c)
     }
 }
 
+/* Hosts that a drain has begun to empty, whose rest this is, go on before another begins
+ * (gw_plan_move_ready_from has the same rule). */
+static void note_begun(Clock *c, const GwJob *job)
+{
+    const GPtrArray *moves = job->plan->moves;
+
+    for (guint i = 0; moves != NULL && i < moves->len; i++) {
+        const GwPlannedMove *move = moves->pdata[i];
+        guint host = move->source_host_id != NULL ? many_host_index(c->many, move->source_host_id)
+                                                  : MANY_NONE;
+        if ((move->state != (int)GW_PLANNED_DONE && move->state != (int)GW_PLANNED_RUNNING) ||
+            host == MANY_NONE || !many_host(c->many, host)->emptied || c->total[host] == 0 ||
+            c->begun[host] > 0)
+            continue;
+        c->begun[host]++;
+        c->open++;
+    }
+}
+
+static void read_begun(Clock *c)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    if (c->many->request->hosts_at_once <= 0)
+        return;
+    g_hash_table_iter_init(&iter, c->many->fabric->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *job = value;
+        if (job->plan != NULL && job->plan->kind == (int)GW_PLAN_DRAIN &&
+            !gw_job_state_is_final((GwJobState)job->state))
+            note_begun(c, job);
+    }
+}
+
 static void prepare(Clock *c, Many *many)
 {
     guint hosts = MAX(many->hosts->len, 1);
@@ -260,6 +295,7 @@ static void prepare(Clock *c, Many *many)
     }
     for (guint i = 0; i < many->steps->len; i++)
         c->mixed[many_step(many, i)->to] = left[many_step(many, i)->to];
+    read_begun(c);
 }
 
 static void clear(Clock *c)

@@ -122,7 +122,7 @@ static GPtrArray *errors_at(const Stay *stay, guint host)
         g_ptr_array_add(errors, more);
         return errors;
     }
-    if (there->maintenance != (int)GW_MAINTENANCE_NONE)
+    if (many_is_closed(many, stay->vm, host))
         g_ptr_array_add(errors, finding("maintenance", "R49",
                                         g_strdup_printf("%s is %s", gw_plan_host_name(there),
                                                         there->maintenance == (int)GW_MAINTENANCE_IN

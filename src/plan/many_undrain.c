@@ -1,46 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <string.h>
-
 #include "base/error.h"
 #include "plan/many.h"
 #include "plan/rule.h"
 
-/* What a drain took away comes back: to where its job's plan took it from. Whatever has changed
+/* What drains took away comes back: to where the first of them took it from. Whatever has changed
  * since is said, and does not keep the rest. */
-
-static gboolean is_drain(const GwJob *job)
-{
-    return g_strcmp0(job->kind, GW_JOB_KIND_DRAIN) == 0 && job->plan != NULL;
-}
-
-/* Whether the plan took VMs from the host. */
-static gboolean emptied(const GwJob *job, const GwHost *host)
-{
-    const GPtrArray *moves = job->plan->moves;
-
-    for (guint i = 0; moves != NULL && i < moves->len; i++) {
-        const GwPlannedMove *move = moves->pdata[i];
-        if (g_strcmp0(move->source_host_id, host->id) == 0)
-            return TRUE;
-    }
-    return FALSE;
-}
-
-/* The last drain of the host; ids sort by time. */
-static const GwJob *last_drain(const GwFabric *fabric, const GwHost *host)
-{
-    const GwJob *last = NULL;
-    GHashTableIter iter;
-    gpointer value;
-
-    g_hash_table_iter_init(&iter, fabric->jobs);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const GwJob *job = value;
-        if (is_drain(job) && emptied(job, host) && (last == NULL || strcmp(job->id, last->id) > 0))
-            last = job;
-    }
-    return last;
-}
 
 /* Where the VM is now: the one that runs, where there are several. */
 static const GwVm *find_vm(const GwFabric *fabric, const char *uuid)
@@ -58,61 +22,73 @@ static const GwVm *find_vm(const GwFabric *fabric, const char *uuid)
     return found;
 }
 
-static void note_changes(Many *many, const GwPlannedMove *move, const GwVm *vm)
+static void note_changes(Many *many, const ManyAway *away, const GwVm *vm)
 {
     const char *name = gw_plan_vm_name(vm);
+    const ManyLeft *latest = &g_array_index(away->from, ManyLeft, away->from->len - 1);
+    gint64 was_kib = latest->last->memory_kib;
     gint64 memory = gw_plan_memory_kib(vm);
 
-    if (g_strcmp0(vm->host_id, move->destination_host_id) != 0) {
+    if (g_strcmp0(vm->host_id, latest->last->destination_host_id) != 0) {
         const GwHost *now = gw_fabric_host(many->fabric, vm->host_id);
         many_note(many, "%s was moved on since, to %s; it comes back from there.", name,
                   now != NULL ? gw_plan_host_name(now) : "(unknown)");
     }
-    if (memory > move->memory_kib && move->memory_kib > 0) {
-        g_autofree char *was = gw_plan_size(move->memory_kib);
+    if (memory > was_kib && was_kib > 0) {
+        g_autofree char *was = gw_plan_size(was_kib);
         g_autofree char *is = gw_plan_size(memory);
         many_note(many, "%s has grown since, from %s to %s of memory.", name, was, is);
     }
 }
 
-/* One VM of the drain's plan. */
-static void bring_back(Many *many, const GwPlannedMove *move, guint home)
+/* One VM, to where it was. */
+static void bring_back(Many *many, const ManyAway *away, const ManyLeft *left)
 {
-    const GwVm *vm = find_vm(many->fabric, move->vm_uuid);
+    const GwVm *vm = find_vm(many->fabric, away->vm_uuid);
+    guint home = many_host_index(many, left->host_id);
 
-    if (vm == NULL) {
-        many_note(many, "%s is gone: no host has it any more.", gw_plan_text(move->vm_name));
+    if (home == MANY_NONE) {
+        many_note(many, "%s cannot go back: %s is no longer managed.",
+                  gw_plan_text(left->first->vm_name), gw_plan_text(left->first->source_host_name));
         return;
     }
-    if (g_strcmp0(vm->host_id, move->source_host_id) == 0) {
+    if (vm == NULL) {
+        many_note(many, "%s is gone: no host has it any more.", gw_plan_text(left->first->vm_name));
+        return;
+    }
+    if (g_strcmp0(vm->host_id, left->host_id) == 0) {
         many_note(many, "%s is back on %s already.", gw_plan_vm_name(vm),
                   gw_plan_host_name(many_host(many, home)->host));
         return;
     }
-    note_changes(many, move, vm);
+    note_changes(many, away, vm);
     many_add_vm(many, vm, home);
 }
 
-static void read_job(Many *many, const GwJob *job, GHashTable *wanted)
+/* @wanted: ids of hosts; NULL: all. */
+static void read_history(Many *many, const ManyHistory *history, GHashTable *wanted)
 {
-    const GPtrArray *moves = job->plan->moves;
-    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) named = g_hash_table_new(g_str_hash, g_str_equal);
 
-    for (guint i = 0; moves != NULL && i < moves->len; i++) {
-        const GwPlannedMove *move = moves->pdata[i];
-        guint home = many_host_index(many, move->source_host_id);
-        if (move->state != (int)GW_PLANNED_DONE || move->vm_uuid == NULL)
+    for (guint i = 0; i < history->away->len; i++) {
+        const ManyAway *away = history->away->pdata[i];
+        const ManyLeft *left = many_left_first(away, wanted);
+        if (left == NULL)
             continue;
-        /* Of one that made a detour the first move says where it came from. */
-        if (!g_hash_table_add(seen, move->vm_uuid))
+        bring_back(many, away, left);
+        for (guint f = 0; f < away->from->len; f++)
+            g_hash_table_add(named, (gpointer)g_array_index(away->from, ManyLeft, f).host_id);
+    }
+    for (guint h = 0; wanted != NULL && h < many->hosts->len; h++) {
+        const GwHost *host = many_host(many, h)->host;
+        if (!g_hash_table_contains(wanted, host->id) || g_hash_table_contains(named, host->id))
             continue;
-        if (wanted != NULL && !g_hash_table_contains(wanted, move->source_host_id))
-            continue;
-        if (home == MANY_NONE)
-            many_note(many, "%s cannot go back: %s is no longer managed.",
-                      gw_plan_text(move->vm_name), gw_plan_text(move->source_host_name));
+        if (g_hash_table_contains(history->drained, host->id))
+            many_note(many, "What drains took from %s was brought back already.",
+                      gw_plan_host_name(host));
         else
-            bring_back(many, move, home);
+            many_note(many, "No drain of %s is known: nothing is brought back to it.",
+                      gw_plan_host_name(host));
     }
 }
 
@@ -122,7 +98,7 @@ static gboolean read_given(Many *many, GHashTable *wanted, GError **error)
 
     if (job == NULL)
         return FALSE;
-    if (!is_drain(job)) {
+    if (job->plan == NULL || g_strcmp0(job->kind, GW_JOB_KIND_DRAIN) != 0) {
         gw_error_set(error, GW_ERR_INVALID, "See the drains: godwit job list.",
                      "job %s is no drain, but %s: only a drain's plan says what to bring back",
                      job->id, gw_plan_text(job->kind));
@@ -133,8 +109,31 @@ static gboolean read_given(Many *many, GHashTable *wanted, GError **error)
                      "drain %s is not over yet", job->id);
         return FALSE;
     }
-    read_job(many, job, wanted);
+    g_autoptr(ManyHistory) history = many_history_of(job);
+    read_history(many, history, wanted);
     return TRUE;
+}
+
+/* Undrains under way have opened their hosts when they began. */
+static void note_opened(Many *many)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, many->fabric->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *job = value;
+        if (job->plan == NULL || job->plan->request == NULL ||
+            g_strcmp0(job->kind, GW_JOB_KIND_UNDRAIN) != 0 || job->state == (int)GW_JOB_QUEUED ||
+            gw_job_state_is_final((GwJobState)job->state))
+            continue;
+        char **hosts = job->plan->request->hosts;
+        for (guint i = 0; hosts != NULL && hosts[i] != NULL; i++) {
+            guint index = many_host_index(many, hosts[i]);
+            if (index != MANY_NONE)
+                many_host(many, index)->opened = TRUE;
+        }
+    }
 }
 
 gboolean many_read_undrain(Many *many, GError **error)
@@ -151,20 +150,10 @@ gboolean many_read_undrain(Many *many, GError **error)
         }
         g_hash_table_add(wanted, host->id);
     }
+    note_opened(many);
     if (many->request->undoes != NULL)
         return read_given(many, g_hash_table_size(wanted) > 0 ? wanted : NULL, error);
-    for (guint h = 0; h < many->hosts->len; h++) {
-        const GwHost *host = many_host(many, h)->host;
-        if (!g_hash_table_contains(wanted, host->id))
-            continue;
-        const GwJob *job = last_drain(many->fabric, host);
-        g_autoptr(GHashTable) one = g_hash_table_new(g_str_hash, g_str_equal);
-        g_hash_table_add(one, host->id);
-        if (job == NULL)
-            many_note(many, "No drain of %s is known: nothing is brought back to it.",
-                      gw_plan_host_name(host));
-        else
-            read_job(many, job, one);
-    }
+    g_autoptr(ManyHistory) history = many_history_new(many->fabric);
+    read_history(many, history, wanted);
     return TRUE;
 }

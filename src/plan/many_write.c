@@ -195,6 +195,7 @@ GwMigrationPlan *many_write(Many *many)
     note_slots(many);
     note_steps(many);
     plan->notes = take_notes(many);
+    plan->rests_on = gw_plan_rests_on(many->fabric, plan);
     plan->fingerprint = gw_plan_fingerprint(many->fabric, plan);
     return plan;
 }

@@ -45,9 +45,9 @@ GwPlanShared *gw_matrix_shared(const GwMatrix *matrix);
 guint gw_matrix_verdicts(const GwMatrix *matrix);
 
 /* shape.c: all of a VM that rules see and that it can have in common with others, in one text; and
- * of a host. Both are the caller's. */
+ * of a host. Both are the caller's. @options (may be NULL): what is chosen for all of them. */
 typedef struct GwShapes GwShapes;
-GwShapes *gw_shapes_new(const GwFabric *fabric);
+GwShapes *gw_shapes_new(const GwFabric *fabric, const GwMoveOptions *options);
 void gw_shapes_free(GwShapes *shapes);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwShapes, gw_shapes_free)
 char *gw_shapes_of_vm(const GwShapes *shapes, const GwVm *vm);

@@ -8,13 +8,6 @@
 
 /* The planner is pure: a picture of the fabric in, verdicts with reasons out. */
 
-/* What the destination's libvirt said when asked to compare the VM's CPU with its own. */
-typedef enum {
-    GW_CPU_UNKNOWN, /* not asked (a list of candidates), or it could not tell */
-    GW_CPU_COMPATIBLE,
-    GW_CPU_INCOMPATIBLE,
-} GwCpuVerdict;
-
 typedef struct GwStoragePlan GwStoragePlan;
 /* What all candidates of one picture share (jobs by host, rules by VM): made once for as many
  * questions as are asked of that picture, by one thread at a time. */
@@ -29,7 +22,7 @@ typedef struct {
     const GwHost *source;
     const GwHost *destination;
     const GwMoveOptions *options;
-    GwCpuVerdict cpu;
+    GwCpuVerdict cpu; /* what the destination's libvirt said when it was asked to compare */
     const char
         *cpu_why; /* libvirt's words where incompatible; with UNKNOWN: why it could not tell */
     const char *job_id; /* the job of this very move, where there is one already: neither its hold
@@ -42,7 +35,10 @@ typedef struct {
                                      would get; none: all names are free */
     const GPtrArray *reached;     /* GwDiskReached: of the destination (R28) */
     const GwStoragePlan *storage; /* the planner's own: leave it NULL */
+    const GPtrArray *nics;        /* GwNicMove; the planner's own: leave it NULL */
     GwPlanShared *shared;         /* of @fabric; NULL: made for this question alone */
+    gboolean brief;               /* the verdict without what only explains it: the explanations of
+                                     transfer types, a rating's factors. Findings are there */
 } GwPlanInput;
 
 /* Where each disk goes, how, and which transfer type that comes to. */
@@ -57,13 +53,17 @@ struct GwStoragePlan {
 GwStoragePlan *gw_plan_storage(const GwPlanInput *input);
 void gw_storage_plan_free(GwStoragePlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwStoragePlan, gw_storage_plan_free)
+/* networks.c. Where each adapter of the VM is attached at the destination, and why (R40):
+ * GwNicMove, in the VM's order. Never NULL; owned by the caller. */
+GPtrArray *gw_plan_networks(const GwPlanInput *input);
 /* The pools of @host as places to choose (GwStorageLocation): default locations first, then by free
  * space; only those that can hold images. */
 GPtrArray *gw_plan_locations(const GwFabric *fabric, const GwHost *host);
 /* The pool of @host that @storage (its name, its path, a share path) means, or NULL and an error
  * with the remedy (R16, R17). */
 const GwPool *gw_plan_find_storage(const GwHost *host, const char *storage, GError **error);
-/* What jobs that are not over still need of @pool of @host, without @job_id's own. */
+/* What jobs that are not over still need of @pool of @host, without @job_id's own; of a share also
+ * what goes to it through other hosts. */
 gint64 gw_plan_promised_bytes(const GwFabric *fabric, const char *host_id, const char *pool,
                               const char *job_id);
 
@@ -106,6 +106,8 @@ GwCandidate *gw_plan_candidate(const GwPlanInput *input);
 /* One candidate for every host (the source's own too, with its reason), rated, best first: suitable
  * before unsuitable, then by rating, name and id. options may be NULL. */
 GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
+/* The same list, brief (GwPlanInput): for who looks at the order, or at few of them. */
+GPtrArray *gw_plan_ranking(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
 GwMoveDecision *gw_plan_decide(const GwPlanInput *input);
 
 /* rating.c. Sets candidate->rating (R33): what preflight found first, then the resources that the
@@ -150,9 +152,22 @@ GwPrediction *gw_predict(const GwPredictor *predictor, const GwPlanInput *input,
  * cannot be moved is in its stays; an error only where the request itself is wrong. */
 GwMigrationPlan *gw_plan_many(const GwFabric *fabric, const GwPlanRequest *request,
                               const GwPredictor *predictor, GError **error);
-/* Of all that @plan rests on, in @fabric as it is now: where it is not plan->fingerprint, the plan
- * has to be made again. Owned. */
+/* many_fingerprint.c. What @plan, which was just made, rests on: a line for each VM and host.
+ * NULL-terminated, owned. */
+char **gw_plan_rests_on(const GwFabric *fabric, const GwMigrationPlan *plan);
+/* Of all that, in @fabric as it is now: where it is not plan->fingerprint, the plan has to be made
+ * again. Of the plan's moves it looks at those alone that are no longer waiting: an order, or a
+ * destination, that somebody changed makes no other one. Owned. */
 char *gw_plan_fingerprint(const GwFabric *fabric, const GwMigrationPlan *plan);
+/* CONFLICT, naming what has changed since the plan was made. */
+gboolean gw_plan_check_drift(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error);
+/* many_asked.c. Whether @plan moves what its request asks for, to where that allows, and nothing
+ * else. */
+gboolean gw_plan_many_asked(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error);
+/* many_retime.c. Gives the moves of a plan that somebody changed new waves and times, by the order
+ * in which they stand there: each begins when what it is to follow is over and both ends have
+ * slots, and takes as long as it did. */
+void gw_plan_many_retime(const GwFabric *fabric, GwMigrationPlan *plan);
 /* many_check.c. Replays what of @plan still waits, from @fabric as it is now: an error names the
  * first move that would break capacity, slots, a rule or the order (for a plan that was kept, or
  * changed by hand). It shares nothing with the planner but the preflight rules. */
@@ -161,8 +176,10 @@ gboolean gw_plan_many_check(const GwFabric *fabric, const GwMigrationPlan *plan,
  * @why gets what it waits for (owned). Slots and preflight are the queue's. */
 gboolean gw_plan_move_ready(const GwMigrationPlan *plan, guint index, char **why);
 /* The same of a plan that was made anew: the moves before @first had begun by then. The later ones
- * are proven without them, whatever became of those. */
-gboolean gw_plan_move_ready_from(const GwMigrationPlan *plan, guint first, guint index, char **why);
+ * are proven without them, whatever became of those. @beginning: UUIDs of VMs whose move is being
+ * begun, and says so only later: its host counts as one that is being emptied; may be NULL. */
+gboolean gw_plan_move_ready_from(const GwMigrationPlan *plan, guint first, guint index,
+                                 GHashTable *beginning, char **why);
 
 /* Whether a move between the two goes through their agents: both have one, and it answers. */
 gboolean gw_plan_through_agents(const GwHost *source, const GwHost *destination);
@@ -180,9 +197,6 @@ char **gw_plan_script_virsh(const GwPlanInput *input, const GwMoveDecision *deci
 char *gw_share_id_of_pool(const GwFabric *fabric, const GwHost *host, const GwPool *pool);
 /* The active pool whose directory holds @path on @host (the deepest), or NULL. */
 const GwPool *gw_share_pool_of_path(const GwHost *host, const char *path);
-/* Whether both hosts reach what @disk lives on; @why gets the reason where not (owned). */
-gboolean gw_share_reaches_disk(const GwFabric *fabric, const GwHost *source,
-                               const GwHost *destination, const GwDisk *disk, char **why);
 
 /* slots.c: the ledger, derived from the jobs, never counted separately (R20-R23). */
 typedef struct {
@@ -192,6 +206,9 @@ typedef struct {
 
 /* What jobs that hold slots use on @host_id now. */
 GwSlots gw_slots_in_use(const GwFabric *fabric, const char *host_id);
+/* The same of all hosts that have any in use: id -> GwSlots. Its keys are borrowed from the jobs.
+ */
+GHashTable *gw_slots_table(const GwFabric *fabric);
 /* What a move of this type takes at each end (R22). */
 GwSlots gw_slots_of_transfer(GwTransfer transfer);
 /* Whether @job may begin now; @why gets the reason where not (owned). */

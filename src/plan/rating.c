@@ -62,15 +62,19 @@ static double stars_of(gint64 points)
     return (double)((points + GW_POINTS_HALF_STAR / 2) / GW_POINTS_HALF_STAR) / 2;
 }
 
+/* NULL: nobody wants to know. */
 static GwRatingFactor *add_part(Sum *sum, const char *requirement, gint64 costs, gboolean excludes)
 {
+    sum->excluded |= excludes;
+    if (sum->input->brief)
+        return NULL;
+
     Part part = { gw_rating_factor_new(), excludes ? GW_POINTS_MAX : costs, sum->parts->len };
 
     part.factor->requirement = g_strdup(requirement);
     part.factor->excludes = excludes;
     part.factor->lowers = excludes || costs > 0;
     part.factor->stars = excludes ? 0 : 5 - (double)costs / (GW_POINTS_HALF_STAR * 2);
-    sum->excluded |= excludes;
     g_array_append_val(sum->parts, part);
     return part.factor;
 }
@@ -85,14 +89,19 @@ static void add_findings(Sum *sum, const GwCandidate *candidate, GwSeverity seve
         if (finding->severity != (int)severity)
             continue;
         gboolean error = severity == GW_SEVERITY_ERROR;
+        /* What may happen once it is there says nothing against the host. */
+        if (!error && g_strcmp0(finding->rule, gw_rule_way_back.name) == 0)
+            continue;
         gint64 costs = error ? 0 : MIN(WARNING_COSTS, left);
         GwRatingFactor *factor = add_part(sum, finding->requirement, costs, error);
+        left -= costs;
+        sum->points -= costs;
+        if (factor == NULL)
+            continue;
         factor->name = g_strdup(finding->rule);
         factor->observed = g_strdup(finding->observed);
         factor->required = g_strdup(finding->required);
         factor->remedy = g_strdup(finding->remedy);
-        left -= costs;
-        sum->points -= costs;
     }
 }
 
@@ -106,12 +115,14 @@ static void add_wishes(Sum *sum)
         GwBrokenRule *rule = broken->pdata[i];
         gint64 costs = MIN(WISH_COSTS, left);
         GwRatingFactor *factor = add_part(sum, "R57", costs, FALSE);
+        left -= costs;
+        sum->points -= costs;
+        if (factor == NULL)
+            continue;
         factor->name = g_strdup_printf("rule '%s'", gw_plan_text(rule->rule->name));
         factor->observed = gw_text_printable(rule->observed, GW_TEXT_MESSAGE_MAX);
         factor->required = gw_text_printable(rule->required, GW_TEXT_MESSAGE_MAX);
         factor->remedy = gw_text_printable(rule->remedy, GW_TEXT_MESSAGE_MAX);
-        left -= costs;
-        sum->points -= costs;
     }
 }
 
@@ -132,6 +143,8 @@ static void add_resources(Sum *sum, const GwResources *resources)
             continue; /* with 0 stars, only what makes them 0 is of interest */
         GwRatingFactor *factor =
             add_part(sum, i == GW_RESOURCE_DISK ? "R26" : "R45", costs, r->excludes);
+        if (factor == NULL)
+            continue;
         factor->name = g_strdup(resource_names[i]);
         factor->weight = r->weight;
         factor->stars = r->excludes ? 0 : stars_of(r->points);
@@ -170,7 +183,8 @@ static void tell_volume(const GwPlanInput *input, const GwResources *resources, 
 
     if (resources->of[GW_RESOURCE_DISK].free)
         return;
-    rating->storage_why = gw_rating_volume_words(input, choice);
+    if (!input->brief)
+        rating->storage_why = gw_rating_volume_words(input, choice);
     if (choice->pool != NULL && (choice->fits || !choice->told))
         rating->storage = g_strdup(choice->pool->name);
 }

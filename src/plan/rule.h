@@ -52,9 +52,11 @@ extern const GwRule gw_rule_vm_readable, gw_rule_vm_running, gw_rule_vm_libvirt_
 extern const GwRule gw_rule_same_host, gw_rule_host_status, gw_rule_live_enabled,
     gw_rule_live_limit, gw_rule_storage_limit, gw_rule_architecture, gw_rule_virt_type,
     gw_rule_memory, gw_rule_older_version;
-extern const GwRule gw_rule_cpu_compatible, gw_rule_cpu_passthrough, gw_rule_machine_type;
-extern const GwRule gw_rule_network, gw_rule_bridge, gw_rule_management_network,
-    gw_rule_nic_passthrough, gw_rule_nic_kind;
+extern const GwRule gw_rule_cpu_compatible, gw_rule_cpu_passthrough, gw_rule_machine_type,
+    gw_rule_way_back;
+extern const GwRule gw_rule_network, gw_rule_bridge, gw_rule_management_network, gw_rule_nic_choice,
+    gw_rule_nic_passthrough, gw_rule_nic_kind, gw_rule_network_mtu, gw_rule_network_forward,
+    gw_rule_network_vlan;
 extern const GwRule gw_rule_storage_reach, gw_rule_storage_path, gw_rule_san_reach,
     gw_rule_share_server, gw_rule_backing_chain, gw_rule_transfer_type, gw_rule_san_override;
 extern const GwRule gw_rule_storage_place, gw_rule_share_path, gw_rule_volume_name,

@@ -1,24 +1,55 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "plan/restart.h"
 #include "plan/rule.h"
 
 /* CPU model and machine type are fixed when the VM boots (R11). */
 
+/* What is to be done: a restart alone where that is sure, or another CPU. */
+static char *remedy_of(const GwPlanInput *input)
+{
+    const char *from = gw_plan_host_name(input->source);
+    const char *to = gw_plan_host_name(input->destination);
+    const char *name = gw_plan_vm_name(input->vm);
+
+    if (gw_plan_restart_helps(input->source, input->vm, input->destination)) {
+        g_autofree char *own = gw_plan_quote(name);
+        g_autofree char *virsh = gw_plan_virsh_vm(input->vm);
+        return g_strdup_printf("Restart pending: after a restart with its definition %s could move "
+                               "there. Shut it down (virsh shutdown %s) and start it again (godwit "
+                               "vm start %s): a reboot within the guest is not enough.",
+                               name, virsh, own);
+    }
+    return g_strdup_printf("Choose a host with as new a CPU. Or give %s a CPU that both hosts have "
+                           "(godwit cpu baseline %s %s) and restart it: its CPU is fixed at boot.",
+                           name, from, to);
+}
+
+static void refuse(const GwRule *self, const GwPlanInput *input, const char *why,
+                   GPtrArray *findings)
+{
+    gw_rule_add(self, findings,
+                g_strdup_printf("%s cannot provide the CPU that %s %s with: %s",
+                                gw_plan_host_name(input->destination), gw_plan_vm_name(input->vm),
+                                gw_plan_is_live(input->vm) ? "was booted" : "is defined", why),
+                g_strdup("Every feature of the VM's CPU at the destination."), remedy_of(input));
+}
+
+/* Where nobody was asked (a list of candidates, a drain plan) what the destination tells of its
+ * models decides where that is sure (docs/cpu.md). */
 static void check_compatible(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     const char *to = gw_plan_host_name(input->destination);
     const char *name = gw_plan_vm_name(input->vm);
+    g_autofree char *told = NULL;
 
     if (input->cpu == GW_CPU_INCOMPATIBLE)
-        gw_rule_add(self, findings,
-                    g_strdup_printf("%s cannot provide the CPU that %s was booted with: %s", to,
-                                    name, gw_plan_text(input->cpu_why)),
-                    g_strdup("Every feature of the VM's CPU at the destination."),
-                    g_strdup_printf("Choose a host with as new a CPU. Or give %s a CPU that both "
-                                    "hosts have (virsh hypervisor-cpu-baseline) and restart it: "
-                                    "its CPU is fixed at boot.",
-                                    name));
+        refuse(self, input, gw_plan_text(input->cpu_why), findings);
+    else if (input->cpu == GW_CPU_UNKNOWN && input->cpu_why == NULL &&
+             gw_plan_cpu_on(input->destination, input->vm, input->vm->cpu, &told) ==
+                 GW_CPU_INCOMPATIBLE)
+        refuse(self, input, told, findings);
     else if (input->cpu == GW_CPU_UNKNOWN && input->cpu_why != NULL)
         gw_rule_add_as(self, GW_SEVERITY_WARNING, findings,
                        g_strdup_printf("%s could not tell whether it can provide the CPU of %s: "

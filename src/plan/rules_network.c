@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "plan/rule.h"
+#include "base/error.h"
+#include "plan/networks.h"
 
-/* Rules on the VM's network adapters. libvirt attaches each at the destination by the same name. */
+/* Rules on where the VM's network adapters are attached, as they will be there (R40). Those on the
+ * adapters themselves are in rules_nic.c. */
 
-typedef void (*NicCheck)(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                         const GwNic *nic);
+typedef void (*MoveCheck)(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
+                          const GwNicMove *move);
 
 static void each_nic(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                     NicCheck check)
+                     MoveCheck check)
 {
-    const GPtrArray *nics = input->vm->nics;
-
-    for (guint i = 0; nics != NULL && i < nics->len; i++)
-        check(self, input, findings, nics->pdata[i]);
+    for (guint i = 0; input->nics != NULL && i < input->nics->len; i++)
+        check(self, input, findings, input->nics->pdata[i]);
 }
 
 static gboolean is_type(const GwNic *nic, const char *type)
@@ -20,41 +20,88 @@ static gboolean is_type(const GwNic *nic, const char *type)
     return g_strcmp0(nic->type, type) == 0;
 }
 
-/* The libvirt network @name of @host, or NULL. */
-static const GwNetwork *find_network(const GwHost *host, const char *name)
-{
-    const GPtrArray *networks = gw_plan_facts(host)->networks;
+/* Nothing matches ---------------------------------------------------------------------------- */
 
-    for (guint i = 0; networks != NULL && i < networks->len; i++) {
-        const GwNetwork *network = networks->pdata[i];
-        if (g_strcmp0(network->name, name) == 0 && g_strcmp0(network->kind, "bridge") != 0)
-            return network;
-    }
-    return NULL;
+/* Why the network of the same name is not it. */
+static char *why_not_by_name(const GwPlanInput *input, const GwNicMove *move)
+{
+    const char *to = gw_plan_host_name(input->destination);
+    GwNetPlace place = gw_net_of_nic(input->destination, move->from);
+    const char *tag = place.name != NULL ? gw_net_tag(&place) : NULL;
+
+    if (place.name == NULL)
+        return g_strdup_printf("does not exist on %s", to);
+    if (!gw_net_is_active(&place))
+        return g_strdup_printf("is not active on %s", to);
+    return g_strdup_printf("leads to another physical network on %s ('%s')", to, gw_plan_text(tag));
+}
+
+/* What was looked for beside the name: "tag 'dmz', subnet 10.1.0.0/16". */
+static char *looked_for(const GwPlanInput *input, const GwNicMove *move)
+{
+    GwNetPlace at = gw_net_of_nic(input->source, move->from);
+    GString *out = g_string_new(NULL);
+    const char *bridge = at.name != NULL ? gw_net_bridge(&at) : NULL;
+    const char *tag = at.name != NULL ? gw_net_tag(&at) : NULL;
+    char **subnets = at.network != NULL ? at.network->subnets : NULL;
+    g_autofree char *vlans = move->from->vlans != NULL && move->from->vlans[0] != NULL
+                                 ? g_strjoinv(", ", move->from->vlans)
+                                 : NULL;
+
+    if (bridge != NULL && !at.is_bridge)
+        g_string_append_printf(out, "bridge '%s'", bridge);
+    if (vlans != NULL)
+        g_string_append_printf(out, "%sVLAN %s", out->len > 0 ? ", " : "", vlans);
+    if (tag != NULL)
+        g_string_append_printf(out, "%sphysical network '%s'", out->len > 0 ? ", " : "", tag);
+    for (guint i = 0; subnets != NULL && subnets[i] != NULL && i < 4; i++)
+        g_string_append_printf(out, "%ssubnet %s", out->len > 0 ? ", " : "", subnets[i]);
+    return g_string_free(out, FALSE);
+}
+
+static char *observe_unmatched(const GwPlanInput *input, const GwNicMove *move, const char *kind)
+{
+    g_autofree char *why = why_not_by_name(input, move);
+    g_autofree char *sought = looked_for(input, move);
+    g_autofree char *has = gw_net_list(input->destination);
+
+    return g_strdup_printf("Adapter %s is on %s '%s', which %s, and nothing there matches it%s%s "
+                           "(it has %s)",
+                           gw_plan_text(move->mac), kind, gw_plan_text(move->from->source), why,
+                           *sought != '\0' ? " by " : "", sought, has);
+}
+
+static gboolean is_unmatched(const GwPlanInput *input, const GwNicMove *move)
+{
+    return move->match == (int)GW_NIC_UNMATCHED && gw_plan_nic_choice(input, move->mac) == NULL;
+}
+
+static char *remedy_choice(const GwNicMove *move, const char *or_else)
+{
+    const char *mac = gw_plan_text(move->mac);
+    return g_strdup_printf("Choose one of its networks, or none: --nic %s=NAME, --nic %s=none. %s",
+                           mac, mac, or_else);
 }
 
 static void nic_network(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                        const GwNic *nic)
+                        const GwNicMove *move)
 {
     const char *to = gw_plan_host_name(input->destination);
+    GwNetPlace place = gw_net_of_nic(input->destination, move->from);
+    gboolean stopped = place.name != NULL && !gw_net_is_active(&place);
 
-    if (!is_type(nic, "network") || input->destination->facts == NULL)
+    if (!is_type(move->from, "network") || !is_unmatched(input, move))
         return;
-    const GwNetwork *network = find_network(input->destination, nic->source);
-    if (network != NULL && network->active)
-        return;
-    const char *name = gw_plan_text(nic->source);
-    g_autofree char *quoted = gw_plan_quote(nic->source);
-    gw_rule_add(self, findings,
-                g_strdup_printf("Adapter %s is on network '%s', which %s on %s",
-                                gw_plan_text(nic->mac), name,
-                                network == NULL ? "does not exist" : "is not active", to),
-                g_strdup_printf("An active network '%s' on %s.", name, to),
-                network == NULL
-                    ? g_strdup_printf("Define it there as on %s: virsh net-dumpxml %s, then virsh "
-                                      "net-define and virsh net-start %s on %s.",
-                                      gw_plan_host_name(input->source), quoted, quoted, to)
-                    : g_strdup_printf("Start it on %s: virsh net-start %s.", to, quoted));
+    g_autofree char *quoted = gw_plan_quote(move->from->source);
+    g_autofree char *or_else =
+        stopped ? g_strdup_printf("Or start it on %s: virsh net-start %s.", to, quoted)
+                : g_strdup_printf("Or define it there as on %s: virsh net-dumpxml %s, then virsh "
+                                  "net-define and virsh net-start %s on %s.",
+                                  gw_plan_host_name(input->source), quoted, quoted, to);
+    gw_rule_add(self, findings, observe_unmatched(input, move, "network"),
+                g_strdup_printf("An active network '%s' on %s, or one that leads to the same.",
+                                gw_plan_text(move->from->source), to),
+                remedy_choice(move, or_else));
 }
 
 static void check_network(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
@@ -64,29 +111,25 @@ static void check_network(const GwRule *self, const GwPlanInput *input, GPtrArra
 
 const GwRule gw_rule_network = {
     "network",         "R40",
-    GW_SEVERITY_ERROR, "The destination must have the VM's libvirt networks, active.",
+    GW_SEVERITY_ERROR, "The destination must have networks that match the VM's, active.",
     GW_RULE_STARTS,    check_network
 };
 
 static void nic_bridge(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                       const GwNic *nic)
+                       const GwNicMove *move)
 {
-    char **bridges = gw_plan_facts(input->destination)->bridges;
     const char *to = gw_plan_host_name(input->destination);
 
-    /* An empty list means that the host could not tell. */
-    if (!is_type(nic, "bridge") || nic->source == NULL || bridges == NULL || bridges[0] == NULL ||
-        g_strv_contains((const char *const *)bridges, nic->source))
+    if (!is_type(move->from, "bridge") || !is_unmatched(input, move))
         return;
-    g_autofree char *have = g_strjoinv(", ", bridges);
-    gw_rule_add(
-        self, findings,
-        g_strdup_printf("Adapter %s is on bridge '%s', which does not exist on %s (it has "
-                        "%s)",
-                        gw_plan_text(nic->mac), nic->source, to, have),
-        g_strdup_printf("A bridge '%s' on %s that leads to the same network.", nic->source, to),
-        g_strdup_printf("Create the bridge on %s as it is on %s.", to,
-                        gw_plan_host_name(input->source)));
+    g_autofree char *or_else = g_strdup_printf(
+        "Or create the bridge on %s as it is on %s, or declare what is behind both: godwit host "
+        "set HOST --network-tag BRIDGE=TAG.",
+        to, gw_plan_host_name(input->source));
+    gw_rule_add(self, findings, observe_unmatched(input, move, "bridge"),
+                g_strdup_printf("A bridge '%s' on %s, or one that leads to the same network.",
+                                gw_plan_text(move->from->source), to),
+                remedy_choice(move, or_else));
 }
 
 static void check_bridge(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
@@ -94,44 +137,164 @@ static void check_bridge(const GwRule *self, const GwPlanInput *input, GPtrArray
     each_nic(self, input, findings, nic_bridge);
 }
 
-const GwRule gw_rule_bridge = { "bridge",          "R40",
-                                GW_SEVERITY_ERROR, "The destination must have the VM's bridges.",
-                                GW_RULE_STARTS,    check_bridge };
+const GwRule gw_rule_bridge = {
+    "bridge",          "R40",
+    GW_SEVERITY_ERROR, "The destination must have bridges that match the VM's.",
+    GW_RULE_STARTS,    check_bridge
+};
 
-/* The bridge of @host that @nic is on, directly or through a libvirt network; or NULL. */
-static const char *bridge_of(const GwHost *host, const GwNic *nic)
+/* Choices ------------------------------------------------------------------------------------ */
+
+static const GwNic *find_nic(const GwVm *vm, const char *mac)
 {
-    if (is_type(nic, "bridge"))
-        return nic->source;
-    const GwNetwork *network = is_type(nic, "network") ? find_network(host, nic->source) : NULL;
-    return network != NULL ? network->bridge : NULL;
+    for (guint i = 0; vm->nics != NULL && i < vm->nics->len; i++) {
+        const GwNic *nic = vm->nics->pdata[i];
+        if (nic->mac != NULL && mac != NULL && g_ascii_strcasecmp(nic->mac, mac) == 0)
+            return nic;
+    }
+    return NULL;
 }
 
-static gboolean on_management(const GwHost *host, const GwNic *nic)
+static char *list_adapters(const GwVm *vm)
 {
-    const char *bridge = bridge_of(host, nic);
-    return bridge != NULL && host->management_bridge != NULL && *bridge != '\0' &&
-           g_strcmp0(bridge, host->management_bridge) == 0;
+    GString *out = g_string_new(NULL);
+
+    for (guint i = 0; vm->nics != NULL && i < vm->nics->len && i < 12; i++)
+        g_string_append_printf(out, "%s%s", i > 0 ? ", " : "",
+                               gw_plan_text(((GwNic *)vm->nics->pdata[i])->mac));
+    if (out->len == 0)
+        g_string_append(out, "none");
+    return g_string_free(out, FALSE);
+}
+
+static void choice_of_network(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
+                              const GwNic *nic, const GwNicChoice *choice)
+{
+    const char *to = gw_plan_host_name(input->destination);
+    GwNetPlace place = gw_net_chosen(input, nic, choice);
+    const char *kind = g_strcmp0(choice->kind, "bridge") == 0    ? "bridge"
+                       : g_strcmp0(choice->kind, "libvirt") == 0 ? "libvirt network"
+                                                                 : "network or bridge";
+    gboolean stopped = place.name != NULL && !gw_net_is_active(&place);
+    gboolean no_group = place.name != NULL && choice->port_group != NULL && place.group == NULL;
+
+    if (place.name != NULL && !stopped && !no_group)
+        return;
+    g_autofree char *has = gw_net_list(input->destination);
+    g_autofree char *quoted = gw_plan_quote(choice->network);
+    const char *name = gw_plan_text(choice->network);
+    gw_rule_add(
+        self, findings,
+        stopped ? g_strdup_printf("Network '%s', chosen for adapter %s, is not active on %s", name,
+                                  choice->mac, to)
+        : no_group ? g_strdup_printf("Network '%s' of %s, chosen for adapter %s, has no port group "
+                                     "'%s'",
+                                     name, to, choice->mac, choice->port_group)
+                   : g_strdup_printf("%s has no %s '%s', which was chosen for adapter %s (it has "
+                                     "%s)",
+                                     to, kind, name, choice->mac, has),
+        g_strdup("An active network of the destination, or none."),
+        stopped ? g_strdup_printf("Start it on %s: virsh net-start %s.", to, quoted)
+                : g_strdup("Choose one that it has, or none."));
+}
+
+static void check_one_choice(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
+                             const GwNicChoice *choice)
+{
+    const GwNic *nic = find_nic(input->vm, choice->mac);
+    g_autoptr(GError) shape = NULL;
+
+    if (!gw_nic_choice_check(choice, &shape)) {
+        gw_rule_add(self, findings, g_strdup(shape->message),
+                    g_strdup("A MAC address, and a network or none."),
+                    g_strdup(gw_error_remedy(shape)));
+    } else if (nic == NULL) {
+        g_autofree char *list = list_adapters(input->vm);
+        gw_rule_add(self, findings,
+                    g_strdup_printf("A network was chosen for adapter %s, which %s does not have "
+                                    "(it has %s)",
+                                    choice->mac, gw_plan_vm_name(input->vm), list),
+                    g_strdup("The MAC address of one of the VM's adapters."),
+                    g_strdup("Correct the choice, or leave it out."));
+    } else if (!gw_plan_nic_can_change(nic)) {
+        gw_rule_add(self, findings,
+                    g_strdup_printf("A network was chosen for adapter %s, which is hardware or a "
+                                    "socket of its host (%s)",
+                                    choice->mac, nic->type),
+                    g_strdup("An adapter that can be attached to another network."),
+                    g_strdup("Leave the choice out; detach the adapter instead (virsh "
+                             "detach-interface)."));
+    } else if (!choice->none) {
+        choice_of_network(self, input, findings, nic, choice);
+    }
+}
+
+static gboolean is_again(const GPtrArray *choices, guint index)
+{
+    const char *mac = ((GwNicChoice *)choices->pdata[index])->mac;
+
+    for (guint i = 0; i < index; i++) {
+        const char *other = ((GwNicChoice *)choices->pdata[i])->mac;
+        if (mac != NULL && other != NULL && g_ascii_strcasecmp(mac, other) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static void check_choices(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
+{
+    const GPtrArray *choices = gw_plan_options(input)->nics;
+
+    for (guint i = 0; choices != NULL && i < choices->len; i++) {
+        const GwNicChoice *choice = choices->pdata[i];
+        if (!is_again(choices, i)) {
+            check_one_choice(self, input, findings, choice);
+            continue;
+        }
+        gw_rule_add(self, findings,
+                    g_strdup_printf("Networks were chosen twice for adapter %s", choice->mac),
+                    g_strdup("One choice for each adapter."), g_strdup("Leave one of them out."));
+    }
+}
+
+const GwRule gw_rule_nic_choice = {
+    "nic-choice",      "R40",
+    GW_SEVERITY_ERROR, "A network that is chosen for an adapter must be there.",
+    GW_RULE_MOVES,     check_choices
+};
+
+/* Management --------------------------------------------------------------------------------- */
+
+/* A person who chose where it goes has said what becomes of it; else it is not moved from there
+ * either. */
+static const GwHost *management_host(const GwPlanInput *input, const GwNicMove *move)
+{
+    GwNetPlace from = gw_net_of_nic(input->source, move->from);
+    GwNetPlace to = { NULL };
+
+    if (gw_net_is_management(&from) && move->match != (int)GW_NIC_CHOSEN)
+        return input->source;
+    if (move->to != NULL)
+        to = gw_net_of_nic(input->destination, move->to);
+    return move->to != NULL && gw_net_is_management(&to) ? input->destination : NULL;
 }
 
 static void nic_management(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                           const GwNic *nic)
+                           const GwNicMove *move)
 {
-    const GwHost *host = on_management(input->source, nic)        ? input->source
-                         : on_management(input->destination, nic) ? input->destination
-                                                                  : NULL;
+    const GwHost *host = management_host(input, move);
+
     if (host == NULL)
         return;
     gw_rule_add(self, findings,
-                g_strdup_printf("Adapter %s is on bridge '%s', which carries the management "
+                g_strdup_printf("Adapter %s %s on bridge '%s', which carries the management "
                                 "address of %s",
-                                gw_plan_text(nic->mac), host->management_bridge,
-                                gw_plan_host_name(host)),
+                                gw_plan_text(move->mac), host == input->source ? "is" : "would be",
+                                host->management_bridge, gw_plan_host_name(host)),
                 g_strdup("No adapter on a management network of bridge type."),
-                g_strdup_printf("Move the adapter to another bridge or network (virsh edit, then "
-                                "virsh update-device), or correct the management bridge in the "
-                                "settings of %s.",
-                                gw_plan_host_name(host)));
+                g_strdup_printf("Choose another network for it: --nic %s=NAME, or none; or correct "
+                                "the management bridge in the settings of %s.",
+                                gw_plan_text(move->mac), gw_plan_host_name(host)));
 }
 
 static void check_management(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
@@ -146,80 +309,4 @@ const GwRule gw_rule_management_network = {
     "No adapter may be on the bridge that carries a host's management address.",
     GW_RULE_STARTS,
     check_management
-};
-
-static void nic_passthrough(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                            const GwNic *nic)
-{
-    if (!is_type(nic, "hostdev") && !is_type(nic, "vdpa"))
-        return;
-    g_autofree char *vm = gw_plan_virsh_vm(input->vm);
-    g_autofree char *mac = gw_plan_quote(nic->mac);
-    gw_rule_add(self, findings,
-                g_strdup_printf("Adapter %s is a device of %s (%s)", gw_plan_text(nic->mac),
-                                gw_plan_host_name(input->source), nic->type),
-                g_strdup("No adapter that is hardware of the host: it cannot follow."),
-                g_strdup_printf("Detach it: virsh detach-interface %s %s --mac %s --live.", vm,
-                                nic->type, mac));
-}
-
-static void check_nic_passthrough(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
-{
-    each_nic(self, input, findings, nic_passthrough);
-}
-
-const GwRule gw_rule_nic_passthrough = {
-    "nic-passthrough", "R55",
-    GW_SEVERITY_ERROR, "No adapter may be a passed-through device.",
-    GW_RULE_STARTS,    check_nic_passthrough
-};
-
-/* Adapters that depend on what neither host tells. */
-typedef struct {
-    const char *type;
-    const char *depends;
-    const char *remedy;
-} NicKind;
-
-static const NicKind kinds[] = {
-    { "direct", "the host's network device of that name",
-      "See that the destination has a device of this name on the same network." },
-    { "user", "connections kept by the source's QEMU",
-      "Its open connections break at the move. Use a network or bridge to keep them." },
-    { "ethernet", "a tap device made outside libvirt",
-      "See that the same set-up exists at the destination." },
-    { "vhostuser", "a socket of a switch on the host",
-      "See that the destination's switch offers the same socket." },
-    { "udp", "addresses of the host", "See that they hold at the destination." },
-    { "client", "addresses of the host", "See that they hold at the destination." },
-    { "server", "addresses of the host", "See that they hold at the destination." },
-    { "mcast", "the network's multicast", "See that the destination gets it." },
-    { "internal", "a link within libvirt", "See that it means the same at the destination." },
-};
-
-static void nic_kind(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                     const GwNic *nic)
-{
-    for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
-        if (!is_type(nic, kinds[i].type))
-            continue;
-        gw_rule_add(self, findings,
-                    g_strdup_printf("Adapter %s is of type %s%s%s: it depends on %s",
-                                    gw_plan_text(nic->mac), nic->type,
-                                    nic->source != NULL ? " on " : "",
-                                    nic->source != NULL ? nic->source : "", kinds[i].depends),
-                    g_strdup("The same network behind the adapter on both hosts."),
-                    g_strdup(kinds[i].remedy));
-    }
-}
-
-static void check_nic_kind(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
-{
-    each_nic(self, input, findings, nic_kind);
-}
-
-const GwRule gw_rule_nic_kind = {
-    "nic-kind",          "R48",
-    GW_SEVERITY_WARNING, "Macvtap, user and hand-made adapters are said.",
-    GW_RULE_STARTS,      check_nic_kind
 };

@@ -117,6 +117,7 @@ char **gw_plan_script_cli(const GwPlanInput *input)
     } else {
         add_speed(line, options);
         add_transfer(line, options);
+        gw_script_add_nics(line, options);
     }
     add_places(line, options);
     add_flag(line, "--", *vm == '-' || (last != NULL && *last == '-'));
@@ -264,6 +265,8 @@ char **gw_plan_script_virsh(const GwPlanInput *input, const GwMoveDecision *deci
     own.reaches = reaches;
     g_autoptr(GwStoragePlan) storage = gw_plan_storage(&own);
     own.storage = storage;
+    g_autoptr(GPtrArray) nics = gw_plan_is_within(&own) ? NULL : gw_plan_networks(&own);
+    own.nics = nics;
     g_autoptr(GStrvBuilder) lines = g_strv_builder_new();
     g_autofree char *vm = gw_plan_virsh_vm(own.vm);
 

@@ -11,6 +11,13 @@ char *gw_script_on(const GwPlanInput *input, const GwHost *host, const char *com
                    const char *vm, const char *rest);
 /* Takes over @line. */
 void gw_script_take(GStrvBuilder *lines, char *line);
+/* A comment, cleaned. Takes over @text. */
+void gw_script_comment(GStrvBuilder *lines, char *text);
+
+/* script_networks.c: adapters that the definition, which lies in vm.xml, has elsewhere. */
+void gw_script_say_nics(GStrvBuilder *lines, const GwPlanInput *input);
+/* "--nic MAC=NETWORK" of each choice. */
+void gw_script_add_nics(GString *line, const GwMoveOptions *options);
 
 /* script_storage.c: what is done with disks. All need input->storage; @vm is quoted. */
 /* Whether it leaves definitions, secrets included, or images where it runs. */

@@ -12,7 +12,7 @@
 #define IMAGE_FILE "image.tmp"
 
 /* Names from hosts may hold a line end: nothing of them may leave the comment. */
-static void comment(GStrvBuilder *lines, char *text)
+void gw_script_comment(GStrvBuilder *lines, char *text)
 {
     g_autofree char *clean = gw_text_printable(text, GW_TEXT_MESSAGE_MAX);
 
@@ -99,11 +99,12 @@ static void copy_bytes(GStrvBuilder *lines, const GwPlanInput *input, const GwIm
     if (is_loose(image->to) ||
         (image->from->pool == NULL && g_strcmp0(image->from->kind, "block") != 0 &&
          gw_share_pool_of_path(input->source, image->from->path) == NULL)) {
-        comment(lines, g_strdup_printf(
-                           "Copy %s of %s to %s of %s as root, with its owner and mode "
-                           "(rsync -aAXS): it is in no pool.",
-                           gw_plan_text(image->from->path), gw_plan_host_name(input->source),
-                           gw_plan_text(image->to->path), gw_plan_host_name(input->destination)));
+        gw_script_comment(
+            lines,
+            g_strdup_printf("Copy %s of %s to %s of %s as root, with its owner and mode "
+                            "(rsync -aAXS): it is in no pool.",
+                            gw_plan_text(image->from->path), gw_plan_host_name(input->source),
+                            gw_plan_text(image->to->path), gw_plan_host_name(input->destination)));
         return;
     }
     make_volume(lines, input, image);
@@ -118,8 +119,9 @@ static void on_host(GStrvBuilder *lines, const GwPlanInput *input, const GwImage
     g_autofree char *from = gw_plan_quote(image->from->path);
     g_autofree char *to = gw_plan_quote(image->to->path);
 
-    comment(lines, g_strdup_printf("On %s: %s %s %s", gw_plan_host_name(input->destination),
-                                   command, from, to));
+    gw_script_comment(lines,
+                      g_strdup_printf("On %s: %s %s %s", gw_plan_host_name(input->destination),
+                                      command, from, to));
     if (image->to->pool != NULL) {
         GString *line = gw_script_virsh(input, input->destination, "pool-refresh");
         add_word(line, image->to->pool);
@@ -155,26 +157,26 @@ static gboolean is_elsewhere(const GwImageMove *image)
            g_strcmp0(image->from->format, image->to->format) != 0 || image->flatten;
 }
 
-/* Whether the definition names anything that is at another place then; says what. */
-static gboolean say_changes(GStrvBuilder *lines, const GwPlanInput *input)
+/* What the definition names that is at another place then. */
+static void say_changes(GStrvBuilder *lines, const GwPlanInput *input)
 {
-    gboolean any = FALSE;
-
     for (guint i = 0; i < input->storage->disks->len; i++) {
         const GwDiskMove *move = input->storage->disks->pdata[i];
         if (!gw_plan_is_copied(move) || move->images->len == 0 || !is_elsewhere(image_at(move, 0)))
             continue;
         const GwVolume *to = image_at(move, 0)->to;
-        comment(lines, g_strdup_printf("In " XML_FILE ", let %s be %s%s%s.", move->target,
-                                       gw_plan_text(to->path), to->format != NULL ? ", " : "",
-                                       to->format != NULL ? to->format : ""));
-        any = TRUE;
+        gw_script_comment(lines,
+                          g_strdup_printf("In " XML_FILE ", let %s be %s%s%s.", move->target,
+                                          gw_plan_text(to->path), to->format != NULL ? ", " : "",
+                                          to->format != NULL ? to->format : ""));
     }
-    return any;
+    gw_script_say_nics(lines, input);
 }
 
 static gboolean needs_xml(const GwPlanInput *input)
 {
+    if (gw_nic_moves_change(input->nics))
+        return TRUE;
     for (guint i = 0; i < input->storage->disks->len; i++) {
         const GwDiskMove *move = input->storage->disks->pdata[i];
         if (gw_plan_is_copied(move) && move->images->len > 0 && is_elsewhere(image_at(move, 0)))
@@ -216,11 +218,12 @@ static void lay_above(GStrvBuilder *lines, const GwPlanInput *input, const GwDis
         add_word(rest, spec);
     }
     gw_script_take(lines, gw_script_on(input, input->source, "snapshot-create-as", vm, rest->str));
-    comment(lines, g_strdup_printf(
-                       "When it has moved, on %s: virsh blockcommit, --active --shallow "
-                       "--wait --pivot, for %s; then remove %s, and %s of %s.",
-                       gw_plan_host_name(input->destination), move->target,
-                       image_at(move, 0)->to->path, above->path, gw_plan_host_name(input->source)));
+    gw_script_comment(
+        lines, g_strdup_printf("When it has moved, on %s: virsh blockcommit, --active --shallow "
+                               "--wait --pivot, for %s; then remove %s, and %s of %s.",
+                               gw_plan_host_name(input->destination), move->target,
+                               image_at(move, 0)->to->path, above->path,
+                               gw_plan_host_name(input->source)));
     g_string_free(rest, TRUE);
 }
 
@@ -290,8 +293,9 @@ void gw_script_off(GStrvBuilder *lines, const GwPlanInput *input, const char *vm
     copy_all(lines, input);
     redefine(lines, input, vm);
     if (input->vm->snapshots > 0)
-        comment(lines, g_strdup("Take its snapshots along: virsh snapshot-dumpxml of each, then "
-                                "virsh snapshot-create --redefine, parents first."));
+        gw_script_comment(lines,
+                          g_strdup("Take its snapshots along: virsh snapshot-dumpxml of each, then "
+                                   "virsh snapshot-create --redefine, parents first."));
     gw_script_take(lines, gw_script_on(input, input->source, "undefine", vm,
                                        input->vm->snapshots > 0 ? " --keep-nvram --keep-tpm "
                                                                   "--snapshots-metadata"
@@ -314,8 +318,9 @@ static void block_copy(GStrvBuilder *lines, const GwPlanInput *input, const GwDi
     make_volume(lines, input, top);
     add_word(rest, move->target);
     if (g_strcmp0(top->to->kind, "network") == 0) {
-        comment(lines, g_strdup_printf("Write the <disk> with %s of %s into disk.xml.",
-                                       gw_plan_text(top->to->path), gw_plan_text(top->to->server)));
+        gw_script_comment(lines, g_strdup_printf("Write the <disk> with %s of %s into disk.xml.",
+                                                 gw_plan_text(top->to->path),
+                                                 gw_plan_text(top->to->server)));
         g_string_append(rest, " --xml disk.xml");
     } else {
         g_string_append(rest, " --dest");

@@ -12,6 +12,7 @@ struct GwShapes {
     GHashTable *named; /* id of a host, uuid of a VM -> what names it: shares, rules */
     GHashTable *busy;  /* uuids */
     GHashTable *twice; /* UUIDs of machines that several hosts claim to be */
+    gboolean macs;     /* adapters are told apart: networks were chosen for some */
 };
 
 static void blank(char **text)
@@ -182,10 +183,11 @@ static void note_machines(GwShapes *shapes, const GwFabric *fabric)
     }
 }
 
-GwShapes *gw_shapes_new(const GwFabric *fabric)
+GwShapes *gw_shapes_new(const GwFabric *fabric, const GwMoveOptions *options)
 {
     GwShapes *shapes = g_new0(GwShapes, 1);
 
+    shapes->macs = options != NULL && options->nics != NULL && options->nics->len > 0;
     shapes->named =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_ptr_array_unref);
     shapes->busy = g_hash_table_new(g_str_hash, g_str_equal);
@@ -279,8 +281,13 @@ char *gw_shapes_of_vm(const GwShapes *shapes, const GwVm *vm)
 
     for (guint i = 0; copy->disks != NULL && i < copy->disks->len; i++)
         alike = blank_disk(vm, i, copy->disks->pdata[i]) && alike;
-    for (guint i = 0; copy->nics != NULL && i < copy->nics->len; i++)
-        blank(&((GwNic *)copy->nics->pdata[i])->mac);
+    for (guint i = 0; copy->nics != NULL && i < copy->nics->len; i++) {
+        GwNic *nic = copy->nics->pdata[i];
+        if (!shapes->macs)
+            blank(&nic->mac);
+        if (!gw_nic_is_none(nic) && g_strcmp0(nic->type, "ethernet") != 0)
+            blank(&nic->target);
+    }
     if (copy->nvram != NULL)
         alike = blank_file(vm, 0, &copy->nvram) && alike;
     if (alike) {

@@ -298,17 +298,3 @@ const GwPool *gw_share_pool_of_path(const GwHost *host, const char *path)
     }
     return best;
 }
-
-gboolean gw_share_reaches_disk(const GwFabric *fabric, const GwHost *source,
-                               const GwHost *destination, const GwDisk *disk, char **why)
-{
-    GwReach *reach = g_new0(GwReach, 1);
-    GwPlanInput input = { .fabric = fabric, .source = source, .destination = destination };
-
-    gw_reach_disk(reach, &input, disk);
-    gboolean reached = reach->how != GW_REACH_NOT;
-    if (!reached && why != NULL)
-        *why = g_steal_pointer(&reach->why);
-    gw_reach_free(reach);
-    return reached;
-}

@@ -51,6 +51,39 @@ GwSlots gw_slots_in_use(const GwFabric *fabric, const char *host_id)
     return in_use(fabric, host_id, NULL);
 }
 
+static void add_slots(GHashTable *table, char *host_id, GwSlots takes)
+{
+    GwSlots *used = host_id != NULL ? g_hash_table_lookup(table, host_id) : NULL;
+
+    if (used == NULL && host_id != NULL) {
+        used = g_new0(GwSlots, 1);
+        g_hash_table_insert(table, host_id, used);
+    }
+    if (used == NULL)
+        return;
+    used->live += takes.live;
+    used->storage += takes.storage;
+}
+
+GHashTable *gw_slots_table(const GwFabric *fabric)
+{
+    GHashTable *table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, fabric->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *job = value;
+        if (!holds_slots(job))
+            continue;
+        GwSlots takes = gw_slots_of_transfer((GwTransfer)job->transfer);
+        add_slots(table, job->source_host_id, takes);
+        if (g_strcmp0(job->source_host_id, job->destination_host_id) != 0)
+            add_slots(table, job->destination_host_id, takes);
+    }
+    return table;
+}
+
 static gboolean fits(const GwHost *host, const char *kind, gint64 takes, gint64 used, gint64 limit,
                      char **why)
 {

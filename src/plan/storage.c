@@ -408,7 +408,7 @@ GHashTable *gw_storage_taken(GwStorage *st)
     return st->taken;
 }
 
-GwStoragePlan *gw_plan_storage(const GwPlanInput *input)
+static GwStoragePlan *plan_storage(const GwPlanInput *input)
 {
     GwStoragePlan *plan = g_new0(GwStoragePlan, 1);
     g_autoptr(GPtrArray) ways = g_ptr_array_new_with_free_func(way_free);
@@ -437,4 +437,15 @@ GwStoragePlan *gw_plan_storage(const GwPlanInput *input)
     gw_storage_transfers(&st);
     g_clear_pointer(&st.taken, g_hash_table_unref);
     return plan;
+}
+
+GwStoragePlan *gw_plan_storage(const GwPlanInput *input)
+{
+    GwPlanInput own = *input;
+    g_autoptr(GwPlanShared) shared =
+        input->shared == NULL ? gw_plan_shared_new(input->fabric) : NULL;
+
+    if (shared != NULL)
+        own.shared = shared;
+    return plan_storage(&own);
 }

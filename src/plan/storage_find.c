@@ -258,9 +258,33 @@ static gint64 promised_by_job(const GwJob *job, const char *pool, const char *jo
     return sum;
 }
 
+/* What the job still needs of the storage that @id is, by whatever pools of its destination. */
+static gint64 promised_of_storage(const GwFabric *fabric, const GwJob *job, const char *id,
+                                  const char *job_id)
+{
+    const GwHost *host = gw_fabric_host(fabric, job->destination_host_id);
+    const GPtrArray *pools = host != NULL ? gw_plan_facts(host)->pools : NULL;
+    gint64 sum = 0;
+
+    for (guint i = 0; pools != NULL && i < pools->len; i++) {
+        const GwPool *pool = pools->pdata[i];
+        gint64 needs = promised_by_job(job, pool->name, job_id);
+        g_autofree char *its = needs > 0 ? gw_share_id_of_pool(fabric, host, pool) : NULL;
+        if (g_strcmp0(its, id) == 0 && its != NULL)
+            sum += MIN(needs, G_MAXINT64 / 2 - sum);
+    }
+    return sum;
+}
+
+/* A share has its room once, through whichever host somebody copies to it. */
 gint64 gw_plan_promised_bytes(const GwFabric *fabric, const char *host_id, const char *pool,
                               const char *job_id)
 {
+    const GwHost *host = gw_fabric_host(fabric, host_id);
+    const GwPool *found =
+        host != NULL ? gw_record_find(&gw_pool_record, gw_plan_facts(host)->pools, "name", pool)
+                     : NULL;
+    g_autofree char *id = found != NULL ? gw_share_id_of_pool(fabric, host, found) : NULL;
     gint64 sum = 0;
     GHashTableIter iter;
     gpointer value;
@@ -268,8 +292,14 @@ gint64 gw_plan_promised_bytes(const GwFabric *fabric, const char *host_id, const
     g_hash_table_iter_init(&iter, fabric->jobs);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwJob *job = value;
-        if (g_strcmp0(job->destination_host_id, host_id) == 0)
-            sum += MIN(promised_by_job(job, pool, job_id), G_MAXINT64 / 2 - sum);
+        gint64 needs = 0;
+        if (gw_job_state_is_final((GwJobState)job->state))
+            continue;
+        if (id != NULL)
+            needs = promised_of_storage(fabric, job, id, job_id);
+        else if (g_strcmp0(job->destination_host_id, host_id) == 0)
+            needs = promised_by_job(job, pool, job_id);
+        sum += MIN(needs, G_MAXINT64 / 2 - sum);
     }
     return sum;
 }

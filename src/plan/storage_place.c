@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "plan/shared.h"
 #include "plan/storage.h"
 
 /* Which place is meant for a disk, and what it is called there (R16, R17, R38). */
@@ -221,9 +222,12 @@ static gboolean is_same_storage(const GwStorage *st, const GwPool *own, const Gw
 
     if (st->within && own == pool)
         return TRUE;
-    g_autofree char *a = gw_share_id_of_pool(input->fabric, input->source, own);
-    g_autofree char *b = gw_share_id_of_pool(input->fabric, input->destination, pool);
-    return a != NULL && g_strcmp0(a, b) == 0;
+    const char *a = gw_shared_pool_id(input->shared, own);
+    const char *b = gw_shared_pool_id(input->shared, pool);
+    if (a != NULL || b != NULL)
+        return g_strcmp0(a, b) == 0;
+    return gw_shared_share(input->shared, TRUE, input->source, own, input->destination, pool) !=
+           NULL;
 }
 
 gboolean gw_storage_is_there(const GwStorage *st, const GwDiskWay *way, const GwPlace *place)

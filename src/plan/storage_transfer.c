@@ -368,8 +368,11 @@ static GwTransferOption *shared_option(const GwStorage *st, GwTransfer transfer)
 
 void gw_storage_transfers(GwStorage *st)
 {
+    /* A type that is asked for is judged by its explanation. */
+    gboolean explained = !st->input->brief || st->options->transfer != (int)GW_TRANSFER_NONE;
+
     st->plan->transfer = transfer_of(st);
-    for (int t = GW_TRANSFER_LIVE; t <= (int)GW_TRANSFER_STORAGE; t++)
+    for (int t = GW_TRANSFER_LIVE; explained && t <= (int)GW_TRANSFER_STORAGE; t++)
         g_ptr_array_add(st->plan->transfers, is_for_all(st, (GwTransfer)t)
                                                  ? shared_option(st, (GwTransfer)t)
                                                  : option_new(st, (GwTransfer)t));

@@ -32,7 +32,7 @@ static const GwJob *find(const GwFabric *fabric, const char *id)
 }
 
 /* Jobs that cannot be undone whatever has become of them. */
-static gboolean check_kind(GwUndoPlan *plan, const GwJob *job)
+static gboolean check_kind(GwUndoPlan *plan, const GwFabric *fabric, const GwJob *job)
 {
     if (is_move(job))
         return TRUE;
@@ -46,10 +46,8 @@ static gboolean check_kind(GwUndoPlan *plan, const GwJob *job)
         refuse(plan, g_strdup("it looked at a share, and changed nothing"),
                g_strdup("To forget the share: godwit share remove SHARE."));
     else if (job->plan != NULL)
-        refuse(
-            plan, g_strdup("it carried out a plan of many moves, each of which is a job"),
-            g_strdup("A drain is taken back by a plan: godwit host undrain HOST. Other moves are "
-                     "undone one by one: godwit job list."));
+        refuse(plan, g_strdup("it carries out a plan of many moves, each of which is a job"),
+               gw_undo_plan_remedy(fabric, job));
     else
         refuse(plan,
                g_strdup_printf("a job of kind '%s' changes nothing that could be taken back",
@@ -223,6 +221,40 @@ static gboolean bring_back(GwUndoPlan *plan, const GwFabric *fabric, const GwJob
     return TRUE;
 }
 
+/* Every adapter to what it was on, said where that is something else: the same names might mean
+ * another network by now, and what the rules would choose is not asked. */
+static GPtrArray *nics_back(const GwFabric *fabric, const GwJob *job, const GwVm *vm,
+                            GStrvBuilder *steps)
+{
+    GPtrArray *choices = gw_record_array(&gw_nic_choice_record);
+
+    for (guint i = 0; job->nics != NULL && i < job->nics->len; i++) {
+        const GwNicMove *move = job->nics->pdata[i];
+        const GwNic *old = move->from;
+        if (!move->changes || move->mac == NULL || old == NULL ||
+            gw_record_find(&gw_nic_record, vm->nics, "mac", move->mac) == NULL)
+            continue;
+        gboolean none = gw_nic_is_none(old);
+        if (!none && g_strcmp0(old->type, "network") != 0 && g_strcmp0(old->type, "bridge") != 0)
+            continue; /* no such adapter is made by a move */
+        GwNicChoice *choice = gw_nic_choice_new();
+        choice->mac = g_strdup(move->mac);
+        choice->none = none;
+        if (!none) {
+            choice->network = g_strdup(old->source);
+            choice->kind = g_strdup(g_strcmp0(old->type, "bridge") == 0 ? "bridge" : "libvirt");
+            choice->port_group = g_strdup(old->port_group);
+            choice->link_down = old->link_down;
+        }
+        g_ptr_array_add(choices, choice);
+        g_autofree char *where =
+            none ? g_strdup("nothing") : g_strdup_printf("%s '%s'", old->type, old->source);
+        say(steps, g_strdup_printf("Attach adapter %s to %s of %s again", move->mac, where,
+                                   gw_undo_host(fabric, job->source_host_id)));
+    }
+    return choices;
+}
+
 static GwMoveOptions *options_back(const GwJob *job, GPtrArray *choices)
 {
     GwMoveOptions *options =
@@ -234,6 +266,7 @@ static GwMoveOptions *options_back(const GwJob *job, GPtrArray *choices)
     g_clear_pointer(&options->storage, g_free);
     g_clear_pointer(&options->disks, g_ptr_array_unref);
     options->disks = g_ptr_array_ref(choices);
+    g_clear_pointer(&options->nics, g_ptr_array_unref);
     options->post_copy = FALSE;
     return options;
 }
@@ -247,6 +280,7 @@ static void plan_move_back(GwUndoPlan *plan, const GwFabric *fabric, const GwJob
 
     request->destination = g_strdup(job->source_host_id);
     request->options = options_back(job, choices);
+    request->options->nics = nics_back(fabric, job, vm, steps);
     plan->kind = g_strdup(live ? GW_JOB_KIND_MIGRATE : GW_JOB_KIND_TRANSFER);
     say(steps,
         g_strdup_printf(live ? "Move %s live from %s back to %s"
@@ -390,7 +424,8 @@ GwUndoPlan *gw_plan_undo(const GwFabric *fabric, const GwJob *job, GwMoveRequest
     *move = NULL;
     *storage = NULL;
     plan->job_id = g_strdup(job->id);
-    if (!check_kind(plan, job) || !check_over(plan, job) || !check_not_undone(plan, fabric, job))
+    if (!check_kind(plan, fabric, job) || !check_over(plan, job) ||
+        !check_not_undone(plan, fabric, job))
         return plan;
     if (job->state == (int)GW_JOB_DONE)
         plan_back(plan, fabric, job, move, storage);

@@ -39,6 +39,8 @@ char *gw_undo_left_words(const GwFabric *fabric, const GwJob *job, const GwTask 
 /* A task of a repair that does not take the job back but goes @way. */
 char *gw_undo_task_words(const GwFabric *fabric, const GwJob *job, const GwTask *task,
                          GwLeftWay way);
+/* Of a job that carries out a plan: the command that makes the plan back, with its hosts. */
+char *gw_undo_plan_remedy(const GwFabric *fabric, const GwJob *job);
 /* A host's name, or its id where it is not managed any more. */
 const char *gw_undo_host(const GwFabric *fabric, const char *host_id);
 /* Where the disk was before, and is to be again; NULL: nothing of it was copied. */

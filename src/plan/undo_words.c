@@ -122,3 +122,20 @@ char *gw_undo_task_words(const GwFabric *fabric, const GwJob *job, const GwTask 
         return g_strdup_printf("Finish what was begun for %s on %s", what, on);
     }
 }
+
+char *gw_undo_plan_remedy(const GwFabric *fabric, const GwJob *job)
+{
+    gboolean drain = g_strcmp0(job->kind, GW_JOB_KIND_DRAIN) == 0;
+    char **hosts = job->plan->request != NULL ? job->plan->request->hosts : NULL;
+    GString *text = NULL;
+
+    if ((!drain && g_strcmp0(job->kind, GW_JOB_KIND_UNDRAIN) != 0) || hosts == NULL ||
+        hosts[0] == NULL)
+        return g_strdup("Undo its moves one by one: godwit job list.");
+    text = g_string_new(drain ? "Bring its VMs back by a plan: godwit host undrain"
+                              : "Take its VMs away again by a plan: godwit host drain");
+    for (guint i = 0; hosts[i] != NULL; i++)
+        g_string_append_printf(text, " %s", gw_undo_host(fabric, hosts[i]));
+    g_string_append_c(text, '.');
+    return g_string_free(text, FALSE);
+}

@@ -91,14 +91,3 @@ void gw_batch_journal(GwBatch *batch, const char *job_id, gint64 wall_us, const 
     entry->why = gw_text_printable(why, GW_TEXT_MESSAGE_MAX);
     g_ptr_array_add(batch->journal, entry);
 }
-
-void gw_batch_join(GwBatch *batch, GwBatch *more)
-{
-    for (guint i = 0; i < more->changes->len; i++) {
-        GwChange *change = more->changes->pdata[i];
-        set_change(batch, change->kind, change->id, g_steal_pointer(&change->body));
-    }
-    g_ptr_array_extend_and_steal(batch->journal, g_steal_pointer(&more->journal));
-    more->journal = g_ptr_array_new();
-    gw_batch_free(more);
-}

@@ -42,8 +42,6 @@ void gw_batch_remove(GwBatch *batch, GwKind kind, const char *id);
 /* One row of the append-only journal; @wall_us since 1970. */
 void gw_batch_journal(GwBatch *batch, const char *job_id, gint64 wall_us, const char *state,
                       const char *event, const char *why);
-/* Appends the changes of @more, which is freed. */
-void gw_batch_join(GwBatch *batch, GwBatch *more);
 
 /* Durable (fsync'd) when it returns TRUE; on FALSE nothing of it is stored, and it may be tried
  * again (GW_ERR_STORE: disk full, I/O error). @batch stays the caller's. */

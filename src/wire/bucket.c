@@ -25,7 +25,7 @@ GwBucket *gw_bucket_new(void)
     return bucket;
 }
 
-GwBucket *gw_bucket_ref(GwBucket *bucket)
+static GwBucket *bucket_ref(GwBucket *bucket)
 {
     g_atomic_int_inc(&bucket->refs);
     return bucket;
@@ -103,6 +103,6 @@ void gw_grant_set(GwGrant *grant, GwBucket *bucket)
 {
     GwBucket *old = grant->bucket;
 
-    *grant = (GwGrant){ .bucket = bucket != NULL ? gw_bucket_ref(bucket) : NULL };
+    *grant = (GwGrant){ .bucket = bucket != NULL ? bucket_ref(bucket) : NULL };
     gw_bucket_unref(old);
 }

@@ -78,9 +78,7 @@ static void free_session(gpointer data)
     g_hash_table_unref(session->calls);
     g_hash_table_unref(session->asked);
     gw_scheduler_free(session->scheduler);
-    gw_grant_set(&session->own, NULL);
     gw_grant_set(&session->shared, NULL);
-    gw_bucket_unref(session->own_limit);
     g_byte_array_unref(session->wire);
     g_byte_array_unref(session->early);
     g_byte_array_unref(session->control);
@@ -187,7 +185,7 @@ void gw_session_close(GwSession *session, const GError *why)
     gw_session_defer(session);
 }
 
-void gw_session_break(GwSession *session, GError *why_stolen)
+static void break_off(GwSession *session, GError *why_stolen)
 {
     g_autoptr(GError) why = why_stolen;
 
@@ -300,7 +298,7 @@ static gboolean agree_on_version(GwSession *session, const json_t *hello)
                  "no common version of the protocol: %d to %d here (%s), %d to %d there (%s)",
                  GW_WIRE_VERSION_MIN, GW_WIRE_VERSION, GW_VERSION, theirs[0], theirs[1],
                  json_string_value(json_object_get(hello, "software")));
-    gw_session_break(session, why);
+    break_off(session, why);
     return FALSE;
 }
 
@@ -423,21 +421,6 @@ int gw_session_version(const GwSession *session)
 const char *gw_session_address(const GwSession *session)
 {
     return session->address != NULL ? session->address : "";
-}
-
-gpointer gw_session_user(const GwSession *session)
-{
-    return session->ops.user;
-}
-
-void gw_session_set_limit(GwSession *session, gint64 bytes_per_s)
-{
-    if (session->own_limit == NULL) {
-        session->own_limit = gw_bucket_new();
-        gw_grant_set(&session->own, session->own_limit);
-    }
-    gw_bucket_set_rate(session->own_limit, bytes_per_s);
-    gw_session_want(session);
 }
 
 void gw_session_set_bucket(GwSession *session, GwBucket *bucket)

@@ -76,14 +76,11 @@ GwLoop *gw_session_loop(const GwSession *session);
 const GwPeer *gw_session_peer(const GwSession *session); /* NULL before ready */
 int gw_session_version(const GwSession *session);
 const char *gw_session_address(const GwSession *session); /* the other's, "ip:port" */
-gpointer gw_session_user(const GwSession *session);
 
-/* Bytes per second of stream data this session sends, 0: no limit. */
-void gw_session_set_limit(GwSession *session, gint64 bytes_per_s);
-/* The same over all sessions that share @bucket, whatever their loops (a host's limit). */
+/* Bytes per second of stream data (0: no limit) of all sessions that share @bucket, whatever their
+ * loops (a host's limit). */
 typedef struct GwBucket GwBucket;
 GwBucket *gw_bucket_new(void);
-GwBucket *gw_bucket_ref(GwBucket *bucket);
 void gw_bucket_unref(GwBucket *bucket);
 void gw_bucket_set_rate(GwBucket *bucket, gint64 bytes_per_s); /* any thread */
 void gw_session_set_bucket(GwSession *session, GwBucket *bucket);

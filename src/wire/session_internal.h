@@ -132,8 +132,7 @@ struct GwSession {
     guint32 next_id, last_id;
     gint64 windows;
     GwScheduler *scheduler;
-    GwBucket *own_limit;
-    GwGrant own, shared;
+    GwGrant shared; /* of the limit */
     guint64 sent_bytes, received_bytes, received_before;
 
     /* Calls */
@@ -153,7 +152,6 @@ void gw_session_start(GwSession *session, int fd);
 /* The connection is over, without a word. */
 void gw_session_end(GwSession *session, GError *why_stolen);
 /* The other broke the protocol: BYE says what. */
-void gw_session_break(GwSession *session, GError *why_stolen);
 void gw_session_violation(GwSession *session, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void gw_session_greet(GwSession *session);
 void gw_session_hello(GwSession *session, const json_t *hello);

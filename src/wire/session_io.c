@@ -163,12 +163,11 @@ static gsize fill_from(GByteArray *queue, gsize *at, guint8 *into, gsize room)
 /* How much a limit leaves for streams now. */
 static gint64 leave(GwSession *session)
 {
-    gint64 now_us = g_get_monotonic_time(), own_us = 0, shared_us = 0;
-    gint64 room = MIN(gw_grant_room(&session->own, now_us, &own_us),
-                      gw_grant_room(&session->shared, now_us, &shared_us));
+    gint64 now_us = g_get_monotonic_time(), later_us = 0;
+    gint64 room = gw_grant_room(&session->shared, now_us, &later_us);
 
     if (room == 0)
-        gw_timer_set(session->limit_timer, MAX(MAX(own_us, shared_us), now_us + 1000));
+        gw_timer_set(session->limit_timer, MAX(later_us, now_us + 1000));
     return room;
 }
 
@@ -208,7 +207,6 @@ static gboolean fill_from_streams(GwSession *session, guint8 *into, gsize *used)
     *used += GW_FRAME_HEADER + n;
     stream->credit -= (gint64)n;
     session->sent_bytes += n;
-    gw_grant_spend(&session->own, (gint64)n);
     gw_grant_spend(&session->shared, (gint64)n);
     gw_scheduler_sent(turn, n);
     gw_stream_update(stream);

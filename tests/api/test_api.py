@@ -341,6 +341,8 @@ def test_candidates_with_storage(shared):
     rows = shared.get('/api/v1/vms/web1/candidates?copy_all=true').json['items']
     assert {r['transfer'] for r in rows} == {'Live (VSM)'}
     problem(shared.get('/api/v1/vms/web1/candidates?copy_all=x'), 400, 'invalid')
+    assert shared.get('/api/v1/vms/web1/candidates?brief=true').status == 200
+    problem(shared.get('/api/v1/vms/web1/candidates?brief=x'), 400, 'invalid')
 
 
 def test_rules(server):

@@ -628,7 +628,7 @@ class Fake:
         if parts[1:] == []:
             return 200, vm
         if parts[1:] == ["candidates"]:
-            if set(query) - {"storage", "copy_all"}:
+            if set(query) - {"brief", "copy_all", "storage"}:
                 self.wrong.append(f"candidates: {query}")
             rows = [{"host_id": "host-2", "host_name": "kvm2", "transfer": "Live",
                      "suitable": True, "findings": FINDINGS[1:], "disks": self.moves,

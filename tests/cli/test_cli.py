@@ -503,6 +503,7 @@ def complete(environment, fake, godwit, tmp_path, *words):
     (["rule", "show", ""], ["webs"]),
     (["rule", "add", "x", "apart", "w"], ["web1"]),
     (["explain", ""], ["web1", "db1"]),
+    (["explain", "--dom"], ["--domain-xml", "--domain-capabilities"]),
     (["vm", "migrate", "web1", "--method", "m"], ["multichannel"]),
     (["vm", "migrate", "web1", "--method", "=", "st"], ["standard"]),
     (["vm", "migrate", "--ban"], ["--bandwidth"]),
@@ -693,7 +694,11 @@ def test_what_did_not_work_beside_a_job_is_a_warning(fake, godwit):
 
 def test_candidates_as_if(fake, godwit):
     assert godwit("vm", "candidates", "web1", "--storage", "a b&c", "--copy-all").status == 0
-    assert fake.requests[-1][1].endswith("/candidates?copy_all=true&storage=a%20b%26c")
+    assert fake.requests[-1][1].endswith("/candidates?copy_all=true&brief=true&storage=a%20b%26c")
+    # What explains a rating is asked for only where it is shown.
+    for shown in (["--explain"], ["-v"], ["--output", "json"]):
+        assert godwit("vm", "candidates", "web1", *shown).status == 0
+        assert fake.requests[-1][1].endswith("/candidates?copy_all=false")
 
 
 def test_storage_of_a_host(fake, godwit):

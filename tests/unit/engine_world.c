@@ -76,6 +76,7 @@ void world_start(World *world)
         .open_hyper = world->open_hyper != NULL ? world->open_hyper : open_sim,
         .user = world->open_hyper != NULL ? (gpointer)world : world->sim,
         .authority = world->authority,
+        .usage_interval_us = world->usage_interval_us,
     };
     world->engine = gw_engine_new(&config, &error);
     assert_null(error);
@@ -118,6 +119,7 @@ void world_make(World *world, GwClock *clock, json_t *json)
     world->clock = clock;
     world->authority = NULL;
     world->open_hyper = NULL;
+    world->usage_interval_us = 0;
     world->sim = gw_sim_new(world->clock, json, &error);
     assert_null(error);
     json_decref(json);

@@ -21,6 +21,7 @@ typedef struct {
     GwAuthority *authority; /* NULL: hosts get no agents; the test's own */
     /* Opens what stands before the simulated fabric; NULL: nothing does. */
     GwHyper *(*open_hyper)(GwHyperSink sink, gpointer world, GError **error);
+    gint64 usage_interval_us; /* as of the engine's configuration */
 } World;
 
 /* Which hosts have an agent, a bit for each; from the next world on. */

@@ -559,8 +559,9 @@ GwVm *gw_engine_start_vm(GwEngine *engine, const char *which, GError **error)
 }
 
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
-                                GError **error)
+                                gboolean brief, GError **error)
 {
+    (void)brief;
     g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
 
     if (gw_fabric_find_vm(fabric, vm, error) == NULL)

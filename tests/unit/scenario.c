@@ -2,6 +2,7 @@
 #include "scenario.h"
 
 #include "base/error.h"
+#include "plan/restart.h"
 
 /* @over on top of a copy of @base: objects are merged, everything else is replaced. */
 static json_t *merged(json_t *base, json_t *over)
@@ -88,8 +89,15 @@ static void put_host(GwFabric *fabric, gpointer item)
     gw_fabric_put_host(fabric, item);
 }
 
+/* As the engine does where a VM's definition is read. */
 static void put_vm(GwFabric *fabric, gpointer item)
 {
+    GwVm *vm = item;
+
+    if (vm->next != NULL) {
+        g_clear_pointer(&vm->restart_changes, g_ptr_array_unref);
+        vm->restart_changes = gw_plan_restart_changes(gw_fabric_host(fabric, vm->host_id), vm);
+    }
     gw_fabric_put_vm(fabric, item);
 }
 

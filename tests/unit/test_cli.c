@@ -13,6 +13,7 @@
 #include "cli/exits.h"
 #include "cli/format.h"
 #include "cli/help.h"
+#include "cli/network_words.h"
 #include "cli/progress.h"
 #include "cli/storage_words.h"
 #include "model/migration_plan.h"
@@ -157,6 +158,7 @@ static void test_columns(void **state)
     check_columns(gw_step_columns, &gw_job_step_record);
     check_columns(gw_task_columns, &gw_task_record);
     check_columns(gw_disk_move_columns, &gw_disk_move_record);
+    check_columns(gw_nic_move_columns, &gw_nic_move_record);
     check_columns(gw_transfer_columns, &gw_transfer_option_record);
     check_columns(gw_location_columns, &gw_storage_location_record);
     check_columns(gw_kept_columns, &gw_kept_volume_record);
@@ -316,6 +318,59 @@ static void test_disk_choices(void **state)
             g_autofree char *text = gw_json_text(disk);
             fail_msg("%s: %s", rows[i].text, text);
         }
+    }
+}
+
+static void test_nic_choices(void **state)
+{
+    static const struct {
+        const char *text, *json;
+    } rows[] = {
+        { "52:54:00:12:34:56=lan", "{\"mac\": \"52:54:00:12:34:56\", \"network\": \"lan\"}" },
+        { "52:54:00:12:34:56=none", "{\"mac\": \"52:54:00:12:34:56\", \"none\": true}" },
+        { "52:54:00:12:34:56=network:none",
+          "{\"kind\": \"libvirt\", \"mac\": \"52:54:00:12:34:56\", \"network\": \"none\"}" },
+        { "52:54:00:12:34:56=bridge:br=0,link=down",
+          "{\"kind\": \"bridge\", \"link_down\": true, \"mac\": \"52:54:00:12:34:56\", "
+          "\"network\": \"br=0\"}" },
+        { "52:54:00:12:34:56=a,b,port-group=fast, one",
+          "{\"mac\": \"52:54:00:12:34:56\", \"network\": \"a,b\", \"port_group\": \"fast, "
+          "one\"}" },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GwJson) nic = gw_nic_choice_read(rows[i].text, &error);
+        if (nic == NULL)
+            fail_msg("%s: %s", rows[i].text, error->message);
+        char *text = json_dumps(nic, JSON_SORT_KEYS);
+        assert_string_equal(text, rows[i].json);
+        free(text);
+    }
+}
+
+static void test_nic_choices_refused(void **state)
+{
+    static const char *const rows[] = {
+        "",
+        "lan",
+        "=lan",
+        "52:54:00:12:34=lan",
+        "52:54:00:12:34:56=",
+        "52:54:00:12:34:56=lan,link=up",
+        "52:54:00:12:34:56=none,port-group=x",
+        "52:54:00:12:34:56=bridge:br0,port-group=x",
+        "52:54:00:12:34:56=bridge:",
+        "52:54:00:12:34:56=\033[2J",
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GwJson) nic = gw_nic_choice_read(rows[i], &error);
+        assert_null(nic);
+        assert_true(g_error_matches(error, GW_ERROR, GW_ERR_INVALID));
+        assert_true(g_str_has_prefix(error->message, "--nic '"));
+        assert_non_null(gw_error_remedy(error));
     }
 }
 
@@ -789,6 +844,8 @@ int main(void)
         cmocka_unit_test(test_parser),
         cmocka_unit_test(test_parser_refuses),
         cmocka_unit_test(test_disk_choices),
+        cmocka_unit_test(test_nic_choices),
+        cmocka_unit_test(test_nic_choices_refused),
         cmocka_unit_test(test_disk_choices_refused),
         cmocka_unit_test(test_disks_of_a_command),
         cmocka_unit_test(test_durations),

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "definition_words.h"
 #include "model/definition.h"
 
 /* A running VM as libvirt 11.3 shows it, shortened: a chain of three, a raw disk, a volume of a
@@ -90,23 +91,6 @@ static GPtrArray *moves(void)
     return gw_record_array(&gw_disk_move_record);
 }
 
-/* @text without the white space between elements, so that tests name what matters. */
-static char *tight(char *text)
-{
-    GString *out = g_string_new(NULL);
-    const char *at = text;
-
-    while (*at != '\0') {
-        const char *word = at + strspn(at, " \n");
-        gboolean between = out->len > 0 && out->str[out->len - 1] == '>' && *word == '<';
-        if (between)
-            at = word;
-        g_string_append_c(out, *at++);
-    }
-    g_free(text);
-    return g_string_free(out, FALSE);
-}
-
 static char *changed(const GPtrArray *disks)
 {
     g_autoptr(GError) error = NULL;
@@ -115,20 +99,6 @@ static char *changed(const GPtrArray *disks)
     if (text == NULL)
         fail_msg("%s", error->message);
     return tight(text);
-}
-
-static void assert_has(const char *text, const char *part)
-{
-    if (strstr(text, part) == NULL)
-        print_error("'%s' is not in: %s\n", part, text);
-    assert_non_null(strstr(text, part));
-}
-
-static void assert_lacks(const char *text, const char *part)
-{
-    if (strstr(text, part) != NULL)
-        print_error("'%s' is in: %s\n", part, text);
-    assert_null(strstr(text, part));
 }
 
 /* Nothing moves: what is written is what was read, but for quotes. */

@@ -243,6 +243,31 @@ static void test_pause_and_resume(void **unused)
     plan_close(&world);
 }
 
+/* A job is as large as its plan: it is told when it has changed, not at every look (5 s). */
+static void test_nothing_new_is_not_told(void **unused)
+{
+    PlanWorld world;
+    gboolean lost = FALSE;
+    (void)unused;
+
+    open_default(&world);
+    GwFeed *feed = gw_engine_feed(world.world.engine);
+    g_autofree char *id = plan_drain(&world, "a");
+    plan_run(&world, SECONDS(1) / 2);
+    g_autoptr(GwJob) paused = pause_job(&world, id, TRUE);
+    plan_run(&world, SECONDS(60));
+    guint64 after = gw_feed_last(feed);
+    plan_run(&world, SECONDS(60));
+    g_autoptr(GPtrArray) items = gw_feed_wait(feed, after, 1000, 0, &lost);
+    assert_false(lost);
+    for (guint i = 0; i < items->len; i++)
+        assert_string_not_equal(((GwFeedItem *)items->pdata[i])->type, "job");
+    g_autoptr(GwJob) resumed = pause_job(&world, id, FALSE);
+    g_autoptr(GwJob) over = plan_run_job(&world, id);
+    assert_int_equal(over->state, GW_JOB_DONE);
+    plan_close(&world);
+}
+
 static guint unfinished(PlanWorld *world)
 {
     g_autoptr(GwFabric) fabric = gw_engine_fabric(world->world.engine);
@@ -790,6 +815,7 @@ int main(void)
         cmocka_unit_test(test_a_plan_that_is_old_is_refused),
         cmocka_unit_test(test_one_plan_for_a_host),
         cmocka_unit_test(test_pause_and_resume),
+        cmocka_unit_test(test_nothing_new_is_not_told),
         cmocka_unit_test(test_cancel_at_any_moment),
         cmocka_unit_test(test_not_more_at_once_than_asked_for),
         cmocka_unit_test(test_one_host_after_another),

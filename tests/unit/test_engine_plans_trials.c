@@ -95,11 +95,12 @@ static void pause_any(PlanTrial *trial, gboolean on)
     }
 }
 
-static void open_host(PlanTrial *trial)
+static void open_or_close_host(PlanTrial *trial)
 {
     g_autofree char *host = any_host(trial);
+    gboolean on = any(trial, 3) == 0;
     G_GNUC_UNUSED g_autoptr(GwHost) changed =
-        gw_engine_set_maintenance(trial->plans.world.engine, host, FALSE, NULL);
+        gw_engine_set_maintenance(trial->plans.world.engine, host, on, NULL);
 }
 
 static void plant_fault(PlanTrial *trial)
@@ -150,7 +151,7 @@ static void strike(PlanTrial *trial)
     else if (dice < 55)
         pause_any(trial, dice % 2 == 0);
     else if (dice < 60)
-        open_host(trial);
+        open_or_close_host(trial);
     else if (dice < 72)
         plant_fault(trial);
     else if (dice < 88)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine_world.h"
 
+#include "engine/engine_internal.h"
+
 /* The engine on real threads and a real clock: callers, readers and followers at once while moves
  * run, then its end. It asserts little; it is for the sanitizers to watch. */
 
@@ -114,8 +116,91 @@ static void test_many_threads_and_an_end(void **unused)
     world_free(&world);
 }
 
+/* Changes at once ---------------------------------------------------------------------------- */
+
+/* Holds the loop until the calls of so many threads wait for it: they all run in its next turn. */
+static void hold(GwEngine *engine, gpointer calls)
+{
+    while (g_async_queue_length(engine->inbox) < GPOINTER_TO_INT(calls))
+        g_usleep(100);
+}
+
+typedef struct {
+    GwEngine *engine;
+    GwPlacementRuleKind kind;
+    gboolean added;
+} Change;
+
+static gpointer add_rule(gpointer data)
+{
+    Change *change = data;
+    g_autoptr(GwPlacementRule) rule = gw_placement_rule_new();
+
+    rule->name = g_strdup_printf("rule %d", (int)change->kind);
+    rule->kind = (int)change->kind;
+    rule->required = TRUE;
+    rule->vms = g_new0(char *, 3);
+    rule->vms[0] = uuid_of(0);
+    rule->vms[1] = uuid_of(1);
+    g_autoptr(GwPlacementRule) added = gw_engine_add_rule(change->engine, rule, NULL);
+    change->added = added != NULL;
+    return NULL;
+}
+
+static gpointer add_group(gpointer data)
+{
+    Change *change = data;
+    g_autoptr(GwGroup) group = gw_group_new();
+
+    group->name = g_strdup("lab");
+    g_autoptr(GwGroup) added = gw_engine_add_group(change->engine, group, NULL);
+    change->added = added != NULL;
+    return NULL;
+}
+
+static gpointer rename_host(gpointer data)
+{
+    Change *change = data;
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(change->engine);
+    const char *which = change->kind == GW_RULE_KIND_APART ? "a" : "b";
+    g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(fabric, which));
+
+    g_free(host->name);
+    host->name = g_strdup("c");
+    g_autoptr(GwHost) changed = gw_engine_change_host(change->engine, host, NULL);
+    change->added = changed != NULL;
+    return NULL;
+}
+
+/* What is checked against the others is checked against what is just being stored as well: two
+ * rules that cannot both be kept, two records of one name. */
+static void test_changes_at_once_are_checked_against_each_other(void **unused)
+{
+    static const GThreadFunc whats[] = { add_rule, add_group, rename_host };
+    World world;
+    (void)unused;
+
+    world_make(&world, gw_clock_new_system(), fabric_json());
+    world_start(&world);
+    world_add_host(&world, 0);
+    world_add_host(&world, 1);
+    for (guint i = 0; i < G_N_ELEMENTS(whats); i++) {
+        Change one = { .engine = world.engine, .kind = GW_RULE_KIND_APART };
+        Change two = { .engine = world.engine, .kind = GW_RULE_KIND_TOGETHER };
+        gw_engine_post(world.engine, hold, GINT_TO_POINTER(2));
+        GThread *other = g_thread_new("change", whats[i], &two);
+        whats[i](&one);
+        g_thread_join(other);
+        assert_int_equal(one.added + two.added, 1);
+    }
+    world_free(&world);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_many_threads_and_an_end) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_many_threads_and_an_end),
+        cmocka_unit_test(test_changes_at_once_are_checked_against_each_other),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -196,7 +196,7 @@ static void candidates_tell_it_without_waiting(void **unused)
     open_world(&world, TRUE);
     world_run(&world, SECONDS(5));
     gint64 before = gw_clock_now_us(world.clock);
-    g_autoptr(GPtrArray) first = gw_engine_candidates(world.engine, "web1", NULL, &error);
+    g_autoptr(GPtrArray) first = gw_engine_candidates(world.engine, "web1", NULL, FALSE, &error);
     assert_null(error);
     assert_int_equal(gw_clock_now_us(world.clock), before);
     const GwCandidate *best = first->pdata[0];
@@ -207,7 +207,7 @@ static void candidates_tell_it_without_waiting(void **unused)
         assert_true((candidate->prediction != NULL) == candidate->suitable);
     }
     world_run(&world, SECONDS(5)); /* it was sampled for who asks next */
-    g_autoptr(GPtrArray) next = gw_engine_candidates(world.engine, "web1", NULL, &error);
+    g_autoptr(GPtrArray) next = gw_engine_candidates(world.engine, "web1", NULL, FALSE, &error);
     assert_true(((const GwCandidate *)next->pdata[0])->prediction->dirty_bps > 0);
     world_free(&world);
 }

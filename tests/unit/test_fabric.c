@@ -110,9 +110,10 @@ static void test_pictures_live_as_long_as_they_are_held(void **state)
 static void test_all_vms_of_a_host_are_replaced(void **state)
 {
     g_autoptr(GwFabric) fabric = two_hosts();
-    g_autoptr(GPtrArray) vms = gw_record_array(&gw_vm_record);
-    g_ptr_array_add(vms, new_vm("H1", "u-new", "new", GW_VM_RUNNING));
-    gw_fabric_set_vms(fabric, "H1", vms);
+    g_autoptr(GPtrArray) before = gw_fabric_list_vms(fabric, "H1");
+    for (guint i = 0; i < before->len; i++)
+        gw_fabric_remove_vm(fabric, "H1", ((GwVm *)before->pdata[i])->uuid);
+    gw_fabric_put_vm(fabric, new_vm("H1", "u-new", "new", GW_VM_RUNNING));
     g_autoptr(GPtrArray) list = gw_fabric_list_vms(fabric, "H1");
     assert_int_equal(list->len, 1);
     assert_string_equal(((GwVm *)list->pdata[0])->name, "new");

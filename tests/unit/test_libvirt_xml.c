@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/xml.h"
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 #define UUID "1ef55118-9eaa-5af2-ae37-22d0b0de1f41"
 
@@ -488,11 +488,84 @@ static void test_networks(void **state)
     assert_null(direct->bridge);
     assert_null(gw_libvirt_network_from_xml("<network/>", NULL));
 
-    g_autofree char *bridge =
+    g_autoptr(GwNetwork) bridge =
         gw_libvirt_bridge_from_xml("<interface type='bridge' name='br0'><bridge/></interface>");
-    assert_string_equal(bridge, "br0");
+    assert_string_equal(bridge->name, "br0");
+    assert_string_equal(bridge->kind, "bridge");
+    assert_string_equal(bridge->bridge, "br0");
+    assert_int_equal(bridge->mtu, 0);
     assert_null(gw_libvirt_bridge_from_xml("<interface type='ethernet' name='eth0'/>"));
     assert_null(gw_libvirt_bridge_from_xml("rubbish"));
+}
+
+static void assert_list(char *const *list, const char *expected)
+{
+    g_autofree char *joined = list != NULL ? g_strjoinv(" ", (char **)list) : g_strdup("");
+    assert_string_equal(joined, expected);
+}
+
+/* What networks are told apart by (R40). */
+static void test_network_facts(void **state)
+{
+    g_autoptr(GwNetwork) guests = gw_libvirt_network_from_xml(
+        "<network><name>guests</name><forward mode='bridge'/><bridge name='ovsbr0'/>"
+        "<virtualport type='openvswitch'/><mtu size='9000'/>"
+        "<vlan trunk='yes'><tag id='42'/><tag id='7'/><tag id='42'/><tag id='99999'/></vlan>"
+        "<portgroup name='a' default='yes'/><portgroup><vlan/></portgroup>"
+        "<portgroup name='b'><vlan><tag id='100'/></vlan></portgroup></network>",
+        NULL);
+    assert_string_equal(guests->forward, "bridge");
+    assert_string_equal(guests->virtual_port, "openvswitch");
+    assert_int_equal(guests->mtu, 9000);
+    assert_list(guests->vlans, "7 42");
+    assert_int_equal(guests->port_groups->len, 2);
+    assert_true(((GwPortGroup *)guests->port_groups->pdata[0])->is_default);
+    assert_list(((GwPortGroup *)guests->port_groups->pdata[0])->vlans, "");
+    assert_string_equal(((GwPortGroup *)guests->port_groups->pdata[1])->name, "b");
+    assert_list(((GwPortGroup *)guests->port_groups->pdata[1])->vlans, "100");
+
+    g_autoptr(GwNetwork) nat = gw_libvirt_network_from_xml(
+        "<network><name>n</name><forward/><mtu size='-1'/>"
+        "<ip address='192.168.122.1' netmask='255.255.255.0'/>"
+        "<ip family='ipv6' address='fd00:1::1' prefix='64'/><ip address='x' prefix='8'/></network>",
+        NULL);
+    assert_string_equal(nat->forward, "nat");
+    assert_int_equal(nat->mtu, 0);
+    assert_list(nat->subnets, "192.168.122.0/24 fd00:1::/64");
+    g_autoptr(GwNetwork) alone =
+        gw_libvirt_network_from_xml("<network><name>n</name></network>", NULL);
+    assert_string_equal(alone->forward, "isolated");
+
+    g_autoptr(GwNetwork) bridge = gw_libvirt_bridge_from_xml(
+        "<interface type='bridge' name='br0'><mtu size='1500'/><protocol family='ipv4'>"
+        "<ip address='10.1.2.3' prefix='16'/></protocol><bridge stp='off'/></interface>");
+    assert_int_equal(bridge->mtu, 1500);
+    assert_list(bridge->subnets, "10.1.0.0/16");
+}
+
+static void test_nic_facts(void **state)
+{
+    g_autoptr(GwVm) vm = parse(
+        "", "<interface type='bridge'><source network='lan' portid='x' portgroup='b' bridge='br0'/>"
+            "<mtu size='1400'/><target dev='vnet3'/><link state='down'/>"
+            "<vlan><tag id='42'/></vlan><virtualport type='openvswitch'/></interface>"
+            "<interface type='bridge'><source bridge='br1'/><link state='up'/></interface>");
+    const GwNic *const *nics = (const GwNic *const *)vm->nics->pdata;
+
+    assert_string_equal(nics[0]->type, "network");
+    assert_string_equal(nics[0]->source, "lan");
+    assert_string_equal(nics[0]->bridge, "br0");
+    assert_string_equal(nics[0]->port_group, "b");
+    assert_string_equal(nics[0]->target, "vnet3");
+    assert_string_equal(nics[0]->virtual_port, "openvswitch");
+    assert_int_equal(nics[0]->mtu, 1400);
+    assert_true(nics[0]->link_down);
+    assert_list(nics[0]->vlans, "42");
+    assert_string_equal(nics[1]->type, "bridge");
+    assert_string_equal(nics[1]->source, "br1");
+    assert_null(nics[1]->bridge);
+    assert_false(nics[1]->link_down);
+    assert_list(nics[1]->vlans, "");
 }
 
 static void test_capabilities(void **state)
@@ -525,19 +598,6 @@ static void test_capabilities(void **state)
     assert_false(
         gw_libvirt_capabilities_into(none, "<capabilities><host/></capabilities>", &error));
     unit_assert_error(error, GW_ERR_INVALID, "UUID");
-}
-
-static void test_host_model(void **state)
-{
-    g_autofree char *model = gw_libvirt_host_model_from_xml(
-        "<domainCapabilities><cpu><mode name='host-passthrough' supported='yes'/>"
-        "<mode name='host-model' supported='yes'><model fallback='forbid'>EPYC-Rome</model></mode>"
-        "<mode name='custom' supported='yes'><model usable='no'>486</model></mode></cpu>"
-        "</domainCapabilities>");
-    assert_string_equal(model, "EPYC-Rome");
-    assert_null(gw_libvirt_host_model_from_xml(
-        "<domainCapabilities><cpu><mode name='host-model' supported='no'/></cpu>"
-        "</domainCapabilities>"));
 }
 
 static void test_uuid(void **state)
@@ -573,8 +633,9 @@ int main(void)
         cmocka_unit_test(test_huge),
         cmocka_unit_test(test_pools),
         cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_network_facts),
+        cmocka_unit_test(test_nic_facts),
         cmocka_unit_test(test_capabilities),
-        cmocka_unit_test(test_host_model),
         cmocka_unit_test(test_uuid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,12 +229,43 @@ static void merges(void **state)
     }
 }
 
+/* A share has its room once: what goes to it through another host, and by another pool's name. */
+static void promises_of_a_share(void **state)
+{
+    GwHost *host = NULL;
+    g_autoptr(GwFabric) fabric = one_host(&host);
+    GwHost *second = gw_host_copy(host);
+
+    (void)state;
+    g_free(second->id);
+    second->id = g_strdup("kvm2");
+    add_pool(second, "nas-again", "netfs", "/srv/again", "nas.example.org:/export", 20 * GIB);
+    add_pool(second, "other", "netfs", "/srv/other", "nas.example.org:/other", 20 * GIB);
+    gw_fabric_put_host(fabric, second);
+    add_job(fabric, "J1", GW_JOB_QUEUED, "nas", 2 * GIB);
+    static const char *const pools[] = { "nas", "nas-again", "other", "small" };
+    for (guint i = 0; i < G_N_ELEMENTS(pools); i++) {
+        g_autofree char *id = g_strdup_printf("K%u", i);
+        GwJob *job = add_job(fabric, id, GW_JOB_QUEUED, pools[i], 4 * GIB);
+        g_free(job->destination_host_id);
+        job->destination_host_id = g_strdup("kvm2");
+    }
+    assert_int_equal(gw_plan_promised_bytes(fabric, "kvm1", "nas", NULL), 10 * GIB);
+    assert_int_equal(gw_plan_promised_bytes(fabric, "kvm2", "nas", NULL), 10 * GIB);
+    assert_int_equal(gw_plan_promised_bytes(fabric, "kvm2", "nas-again", NULL), 10 * GIB);
+    assert_int_equal(gw_plan_promised_bytes(fabric, "kvm2", "other", NULL), 4 * GIB);
+    /* What is local is each host's own. */
+    assert_int_equal(gw_plan_promised_bytes(fabric, "kvm1", "small", NULL), 0);
+    assert_int_equal(gw_plan_promised_bytes(fabric, "kvm2", "small", NULL), 4 * GIB);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(locations_in_order),
         cmocka_unit_test(what_is_meant),
         cmocka_unit_test(promises),
+        cmocka_unit_test(promises_of_a_share),
         cmocka_unit_test(a_request_as_options),
         cmocka_unit_test(merges),
     };

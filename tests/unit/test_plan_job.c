@@ -1,58 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "unit.h"
-
-#include "base/error.h"
-#include "job/plan_job.h"
+#include "plan_job_world.h"
 
 /* The table of a job that carries out a plan: every row, its ends, and many plans run against hosts
  * that refuse, fail and change (R19, R49, R58). */
-
-#define SECOND ((gint64)G_USEC_PER_SEC)
-
-static GwPlannedMove *planned(const char *vm, gint64 after)
-{
-    GwPlannedMove *move = gw_planned_move_new();
-
-    move->vm_uuid = g_strdup(vm);
-    move->vm_name = g_strdup_printf("vm-%s", vm);
-    move->source_host_id = g_strdup("h1");
-    move->source_host_name = g_strdup("kvm1");
-    move->destination_host_id = g_strdup("h2");
-    move->bytes = 1000;
-    move->after = after;
-    return move;
-}
-
-static GwMigrationPlan *plan_of(guint count, ...)
-{
-    GwMigrationPlan *plan = gw_migration_plan_new();
-    va_list args;
-
-    plan->request = gw_plan_request_new();
-    plan->moves = gw_record_array(&gw_planned_move_record);
-    plan->stays = gw_record_array(&gw_planned_stay_record);
-    va_start(args, count);
-    for (guint i = 0; i < count; i++)
-        g_ptr_array_add(plan->moves, planned(va_arg(args, const char *), 0));
-    va_end(args);
-    return plan;
-}
-
-static GwPlanJob *job_in(GwJobState state, GwMigrationPlan *plan)
-{
-    GwJob *job = gw_job_new();
-
-    job->id = g_strdup("P");
-    job->kind = g_strdup(GW_JOB_KIND_DRAIN);
-    job->state = (int)state;
-    job->plan = plan;
-    return gw_plan_job_new(job, 1);
-}
-
-static GwPlannedMove *move_at(const GwPlanJob *self, guint index)
-{
-    return self->job->plan->moves->pdata[index];
-}
 
 static GwLifeOutcome step_with(GwPlanJob *self, GwPlanJobEvent event)
 {
@@ -74,13 +24,6 @@ static gboolean has_effect(const GwLifeOutcome *outcome, GwPlanJobDo effect)
             return TRUE;
     }
     return FALSE;
-}
-
-static GError *refusal(const char *words)
-{
-    GError *error = NULL;
-    gw_error_set(&error, GW_ERR_REFUSED, "Free memory.", "%s", words);
-    return error;
 }
 
 static const GwLifeRow *row_of(int state, int kind)
@@ -108,10 +51,10 @@ static void every_row_and_every_gap(void **state)
         for (int kind = 0; kind < GW_PLAN_JOB_EVENT_COUNT; kind++) {
             const GwLifeRow *row = row_of(from, kind);
             /* One more is under way, so that nothing ends at once. */
-            g_autoptr(GwPlanJob) self = job_in((GwJobState)from, plan_of(2, "a", "r"));
-            move_at(self, 1)->state = GW_PLANNED_RUNNING;
-            g_autoptr(GwMigrationPlan) anew = plan_of(1, "b");
-            g_autoptr(GError) why = refusal("no room"), refused = NULL;
+            g_autoptr(GwPlanJob) self = job_for((GwJobState)from, job_plan(2, "a", "r"));
+            job_move_at(self, 1)->state = GW_PLANNED_RUNNING;
+            g_autoptr(GwMigrationPlan) anew = job_plan(1, "b");
+            g_autoptr(GError) why = job_refusal("no room"), refused = NULL;
             GwLifeOutcome outcome;
             GwPlanJobEvent event = { .kind = (GwPlanJobEventKind)kind,
                                      .job_id = "J",
@@ -120,7 +63,7 @@ static void every_row_and_every_gap(void **state)
                                      .now_us = SECOND,
                                      .wall_us = SECOND };
             if (kind == GW_PLAN_JOB_ENDED)
-                move_at(self, 0)->state = GW_PLANNED_RUNNING;
+                job_move_at(self, 0)->state = GW_PLANNED_RUNNING;
             gboolean taken = gw_plan_job_step(self, &event, &outcome, &refused);
             assert_int_equal(taken, row != NULL);
             if (row == NULL) {
@@ -141,8 +84,8 @@ static void every_row_and_every_gap(void **state)
 
 static void all_go_well(void **state)
 {
-    g_autoptr(GwPlanJob) self = job_in(GW_JOB_QUEUED, plan_of(2, "a", "b"));
-    g_autoptr(GwMigrationPlan) nothing = plan_of(0);
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_QUEUED, job_plan(2, "a", "b"));
+    g_autoptr(GwMigrationPlan) nothing = job_plan(0);
 
     (void)state;
     GwLifeOutcome outcome = STEP(self, BEGIN);
@@ -167,13 +110,13 @@ static void all_go_well(void **state)
 /* Large VMs take long: what has gone over of them counts, and what a file says is no overflow. */
 static void shows_what_is_under_way(void **state)
 {
-    g_autoptr(GwPlanJob) self = job_in(GW_JOB_QUEUED, plan_of(2, "a", "b"));
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_QUEUED, job_plan(2, "a", "b"));
     const GwProgress *progress;
 
     (void)state;
     self->job->plan->total_ms = gw_interval_new();
     self->job->plan->total_ms->likely = 10000;
-    move_at(self, 0)->bytes = move_at(self, 1)->bytes = 1000;
+    job_move_at(self, 0)->bytes = job_move_at(self, 1)->bytes = 1000;
     STEP(self, BEGIN);
     progress = self->job->progress;
     assert_int_equal(progress->eta_ms, 10000);
@@ -184,7 +127,7 @@ static void shows_what_is_under_way(void **state)
     assert_int_equal(progress->percent, 30);
     assert_int_equal(progress->eta_ms, 7000);
     self->sent_bytes = G_MAXINT64;
-    move_at(self, 0)->bytes = move_at(self, 1)->bytes = G_MAXINT64;
+    job_move_at(self, 0)->bytes = job_move_at(self, 1)->bytes = G_MAXINT64;
     self->job->plan->total_ms->likely = G_MAXINT64;
     STEP(self, TIMER);
     assert_int_equal(progress->percent, 100);
@@ -193,10 +136,10 @@ static void shows_what_is_under_way(void **state)
 
 static void one_waits_for_the_other(void **state)
 {
-    g_autoptr(GwPlanJob) self = job_in(GW_JOB_QUEUED, plan_of(3, "a", "b", "c"));
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_QUEUED, job_plan(3, "a", "b", "c"));
 
     (void)state;
-    move_at(self, 1)->after = 1;
+    job_move_at(self, 1)->after = 1;
     self->job->plan->request->moves_at_once = 1;
     STEP(self, BEGIN);
     assert_true(gw_plan_job_is_ready(self, 0));
@@ -211,14 +154,14 @@ static void one_waits_for_the_other(void **state)
 
 static void a_failure_is_tried_again_elsewhere(void **state)
 {
-    g_autoptr(GwPlanJob) self = job_in(GW_JOB_QUEUED, plan_of(1, "a"));
-    g_autoptr(GError) why = refusal("the destination died");
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_QUEUED, job_plan(1, "a"));
+    g_autoptr(GError) why = job_refusal("the destination died");
     gint64 now_us = SECOND;
 
     (void)state;
     STEP(self, BEGIN);
     for (guint i = 0; i < GW_PLAN_JOB_TRIES; i++) {
-        g_autoptr(GwMigrationPlan) anew = plan_of(1, "a");
+        g_autoptr(GwMigrationPlan) anew = job_plan(1, "a");
         guint last = self->job->plan->moves->len - 1;
         STEP(self, BEGUN, .move = last, .job_id = "A", .now_us = now_us);
         GwLifeOutcome outcome = STEP(self, ENDED, .move = last, .error = why, .now_us = now_us);
@@ -237,8 +180,8 @@ static void a_failure_is_tried_again_elsewhere(void **state)
 
 static void what_cannot_leave_is_named(void **state)
 {
-    g_autoptr(GwMigrationPlan) anew = plan_of(0);
-    g_autoptr(GwPlanJob) self = job_in(GW_JOB_QUEUED, plan_of(1, "a"));
+    g_autoptr(GwMigrationPlan) anew = job_plan(0);
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_QUEUED, job_plan(1, "a"));
     GwPlannedStay *stay = gw_planned_stay_new();
 
     (void)state;
@@ -256,7 +199,7 @@ static void what_cannot_leave_is_named(void **state)
 
 static void pause_and_resume(void **state)
 {
-    g_autoptr(GwPlanJob) self = job_in(GW_JOB_QUEUED, plan_of(2, "a", "b"));
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_QUEUED, job_plan(2, "a", "b"));
 
     (void)state;
     STEP(self, BEGIN);
@@ -274,8 +217,8 @@ static void pause_and_resume(void **state)
 
 static void cancel_waits_for_what_is_under_way(void **state)
 {
-    g_autoptr(GwPlanJob) self = job_in(GW_JOB_QUEUED, plan_of(2, "a", "b"));
-    g_autoptr(GError) why = refusal("cancelled");
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_QUEUED, job_plan(2, "a", "b"));
+    g_autoptr(GError) why = job_refusal("cancelled");
 
     (void)state;
     STEP(self, BEGIN);
@@ -302,27 +245,27 @@ static GwJob *child_of(const char *vm, GwJobState state)
 
 static void a_restart_finds_its_moves(void **state)
 {
-    g_autoptr(GwPlanJob) self = job_in(GW_JOB_COPYING, plan_of(3, "a", "b", "c"));
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_COPYING, job_plan(3, "a", "b", "c"));
     g_autoptr(GwJob) done = child_of("a", GW_JOB_DONE), runs = child_of("b", GW_JOB_COPYING);
     g_autoptr(GwJob) other = child_of("x", GW_JOB_FAILED);
-    g_autoptr(GwMigrationPlan) anew = plan_of(1, "c");
+    g_autoptr(GwMigrationPlan) anew = job_plan(1, "c");
 
     (void)state;
     gw_plan_job_adopt(self, done);
     gw_plan_job_adopt(self, runs);
     gw_plan_job_adopt(self, other);
     assert_int_equal(self->job->plan->moves->len, 4);
-    assert_int_equal(move_at(self, 0)->state, GW_PLANNED_DONE);
-    assert_int_equal(move_at(self, 1)->state, GW_PLANNED_RUNNING);
-    assert_string_equal(move_at(self, 1)->job_id, "Jb");
-    assert_int_equal(move_at(self, 3)->state, GW_PLANNED_FAILED);
+    assert_int_equal(job_move_at(self, 0)->state, GW_PLANNED_DONE);
+    assert_int_equal(job_move_at(self, 1)->state, GW_PLANNED_RUNNING);
+    assert_string_equal(job_move_at(self, 1)->job_id, "Jb");
+    assert_int_equal(job_move_at(self, 3)->state, GW_PLANNED_FAILED);
     GwLifeOutcome outcome = STEP(self, RESTART);
     assert_true(has_effect(&outcome, GW_PLAN_JOB_DO_PLAN));
     outcome = STEP(self, PLANNED, .plan = anew);
     assert_true(has_effect(&outcome, GW_PLAN_JOB_DO_BEGIN));
     assert_int_equal(self->job->plan->moves->len, 4); /* what was done, runs and failed; and c */
 
-    g_autoptr(GwPlanJob) cancelled = job_in(GW_JOB_COPYING, plan_of(1, "a"));
+    g_autoptr(GwPlanJob) cancelled = job_for(GW_JOB_COPYING, job_plan(1, "a"));
     cancelled->job->cancel_requested = TRUE;
     gw_plan_job_adopt(cancelled, runs);
     outcome = STEP(cancelled, RESTART);
@@ -331,9 +274,9 @@ static void a_restart_finds_its_moves(void **state)
 
 static void a_new_plan_keeps_its_links(void **state)
 {
-    g_autoptr(GwPlanJob) self = job_in(GW_JOB_QUEUED, plan_of(1, "a"));
-    g_autoptr(GwMigrationPlan) anew = plan_of(2, "b", "c");
-    g_autoptr(GError) why = refusal("a host came back");
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_QUEUED, job_plan(1, "a"));
+    g_autoptr(GwMigrationPlan) anew = job_plan(2, "b", "c");
+    g_autoptr(GError) why = job_refusal("a host came back");
 
     (void)state;
     ((GwPlannedMove *)anew->moves->pdata[1])->after = 1;
@@ -342,7 +285,7 @@ static void a_new_plan_keeps_its_links(void **state)
     STEP(self, DRIFTED, .error = why);
     STEP(self, PLANNED, .plan = anew);
     assert_int_equal(self->job->plan->moves->len, 3);
-    assert_int_equal(move_at(self, 2)->after, 2); /* the same move under its new number */
+    assert_int_equal(job_move_at(self, 2)->after, 2); /* the same move under its new number */
 }
 
 /* Worlds ------------------------------------------------------------------------------------ */
@@ -358,20 +301,20 @@ typedef struct {
 /* What a planner would say of it now. */
 static GwMigrationPlan *plan_world(World *world, const GwPlanJob *self)
 {
-    GwMigrationPlan *plan = plan_of(0);
+    GwMigrationPlan *plan = job_plan(0);
 
     for (int v = 0; v < VMS; v++) {
         g_autofree char *name = g_strdup_printf("%d", v);
         gboolean runs = FALSE;
         for (guint i = 0; i < self->job->plan->moves->len; i++)
-            runs = runs || (move_at(self, i)->state == (int)GW_PLANNED_RUNNING &&
-                            g_str_equal(move_at(self, i)->vm_uuid, name));
+            runs = runs || (job_move_at(self, i)->state == (int)GW_PLANNED_RUNNING &&
+                            g_str_equal(job_move_at(self, i)->vm_uuid, name));
         if (world->gone[v] || runs)
             continue;
         gint64 after = plan->moves->len > 0 && g_rand_int_range(world->rand, 0, 3) == 0
                            ? (gint64)plan->moves->len
                            : 0;
-        g_ptr_array_add(plan->moves, planned(name, after));
+        g_ptr_array_add(plan->moves, job_move(name, after));
     }
     return plan;
 }
@@ -390,7 +333,7 @@ static void feed(World *world, GwPlanJob *self, GwPlanJobEvent event)
 
 static void begin_ready(World *world, GwPlanJob *self, gint64 now_us)
 {
-    g_autoptr(GError) why = refusal("preflight");
+    g_autoptr(GError) why = job_refusal("preflight");
 
     for (guint i = 0; i < self->job->plan->moves->len; i++) {
         if (!gw_plan_job_is_ready(self, i))
@@ -421,10 +364,10 @@ static void carry_out(World *world, GwPlanJob *self, const GwLifeOutcome *outcom
 
 static void end_some(World *world, GwPlanJob *self, gint64 now_us)
 {
-    g_autoptr(GError) why = refusal("it did not converge");
+    g_autoptr(GError) why = job_refusal("it did not converge");
 
     for (guint i = 0; i < self->job->plan->moves->len; i++) {
-        GwPlannedMove *move = move_at(self, i);
+        GwPlannedMove *move = job_move_at(self, i);
         if (move->state != (int)GW_PLANNED_RUNNING || g_rand_int_range(world->rand, 0, 2) == 0)
             continue;
         int vm = atoi(move->vm_uuid);
@@ -448,8 +391,8 @@ static void every_world_comes_to_an_end(void **state)
         World world = { .rand = g_rand_new_with_seed(seed) };
         for (int v = 0; v < VMS; v++)
             world.stuck[v] = g_rand_int_range(world.rand, 0, 10) == 0;
-        g_autoptr(GwPlanJob) self = job_in(GW_JOB_QUEUED, plan_of(0));
-        g_autoptr(GError) why = refusal("something changed");
+        g_autoptr(GwPlanJob) self = job_for(GW_JOB_QUEUED, job_plan(0));
+        g_autoptr(GError) why = job_refusal("something changed");
         gint64 now_us = SECOND;
         feed(&world, self, (GwPlanJobEvent){ .kind = GW_PLAN_JOB_BEGIN, .now_us = now_us });
         for (guint turn = 0; turn < 500 && !gw_job_state_is_final(self->job->state); turn++) {
@@ -474,8 +417,8 @@ static void every_world_comes_to_an_end(void **state)
         for (int v = 0; v < VMS; v++) {
             guint tries = 0;
             for (guint i = 0; i < self->job->plan->moves->len; i++)
-                tries += atoi(move_at(self, i)->vm_uuid) == v &&
-                         move_at(self, i)->state == (int)GW_PLANNED_FAILED;
+                tries += atoi(job_move_at(self, i)->vm_uuid) == v &&
+                         job_move_at(self, i)->state == (int)GW_PLANNED_FAILED;
             assert_true(tries <= GW_PLAN_JOB_TRIES);
             if (self->job->state == (int)GW_JOB_DONE)
                 assert_true(world.gone[v]);

@@ -29,6 +29,39 @@ static Scenario *load_scenario(const char *folder)
     return s;
 }
 
+/* @candidate as it would be in a ranking: without what only explains it. */
+static char *brief_text(const GwCandidate *candidate, gboolean asked)
+{
+    g_autoptr(GwCandidate) copy = gw_candidate_copy(candidate);
+    GString *text = g_string_new(NULL);
+
+    if (!asked)
+        g_ptr_array_set_size(copy->transfers, 0);
+    g_ptr_array_set_size(copy->rating->factors, 0);
+    g_clear_pointer(&copy->rating->storage_why, g_free);
+    gw_record_write(&gw_candidate_record, copy, 0, text);
+    return g_string_free(text, FALSE);
+}
+
+/* A ranking says the same as the list, in the same order. */
+static void check_ranking(const Scenario *s)
+{
+    g_autoptr(GPtrArray) full = gw_plan_candidates(s->fabric, s->vm, s->options);
+    g_autoptr(GPtrArray) ranking = gw_plan_ranking(s->fabric, s->vm, s->options);
+    gboolean asked = s->options != NULL && s->options->transfer != (int)GW_TRANSFER_NONE;
+
+    assert_int_equal(ranking->len, full->len);
+    for (guint i = 0; i < full->len; i++) {
+        const GwCandidate *brief = ranking->pdata[i];
+        gboolean own = g_strcmp0(brief->host_id, s->vm->host_id) == 0;
+        g_autofree char *wanted = brief_text(full->pdata[i], asked || own);
+        GString *got = g_string_new(NULL);
+        gw_record_write(&gw_candidate_record, brief, 0, got);
+        g_autofree char *text = g_string_free(got, FALSE);
+        assert_string_equal(text, wanted);
+    }
+}
+
 static GPtrArray *candidates_of(const Scenario *s)
 {
     if (s->destination == NULL)
@@ -116,6 +149,69 @@ static json_t *disks_json(const GwCandidate *candidate)
     return disks;
 }
 
+/* Where an adapter is not on what it is on by the same words, or one was chosen. */
+static gboolean shows_networks(const Scenario *s, const GwCandidate *candidate)
+{
+    if (s->options != NULL && s->options->nics != NULL && s->options->nics->len > 0)
+        return candidate->nics != NULL;
+    for (guint i = 0; candidate->nics != NULL && i < candidate->nics->len; i++) {
+        const GwNicMove *move = candidate->nics->pdata[i];
+        if (move->changes || move->match > (int)GW_NIC_NAME || move->match == (int)GW_NIC_NONE)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* "52:54:00:00:00:01 bridge br0 to network lan (fast), link down; by subnet; changes" */
+static char *nic_words(const GwNicMove *move)
+{
+    GString *out = g_string_new(NULL);
+    const GwNic *ends[] = { move->from, move->to };
+
+    g_string_append(out, move->mac);
+    for (guint i = 0; i < G_N_ELEMENTS(ends); i++) {
+        const GwNic *nic = ends[i];
+        g_autofree char *vlans =
+            nic != NULL && nic->vlans != NULL ? g_strjoinv("+", nic->vlans) : NULL;
+        if (nic == NULL) {
+            g_string_append(out, " to nothing");
+            continue;
+        }
+        g_string_append_printf(out, "%s %s %s", i > 0 ? " to" : "", nic->type,
+                               nic->source != NULL ? nic->source : "-");
+        if (nic->port_group != NULL)
+            g_string_append_printf(out, " (%s)", nic->port_group);
+        if (vlans != NULL && *vlans != '\0')
+            g_string_append_printf(out, " VLAN %s", vlans);
+        g_string_append_printf(out, "%s%s%s", nic->virtual_port != NULL ? " " : "",
+                               nic->virtual_port != NULL ? nic->virtual_port : "",
+                               nic->link_down ? ", link down" : "");
+    }
+    g_string_append_printf(out, "; by %s%s", gw_enum_word(&gw_nic_match_enum, move->match),
+                           move->changes ? "; changes" : "");
+    return g_string_free(out, FALSE);
+}
+
+static json_t *nics_json(const GwCandidate *candidate)
+{
+    json_t *nics = json_array();
+
+    for (guint i = 0; i < candidate->nics->len; i++) {
+        g_autofree char *words = nic_words(candidate->nics->pdata[i]);
+        json_array_append_new(nics, json_string(words));
+    }
+    return nics;
+}
+
+static void why_networks(GString *out, const GwCandidate *candidate)
+{
+    for (guint i = 0; i < candidate->nics->len; i++) {
+        const GwNicMove *move = candidate->nics->pdata[i];
+        g_autofree char *words = nic_words(move);
+        g_string_append_printf(out, "  adapter %s\n    %s\n", words, move->why);
+    }
+}
+
 /* "memory 3.5 of 50", "maintenance 0 excludes" */
 static json_t *rating_json(const GwRating *rating)
 {
@@ -149,6 +245,8 @@ static json_t *candidate_json(const Scenario *s, const GwCandidate *candidate)
                              candidate->suitable, "findings", findings);
     if (shows_storage(s, candidate))
         json_object_set_new(json, "disks", disks_json(candidate));
+    if (shows_networks(s, candidate))
+        json_object_set_new(json, "nics", nics_json(candidate));
     if (s->rate)
         json_object_set_new(json, "rating", rating_json(candidate->rating));
     if (candidate->prediction != NULL)
@@ -287,6 +385,8 @@ static void why_candidate(GString *out, const Scenario *s, const GwCandidate *ca
     }
     if (shows_storage(s, candidate))
         why_storage(out, candidate);
+    if (shows_networks(s, candidate))
+        why_networks(out, candidate);
     if (s->rate)
         why_rating(out, candidate->rating);
     if (candidate->prediction != NULL)
@@ -359,6 +459,7 @@ static void run_scenario(void **state)
         check_transfers(candidates->pdata[i]);
         why_candidate(why, s, candidates->pdata[i]);
     }
+    check_ranking(s);
     g_autoptr(GwJson) plan = plan_json(s, candidates);
     g_autofree char *text = gw_json_pretty(plan);
     compare(folder, "plan.json", text);
@@ -389,7 +490,7 @@ static void rules_are_well_formed(void **state)
         assert_true(g_regex_match_simple("^[RI][1-9][0-9]?$", rule->requirement, 0, 0));
         assert_true(g_str_has_suffix(rule->summary, "."));
     }
-    assert_int_equal(g_hash_table_size(names), 67);
+    assert_int_equal(g_hash_table_size(names), 72);
 }
 
 static int compare_words(gconstpointer a, gconstpointer b)

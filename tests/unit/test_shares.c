@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "plan/plan.h"
+#include "plan/reach.h"
 
 static GwPool *new_pool(const char *name, const char *type, const char *path, const char *source)
 {
@@ -187,6 +187,21 @@ static void the_deepest_pool_holds_a_path(void **state)
     assert_null(gw_share_pool_of_path(host, "/srv/vms/a.img"));
 }
 
+/* Whether both hosts reach what @disk lives on; @why gets the reason where not (owned). */
+static gboolean reaches(const GwFabric *fabric, const GwHost *source, const GwHost *destination,
+                        const GwDisk *disk, char **why)
+{
+    GwReach *reach = g_new0(GwReach, 1);
+    GwPlanInput input = { .fabric = fabric, .source = source, .destination = destination };
+
+    gw_reach_disk(reach, &input, disk);
+    gboolean reached = reach->how != GW_REACH_NOT;
+    if (!reached && why != NULL)
+        *why = g_steal_pointer(&reach->why);
+    gw_reach_free(reach);
+    return reached;
+}
+
 static void a_disk_is_reached_or_the_reason_said(void **state)
 {
     g_autoptr(GwFabric) fabric = gw_fabric_new();
@@ -196,21 +211,21 @@ static void a_disk_is_reached_or_the_reason_said(void **state)
     g_autofree char *why = NULL;
 
     /* An empty drive lives nowhere. */
-    assert_true(gw_share_reaches_disk(fabric, kvm1, kvm2, disk, &why));
+    assert_true(reaches(fabric, kvm1, kvm2, disk, &why));
     disk->source = g_strdup("/srv/vms/a.img");
     disk->type = g_strdup("file");
-    assert_false(gw_share_reaches_disk(fabric, kvm1, kvm2, disk, NULL));
-    assert_false(gw_share_reaches_disk(fabric, kvm1, kvm2, disk, &why));
+    assert_false(reaches(fabric, kvm1, kvm2, disk, NULL));
+    assert_false(reaches(fabric, kvm1, kvm2, disk, &why));
     assert_string_equal(why, "/srv/vms/a.img is in no active storage pool of kvm1");
     g_clear_pointer(&why, g_free);
     g_ptr_array_add(kvm1->facts->pools, new_pool("vms", "netfs", "/srv/vms", "nas.x:/vms"));
     g_ptr_array_add(kvm2->facts->pools, new_pool("mine", "netfs", "/srv/vms", "nas.x:/vms"));
-    assert_true(gw_share_reaches_disk(fabric, kvm1, kvm2, disk, &why));
+    assert_true(reaches(fabric, kvm1, kvm2, disk, &why));
     assert_null(why);
     /* A relative path is no place at all. */
     g_free(disk->source);
     disk->source = g_strdup("srv/vms/a.img");
-    assert_false(gw_share_reaches_disk(fabric, kvm1, kvm2, disk, NULL));
+    assert_false(reaches(fabric, kvm1, kvm2, disk, NULL));
 }
 
 /* Devices that may be another disk on another host must never pass for shared. */
@@ -241,7 +256,7 @@ static void block_devices(void **state)
         g_autoptr(GwDisk) disk = gw_disk_new();
         disk->type = g_strdup("block");
         disk->source = g_strdup(rows[i].path);
-        if (gw_share_reaches_disk(fabric, kvm1, kvm2, disk, NULL) != rows[i].reached)
+        if (reaches(fabric, kvm1, kvm2, disk, NULL) != rows[i].reached)
             fail_msg("%s", rows[i].path);
     }
 }
@@ -272,7 +287,7 @@ static void network_disks(void **state)
         disk->type = g_strdup("network");
         disk->source = g_strdup(rows[i].source);
         disk->source_host = g_strdup(rows[i].host);
-        if (gw_share_reaches_disk(fabric, kvm1, kvm2, disk, NULL) != rows[i].reached)
+        if (reaches(fabric, kvm1, kvm2, disk, NULL) != rows[i].reached)
             fail_msg("%s on %s", rows[i].source, rows[i].host);
     }
 }

@@ -334,6 +334,34 @@ static void what_cannot_be_undone(void **state)
     }
 }
 
+/* A plan is taken back by a plan: the command is named, with the hosts. */
+static void a_plan_is_taken_back_by_a_plan(void **state)
+{
+    static const struct {
+        const char *kind, *hosts, *remedy;
+    } rows[] = {
+        { GW_JOB_KIND_DRAIN, "kvm1", "Bring its VMs back by a plan: godwit host undrain kvm1." },
+        { GW_JOB_KIND_DRAIN, "kvm1 kvm2",
+          "Bring its VMs back by a plan: godwit host undrain kvm1 kvm2." },
+        { GW_JOB_KIND_UNDRAIN, "kvm1",
+          "Take its VMs away again by a plan: godwit host drain kvm1." },
+        { GW_JOB_KIND_MOVES, NULL, "Undo its moves one by one: godwit job list." },
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        World w = begin(rows[i].kind, GW_JOB_DONE, "kvm2");
+        w.job->plan = gw_migration_plan_new();
+        w.job->plan->request = gw_plan_request_new();
+        w.job->plan->request->hosts =
+            rows[i].hosts != NULL ? g_strsplit(rows[i].hosts, " ", -1) : NULL;
+        ask(&w);
+        assert_false(w.plan->possible);
+        assert_string_equal(w.plan->why_not,
+                            "it carries out a plan of many moves, each of which is a job");
+        assert_string_equal(w.plan->remedy, rows[i].remedy);
+        end(&w);
+    }
+}
+
 static GwTask *add_task(GwJob *job, GwTaskKind kind, GwTaskState state, gboolean made)
 {
     GwTask *task = gw_task_new();
@@ -482,6 +510,7 @@ int main(void)
         cmocka_unit_test(what_was_moved_since),
         cmocka_unit_test(undone_once),
         cmocka_unit_test(what_cannot_be_undone),
+        cmocka_unit_test(a_plan_is_taken_back_by_a_plan),
         cmocka_unit_test(a_failed_job_is_repaired),
         cmocka_unit_test(nothing_is_repaired_that_may_be_in_use),
         cmocka_unit_test(what_is_left_behind_is_removed_if_unused),

@@ -260,6 +260,15 @@ static void test_answered_late(void **state)
     world_part(world, one, two);
 }
 
+static void set_limit(Peer *peer, gint64 bytes_per_s)
+{
+    GwBucket *bucket = gw_bucket_new();
+
+    gw_bucket_set_rate(bucket, bytes_per_s);
+    gw_session_set_bucket(peer->session, bucket);
+    gw_bucket_unref(bucket);
+}
+
 /* Fairness over the real thing: by bytes, whatever the number of streams. */
 static void test_groups_share(void **state)
 {
@@ -272,7 +281,7 @@ static void test_groups_share(void **state)
 
     world_join(world, one, two);
     two->take = TAKE_COUNT;
-    gw_session_set_limit(one->session, 40 * MIB);
+    set_limit(one, 40 * MIB);
     for (guint i = 0; i < 9; i++)
         end_open(one, i == 0 ? &a : &b, 100 * MIB);
     do {
@@ -297,7 +306,7 @@ static void test_classes_in_order(void **state)
 
     world_join(world, one, two);
     two->take = TAKE_COUNT;
-    gw_session_set_limit(one->session, 20 * MIB);
+    set_limit(one, 20 * MIB);
     End *late = end_open(one, &bulk, 2 * MIB);
     while (late->sent < 100 * 1000)
         gw_loop_turn(world->loop, 100);

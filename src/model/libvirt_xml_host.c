@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "base/xml.h"
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 #define MACHINES_MAX 2000
 
@@ -98,33 +98,6 @@ GwPool *gw_libvirt_pool_from_xml(const char *text, GError **error)
     return pool;
 }
 
-/* Networks -------------------------------------------------------------------------------- */
-
-GwNetwork *gw_libvirt_network_from_xml(const char *text, GError **error)
-{
-    g_autoptr(GwXml) xml = gw_xml_parse(text, error);
-    if (xml == NULL)
-        return NULL;
-    g_autofree char *name = value(xml, NULL, "/network/name");
-    if (name == NULL) {
-        gw_error_set(error, GW_ERR_INVALID, NULL, "the network's definition has no usable name");
-        return NULL;
-    }
-
-    GwNetwork *network = gw_network_new();
-    network->name = gw_text_printable(name, GW_TEXT_NAME_MAX);
-    network->kind = g_strdup("libvirt");
-    network->bridge = value(xml, NULL, "/network/bridge/@name");
-    return network;
-}
-
-char *gw_libvirt_bridge_from_xml(const char *text)
-{
-    g_autoptr(GwXml) xml = gw_xml_parse(text, NULL);
-
-    return xml != NULL ? value(xml, NULL, "/interface[@type='bridge']/@name") : NULL;
-}
-
 /* Capabilities ---------------------------------------------------------------------------- */
 
 /* An alias ("q35") stands for another machine on each version of QEMU, so only what it stands for
@@ -183,13 +156,4 @@ gboolean gw_libvirt_capabilities_into(GwHostFacts *facts, const char *text, GErr
         facts->cpu_xml = g_steal_pointer(&dump);
     facts->machines = read_machines(xml, facts->arch);
     return TRUE;
-}
-
-char *gw_libvirt_host_model_from_xml(const char *text)
-{
-    g_autoptr(GwXml) xml = gw_xml_parse(text, NULL);
-    if (xml == NULL)
-        return NULL;
-    return value(xml, NULL,
-                 "/domainCapabilities/cpu/mode[@name='host-model' and @supported='yes']/model");
 }

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "hyper/libvirt_xml.h"
+#include "model/libvirt_xml.h"
 
 #include <string.h>
 
 #include "base/error.h"
 #include "base/text.h"
-#include "base/xml.h"
+#include "model/libvirt_xml_internal.h"
 
-/* One definition being read, and what in it could not be used. */
-typedef struct {
-    GwXml *xml;
-    char *problem;
-} Reader;
+typedef GwLibvirtReader Reader;
 
 static void complain(Reader *reader, const char *format, ...) G_GNUC_PRINTF(2, 3);
 static void complain(Reader *reader, const char *format, ...)
@@ -37,6 +33,11 @@ static char *value(Reader *reader, xmlNode *node, const char *path)
         return NULL;
     }
     return g_steal_pointer(&text);
+}
+
+char *gw_libvirt_value(GwLibvirtReader *reader, xmlNode *node, const char *path)
+{
+    return value(reader, node, path);
 }
 
 static GPtrArray *devices(Reader *reader, const char *path)
@@ -191,32 +192,12 @@ static char *pci_address(Reader *reader, xmlNode *node, const char *path)
                            (guint)numbers[3] & 0xf);
 }
 
-/* Where each type of adapter says what it is attached to. */
-static const struct {
-    const char *type;
-    const char *path;
-} nic_sources[] = {
-    { "network", "source/@network" }, { "bridge", "source/@bridge" },
-    { "direct", "source/@dev" },      { "vdpa", "source/@dev" },
-    { "vhostuser", "source/@path" },  { "ethernet", "target/@dev" },
-    { "internal", "source/@name" },   { "udp", "source/@address" },
-    { "mcast", "source/@address" },   { "server", "source/@address" },
-    { "client", "source/@address" },
-};
-
 static GwNic *read_nic(Reader *reader, xmlNode *node)
 {
-    GwNic *nic = gw_nic_new();
+    GwNic *nic = gw_libvirt_read_nic(reader, node);
 
-    nic->mac = value(reader, node, "mac/@address");
-    nic->type = value(reader, node, "@type");
-    nic->model = value(reader, node, "model/@type");
     if (g_strcmp0(nic->type, "hostdev") == 0)
         nic->source = pci_address(reader, node, "source/address");
-    for (guint i = 0; i < G_N_ELEMENTS(nic_sources); i++) {
-        if (g_strcmp0(nic->type, nic_sources[i].type) == 0)
-            nic->source = value(reader, node, nic_sources[i].path);
-    }
     return nic;
 }
 
@@ -283,7 +264,8 @@ static char *read_uuid(GwXml *xml, GError **error)
     g_autofree char *text = gw_xml_string(xml, NULL, "/domain/uuid");
 
     if (text == NULL || !g_uuid_string_is_valid(text)) {
-        gw_error_set(error, GW_ERR_INVALID, NULL, "the definition has no valid UUID");
+        gw_error_set(error, GW_ERR_INVALID, "Give it as libvirt has it: virsh dumpxml VM.",
+                     "the definition has no valid UUID");
         return NULL;
     }
     return g_ascii_strdown(text, -1);
@@ -313,6 +295,8 @@ static void read_cpu(Reader *reader, GwVm *vm)
         vm->cpu_xml = g_steal_pointer(&dump);
     else
         complain(reader, "a <cpu> of %" G_GSIZE_FORMAT " bytes is left out", strlen(dump));
+    if (vm->cpu_xml != NULL)
+        vm->cpu = gw_libvirt_cpu_read(reader->xml, cpu);
 }
 
 static void read_devices(Reader *reader, GwVm *vm)

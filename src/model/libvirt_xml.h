@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "base/xml.h"
 #include "model/host.h"
 #include "model/vm.h"
 
@@ -20,12 +21,21 @@ char *gw_libvirt_uuid_from_xml(const char *text, GError **error);
 GwPool *gw_libvirt_pool_from_xml(const char *text, GError **error);
 /* A libvirt network; its bridge is NULL where it has none. */
 GwNetwork *gw_libvirt_network_from_xml(const char *text, GError **error);
-/* The name of a host interface that is a bridge, or NULL. Free with g_free. */
-char *gw_libvirt_bridge_from_xml(const char *text);
+/* A host interface that is a bridge, as a network of kind "bridge"; NULL: it is none. */
+GwNetwork *gw_libvirt_bridge_from_xml(const char *text);
 /* host_uuid, arch, cpu_xml, cpu_model and machines of virConnectGetCapabilities. */
 gboolean gw_libvirt_capabilities_into(GwHostFacts *facts, const char *text, GError **error);
-/* The model a host-model CPU gets, of virConnectGetDomainCapabilities; NULL where unsupported. */
-char *gw_libvirt_host_model_from_xml(const char *text);
+
+/* libvirt_xml_cpu.c. What a <cpu> element says, without its text. Names that are none of a feature
+ * or model are left out, and those above GW_CPU_FEATURES_MAX. */
+GwCpu *gw_libvirt_cpu_read(GwXml *xml, xmlNode *cpu);
+/* The same of a text of its own, with it. */
+GwCpu *gw_libvirt_cpu_from_xml(const char *text, GError **error);
+/* What the hypervisor can give VMs, of virConnectGetDomainCapabilities, without .features (which
+ * only libvirt can expand); NULL: nothing that can be used. */
+GwHostCpu *gw_libvirt_host_cpu_from_xml(const char *text);
+/* What a definition asks for at the next start: machine and CPU. */
+GwVmNext *gw_libvirt_next_from_xml(const char *text, GError **error);
 
 /* One disk of a running VM, as a block job of libvirt leaves its traces in the definition. */
 typedef struct {

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "job/plan_job_internal.h"
+
+/* The moves of a job that carries out a plan: what has begun of them stays in its list as history,
+ * what has not is replaced when the rest is planned anew. */
+
+GwPlannedMove *gw_plan_job_move(const GwPlanJob *self, guint index)
+{
+    GPtrArray *moves = self->job->plan->moves;
+    return moves != NULL && index < moves->len ? moves->pdata[index] : NULL;
+}
+
+guint gw_plan_job_count(const GwPlanJob *self, GwPlannedState state)
+{
+    guint n = 0;
+
+    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++)
+        n += gw_plan_job_move(self, i)->state == (int)state;
+    return n;
+}
+
+/* Stays ---------------------------------------------------------------------------------------- */
+
+static void add_stay(GPtrArray *stays, const GwPlannedMove *move, const char *why)
+{
+    GwPlannedStay *stay = gw_planned_stay_new();
+
+    stay->vm_uuid = g_strdup(move->vm_uuid);
+    stay->vm_name = g_strdup(move->vm_name);
+    stay->host_id = g_strdup(move->source_host_id);
+    stay->host_name = g_strdup(move->source_host_name);
+    stay->why = g_strdup(why);
+    g_ptr_array_add(stays, stay);
+}
+
+static GwPlannedStay *find_stay(const GPtrArray *stays, const char *vm_uuid)
+{
+    return gw_record_find(&gw_planned_stay_record, stays, "vm_uuid", vm_uuid);
+}
+
+/* What it was to follow is given up, and so is it: by the words of the stay that says why. */
+static void add_orphan(GPtrArray *stays, const GwPlannedMove *move, const GwPlannedMove *before)
+{
+    const GwPlannedStay *first = find_stay(stays, before->vm_uuid);
+    g_autofree char *why =
+        first != NULL ? g_strdup_printf("it was to follow '%s', whose move is given up: %s",
+                                        first->vm_name, first->why)
+                      : g_strdup("the move that it was to follow is given up");
+
+    add_stay(stays, move, why);
+}
+
+/* A new plan ----------------------------------------------------------------------------------- */
+
+/* How often moves of a VM failed, and the last time's words. */
+typedef struct {
+    guint count;
+    const char *error;
+} Failures;
+
+static GHashTable *failures_of(const GwPlanJob *self)
+{
+    GHashTable *table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
+
+    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
+        const GwPlannedMove *move = gw_plan_job_move(self, i);
+        if (move->state != (int)GW_PLANNED_FAILED || move->vm_uuid == NULL)
+            continue;
+        Failures *failures = g_hash_table_lookup(table, move->vm_uuid);
+        if (failures == NULL) {
+            failures = g_new0(Failures, 1);
+            g_hash_table_insert(table, move->vm_uuid, failures);
+        }
+        failures->count++;
+        failures->error = move->error;
+    }
+    return table;
+}
+
+/* The moves of @plan that are still tried go behind those of the job's that have begun; numbers in
+ * @after move along. Whose move is given up is in @stays. Returns how many were taken. */
+static guint append(const GwPlanJob *self, GPtrArray *moves, const GwMigrationPlan *plan,
+                    GPtrArray *stays)
+{
+    guint len = plan->moves != NULL ? plan->moves->len : 0, taken = 0;
+    g_autofree guint *place = g_new0(guint, len + 1); /* number in @plan -> number in @moves */
+    g_autoptr(GHashTable) failed = failures_of(self);
+
+    for (guint i = 0; i < len; i++) {
+        const GwPlannedMove *planned = plan->moves->pdata[i];
+        const Failures *failures =
+            planned->vm_uuid != NULL ? g_hash_table_lookup(failed, planned->vm_uuid) : NULL;
+        guint after = (guint)CLAMP(planned->after, 0, len);
+        if (find_stay(stays, planned->vm_uuid) != NULL)
+            continue; /* the rest of its way */
+        if (failures != NULL && failures->count >= GW_PLAN_JOB_TRIES) {
+            add_stay(stays, planned, failures->error);
+            continue;
+        }
+        if (after > 0 && place[after] == 0) {
+            add_orphan(stays, planned, plan->moves->pdata[after - 1]);
+            continue;
+        }
+        GwPlannedMove *move = gw_planned_move_copy(planned);
+        move->state = GW_PLANNED_WAITING;
+        move->tries = failures != NULL ? failures->count : 0;
+        move->after = place[after];
+        g_ptr_array_add(moves, move);
+        place[i + 1] = moves->len;
+        taken++;
+    }
+    return taken;
+}
+
+/* What is on its way stays for the planner, not for who looks at the job. */
+static gboolean is_moving(const GwPlanJob *self, const char *vm_uuid)
+{
+    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
+        if (gw_plan_job_move(self, i)->state == (int)GW_PLANNED_RUNNING &&
+            g_strcmp0(gw_plan_job_move(self, i)->vm_uuid, vm_uuid) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* FALSE: it is there already, or has none. */
+static gboolean add_name(GHashTable *names, char *vm_uuid)
+{
+    return vm_uuid != NULL && g_hash_table_add(names, vm_uuid);
+}
+
+static void add_names(GHashTable *names, const GPtrArray *moves, const GPtrArray *stays)
+{
+    for (guint i = 0; moves != NULL && i < moves->len; i++)
+        add_name(names, ((GwPlannedMove *)moves->pdata[i])->vm_uuid);
+    for (guint i = 0; stays != NULL && i < stays->len; i++)
+        add_name(names, ((GwPlannedStay *)stays->pdata[i])->vm_uuid);
+}
+
+/* What has begun is history. What never did is gone from the plan; where that was the last word of
+ * a VM, it says that the VM is not to be moved any more: it went, or stays, by another's hand. */
+static GPtrArray *keep_history(const GwPlanJob *self, const GwMigrationPlan *plan)
+{
+    GPtrArray *kept = gw_record_array(&gw_planned_move_record);
+    g_autoptr(GHashTable) named = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
+        const GwPlannedMove *move = gw_plan_job_move(self, i);
+        if (move->state == (int)GW_PLANNED_WAITING)
+            continue;
+        GwPlannedMove *copy = gw_planned_move_copy(move);
+        copy->after = 0; /* it has begun */
+        g_ptr_array_add(kept, copy);
+    }
+    add_names(named, kept, NULL);
+    add_names(named, plan->moves, plan->stays);
+    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
+        const GwPlannedMove *move = gw_plan_job_move(self, i);
+        if (!add_name(named, move->vm_uuid))
+            continue;
+        GwPlannedMove *copy = gw_planned_move_copy(move);
+        copy->after = 0;
+        copy->state = (int)GW_PLANNED_SKIPPED;
+        g_ptr_array_add(kept, copy);
+    }
+    return kept;
+}
+
+guint gw_plan_job_take(GwPlanJob *self, const GwMigrationPlan *plan)
+{
+    GwMigrationPlan *own = self->job->plan;
+    GPtrArray *moves = keep_history(self, plan);
+    GPtrArray *stays = gw_record_array(&gw_planned_stay_record);
+
+    self->history = moves->len;
+    guint taken = append(self, moves, plan, stays);
+    for (guint i = 0; plan->stays != NULL && i < plan->stays->len; i++) {
+        const GwPlannedStay *stay = plan->stays->pdata[i];
+        if (!is_moving(self, stay->vm_uuid))
+            g_ptr_array_add(stays, gw_planned_stay_copy(stay));
+    }
+    g_clear_pointer(&own->moves, g_ptr_array_unref);
+    g_clear_pointer(&own->stays, g_ptr_array_unref);
+    own->moves = moves;
+    own->stays = stays;
+    g_free(own->fingerprint);
+    own->fingerprint = g_strdup(plan->fingerprint);
+    return taken;
+}
+
+/* The end ------------------------------------------------------------------------------------ */
+
+/* @move is the last of its VM, of which no stay tells. */
+static void settle(GwPlanJob *self, GwPlannedMove *move)
+{
+    GwMigrationPlan *plan = self->job->plan;
+    gboolean waits = move->state == (int)GW_PLANNED_WAITING;
+
+    if (!waits && move->state != (int)GW_PLANNED_FAILED)
+        return;
+    /* What failed, and is not to be moved any more by the last plan, went by another's hand. */
+    if (waits || !self->job->cancel_requested)
+        move->state = (int)GW_PLANNED_SKIPPED;
+    if (self->job->cancel_requested)
+        add_stay(plan->stays, move,
+                 waits || move->error == NULL ? "the plan was cancelled before its move began"
+                                              : move->error);
+}
+
+void gw_plan_job_settle(GwPlanJob *self)
+{
+    GwMigrationPlan *plan = self->job->plan;
+    g_autoptr(GHashTable) stays = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+
+    if (plan->stays == NULL)
+        plan->stays = gw_record_array(&gw_planned_stay_record);
+    add_names(stays, NULL, plan->stays);
+    for (guint i = plan->moves != NULL ? plan->moves->len : 0; i-- > 0;) {
+        GwPlannedMove *move = plan->moves->pdata[i];
+        if (add_name(seen, move->vm_uuid) && !g_hash_table_contains(stays, move->vm_uuid))
+            settle(self, move);
+    }
+}
+
+/* What became of the move, by its own job. */
+static void take_state(GwPlannedMove *move, const GwJob *child)
+{
+    if (!gw_job_state_is_final(child->state)) {
+        move->state = GW_PLANNED_RUNNING;
+    } else if (child->state == (int)GW_JOB_DONE) {
+        move->state = GW_PLANNED_DONE;
+    } else {
+        move->state = GW_PLANNED_FAILED;
+        g_free(move->error);
+        move->error = g_strdup(child->error != NULL ? child->error->message : "it failed");
+    }
+}
+
+static GwPlannedMove *move_of(GwPlanJob *self, const GwJob *child)
+{
+    GwPlannedMove *found = NULL;
+
+    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
+        GwPlannedMove *move = gw_plan_job_move(self, i);
+        if (g_strcmp0(move->job_id, child->id) == 0)
+            return move;
+        if (found == NULL && move->job_id == NULL &&
+            g_strcmp0(move->vm_uuid, child->vm_uuid) == 0 &&
+            g_strcmp0(move->destination_host_id, child->destination_host_id) == 0)
+            found = move;
+    }
+    return found;
+}
+
+void gw_plan_job_adopt(GwPlanJob *self, const GwJob *child)
+{
+    GwMigrationPlan *plan = self->job->plan;
+    GwPlannedMove *move = move_of(self, child);
+
+    if (move == NULL) {
+        move = gw_planned_move_new();
+        move->vm_uuid = g_strdup(child->vm_uuid);
+        move->vm_name = g_strdup(child->vm_name);
+        move->source_host_id = g_strdup(child->source_host_id);
+        move->destination_host_id = g_strdup(child->destination_host_id);
+        move->transfer = child->transfer;
+        move->memory_kib = child->vm_memory_kib;
+        if (plan->moves == NULL)
+            plan->moves = gw_record_array(&gw_planned_move_record);
+        g_ptr_array_add(plan->moves, move);
+    }
+    if (move->job_id == NULL)
+        move->job_id = g_strdup(child->id);
+    take_state(move, child);
+}
