@@ -217,6 +217,7 @@ typedef struct {
     GwFabric *fabric;
     GwPlanRequest *request;
     GwMigrationPlan *plan;
+    GError *error; /* what the plan would break */
 } Look;
 
 static void looked(GwEngine *engine, gpointer data)
@@ -236,6 +237,9 @@ static void looked(GwEngine *engine, gpointer data)
         take(engine, watched, group->balance, g_steal_pointer(&look->plan));
         consider(engine, group, watched);
     }
+    if (watched != NULL && look->error != NULL)
+        set_waits(watched, g_strdup(look->error->message));
+    g_clear_error(&look->error);
     gw_migration_plan_free(look->plan);
     gw_plan_request_free(look->request);
     gw_fabric_unref(look->fabric);
@@ -250,6 +254,8 @@ static gpointer look_thread(gpointer data)
 
     /* No plan: the group was removed. */
     look->plan = gw_plan_many(look->fabric, look->request, predictor, NULL);
+    if (look->plan != NULL && !gw_plan_many_check(look->fabric, look->plan, &look->error))
+        g_clear_pointer(&look->plan, gw_migration_plan_free);
     gw_engine_post(look->engine, looked, look);
     return NULL;
 }
