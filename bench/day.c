@@ -7,6 +7,7 @@
 #define HOSTS_PER_RACK_SMALL 5
 #define HOSTS_PER_RACK_LARGE 20
 #define LARGE 100
+#define RULES_MOST 100     /* adding one looks at all there are, on every host */
 #define BEGIN_S 1700006400 /* a midnight */
 #define USAGE_EVERY_S 300
 #define SETTLE_MINUTES 180 /* for what is still under way at the end */
@@ -214,7 +215,7 @@ static FabricOptions fabric_options(const DayOptions *options)
                             .off_percent = 5,
                             .hosts_per_rack = large ? HOSTS_PER_RACK_LARGE : HOSTS_PER_RACK_SMALL,
                             .old_percent = 20,
-                            .rack_rules = options->vms / 20,
+                            .rack_rules = MIN(options->vms / 20, RULES_MOST),
                             .agent_percent = large || options->seed % 3 == 0 ? 0 : 50 };
 }
 

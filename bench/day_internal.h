@@ -63,7 +63,7 @@ typedef struct {
     guint rack;
     char *job_id;
     gint64 began_us, next_us, pause_us, resume_us;
-    gint64 planned_ms, bound_ms;
+    gint64 planned_ms;
     guint tries;
 } Team;
 

@@ -14,6 +14,7 @@ typedef struct {
     const FabricOptions *options;
     GRand *rand;
     GwFabric *fabric;
+    GPtrArray *vms; /* by name, which is by number; borrowed */
 } Racks;
 
 static guint below(Racks *racks, guint count)
@@ -84,15 +85,9 @@ static void dress_host(Racks *racks, guint number)
     gw_fabric_put_host(racks->fabric, host);
 }
 
-static const GwVm *vm_of(const Racks *racks, guint number)
-{
-    g_autofree char *uuid = fabric_vm_uuid(number);
-    return gw_fabric_find_vm(racks->fabric, uuid, NULL);
-}
-
 static void dress_vm(Racks *racks, guint number)
 {
-    const GwVm *known = vm_of(racks, number);
+    const GwVm *known = racks->vms->pdata[number];
     const GwHost *host = gw_fabric_host(racks->fabric, known->host_id);
     gboolean newest = below(racks, 5) == 0;
 
@@ -163,7 +158,7 @@ static void add_rule(Racks *racks, guint number, GHashTable *taken)
     g_autoptr(GStrvBuilder) uuids = g_strv_builder_new();
 
     for (guint i = 0; i < TRIES && members->len < wanted; i++) {
-        const GwVm *vm = vm_of(racks, below(racks, racks->options->vms));
+        const GwVm *vm = racks->vms->pdata[below(racks, racks->vms->len)];
         if (!g_hash_table_contains(taken, vm->uuid) && suits(racks, kind, members, vm))
             g_ptr_array_add(members, (gpointer)vm);
     }
@@ -188,16 +183,20 @@ static void add_rule(Racks *racks, guint number, GHashTable *taken)
 
 void fabric_add_racks(GwFabric *fabric, const FabricOptions *options)
 {
-    Racks racks = { options, g_rand_new_with_seed(options->seed ^ SEED), fabric };
+    Racks racks = { options, g_rand_new_with_seed(options->seed ^ SEED), fabric, NULL };
     g_autoptr(GHashTable) taken = g_hash_table_new(g_str_hash, g_str_equal);
 
     for (guint i = 0; i < options->hosts; i += options->hosts_per_rack)
         add_group(&racks, rack_of(&racks, i));
     for (guint i = 0; i < options->hosts; i++)
         dress_host(&racks, i);
-    for (guint i = 0; i < options->vms; i++)
+    racks.vms = gw_fabric_list_vms(fabric, NULL);
+    for (guint i = 0; i < racks.vms->len; i++)
         dress_vm(&racks, i);
+    g_ptr_array_unref(racks.vms);
+    racks.vms = gw_fabric_list_vms(fabric, NULL); /* as they are now */
     for (guint i = 0; i < options->rack_rules && options->vms > 1; i++)
         add_rule(&racks, i, taken);
+    g_ptr_array_unref(racks.vms);
     g_rand_free(racks.rand);
 }

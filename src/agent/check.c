@@ -2,40 +2,26 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "agent/check_internal.h"
 #include "agent/facts.h"
-#include "agent/warden_internal.h"
 #include "base/error.h"
 #include "wire/identity.h"
 
 /* The controller's call "check": what a move needs of this host, and of the path to another one,
  * tried for real. Each finding is a line; nothing that fails ends the check. */
 
-#define PROBE_US (5 * G_USEC_PER_SEC)
-#define ECHO_BYTES ((gsize)64 * 1024)
 #define STATE_ROOM ((guint64)16 * 1024 * 1024)
 #define CLOCK_WARN_S 5
 #define CERTIFICATE_WARN_DAYS 14
 #define PORT_LIBVIRT_TLS 16514
 #define PORT_LIBVIRT_TCP 16509
 
-typedef struct {
-    GwWarden *warden;
-    guint64 id;
-    json_t *lines;
-    json_t *peer; /* NULL: only this host */
-    char *peer_id;
-    char *ticket_text; /* NULL: none */
-    GwTicket *ticket;
-} Check;
-
-static void add_line(Check *check, const char *name, const char *host_id, GwCheckOutcome outcome,
-                     const char *observed, const char *required, const char *remedy)
+void gw_check_add(Check *check, const char *name, const char *host_id, GwCheckOutcome outcome,
+                  const char *observed, const char *required, const char *remedy)
 {
     g_autoptr(GwCheckLine) line = gw_check_line_new();
 
@@ -53,11 +39,11 @@ static void add_result(Check *check, const char *name, const GError *error, cons
 {
     const char *own = error != NULL ? gw_error_remedy(error) : NULL;
 
-    add_line(check, name, NULL, error != NULL ? GW_CHECK_FAILED : GW_CHECK_OK,
-             error != NULL ? error->message : observed, required, own != NULL ? own : remedy);
+    gw_check_add(check, name, NULL, error != NULL ? GW_CHECK_FAILED : GW_CHECK_OK,
+                 error != NULL ? error->message : observed, required, own != NULL ? own : remedy);
 }
 
-static void finish(Check *check)
+void gw_check_finish(Check *check)
 {
     gw_warden_answer(check->warden, check->id, json_pack("{s:O}", "lines", check->lines), -1, NULL);
     json_decref(check->lines);
@@ -80,10 +66,10 @@ static void check_libvirt(Check *check)
                "Start libvirtd (or virtqemud).");
     if (fd >= 0)
         close(fd);
-    add_line(check, "libvirt", NULL,
-             gw_virt_is_up(check->warden->virt) ? GW_CHECK_OK : GW_CHECK_FAILED,
-             gw_virt_is_up(check->warden->virt) ? "connected" : "not connected",
-             "the agent is connected to libvirt", "Look at libvirt's log.");
+    gw_check_add(check, "libvirt", NULL,
+                 gw_virt_is_up(check->warden->virt) ? GW_CHECK_OK : GW_CHECK_FAILED,
+                 gw_virt_is_up(check->warden->virt) ? "connected" : "not connected",
+                 "the agent is connected to libvirt", "Look at libvirt's log.");
 }
 
 /* proc(5), net/tcp: local addresses are "ADDRESS:PORT" in hex; state 0A is listening. */
@@ -111,12 +97,12 @@ static void check_listeners(Check *check)
     gboolean tls = listens_in(tcp, PORT_LIBVIRT_TLS) || listens_in(tcp6, PORT_LIBVIRT_TLS);
     gboolean plain = listens_in(tcp, PORT_LIBVIRT_TCP) || listens_in(tcp6, PORT_LIBVIRT_TCP);
 
-    add_line(check, "libvirt-network", NULL, tls || plain ? GW_CHECK_WARNING : GW_CHECK_OK,
-             plain ? "something listens on port 16509 (libvirt's TCP)"
-             : tls ? "something listens on port 16514 (libvirt's TLS)"
-                   : "no listener on ports 16509 and 16514",
-             "libvirt listens on no network port: the agent carries all",
-             "systemctl disable --now libvirtd-tcp.socket libvirtd-tls.socket");
+    gw_check_add(check, "libvirt-network", NULL, tls || plain ? GW_CHECK_WARNING : GW_CHECK_OK,
+                 plain ? "something listens on port 16509 (libvirt's TCP)"
+                 : tls ? "something listens on port 16514 (libvirt's TLS)"
+                       : "no listener on ports 16509 and 16514",
+                 "libvirt listens on no network port: the agent carries all",
+                 "systemctl disable --now libvirtd-tcp.socket libvirtd-tls.socket");
 }
 
 /* The warden cannot become the emulator's user (it gave that right up), so the way in is read from
@@ -163,9 +149,9 @@ static void check_folder(Check *check)
                                     made ? "can be made" : "cannot be made")
                   : g_strdup_printf("%s is missing, or of another owner or mode",
                                     warden->paths.run_folder);
-    add_line(check, "migration-socket", NULL, ok && made ? GW_CHECK_OK : GW_CHECK_FAILED, observed,
-             "the emulator's user can make a socket in the agent's folder",
-             "Restart the agent; it makes the folder. See that nothing mounts over it.");
+    gw_check_add(check, "migration-socket", NULL, ok && made ? GW_CHECK_OK : GW_CHECK_FAILED,
+                 observed, "the emulator's user can make a socket in the agent's folder",
+                 "Restart the agent; it makes the folder. See that nothing mounts over it.");
 }
 
 static void check_apparmor(Check *check)
@@ -173,10 +159,11 @@ static void check_apparmor(Check *check)
     gboolean on = access("/sys/kernel/security/apparmor/profiles", F_OK) == 0;
     gboolean usual = g_str_has_prefix(check->warden->paths.run_folder, "/run/libvirt/");
 
-    add_line(check, "apparmor", NULL, on && !usual ? GW_CHECK_WARNING : GW_CHECK_OK,
-             on ? "AppArmor is on" : "AppArmor is not on",
-             "with AppArmor, the sockets lie under /run/libvirt, where its rules let emulators in",
-             "Give the agent its usual folder, /run/libvirt/godwit.");
+    gw_check_add(
+        check, "apparmor", NULL, on && !usual ? GW_CHECK_WARNING : GW_CHECK_OK,
+        on ? "AppArmor is on" : "AppArmor is not on",
+        "with AppArmor, the sockets lie under /run/libvirt, where its rules let emulators in",
+        "Give the agent its usual folder, /run/libvirt/godwit.");
 }
 
 static void check_state(Check *check)
@@ -187,9 +174,9 @@ static void check_state(Check *check)
     g_autofree char *observed =
         g_strdup_printf("%" G_GUINT64_FORMAT " MiB free under %s", room / (1024 * 1024), folder);
 
-    add_line(check, "agent-state", NULL, room >= STATE_ROOM ? GW_CHECK_OK : GW_CHECK_FAILED,
-             observed, "16 MiB are free for the agent's state",
-             "Make room there: without it this host takes part in no move.");
+    gw_check_add(check, "agent-state", NULL, room >= STATE_ROOM ? GW_CHECK_OK : GW_CHECK_FAILED,
+                 observed, "16 MiB are free for the agent's state",
+                 "Make room there: without it this host takes part in no move.");
 }
 
 static void check_clock(Check *check)
@@ -198,9 +185,10 @@ static void check_clock(Check *check)
     g_autofree char *observed = g_strdup_printf("%" G_GINT64_FORMAT " s %s the controller's",
                                                 ABS(off), off > 0 ? "behind" : "ahead of");
 
-    add_line(check, "clock", NULL, ABS(off) > CLOCK_WARN_S ? GW_CHECK_WARNING : GW_CHECK_OK,
-             observed, "the host's clock is within 5 s of the controller's",
-             "Set up NTP. Moves work all the same; guests that read the host's clock will jump.");
+    gw_check_add(
+        check, "clock", NULL, ABS(off) > CLOCK_WARN_S ? GW_CHECK_WARNING : GW_CHECK_OK, observed,
+        "the host's clock is within 5 s of the controller's",
+        "Set up NTP. Moves work all the same; guests that read the host's clock will jump.");
 }
 
 static void check_certificate(Check *check)
@@ -210,234 +198,13 @@ static void check_certificate(Check *check)
     gint64 days = own != NULL ? (own->expires_s - gw_warden_now_s(check->warden)) / 86400 : -1;
     g_autofree char *observed = g_strdup_printf("ends in %" G_GINT64_FORMAT " days", days);
 
-    add_line(check, "certificate", NULL,
-             days < 1                       ? GW_CHECK_FAILED
-             : days < CERTIFICATE_WARN_DAYS ? GW_CHECK_WARNING
-                                            : GW_CHECK_OK,
-             own != NULL ? observed : error->message, "the host's certificate is good for 14 days",
-             "The controller renews it by itself while it reaches the agent: see its journal.");
-}
-
-/* The path to the peer --------------------------------------------------------------------------
- */
-
-/* One stream through the front to the peer and back. */
-typedef struct {
-    Check *check;
-    const char *name, *required; /* of the line */
-    char *socket;                /* its name in the run folder */
-    char *listener;
-    int listen_fd, fd;
-    GwWatch *watch;
-    GwTimer *timer;
-    GByteArray *out, *in;
-    gsize sent, wanted; /* so many bytes are to come back */
-    gboolean echo;      /* the same ones */
-    void (*then)(Check *check);
-} Probe;
-
-static void ignore_answer(const json_t *result, int fd, const GError *error, gpointer user)
-{
-    if (fd >= 0)
-        close(fd);
-}
-
-static void end_probe(Probe *probe, const char *failed)
-{
-    Check *check = probe->check;
-    void (*then)(Check * check) = probe->then;
-    gboolean same =
-        !probe->echo || (probe->in->len == probe->out->len &&
-                         memcmp(probe->in->data, probe->out->data, probe->in->len) == 0);
-
-    if (failed == NULL && !same)
-        failed = "what came back is not what was sent";
-    add_line(check, probe->name, check->peer_id, failed == NULL ? GW_CHECK_OK : GW_CHECK_FAILED,
-             failed == NULL ? "answered" : failed, probe->required,
-             "See that the other host's agent runs and that no firewall closes its port (8447).");
-    g_clear_pointer(&probe->watch, gw_watch_free);
-    gw_timer_free(probe->timer);
-    if (probe->fd >= 0)
-        close(probe->fd);
-    if (probe->listen_fd >= 0)
-        close(probe->listen_fd);
-    gw_sockets_remove(check->warden, probe->socket);
-    gw_warden_ask_front(check->warden, "unlisten", json_pack("{s:s}", "listener", probe->listener),
-                        -1, ignore_answer, NULL);
-    g_byte_array_unref(probe->out);
-    g_byte_array_unref(probe->in);
-    g_free(probe->socket);
-    g_free(probe->listener);
-    g_free(probe);
-    then(check);
-}
-
-static void probe_late(gpointer user)
-{
-    end_probe(user, "no answer within 5 s");
-}
-
-static void probe_ready(gpointer user, guint32 events)
-{
-    Probe *probe = user;
-    guint8 chunk[16384];
-
-    if ((events & EPOLLOUT) != 0 && probe->sent < probe->out->len) {
-        gssize done =
-            write(probe->fd, probe->out->data + probe->sent, probe->out->len - probe->sent);
-        probe->sent += done > 0 ? (gsize)done : 0;
-    }
-    gssize got = read(probe->fd, chunk, sizeof chunk);
-    if (got > 0)
-        g_byte_array_append(probe->in, chunk, (guint)got);
-    else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
-        end_probe(probe, "the stream was refused or broke");
-        return;
-    }
-    if (probe->in->len >= probe->wanted) {
-        end_probe(probe, NULL);
-        return;
-    }
-    gw_watch_set(probe->watch, EPOLLIN | (probe->sent < probe->out->len ? EPOLLOUT : 0));
-}
-
-static void probe_listens(const json_t *result, int fd, const GError *error, gpointer user)
-{
-    Probe *probe = user;
-    GwWarden *warden = probe->check->warden;
-
-    if (fd >= 0)
-        close(fd);
-    if (error != NULL) {
-        end_probe(probe, error->message);
-        return;
-    }
-    probe->fd = gw_sockets_connect(warden, probe->socket, NULL, NULL);
-    if (probe->fd < 0) {
-        end_probe(probe, "the agent's own socket cannot be connected to");
-        return;
-    }
-    probe->timer = gw_timer_new(warden->loop, probe_late, probe);
-    gw_timer_set(probe->timer, g_get_monotonic_time() + PROBE_US);
-    probe->watch = gw_watch_new(warden->loop, probe->fd, EPOLLIN | EPOLLOUT, probe_ready, probe);
-}
-
-static void start_probe(Check *check, Probe *probe, const char *kind)
-{
-    GwWarden *warden = check->warden;
-    g_autoptr(GError) error = NULL;
-
-    probe->check = check;
-    probe->fd = -1;
-    probe->in = g_byte_array_new();
-    probe->listener = g_strdup_printf("%" G_GUINT64_FORMAT, ++warden->last_listener);
-    /* The listener's number keeps two checks of one ticket apart. */
-    probe->socket = g_strdup_printf("%s.%s.check", check->ticket->job_id, probe->listener);
-    probe->listen_fd = gw_sockets_listen(warden, probe->socket, FALSE, &error);
-    if (probe->listen_fd < 0) {
-        end_probe(probe, error->message);
-        return;
-    }
-    gw_warden_ask_front(warden, "listen",
-                        json_pack("{s:s, s:s, s:s, s:s, s:O}", "listener", probe->listener, "kind",
-                                  kind, "ticket", check->ticket_text, "group",
-                                  check->ticket->vm_uuid, "peer", check->peer),
-                        probe->listen_fd, probe_listens, probe);
-}
-
-/* libvirt's RPC, the first call of every connection: which ways to prove oneself are there. */
-static void probe_rpc(Check *check)
-{
-    static const guint8 auth_list[28] = { 0, 0,  0, 28, 0x20, 0x00, 0x80, 0x86, 0, 0, 0, 1, 0, 0,
-                                          0, 66, 0, 0,  0,    0,    0,    0,    0, 1, 0, 0, 0, 0 };
-    Probe *probe = g_new0(Probe, 1);
-
-    probe->name = "peer-libvirt";
-    probe->required = "the other host's libvirt answers through the filter";
-    probe->out = g_byte_array_append(g_byte_array_new(), auth_list, sizeof auth_list);
-    probe->wanted = sizeof auth_list;
-    probe->then = finish;
-    start_probe(check, probe, "rpc");
-}
-
-static void after_echo(Check *check)
-{
-    if (check->ticket->kinds & GW_STREAM_RPC)
-        probe_rpc(check);
-    else
-        finish(check);
-}
-
-static void probe_echo(Check *check)
-{
-    Probe *probe = g_new0(Probe, 1);
-
-    probe->name = "peer-stream";
-    probe->required = "a stream to the other host carries bytes both ways";
-    probe->out = g_byte_array_sized_new(ECHO_BYTES);
-    for (guint i = 0; i < ECHO_BYTES; i++)
-        g_byte_array_append(probe->out, &(guint8){ (guint8)(i * 31 + i / 251) }, 1);
-    probe->wanted = ECHO_BYTES;
-    probe->echo = TRUE;
-    probe->then = after_echo;
-    start_probe(check, probe, "echo");
-}
-
-static void add_session(Check *check, const GError *error)
-{
-    const char *own = error != NULL ? gw_error_remedy(error) : NULL;
-
-    add_line(check, "peer-session", check->peer_id, error != NULL ? GW_CHECK_FAILED : GW_CHECK_OK,
-             error != NULL ? error->message : "answered", "the other host's agent answers",
-             own != NULL ? own : "See that it runs and that no firewall closes its port (8447).");
-}
-
-/* Without a ticket the other agent says nothing, but that it is there is seen. */
-static void peer_connected(const json_t *result, int fd, const GError *error, gpointer user)
-{
-    Check *check = user;
-
-    if (fd >= 0)
-        close(fd);
-    add_session(check, error);
-    finish(check);
-}
-
-static void peer_answered(const json_t *result, int fd, const GError *error, gpointer user)
-{
-    Check *check = user;
-    GwWord there = gw_word_from_json(result);
-
-    if (fd >= 0)
-        close(fd);
-    add_session(check, error);
-    if (error == NULL)
-        add_line(check, "peer-attest", check->peer_id,
-                 there.side != GW_SIDE_UNKNOWN && there.processes >= 0 ? GW_CHECK_OK
-                                                                       : GW_CHECK_FAILED,
-                 there.side == GW_SIDE_UNKNOWN ? "its libvirt does not answer its agent"
-                 : there.processes < 0         ? "its process table cannot be read"
-                                               : "libvirt and process table answer",
-                 "the other agent can tell which VMs its host has",
-                 "Look at libvirt and at the agent's journal on the other host.");
-    if (error == NULL && (check->ticket->kinds & GW_STREAM_ECHO) != 0)
-        probe_echo(check);
-    else
-        finish(check);
-}
-
-static void check_peer(Check *check)
-{
-    if (check->ticket == NULL) {
-        gw_warden_ask_front(check->warden, "connect", json_pack("{s:O}", "peer", check->peer), -1,
-                            peer_connected, check);
-        return;
-    }
-    gw_warden_ask_front(check->warden, "peer-call",
-                        json_pack("{s:O, s:s, s:{s:s}, s:i}", "peer", check->peer, "method",
-                                  "attest", "params", "ticket", check->ticket_text, "timeout_ms",
-                                  (int)(PROBE_US / 1000)),
-                        -1, peer_answered, check);
+    gw_check_add(check, "certificate", NULL,
+                 days < 1                       ? GW_CHECK_FAILED
+                 : days < CERTIFICATE_WARN_DAYS ? GW_CHECK_WARNING
+                                                : GW_CHECK_OK,
+                 own != NULL ? observed : error->message,
+                 "the host's certificate is good for 14 days",
+                 "The controller renews it by itself while it reaches the agent: see its journal.");
 }
 
 /* The call ------------------------------------------------------------------------------------- */
@@ -477,15 +244,15 @@ static void facts_known(const GwReply *reply, gpointer user)
     Check *check = user;
     gboolean found = reply->error == NULL && reply->facts != NULL && reply->facts->qemu_version > 0;
 
-    add_line(check, "emulator", NULL, found ? GW_CHECK_OK : GW_CHECK_FAILED,
-             found                  ? "libvirt knows an emulator"
-             : reply->error != NULL ? reply->error->message
-                                    : "libvirt knows no emulator",
-             "libvirt finds a QEMU", "Install QEMU for this host's architecture.");
+    gw_check_add(check, "emulator", NULL, found ? GW_CHECK_OK : GW_CHECK_FAILED,
+                 found                  ? "libvirt knows an emulator"
+                 : reply->error != NULL ? reply->error->message
+                                        : "libvirt knows no emulator",
+                 "libvirt finds a QEMU", "Install QEMU for this host's architecture.");
     if (check->peer != NULL)
-        check_peer(check);
+        gw_check_peer(check);
     else
-        finish(check);
+        gw_check_finish(check);
 }
 
 void gw_check_call(GwWarden *warden, guint64 id, const json_t *params)
@@ -497,7 +264,7 @@ void gw_check_call(GwWarden *warden, guint64 id, const json_t *params)
     if (!read_params(check, params, &error)) {
         gw_warden_answer(warden, id, NULL, -1, error);
         check->id = 0;
-        finish(check);
+        gw_check_finish(check);
         return;
     }
     check_libvirt(check);

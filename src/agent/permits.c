@@ -133,36 +133,12 @@ gboolean gw_permits_is_open(GwLeave *leave, GError **error)
     return FALSE;
 }
 
-static void ignore_answer(const json_t *result, int fd, const GError *error, gpointer user)
-{
-    if (fd >= 0)
-        close(fd);
-}
-
-static void stop_listening(GwLeave *leave)
-{
-    GwWarden *warden = leave->warden;
-
-    for (guint i = 0; i < GW_LEAVE_SOCKETS; i++) {
-        GwLeaveSocket *each = &leave->sockets[i];
-        if (each->id != NULL && warden->ipc != NULL)
-            gw_warden_ask_front(warden, "unlisten", json_pack("{s:s}", "listener", each->id), -1,
-                                ignore_answer, NULL);
-        if (each->fd >= 0) {
-            close(each->fd);
-            gw_sockets_remove(warden, each->name);
-        }
-        each->fd = -1;
-        g_clear_pointer(&each->id, g_free);
-    }
-}
-
 static void free_leave(gpointer data)
 {
     GwLeave *leave = data;
 
     gw_commits_end(leave);
-    stop_listening(leave);
+    gw_permits_stop_listening(leave);
     for (guint i = 0; i < GW_LEAVE_SOCKETS; i++)
         g_free(leave->sockets[i].name);
     g_ptr_array_unref(leave->given);
@@ -173,7 +149,7 @@ static void free_leave(gpointer data)
     g_free(leave);
 }
 
-static void drop(GwLeave *leave)
+void gw_permits_drop(GwLeave *leave)
 {
     GwWarden *warden = leave->warden;
     g_autofree char *folder = folder_of(warden);
@@ -192,7 +168,7 @@ gboolean gw_permits_shut(GwLeave *leave, GError **error)
 
     /* Also where the disk refused: then it is not said to anybody, but nothing begins here. */
     leave->closed = TRUE;
-    stop_listening(leave);
+    gw_permits_stop_listening(leave);
     gw_given_cut(leave);
     gw_commits_step(leave, &(GwCommitEvent){ .kind = GW_COMMIT_CLOSED });
     return ok;
@@ -204,11 +180,11 @@ static void on_timer(gpointer user)
     gint64 now_s = gw_warden_now_s(leave->warden);
 
     if (now_s >= leave->ticket->expires_s + AFTER_END_S) {
-        drop(leave);
+        gw_permits_drop(leave);
         return;
     }
     if (now_s >= leave->ticket->expires_s)
-        stop_listening(leave);
+        gw_permits_stop_listening(leave);
     gw_commits_timer(leave);
 }
 
@@ -228,107 +204,6 @@ static GwLeave *new_leave(GwWarden *warden, GwTicket *ticket_stolen, const char 
         leave->sockets[i] = (GwLeaveSocket){ .kind = socket_kinds[i], .fd = -1 };
     leave->timer = gw_timer_new(warden->loop, on_timer, leave);
     return leave;
-}
-
-/* Sockets of the source ------------------------------------------------------------------------ */
-
-typedef struct {
-    GwWarden *warden;
-    guint64 id; /* the front's call; 0: nobody waits */
-    char *vm_uuid;
-    gint64 epoch;
-    guint waits;
-    GError *error;
-} Listening;
-
-static json_t *paths_of(const GwLeave *leave)
-{
-    static const char *const keys[GW_LEAVE_SOCKETS] = { "peer_uri", "migration_uri", "disks_uri" };
-    json_t *answer = json_object();
-
-    for (guint i = 0; leave->is_source && i < GW_LEAVE_SOCKETS; i++) {
-        const char *folder = leave->warden->paths.run_folder;
-        if (leave->sockets[i].name == NULL)
-            continue;
-        g_autofree char *text = g_strconcat(i == 0 ? "qemu+unix:///system?socket=" : "unix://",
-                                            folder, "/", leave->sockets[i].name, NULL);
-        json_object_set_new(answer, keys[i], json_string(text));
-    }
-    return answer;
-}
-
-static void listened(const json_t *result, int fd, const GError *error, gpointer user)
-{
-    Listening *wait = user;
-
-    if (fd >= 0)
-        close(fd);
-    if (error != NULL && wait->error == NULL)
-        wait->error = g_error_copy(error);
-    if (--wait->waits > 0)
-        return;
-    GwLeave *leave = gw_permits_find(wait->warden, wait->vm_uuid, wait->epoch);
-    if (leave != NULL && wait->error != NULL) {
-        drop(leave); /* asked for again, it is made anew */
-        leave = NULL;
-    }
-    if (leave == NULL && wait->error == NULL)
-        gw_error_set(&wait->error, GW_ERR_CONFLICT, NULL, "the leave was closed meanwhile");
-    if (wait->id != 0)
-        gw_warden_answer(wait->warden, wait->id, wait->error == NULL ? paths_of(leave) : NULL, -1,
-                         wait->error);
-    else if (wait->error != NULL)
-        g_warning("the front does not listen: %s", wait->error->message);
-    g_clear_error(&wait->error);
-    g_free(wait->vm_uuid);
-    g_free(wait);
-}
-
-static gboolean make_sockets(GwLeave *leave, GError **error)
-{
-    GwWarden *warden = leave->warden;
-
-    if (!gw_sockets_folder(warden, error))
-        return FALSE;
-    for (guint i = 0; i < GW_LEAVE_SOCKETS; i++) {
-        GwLeaveSocket *each = &leave->sockets[i];
-        if ((leave->ticket->kinds & each->kind) == 0)
-            continue;
-        each->name = gw_sockets_name(leave->ticket, each->kind, warden->paths.run_folder);
-        each->fd = gw_sockets_listen(warden, each->name, each->kind != GW_STREAM_RPC, error);
-        if (each->fd < 0)
-            return FALSE;
-    }
-    return TRUE;
-}
-
-static void hand_over(GwLeave *leave, guint64 id)
-{
-    GwWarden *warden = leave->warden;
-    Listening *wait = g_new0(Listening, 1);
-
-    *wait = (Listening){ .warden = warden,
-                         .id = id,
-                         .vm_uuid = g_strdup(leave->ticket->vm_uuid),
-                         .epoch = leave->ticket->epoch,
-                         .waits = 1 };
-    for (guint i = 0; i < GW_LEAVE_SOCKETS; i++) {
-        GwLeaveSocket *each = &leave->sockets[i];
-        if (each->fd < 0)
-            continue;
-        each->id = g_strdup_printf("%" G_GUINT64_FORMAT, ++warden->last_listener);
-        wait->waits++;
-        gw_warden_ask_front(warden, "listen",
-                            json_pack("{s:s, s:s, s:s, s:s, s:O}", "listener", each->id, "kind",
-                                      gw_stream_kind_word((GwStreamKind)each->kind), "ticket",
-                                      leave->ticket_text, "group", leave->ticket->vm_uuid, "peer",
-                                      leave->peer),
-                            each->fd, listened, wait);
-    }
-    /* So that the first stream need not wait for a handshake. */
-    gw_warden_ask_front(warden, "connect", json_pack("{s:O}", "peer", leave->peer), -1,
-                        ignore_answer, NULL);
-    listened(NULL, -1, NULL, wait);
 }
 
 /* Permit --------------------------------------------------------------------------------------- */
@@ -363,7 +238,8 @@ static gboolean begin(GwWarden *warden, GwLeave *leave, GError **error)
 {
     g_autofree char *vm_uuid = g_strdup(leave->ticket->vm_uuid);
 
-    if (!gw_permits_save(leave, error) || (leave->is_source && !make_sockets(leave, error))) {
+    if (!gw_permits_save(leave, error) ||
+        (leave->is_source && !gw_permits_make_sockets(leave, error))) {
         free_leave(leave);
         return FALSE;
     }
@@ -400,7 +276,7 @@ static GwLeave *permit(GwWarden *warden, const json_t *params, GError **error)
                                                                                           : NULL;
     if (old != NULL) {
         gw_given_cut(old);
-        drop(old);
+        gw_permits_drop(old);
     }
     GwLeave *leave = new_leave(warden, g_steal_pointer(&ticket), json_string_value(text),
                                g_steal_pointer(&peer), is_source);
@@ -433,9 +309,9 @@ void gw_permits_permit(GwWarden *warden, guint64 id, const json_t *params)
     if (leave == NULL)
         gw_warden_answer(warden, id, NULL, -1, error);
     else if (leave->is_source && leave->sockets[0].id == NULL && leave->sockets[1].id == NULL)
-        hand_over(leave, id);
+        gw_permits_hand_over(leave, id);
     else
-        gw_warden_answer(warden, id, paths_of(leave), -1, NULL);
+        gw_warden_answer(warden, id, gw_permits_paths(leave), -1, NULL);
 }
 
 /* Close ---------------------------------------------------------------------------------------- */
@@ -474,7 +350,7 @@ static void close_leave(GwWarden *warden, GwLeave *leave)
 
     left->note = gw_guard_note(leave);
     left->is_source = leave->is_source;
-    drop(leave);
+    gw_permits_drop(leave);
     gw_warden_look(warden, vm_uuid, epoch, saw_after_close, left);
 }
 
@@ -539,11 +415,11 @@ static void take_up(GwWarden *warden, const char *folder, const char *name)
     g_hash_table_replace(warden->leaves, g_strdup(leave->ticket->vm_uuid), leave);
     if (leave->closed)
         gw_commits_step(leave, &(GwCommitEvent){ .kind = GW_COMMIT_CLOSED });
-    else if (leave->is_source && !make_sockets(leave, &error))
+    else if (leave->is_source && !gw_permits_make_sockets(leave, &error))
         g_warning("VM %s: %s", name, error->message);
     gw_commits_begin(leave);
     if (leave->is_source && !leave->closed)
-        hand_over(leave, 0);
+        gw_permits_hand_over(leave, 0);
 }
 
 gboolean gw_permits_load(GwWarden *warden, GError **error)

@@ -132,6 +132,17 @@ gboolean gw_permits_is_open(GwLeave *leave, GError **error);
 gboolean gw_permits_save(GwLeave *leave, GError **error);
 /* Closes the epoch, durably, and what listens for it. The leave stays, to answer. */
 gboolean gw_permits_shut(GwLeave *leave, GError **error);
+/* Forgets it, also on disk. */
+void gw_permits_drop(GwLeave *leave);
+
+/* permit_sockets.c ----------------------------------------------------------------------------- */
+
+gboolean gw_permits_make_sockets(GwLeave *leave, GError **error);
+/* Gives them to the front, and then answers its call @id (0: nobody waits). */
+void gw_permits_hand_over(GwLeave *leave, guint64 id);
+/* What libvirt is to connect to: members of an answer. */
+json_t *gw_permits_paths(const GwLeave *leave);
+void gw_permits_stop_listening(GwLeave *leave);
 
 /* errands.c ------------------------------------------------------------------------------------ */
 

@@ -58,7 +58,7 @@ struct GwRoute {
 extern const GwRoute *const gw_routes[];
 extern const GwRoute gw_group_routes[], gw_host_routes[], gw_vm_routes[], gw_job_routes[],
     gw_share_routes[], gw_agent_routes[], gw_kept_routes[], gw_plan_routes[], gw_rule_routes[],
-    gw_system_routes[];
+    gw_cpu_routes[], gw_system_routes[];
 /* Parameters that every page takes. */
 #define GW_PAGE_PARAMS                                                                             \
     { "limit", "integer", "At most so many items, 1 to 10000; default 100." },                     \

@@ -6,17 +6,10 @@
 const GwEnum gw_role_enum = { "Role", (const char *const[]){ "public", "read", "operate",
                                                              "administer", NULL } };
 
-const GwRoute *const gw_routes[] = { gw_group_routes,
-                                     gw_host_routes,
-                                     gw_vm_routes,
-                                     gw_job_routes,
-                                     gw_kept_routes,
-                                     gw_share_routes,
-                                     gw_agent_routes,
-                                     gw_rule_routes,
-                                     gw_plan_routes,
-                                     gw_system_routes,
-                                     NULL };
+const GwRoute *const gw_routes[] = { gw_group_routes, gw_host_routes,   gw_vm_routes,
+                                     gw_job_routes,   gw_kept_routes,   gw_share_routes,
+                                     gw_agent_routes, gw_rule_routes,   gw_plan_routes,
+                                     gw_cpu_routes,   gw_system_routes, NULL };
 
 /* Walks pattern and segments side by side; *@id gets the segment at {id}, borrowed. */
 static gboolean matches(const char *pattern, char **segments, const char **id)

@@ -64,6 +64,12 @@ static gboolean get_vm(GwCall *call, GError **error)
     return vm != NULL && gw_call_answer(call, 200, &gw_vm_record, vm);
 }
 
+static gboolean get_restart(GwCall *call, GError **error)
+{
+    g_autoptr(GwRestart) restart = gw_engine_restart(call->engine, call->id, error);
+    return restart != NULL && gw_call_answer(call, 200, &gw_restart_record, restart);
+}
+
 static gboolean start(GwCall *call, GError **error)
 {
     g_autoptr(GwVm) vm = gw_engine_start_vm(call->engine, call->id, error);
@@ -181,6 +187,17 @@ const GwRoute gw_vm_routes[] = {
             "Check and rate every host as a destination: stars, transfer type, what forbids it.",
         .requirement = "R4",
         .handler = list_candidates,
+    },
+    {
+        .method = "GET",
+        .path = "/api/v1/vms/{id}/restart",
+        .operation = "getRestart",
+        .role = GW_ROLE_READ,
+        .answers = { { 200, GW_ANSWER_RECORD, &gw_restart_record, "What it would change." } },
+        .summary = "What a restart of a VM would change of its CPU and machine, and which hosts "
+                   "that opens or closes to it; nothing is restarted.",
+        .requirement = "R11",
+        .handler = get_restart,
     },
     {
         .method = "POST",

@@ -17,9 +17,14 @@ extern const GwColumn gw_kept_columns[], gw_kept_sheet[];
 extern const GwColumn gw_rule_columns[], gw_rule_sheet[], gw_leaving_columns[];
 extern const GwColumn gw_planned_move_columns[], gw_planned_stay_columns[];
 extern const GwColumn gw_carried_move_columns[], gw_migration_plan_sheet[], gw_plan_job_sheet[];
-extern const GwColumn gw_balance_host_columns[], gw_balance_sheet[];
 extern const GwColumn gw_explanation_sheet[], gw_outlook_columns[], gw_untold_columns[];
+extern const GwColumn gw_balance_host_columns[], gw_balance_sheet[];
 extern const GwColumn gw_share_columns[], gw_share_sheet[], gw_member_columns[];
+
+extern const GwColumn gw_restart_columns[], gw_cpu_host_columns[], gw_cpu_vm_columns[];
+
+/* commands_cpu.c: what a restart of the VM with this UUID on this host would change. */
+void gw_print_restart(GwSession *session, const char *uuid, const char *host_id);
 
 /* common.c: what several commands do alike. */
 

@@ -5,7 +5,8 @@
 
 static const GwCommand *const lists[] = { gw_host_commands, gw_group_commands, gw_vm_commands,
                                           gw_job_commands,  gw_kept_commands,  gw_rule_commands,
-                                          gw_plan_commands, gw_share_commands, gw_other_commands };
+                                          gw_plan_commands, gw_cpu_commands,   gw_share_commands,
+                                          gw_other_commands };
 
 const GwCommandGroup gw_command_groups[] = {
     { "host", "Manage hosts",
@@ -27,6 +28,8 @@ const GwCommandGroup gw_command_groups[] = {
     { "plan", "Plan many moves, and carry plans out",
       "A plan says which VM moves where, in which order and when. Draining a host (godwit host "
       "drain) makes one; as a file it can be reviewed before it is carried out." },
+    { "cpu", "Compare the CPUs of hosts",
+      "A VM's CPU is fixed when it boots. It can move to hosts that can give it all of that CPU." },
     { "share", "Declare and prove shared storage",
       "A directory that several hosts mount from the same place is declared as a share, and "
       "believed once a marker written through one host was read through the others." },

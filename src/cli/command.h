@@ -85,6 +85,7 @@ extern const GwCommand gw_vm_commands[];
 extern const GwCommand gw_job_commands[];
 extern const GwCommand gw_kept_commands[];
 extern const GwCommand gw_plan_commands[];
+extern const GwCommand gw_cpu_commands[];
 extern const GwCommand gw_rule_commands[];
 extern const GwCommand gw_share_commands[];
 extern const GwCommand gw_other_commands[];

@@ -351,7 +351,7 @@ static const GwOption explain_options[] = {
     { "capabilities", GW_OPTION_TEXT, "FILE",
       "The destination as virsh capabilities printed it there.", .complete = "files" },
     { "domain-capabilities", GW_OPTION_TEXT, "FILE",
-      "And as virsh domcapabilities printed it there.", .complete = "files" },
+      "The destination as virsh domcapabilities printed it there: its CPUs.", .complete = "files" },
     { "source-capabilities", GW_OPTION_TEXT, "FILE",
       "The source as virsh capabilities printed it there.", .complete = "files" },
     { "off", GW_OPTION_FLAG, NULL, "Judge the dump's VM as one that is off, not as running." },

@@ -10,6 +10,12 @@
 #include "model/request.h"
 #include "model/vm.h"
 
+static char *show_pending(GwSession *session, json_t *row, const char *path)
+{
+    (void)session;
+    return g_strdup(json_array_size(gw_at(row, path)) > 0 ? "pending" : "");
+}
+
 const GwColumn gw_vm_columns[] = {
     { "NAME", "name", .cut = TRUE },
     { "STATE", "state", .state = TRUE },
@@ -17,6 +23,7 @@ const GwColumn gw_vm_columns[] = {
     { "VCPUS", "vcpus", .right = TRUE },
     { "MEMORY", "memory_kib", gw_show_kib, .right = TRUE },
     { "DISKS", "disks", gw_show_count, .right = TRUE },
+    { "RESTART", "restart_changes", show_pending },
     { "UUID", "uuid", .cut = TRUE },
     { .header = NULL },
 };
@@ -40,6 +47,7 @@ const GwColumn gw_vm_sheet[] = {
     { "Machine", "machine" },
     { "CPU mode", "cpu_mode" },
     { "CPU model", "cpu_model" },
+    { "Restart", "restart_changes", show_pending },
     { "Snapshots", "snapshots" },
     { "CPU used", "usage.cpu_permille", gw_show_permille },
     { "Memory used", "usage.memory_used_kib", gw_show_known_kib },
@@ -159,6 +167,8 @@ static int show(GwSession *session, const GwArgs *args, GError **error)
     print_part(session, "Disks", gw_disk_columns, gw_at(vm, "disks"));
     print_part(session, "Network adapters", gw_nic_columns, gw_at(vm, "nics"));
     print_part(session, "Passed-through devices", gw_hostdev_columns, gw_at(vm, "hostdevs"));
+    if (json_array_size(gw_at(vm, "restart_changes")) > 0)
+        gw_print_restart(session, gw_at_text(vm, "uuid"), gw_at_text(vm, "host_id"));
     return GW_EXIT_OK;
 }
 

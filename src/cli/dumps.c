@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "base/xml.h"
 #include "cli/columns.h"
 #include "cli/format.h"
@@ -99,19 +100,58 @@ static GwHostFacts *read_host(const GwArgs *args, const char *option, GError **e
     return NULL;
 }
 
-/* What host-model comes to there says more than the host's own model, as in a driver's facts. */
-static void read_domain_capabilities(const GwArgs *args, GwHostFacts *facts, GError **error)
+/* Both dumps are of one host, so of one architecture. */
+static gboolean check_arch(GwHostFacts *facts, const char *text, GError **error)
 {
-    g_autofree char *text =
-        read_option(args, "domain-capabilities", "domainCapabilities", "domcapabilities", error);
-    char *model = text != NULL ? gw_libvirt_host_model_from_xml(text) : NULL;
+    g_autoptr(GwXml) xml = gw_xml_parse(text, error);
+    g_autofree char *arch =
+        xml != NULL ? gw_xml_string(xml, NULL, "/domainCapabilities/arch") : NULL;
 
-    if (model != NULL && facts != NULL) {
-        g_free(facts->cpu_model);
-        facts->cpu_model = model;
-    } else {
-        g_free(model);
+    if (xml == NULL)
+        return FALSE;
+    if (facts->arch != NULL && arch != NULL && strcmp(facts->arch, arch) != 0) {
+        gw_error_set(error, GW_ERR_INVALID, "Give both of one host: virsh domcapabilities there.",
+                     "it is of architecture %.100s, --capabilities of %s", arch, facts->arch);
+        return FALSE;
     }
+    if (facts->arch == NULL && arch != NULL && strlen(arch) <= GW_TEXT_NAME_MAX)
+        facts->arch = g_steal_pointer(&arch);
+    return TRUE;
+}
+
+/* As a driver's facts have them: what host-model comes to there says more than the host's own. */
+static void add_cpu(GwHostFacts *facts, GwHostCpu *cpu)
+{
+    facts->vm_cpus = gw_record_array(&gw_host_cpu_record);
+    if (g_strcmp0(cpu->virt_type, "kvm") == 0 && cpu->model != NULL) {
+        g_free(facts->cpu_model);
+        facts->cpu_model = g_strdup(cpu->model);
+    }
+    g_ptr_array_add(facts->vm_cpus, cpu);
+}
+
+static GwHostFacts *read_destination(const GwArgs *args, GError **error)
+{
+    g_autoptr(GError) own = NULL;
+    g_autoptr(GwHostFacts) facts = read_host(args, "capabilities", &own);
+    g_autofree char *text = own == NULL ? read_option(args, "domain-capabilities",
+                                                      "domainCapabilities", "domcapabilities", &own)
+                                        : NULL;
+
+    if (text != NULL) {
+        if (facts == NULL)
+            facts = gw_host_facts_new();
+        GwHostCpu *cpu = gw_libvirt_host_cpu_from_xml(text);
+        if (cpu != NULL)
+            add_cpu(facts, cpu);
+        if (!check_arch(facts, text, &own))
+            g_prefix_error(&own,
+                           "--domain-capabilities %s: ", gw_args_text(args, "domain-capabilities"));
+    }
+    if (own == NULL)
+        return g_steal_pointer(&facts);
+    g_propagate_error(error, g_steal_pointer(&own));
+    return NULL;
 }
 
 static gboolean check_options(const GwArgs *args, GError **error)
@@ -127,12 +167,7 @@ static gboolean check_options(const GwArgs *args, GError **error)
                      "only one dump can come from standard input");
         return FALSE;
     }
-    if (!gw_args_has(args, "domain-capabilities") || gw_args_has(args, "capabilities"))
-        return TRUE;
-    gw_error_set(error, GW_ERR_INVALID,
-                 "Give both: virsh capabilities and virsh domcapabilities of the destination.",
-                 "--domain-capabilities says nothing without --capabilities");
-    return FALSE;
+    return TRUE;
 }
 
 static GwExplanation *explain(const GwArgs *args, GError **failure)
@@ -153,9 +188,7 @@ static GwExplanation *explain(const GwArgs *args, GError **failure)
     if (error == NULL)
         source = read_host(args, "source-capabilities", &error);
     if (error == NULL)
-        destination = read_host(args, "capabilities", &error);
-    if (error == NULL)
-        read_domain_capabilities(args, destination, &error);
+        destination = read_destination(args, &error);
     if (error != NULL) {
         g_propagate_error(failure, g_steal_pointer(&error));
         return NULL;

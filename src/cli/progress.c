@@ -63,7 +63,7 @@ static void take_disk_facts(GPtrArray *facts, json_t *progress)
         g_ptr_array_add(facts, g_strdup_printf("disks %s of %s", done, all));
 }
 
-static void take_copy_facts(GPtrArray *facts, json_t *progress)
+static void take_copy_facts(GPtrArray *facts, json_t *job)
 {
     static const struct {
         const char *path;
@@ -76,8 +76,10 @@ static void take_copy_facts(GPtrArray *facts, json_t *progress)
         { "dirty_rate_bps", gw_format_rate, "dirtied %" },
         { "expected_downtime_ms", gw_format_ms, "downtime ~%" },
     };
+    json_t *progress = gw_at(job, "progress");
     gint64 dirty = gw_at_int(progress, "dirty_rate_bps", 0);
     gint64 eta = gw_at_int(progress, "eta_ms", -1);
+    gint64 predicted = gw_at_int(job, "prediction.total_ms.likely", 0);
     gint64 pass = gw_at_int(progress, "iteration", 0);
     gint64 throttle = gw_at_int(progress, "throttle_percent", 0);
 
@@ -96,6 +98,8 @@ static void take_copy_facts(GPtrArray *facts, json_t *progress)
     }
     if (throttle > 0)
         g_ptr_array_add(facts, g_strdup_printf("guest slowed %" G_GINT64_FORMAT " %%", throttle));
+    if (predicted > 0)
+        take(facts, "predicted % in all", gw_format_ms(predicted));
 }
 
 /* Then the last note is of what is past. */
@@ -121,7 +125,7 @@ static GPtrArray *facts_of(json_t *job)
         return facts;
     }
     if (is_copying(job) && progress != NULL)
-        take_copy_facts(facts, progress);
+        take_copy_facts(facts, job);
     if (!is_over(job) && gw_at_text(progress, "note") != NULL &&
         *gw_at_text(progress, "note") != '\0')
         g_ptr_array_add(facts, gw_format_line(gw_at_text(progress, "note")));

@@ -76,6 +76,10 @@ void gw_engine_post(GwEngine *engine, MessageFn fn, gpointer data);
  * instead). TRUE: something was done. */
 gboolean gw_engine_turn(GwEngine *engine, gint64 wait_us);
 
+/* picture.c */
+GPtrArray *gw_picture_news_new(void);
+/* The end of a turn: what was changed is seen from now on, and told. */
+void gw_picture_publish(GwEngine *engine);
 /* The picture as it is within this turn; never NULL, never kept. */
 const GwFabric *gw_engine_now(GwEngine *engine);
 /* The same, to be changed; it is published at the end of the turn. */
@@ -151,13 +155,12 @@ struct Call {
 /* Any thread: runs @fn on the loop and waits for its answer; the result, or NULL with @error. */
 gpointer gw_engine_call(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
                         gconstpointer c, gpointer *extra, GError **error);
-/* The loop only: runs @fn at once, and @over once that is answered; nobody waits. What @fn is given
- * (@a) has to be valid until @fn returns. */
-void gw_call_from_loop(GwEngine *engine, CallFn fn, gconstpointer a, CallOver over, gpointer user);
-
 /* The same for a change of records that is checked against others: gw_records_in_turn. */
 gpointer gw_engine_call_in_turn(GwEngine *engine, CallFn fn, gconstpointer a, gconstpointer b,
                                 GError **error);
+/* The loop only: runs @fn at once, and @over once that is answered; nobody waits. What @fn is given
+ * (@a) has to be valid until @fn returns. */
+void gw_call_from_loop(GwEngine *engine, CallFn fn, gconstpointer a, CallOver over, gpointer user);
 /* Answers at the end of the turn, once, when readers see what it changed; takes @result or @error.
  */
 void gw_engine_answer(Call *call, gpointer result, GError *error);
@@ -208,6 +211,10 @@ struct HostRun {
     char *alarm;         /* its agent's last, shown until then: */
     gint64 alarm_until_us;
 };
+/* NULL: not managed. */
+HostRun *gw_inventory_find(GwEngine *engine, const char *host_id);
+/* All that a host has by now. */
+void gw_inventory_take_list(GwEngine *engine, const char *host_id, const GPtrArray *vms);
 void gw_inventory_start_host(GwEngine *engine, const char *host_id);
 /* The same for a host whose agent has just joined, and is to be there within @span_us. */
 void gw_inventory_await_agent(GwEngine *engine, const char *host_id, gint64 span_us);
@@ -353,7 +360,7 @@ void gw_predictions_free(GwPredictions *predictions);
 /* Puts a prediction into @candidate where it is suitable; of a list, best first, into the best 64.
  */
 void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate);
-void gw_predictions_add_all(GwEngine *engine, const GwVm *vm, const GwMoveOptions *options,
+void gw_predictions_add_all(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options,
                             const GPtrArray *candidates);
 /* @job is about to begin as @plan says: what was predicted is kept with it. */
 void gw_predictions_note(GwJob *job, const GwMovePlan *plan);
@@ -386,6 +393,10 @@ void gw_task_run_free(gpointer run);
 void gw_works_restore(GwEngine *engine, GwJob *job);
 void gw_works_lifecycle(GwEngine *engine, const GwHyperEvent *event);
 
+/* plan_maintenance.c: a person has closed or opened a host, and that is durable: from now on it is
+ * no drain's to give back. */
+void gw_plans_maintenance_said(GwEngine *engine, gpointer host_id);
+
 /* balance.c: host groups that are balanced by themselves, or have a standing recommendation. */
 GwBalanceWatch *gw_balance_new(void);
 void gw_balance_free(GwBalanceWatch *watch);
@@ -393,10 +404,6 @@ gint64 gw_balance_next_us(GwEngine *engine);
 void gw_balance_timers(GwEngine *engine, gint64 now_us);
 /* A picture was published: a look that is due rests on it. */
 void gw_balance_published(GwEngine *engine);
-
-/* plan_maintenance.c: a person has closed or opened a host, and that is durable: from now on it is
- * no drain's to give back. */
-void gw_plans_maintenance_said(GwEngine *engine, gpointer host_id);
 
 /* plans.c: jobs that carry out a plan of many moves. */
 gboolean gw_plans_is_kind(const char *kind);

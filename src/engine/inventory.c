@@ -8,7 +8,6 @@
 #define CONNECT_TIMEOUT_US (15 * G_USEC_PER_SEC)
 #define AWAIT_US (2 * G_USEC_PER_SEC) /* between looks for an agent that is about to start */
 #define ALARM_SHOWN_US (24 * 3600 * (gint64)G_USEC_PER_SEC)
-#define RELIST_US (5 * G_USEC_PER_SEC)      /* after a host did not say how a VM is */
 #define FACTS_DELAY_US (G_USEC_PER_SEC / 2) /* events come in bursts: ask once for a burst */
 
 void gw_host_run_free(gpointer data)
@@ -21,7 +20,7 @@ void gw_host_run_free(gpointer data)
     g_free(run);
 }
 
-static HostRun *find_run(GwEngine *engine, const char *host_id)
+HostRun *gw_inventory_find(GwEngine *engine, const char *host_id)
 {
     return host_id != NULL ? g_hash_table_lookup(engine->hosts, host_id) : NULL;
 }
@@ -84,7 +83,7 @@ static char *warnings(GwEngine *engine, const HostRun *run, const GwHost *host)
 
 void gw_inventory_show_up(GwEngine *engine, const char *host_id)
 {
-    const HostRun *run = find_run(engine, host_id);
+    const HostRun *run = gw_inventory_find(engine, host_id);
     const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
 
     if (run == NULL || host == NULL || !run->listed)
@@ -114,7 +113,7 @@ static void answer_waiter(GwEngine *engine, HostRun *run)
 
 void gw_inventory_answer_when_listed(GwEngine *engine, const char *host_id, Call *call)
 {
-    HostRun *run = find_run(engine, host_id);
+    HostRun *run = gw_inventory_find(engine, host_id);
 
     g_assert(run != NULL && run->waiter == NULL);
     run->waiter = call;
@@ -209,7 +208,7 @@ void gw_inventory_derive_shares(GwEngine *engine)
 
 static void facts_came(GwEngine *engine, const GwReply *reply, const char *host_id, gint64 unused)
 {
-    HostRun *run = find_run(engine, host_id);
+    HostRun *run = gw_inventory_find(engine, host_id);
 
     (void)unused;
     if (run == NULL)
@@ -225,141 +224,16 @@ static void facts_came(GwEngine *engine, const GwReply *reply, const char *host_
 
 void gw_inventory_ask_facts(GwEngine *engine, const char *host_id)
 {
-    HostRun *run = find_run(engine, host_id);
+    HostRun *run = gw_inventory_find(engine, host_id);
     if (run != NULL && run->connected && run->facts_us == 0)
         run->facts_us = gw_clock_now_us(engine->clock) + FACTS_DELAY_US;
-}
-
-/* VMs -------------------------------------------------------------------------------------- */
-
-/* Usage is read by itself (usage.c). What was seen of a VM before it came here holds here, too. */
-static void keep_usage(GwEngine *engine, GwVm *vm, const GwVm *old, const GwJob *job)
-{
-    const GwVm *source =
-        job != NULL ? gw_fabric_vm(gw_engine_now(engine), job->source_host_id, vm->uuid) : NULL;
-    const GwVm *known = old != NULL && old->usage != NULL ? old : source;
-
-    if (vm->usage == NULL && gw_vm_is_active(vm) && known != NULL)
-        vm->usage = gw_vm_usage_copy(known->usage);
-}
-
-/* The last that is heard of a VM that another tool moved here is that it runs; libvirt lets its
- * definition be read only a moment later, and tells nobody. Looked at once more for each news: one
- * that stays unreadable is no reason to list for ever. */
-static void look_again(GwEngine *engine, const GwVm *vm)
-{
-    HostRun *run = find_run(engine, vm->host_id);
-
-    if (vm->error != NULL && vm->state == (int)GW_VM_RUNNING && run != NULL && run->relist_us == 0)
-        run->relist_us = gw_clock_now_us(engine->clock) + RELIST_US;
-}
-
-/* Marks a VM with the job that moves it, so that lists can show it. */
-static void put_vm(GwEngine *engine, const GwVm *fresh, const char *host_id)
-{
-    /* Our own throw-away VMs of a lock's proof are nobody's. */
-    if (g_str_has_prefix(fresh->name, GW_LOCK_VM_PREFIX))
-        return;
-    const GwVm *old = gw_fabric_vm(gw_engine_now(engine), host_id, fresh->uuid);
-    const GwJob *job = gw_fabric_job_of_vm(gw_engine_now(engine), fresh->uuid);
-    GwVm *vm = gw_vm_copy(fresh);
-
-    g_free(vm->host_id);
-    vm->host_id = g_strdup(host_id);
-    g_free(vm->job_id);
-    vm->job_id = job != NULL ? g_strdup(job->id) : NULL;
-    keep_usage(engine, vm, old, job);
-    gw_restart_derive(gw_engine_now(engine), vm);
-    if (old != NULL && gw_record_equal(&gw_vm_record, old, vm)) {
-        gw_vm_free(vm);
-        return;
-    }
-    look_again(engine, vm);
-    gw_fabric_put_vm(gw_engine_change(engine), vm);
-    gw_engine_tell(engine, "vm", fresh->uuid, host_id);
-}
-
-static void remove_vm(GwEngine *engine, const char *host_id, const char *uuid)
-{
-    if (gw_fabric_vm(gw_engine_now(engine), host_id, uuid) == NULL)
-        return;
-    gw_fabric_remove_vm(gw_engine_change(engine), host_id, uuid);
-    gw_engine_tell(engine, "vm", uuid, host_id);
-}
-
-void gw_inventory_put_vm(GwEngine *engine, const char *host_id, const char *uuid,
-                         const GPtrArray *vms)
-{
-    if (vms->len > 0)
-        put_vm(engine, vms->pdata[0], host_id);
-    else
-        remove_vm(engine, host_id, uuid);
-}
-
-static void vm_came(GwEngine *engine, const GwReply *reply, const char *key, gint64 unused)
-{
-    const char *slash = strchr(key, '/');
-    g_autofree char *host_id = g_strndup(key, (gsize)(slash - key));
-    const char *uuid = slash + 1;
-    HostRun *run = find_run(engine, host_id);
-    gpointer again = NULL;
-
-    (void)unused;
-    if (run == NULL || !g_hash_table_lookup_extended(run->asking, uuid, NULL, &again))
-        return;
-    gboolean ask_again = GPOINTER_TO_INT(again) != 0;
-    g_hash_table_remove(run->asking, uuid);
-    if (reply->error == NULL)
-        gw_inventory_put_vm(engine, host_id, uuid, reply->vms);
-    else if (run->relist_us == 0) /* the event that made us ask does not come again */
-        run->relist_us = gw_clock_now_us(engine->clock) + RELIST_US;
-    if (ask_again)
-        gw_inventory_ask_vm(engine, host_id, uuid);
-}
-
-void gw_inventory_ask_vm(GwEngine *engine, const char *host_id, const char *uuid)
-{
-    HostRun *run = find_run(engine, host_id);
-
-    if (run == NULL || !run->connected)
-        return;
-    if (g_hash_table_contains(run->asking, uuid)) {
-        /* The answer under way may be older than what was just heard. */
-        g_hash_table_replace(run->asking, g_strdup(uuid), GINT_TO_POINTER(1));
-        return;
-    }
-    g_hash_table_replace(run->asking, g_strdup(uuid), GINT_TO_POINTER(0));
-    g_autofree char *key = g_strdup_printf("%s/%s", host_id, uuid);
-    gw_engine_ask(engine, gw_request_new(GW_OP_GET_VM, host_id, uuid), vm_came, key, 0);
-}
-
-static void take_list(GwEngine *engine, const char *host_id, const GPtrArray *vms)
-{
-    GHashTable *known = g_hash_table_lookup(gw_engine_now(engine)->vms, host_id);
-    g_autoptr(GHashTable) gone = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    GHashTableIter iter;
-    gpointer uuid;
-
-    if (known != NULL) {
-        g_hash_table_iter_init(&iter, known);
-        while (g_hash_table_iter_next(&iter, &uuid, NULL))
-            g_hash_table_add(gone, g_strdup(uuid));
-    }
-    for (guint i = 0; i < vms->len; i++) {
-        const GwVm *vm = vms->pdata[i];
-        g_hash_table_remove(gone, vm->uuid);
-        put_vm(engine, vm, host_id);
-    }
-    g_hash_table_iter_init(&iter, gone);
-    while (g_hash_table_iter_next(&iter, &uuid, NULL))
-        remove_vm(engine, host_id, uuid);
 }
 
 /* Connecting ------------------------------------------------------------------------------- */
 
 static void list_came(GwEngine *engine, const GwReply *reply, const char *host_id, gint64 unused)
 {
-    HostRun *run = find_run(engine, host_id);
+    HostRun *run = gw_inventory_find(engine, host_id);
 
     (void)unused;
     if (run == NULL || !run->connected)
@@ -369,7 +243,7 @@ static void list_came(GwEngine *engine, const GwReply *reply, const char *host_i
         lost(engine, run, reply->error->message, gw_error_remedy(reply->error));
         return;
     }
-    take_list(engine, host_id, reply->vms);
+    gw_inventory_take_list(engine, host_id, reply->vms);
     run->listed = run->seen = TRUE;
     run->failures = 0;
     run->awaited_us = 0;
@@ -418,7 +292,7 @@ static const GwHost *twin_of(const GwFabric *fabric, const char *host_id, const 
 
 static void connected(GwEngine *engine, const GwReply *reply, const char *host_id, gint64 unused)
 {
-    HostRun *run = find_run(engine, host_id);
+    HostRun *run = gw_inventory_find(engine, host_id);
 
     (void)unused;
     if (run == NULL)
@@ -488,7 +362,7 @@ void gw_inventory_await_agent(GwEngine *engine, const char *host_id, gint64 span
 
 void gw_inventory_stop_host(GwEngine *engine, const char *host_id)
 {
-    HostRun *run = find_run(engine, host_id);
+    HostRun *run = gw_inventory_find(engine, host_id);
     if (run != NULL)
         answer_waiter(engine, run);
     g_hash_table_remove(engine->hosts, host_id);
@@ -536,7 +410,7 @@ static void take_alarm(GwEngine *engine, HostRun *run, const GwHyperEvent *event
 
 void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event)
 {
-    HostRun *run = find_run(engine, event->host_id);
+    HostRun *run = gw_inventory_find(engine, event->host_id);
 
     if (run == NULL)
         return;

@@ -218,25 +218,29 @@ void gw_moves_begin_part(GwEngine *engine, const BeginPart *wanted, PartBegun do
 
 /* Candidates -------------------------------------------------------------------------------- */
 
-static void call_candidates(GwEngine *engine, Call *call)
+/* For who asks next: a list waits for no host. */
+static void sample_later(GwEngine *engine, gpointer data)
 {
-    GError *error = NULL;
-    const GwVm *vm = gw_fabric_find_vm(gw_engine_now(engine), call->in[0], &error);
+    g_autofree char *uuid = data;
+    const GwVm *vm = uuid == NULL || g_atomic_int_get(&engine->stopping)
+                         ? NULL
+                         : gw_fabric_find_vm(gw_engine_now(engine), uuid, NULL);
 
-    if (vm == NULL) {
-        gw_engine_answer(call, NULL, error);
-        return;
-    }
-    const gboolean *brief = call->in[2];
-    GPtrArray *candidates =
-        (*brief ? gw_plan_ranking : gw_plan_candidates)(gw_engine_now(engine), vm, call->in[1]);
-    gw_predictions_add_all(engine, vm, call->in[1], candidates);
-    gw_engine_answer(call, candidates, NULL);
-    gw_dirty_sample(engine, vm, NULL, NULL); /* for who asks next: a list waits for no host */
+    if (vm != NULL)
+        gw_dirty_sample(engine, vm, NULL, NULL);
 }
 
+/* On the caller's thread, over a picture: a thousand hosts would hold the loop up. */
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
                                 gboolean brief, GError **error)
 {
-    return gw_engine_call(engine, call_candidates, vm, options, &brief, NULL, error);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    const GwVm *found = gw_fabric_find_vm(fabric, vm, error);
+
+    if (found == NULL)
+        return NULL;
+    GPtrArray *candidates = (brief ? gw_plan_ranking : gw_plan_candidates)(fabric, found, options);
+    gw_predictions_add_all(fabric, found, options, candidates);
+    gw_engine_post(engine, sample_later, g_strdup(found->uuid));
+    return candidates;
 }

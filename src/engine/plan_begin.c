@@ -198,19 +198,23 @@ void gw_plans_begin_moves(GwEngine *engine, PlanRun *run)
     g_autoptr(GHashTable) slots = gw_slots_table(gw_engine_now(engine));
     Look look = { .busy = busy, .held = held, .slots = slots };
 
+    if (moves == NULL)
+        return;
     find_busy(engine, run, &look);
     find_held(engine, &look);
-    for (guint i = 0; moves != NULL && i < moves->len; i++) {
+    g_autoptr(GwPlanTurns) turns =
+        gw_plan_turns_new(run->self->job->plan, run->self->history, run->beginning);
+    for (guint i = 0; i < moves->len; i++) {
         const GwPlannedMove *move = moves->pdata[i];
         if (move->state != (int)GW_PLANNED_WAITING ||
             !may_at(engine, &look, move, move->source_host_id) ||
             !may_at(engine, &look, move, move->destination_host_id) ||
             g_hash_table_contains(look.held, move->vm_uuid) ||
-            !gw_plan_job_is_ready(run->self, i) ||
-            !gw_plan_move_ready_from(run->self->job->plan, run->self->history, i, run->beginning,
-                                     NULL))
+            !gw_plan_job_is_ready(run->self, i) || !gw_plan_turns_ready(turns, i, NULL))
             continue;
         make_busy(&look, move);
         begin(engine, run, i);
+        gw_plan_turns_free(turns);
+        turns = gw_plan_turns_new(run->self->job->plan, run->self->history, run->beginning);
     }
 }

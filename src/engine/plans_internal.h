@@ -28,22 +28,6 @@ gboolean gw_plans_is_answering(GwEngine *engine, const char *host_id);
 GwJob *gw_plans_event(GwEngine *engine, const char *job_id, GwPlanJobEventKind kind,
                       GError **error);
 
-/* plan_apply.c. The loop only: carries out @plan, which was proven just now; @over gets the job (its own), or the
- * error. */
-void gw_plans_apply(GwEngine *engine, const GwMigrationPlan *plan, const char *user, CallOver over,
-                    gpointer data);
-
-/* balance_plan.c */
-/* What has to be over before the group's hosts are balanced, in words (owned); NULL: nothing. */
-char *gw_balance_waits(GwEngine *engine, const GwFabric *fabric, const GwGroup *group);
-/* When the last balance of the group ended, RFC 3339; NULL: none is known. Borrowed. */
-const char *gw_balance_last(const GwFabric *fabric, const GwGroup *group);
-/* Whether a plan that balances a group may begin beside what is under way. */
-gboolean gw_balance_may_begin(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error);
-/* Of the plan of a job that balances, what is left: @request, a copy of its own, gets the VMs that
- * have not moved. FALSE: there is none. */
-gboolean gw_balance_leave_rest(const GwMigrationPlan *plan, GwPlanRequest *request);
-
 /* plan_begin.c: begins what may begin, as long as the plan holds. */
 void gw_plans_begin_moves(GwEngine *engine, PlanRun *run);
 
@@ -70,3 +54,19 @@ void gw_plans_record(GwEngine *engine, JobRun *base, GwBatch *batch);
 /* Whether somebody's change of a host that it closed is being journaled: its end would write the
  * same record. */
 gboolean gw_plans_is_closing_changed(GwEngine *engine, const PlanRun *run);
+
+/* plan_apply.c. The loop only: what gw_engine_apply_plan does; @over gets the job (its own), or the
+ * error. */
+void gw_plans_apply(GwEngine *engine, const GwMigrationPlan *plan, const char *user, CallOver over,
+                    gpointer data);
+
+/* balance_plan.c */
+/* What has to be over before the group's hosts are balanced, in words (owned); NULL: nothing. */
+char *gw_balance_waits(GwEngine *engine, const GwFabric *fabric, const GwGroup *group);
+/* When the last balance of the group ended, RFC 3339; NULL: none is known. Borrowed. */
+const char *gw_balance_last(const GwFabric *fabric, const GwGroup *group);
+/* Whether a plan that balances a group may begin beside what is under way. */
+gboolean gw_balance_may_begin(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error);
+/* Of the plan of a job that balances, what is left: @request, a copy of its own, gets the VMs that
+ * have not moved. FALSE: there is none. */
+gboolean gw_balance_leave_rest(const GwMigrationPlan *plan, GwPlanRequest *request);

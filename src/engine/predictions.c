@@ -76,11 +76,11 @@ void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate 
     add(predictor_now(engine), input, candidate);
 }
 
-void gw_predictions_add_all(GwEngine *engine, const GwVm *vm, const GwMoveOptions *options,
+/* Any thread: over @fabric, and what its finished jobs teach. */
+void gw_predictions_add_all(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options,
                             const GPtrArray *candidates)
 {
-    const GwFabric *fabric = gw_engine_now(engine);
-    const GwPredictor *predictor = predictor_now(engine);
+    g_autoptr(GwPredictor) predictor = gw_predictor_new(fabric);
     g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
     guint added = 0;
     GwPlanInput input = { .fabric = fabric, .vm = vm, .options = options, .shared = shared };

@@ -52,6 +52,18 @@ static gboolean may_begin(GwEngine *engine, JobRun *run, char **why)
     return gw_slots_fit(gw_engine_now(engine), run->job, why);
 }
 
+/* While a move waits there is time to see what its VM dirties, once: the check when it begins
+ * predicts with it, and waits for nothing. */
+static void use_the_wait(GwEngine *engine, const GwJob *job)
+{
+    const GwVm *vm = g_strcmp0(job->kind, GW_JOB_KIND_MIGRATE) == 0
+                         ? gw_fabric_vm(gw_engine_now(engine), job->source_host_id, job->vm_uuid)
+                         : NULL;
+
+    if (vm != NULL && job->waiting_for == NULL)
+        gw_dirty_sample(engine, vm, NULL, NULL);
+}
+
 void gw_queue_schedule(GwEngine *engine)
 {
     g_autoptr(GPtrArray) list = gw_jobs_list(engine);
@@ -61,9 +73,11 @@ void gw_queue_schedule(GwEngine *engine)
         char *why = NULL;
         if (run->job->state != (int)GW_JOB_QUEUED)
             continue;
-        if (may_begin(engine, run, &why))
+        if (may_begin(engine, run, &why)) {
             run->kind->begin(engine, run);
-        else
-            show_waiting(engine, run->job, why);
+            continue;
+        }
+        use_the_wait(engine, run->job);
+        show_waiting(engine, run->job, why);
     }
 }

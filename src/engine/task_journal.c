@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
 #include "base/error.h"
 #include "engine/jobs_internal.h"
 #include "engine/tasks_internal.h"
+#include "job/eta.h"
 
 /* What is shown and stored of tasks: the journal, the job's history, and how far a copy is. */
 
@@ -97,7 +100,8 @@ void gw_task_set_waiting(GwEngine *engine, GwJob *job, const char *why)
 
 /* Progress --------------------------------------------------------------------------------- */
 
-static void measure(TaskRun *run, GwProgress *shown, gint64 done, gint64 now_us)
+/* The rate; answers how long @left bytes take at it, in ms. */
+static gint64 measure(TaskRun *run, GwProgress *shown, gint64 done, double left, gint64 now_us)
 {
     if (run->rate_us != 0 && now_us > run->rate_us && done >= run->rate_bytes) {
         gint64 rate = (gint64)((double)(done - run->rate_bytes) * G_USEC_PER_SEC /
@@ -107,17 +111,23 @@ static void measure(TaskRun *run, GwProgress *shown, gint64 done, gint64 now_us)
     }
     run->rate_us = now_us;
     run->rate_bytes = done;
-    shown->eta_ms =
-        shown->bandwidth_bps > 0
-            ? (gint64)((double)shown->disk_remaining_bytes * 1000.0 / (double)shown->bandwidth_bps)
-            : -1;
+    return shown->bandwidth_bps > 0
+               ? (gint64)MIN(left * 1000.0 / (double)shown->bandwidth_bps, 1e15)
+               : -1;
+}
+
+/* Of the images below its disks, which go first, the VM's memory comes after. */
+static double memory_after(const GwJob *job)
+{
+    return strcmp(job->kind, GW_JOB_KIND_MIGRATE) == 0 ? (double)job->vm_memory_kib * 1024.0 : 0;
 }
 
 /* Percent never goes back, though a running guest dirties what was copied. */
-static void show_progress(TaskRun *run, GwJob *job, gint64 now_us)
+static void show_progress(GwEngine *engine, TaskRun *run, GwJob *job)
 {
-    gint64 done, total;
+    gint64 now = gw_clock_now_us(engine->clock), done, total;
     int percent = gw_tasks_progress(job, &done, &total);
+    double whole = (double)total + memory_after(job);
     GwProgress *shown = job->progress;
 
     shown->percent = CLAMP(MAX(percent, shown->percent), 0, 99);
@@ -128,7 +138,9 @@ static void show_progress(TaskRun *run, GwJob *job, gint64 now_us)
     shown->processed_bytes = done;
     shown->remaining_bytes = total - done;
     shown->converging = TRUE;
-    measure(run, shown, done, now_us);
+    gint64 measured = measure(run, shown, done, whole - (double)done, now);
+    shown->eta_ms =
+        gw_eta_of_job(job, gw_clock_wall_us(engine->clock), (double)done, whole, measured);
 }
 
 void gw_task_progress(GwEngine *engine, TaskRun *run, const GwProgress *progress)
@@ -140,7 +152,7 @@ void gw_task_progress(GwEngine *engine, TaskRun *run, const GwProgress *progress
     if (progress->total_bytes > 0)
         task->total_bytes = progress->total_bytes;
     task->copied_bytes = CLAMP(progress->processed_bytes, 0, task->total_bytes);
-    show_progress(run, job, now);
+    show_progress(engine, run, job);
     gw_jobs_show(engine, job);
     if (now - run->noted_us < NOTE_US)
         return;

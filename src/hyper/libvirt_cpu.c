@@ -31,6 +31,16 @@ static gboolean judge(int result, GwReply *reply, GError **error)
     }
 }
 
+/* A libvirt that is older than the VM's may not know a feature or model by name: it can run no VM
+ * that has it. It is all that it says of that. */
+static gboolean is_unknown_name(void)
+{
+    const char *message = virGetLastErrorMessage();
+
+    return strstr(message, "Unknown CPU feature") != NULL ||
+           strstr(message, "Unknown CPU model") != NULL;
+}
+
 /* With FAIL_INCOMPATIBLE libvirt names the features that are missing, as an error. */
 static int compare(virConnectPtr ptr, const GwRequest *request, gboolean of_host, char **why)
 {
@@ -43,7 +53,7 @@ static int compare(virConnectPtr ptr, const GwRequest *request, gboolean of_host
                          : virConnectCompareHypervisorCPU(ptr, NULL, NULL, machine, virt,
                                                           request->text, flags);
 
-    if (result < 0 && gw_lv_last_code() == VIR_ERR_CPU_INCOMPATIBLE) {
+    if (result < 0 && (gw_lv_last_code() == VIR_ERR_CPU_INCOMPATIBLE || is_unknown_name())) {
         *why = gw_text_printable(virGetLastErrorMessage(), GW_TEXT_MESSAGE_MAX);
         return VIR_CPU_COMPARE_INCOMPATIBLE;
     }

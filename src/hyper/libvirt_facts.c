@@ -226,8 +226,9 @@ static void read_networks(virConnectPtr ptr, GPtrArray *networks)
 
 /* Bridges come from libvirt's interface driver, which some hosts lack (it needs udev or netcf),
  * and from the networks that name one. Node devices show network cards but not which of them is a
- * bridge, so a bridge that neither knows is not told: nothing is guessed. */
-static void read_interfaces(virConnectPtr ptr, GHashTable *bridges)
+ * bridge, so a bridge that neither knows is not told: nothing is guessed. FALSE: the host has no
+ * such driver. */
+static gboolean read_interfaces(virConnectPtr ptr, GHashTable *bridges)
 {
     virInterfacePtr *handles = NULL;
     int count = virConnectListAllInterfaces(ptr, &handles, VIR_CONNECT_LIST_INTERFACES_ACTIVE);
@@ -246,13 +247,20 @@ static void read_interfaces(virConnectPtr ptr, GHashTable *bridges)
     }
     if (count >= 0)
         free(handles);
+    return count >= 0;
+}
+
+/* A network that forwards to a bridge is active whether or not that is there. */
+static gboolean may_be_missing(const GwNetwork *network)
+{
+    return g_strcmp0(network->forward, "bridge") == 0 && network->virtual_port == NULL;
 }
 
 /* A network's bridge that the interface driver does not know; its MTU is the network's, where that
- * says one. */
-static void add_bridge_of(GHashTable *bridges, const GwNetwork *network)
+ * says one. @told: the driver knows all that are a bridge of Linux. */
+static void add_bridge_of(GHashTable *bridges, const GwNetwork *network, gboolean told)
 {
-    if (network->bridge == NULL || !network->active ||
+    if (network->bridge == NULL || !network->active || (told && may_be_missing(network)) ||
         g_hash_table_contains(bridges, network->bridge))
         return;
     GwNetwork *bridge = gw_network_new();
@@ -269,9 +277,9 @@ static void read_bridges(virConnectPtr ptr, GwHostFacts *facts)
     g_autoptr(GHashTable) bridges =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)gw_network_free);
 
-    read_interfaces(ptr, bridges);
+    gboolean told = read_interfaces(ptr, bridges);
     for (guint i = 0; i < facts->networks->len; i++)
-        add_bridge_of(bridges, facts->networks->pdata[i]);
+        add_bridge_of(bridges, facts->networks->pdata[i], told);
 
     g_autoptr(GList) names = g_list_sort(g_hash_table_get_keys(bridges), (GCompareFunc)strcmp);
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();

@@ -185,6 +185,14 @@ gint64 gw_sim_free_kib(const GwSim *sim, const SimHost *host);
 /* The same of what it uses. */
 void gw_sim_count_usage(const GwSim *sim, const SimHost *host, GwHostUsage *usage);
 
+/* sim_cpu.c. What @host can give VMs as a CPU, where its file says so. */
+gboolean gw_sim_load_cpu(SimHost *host, json_t *json, GError **error);
+/* The XML of @vm's CPU, where the file describes one. */
+void gw_sim_load_vm_cpu(GwVm *vm);
+/* It starts on @host, with what its definition asks for. */
+void gw_sim_boot_cpu(const SimHost *host, GwVm *vm);
+void gw_sim_cpu_serve(SimHost *host, const GwRequest *request, GwReply *reply);
+
 /* sim_usage.c */
 void gw_sim_usage_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);
 /* Makes unknown what @json's "usage" does not say; @usage, made from it, may be NULL. */

@@ -41,6 +41,7 @@ static gboolean load_vms(GwSim *sim, SimHost *host, json_t *vms, GError **error)
         if (vm == NULL)
             return FALSE;
         gw_sim_usage_unsaid(&gw_vm_usage_record, vm->usage, json_array_get(vms, i));
+        gw_sim_load_vm_cpu(vm);
         SimVm *added = gw_sim_add_vm(host, vm);
         if (gw_vm_is_active(vm))
             gw_sim_note_running(sim, added, TRUE);
@@ -87,7 +88,8 @@ static gboolean load_host(GwSim *sim, json_t *json, GError **error)
         gw_sim_usage_unsaid(&gw_host_usage_record, host->facts->usage, facts);
     if (host->facts != NULL && gw_sim_has_agent(host) && host->facts->agent == NULL)
         host->facts->agent = simulated_agent();
-    return host->facts != NULL && load_vms(sim, host, json_object_get(json, "vms"), error);
+    return host->facts != NULL && gw_sim_load_cpu(host, json, error) &&
+           load_vms(sim, host, json_object_get(json, "vms"), error);
 }
 
 gboolean gw_sim_fault(GwSim *sim, json_t *json, GError **error)

@@ -140,6 +140,7 @@ static void boot(GwSim *sim, const SimHost *host, SimVm *vm, GwReply *reply)
             return;
         }
     }
+    gw_sim_boot_cpu(host, vm->vm);
     gw_sim_set_state(sim, host, vm, GW_VM_RUNNING, "booted");
 }
 
@@ -192,7 +193,8 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
         reply->look = gw_sim_look_of(sim, host, request->vm_uuid);
         break;
     case GW_OP_CPU_COMPARE:
-        reply->verdict = TRUE;
+    case GW_OP_CPU_BASELINE:
+        gw_sim_cpu_serve(host, request, reply);
         break;
     case GW_OP_PROGRESS:
         do_progress(sim, host, request, reply);

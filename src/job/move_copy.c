@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "job/eta.h"
 #include "job/move_internal.h"
 #include "job/tasks.h"
 
@@ -19,6 +20,7 @@ void gw_move_begin_copy(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *o
     move->times.started_us = now;
     move->abort_again_us = 0;
     gw_life_set_phase(move->job, "setup");
+    move->job->progress->eta_ms = gw_eta_of_job(move->job, event->wall_us, 0, 0, -1);
     (void)outcome;
 }
 
@@ -49,6 +51,16 @@ static gboolean took_a_step(GwMove *move, const GwProgress *fresh)
     return less_disks || less_memory;
 }
 
+/* What the host tells is of what it copies now: of the disks, not yet of the memory after them. */
+static gint64 measured_ms(const GwProgress *fresh, double left)
+{
+    if (!is_at_disks(fresh))
+        return fresh->eta_ms;
+    return fresh->bandwidth_bps > 0
+               ? (gint64)MIN(left * 1000.0 / (double)fresh->bandwidth_bps, 1e15)
+               : -1;
+}
+
 /* Percent never goes back, though the guest dirties disks and memory behind the copy. */
 void gw_move_take_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome *outcome)
 {
@@ -66,6 +78,8 @@ void gw_move_take_progress(GwMove *move, const GwMoveEvent *event, GwMoveOutcome
     }
     gint64 percent = whole > 0 ? (gint64)(done * 100.0 / whole) : 0;
     fresh->percent = CLAMP(MAX(percent, percent_before), 0, 99);
+    fresh->eta_ms =
+        gw_eta_of_job(move->job, event->wall_us, done, whole, measured_ms(fresh, whole - done));
     if (!fresh->converging) {
         fresh->eta_ms = -1;
         gw_life_replace(&fresh->note, "not converging: dirtied as fast as it is copied");

@@ -5,7 +5,7 @@
 
 /* Which CPU would let every VM of some hosts move between all of them, and what it would cost. */
 
-#define GW_CPU_BASELINE_HOSTS_MAX 1000
+#define GW_CPU_BASELINE_HOSTS_MAX 100
 
 typedef struct {
     char **hosts;    /* ids or names of hosts and host groups; empty: all hosts */

@@ -25,6 +25,7 @@ typedef enum {
     GW_TOLD_BY_DOMAIN,       /* the definition */
     GW_TOLD_BY_ARCHITECTURE, /* capabilities of the destination */
     GW_TOLD_BY_MACHINES,     /* the same, with machine types of the VM's architecture */
+    GW_TOLD_BY_VM_CPUS,      /* domain capabilities of the destination, where they are sure */
     GW_TOLD_BY_CPU_MODELS,   /* capabilities of both hosts */
     GW_TOLD_BY_HOST_UUIDS,   /* the same */
     GW_TOLD_BY_DISKS,        /* what a transfer type depends on: its depends say it */

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "plan/dumps.h"
+#include "plan/restart.h"
 #include "plan/rule.h"
 
 /* What dumps do not tell: by subject, with the rules that rest on it. A test sees that each rule of
@@ -48,6 +49,7 @@ static const struct {
     { "pci-passthrough", GW_TOLD_BY_DOMAIN, SUBJECT_NONE },
     { "device-passthrough", GW_TOLD_BY_DOMAIN, SUBJECT_NONE },
     { "nic-passthrough", GW_TOLD_BY_DOMAIN, SUBJECT_NONE },
+    { "nic-choice", GW_TOLD_BY_DOMAIN, SUBJECT_NONE },
     { "nic-kind", GW_TOLD_BY_DOMAIN, SUBJECT_NONE },
     { "tpm-kind", GW_TOLD_BY_DOMAIN, SUBJECT_NONE },
     { "state-copied", GW_TOLD_BY_DOMAIN, SUBJECT_NONE },
@@ -64,14 +66,18 @@ static const struct {
     { "permissions", GW_TOLD_BY_DISKS, SUBJECT_NONE },
     { "architecture", GW_TOLD_BY_ARCHITECTURE, SUBJECT_MACHINE },
     { "machine-type", GW_TOLD_BY_MACHINES, SUBJECT_MACHINE },
-    { "cpu-compatible", GW_TOLD_BY_NOBODY, SUBJECT_CPU },
+    { "cpu-compatible", GW_TOLD_BY_VM_CPUS, SUBJECT_CPU },
     { "cpu-passthrough", GW_TOLD_BY_CPU_MODELS, SUBJECT_CPU },
     { "same-host", GW_TOLD_BY_HOST_UUIDS, SUBJECT_HOSTS },
     { "older-version", GW_TOLD_BY_NOBODY, SUBJECT_HOSTS },
+    { "way-back", GW_TOLD_BY_NOBODY, SUBJECT_HOSTS },
     { "memory", GW_TOLD_BY_NOBODY, SUBJECT_MEMORY },
     { "network", GW_TOLD_BY_NOBODY, SUBJECT_NETWORKS },
     { "bridge", GW_TOLD_BY_NOBODY, SUBJECT_NETWORKS },
     { "management-network", GW_TOLD_BY_NOBODY, SUBJECT_NETWORKS },
+    { "network-mtu", GW_TOLD_BY_NOBODY, SUBJECT_NETWORKS },
+    { "network-forward", GW_TOLD_BY_NOBODY, SUBJECT_NETWORKS },
+    { "network-vlan", GW_TOLD_BY_NOBODY, SUBJECT_NETWORKS },
     { "image-chain", GW_TOLD_BY_NOBODY, SUBJECT_IMAGES },
     { "internal-snapshots", GW_TOLD_BY_NOBODY, SUBJECT_IMAGES },
     { "encrypted-image", GW_TOLD_BY_NOBODY, SUBJECT_IMAGES },
@@ -124,6 +130,19 @@ static gboolean are_machines_told(const GwVm *vm, const GwHostFacts *facts)
            g_strv_contains((const char *const *)facts->machines, vm->machine);
 }
 
+static gboolean sees_host_cpu(const GwVm *vm)
+{
+    return g_strcmp0(vm->cpu_mode, "host-passthrough") == 0 ||
+           g_strcmp0(vm->cpu_mode, "maximum") == 0;
+}
+
+/* What stands for whatever the source has is not told by its name. */
+static gboolean is_cpu_told(const GwVm *vm, const GwHostFacts *facts)
+{
+    const GwHost host = { .facts = (GwHostFacts *)facts };
+    return gw_plan_cpu_on(&host, vm, vm->cpu, NULL) != GW_CPU_UNKNOWN;
+}
+
 gboolean gw_dumps_is_told(const GwDumps *dumps, const char *rule)
 {
     static const GwHostFacts none;
@@ -139,8 +158,10 @@ gboolean gw_dumps_is_told(const GwDumps *dumps, const char *rule)
         return to->arch != NULL && dumps->vm->arch != NULL;
     case GW_TOLD_BY_MACHINES:
         return are_machines_told(dumps->vm, to);
-    case GW_TOLD_BY_CPU_MODELS:
-        return from->cpu_model != NULL && to->cpu_model != NULL;
+    case GW_TOLD_BY_VM_CPUS:
+        return is_cpu_told(dumps->vm, to);
+    case GW_TOLD_BY_CPU_MODELS: /* asked of VMs that see their host's own CPU */
+        return !sees_host_cpu(dumps->vm) || (from->cpu_model != NULL && to->cpu_model != NULL);
     case GW_TOLD_BY_HOST_UUIDS:
         return from->host_uuid != NULL && to->host_uuid != NULL;
     case GW_TOLD_BY_DISKS:
@@ -169,7 +190,7 @@ static char *require_machine(const GwDumps *dumps, char **tells)
 {
     const GwVm *vm = dumps->vm;
 
-    *tells = g_strdup(dumps->destination == NULL
+    *tells = g_strdup(dumps->destination == NULL || dumps->destination->machines == NULL
                           ? "virsh capabilities on the destination: --capabilities FILE."
                           : "virsh dumpxml of the VM as libvirt has it, and virsh domcapabilities "
                             "on the destination.");
@@ -182,7 +203,8 @@ static char *require_cpu(const GwDumps *dumps, char **tells)
     const GwVm *vm = dumps->vm;
     const char *mode = vm->cpu_mode != NULL ? vm->cpu_mode : "default";
 
-    *tells = g_strdup("On the destination: virsh hypervisor-cpu-compare FILE, with the dump of the "
+    *tells = g_strdup("virsh domcapabilities on the destination (--domain-capabilities FILE); for "
+                      "certain, there: virsh hypervisor-cpu-compare FILE, with the dump of the "
                       "running VM as FILE.");
     return g_strdup_printf("The destination provides every feature of its CPU (%s%s%s).", mode,
                            vm->cpu_model != NULL ? ", " : "",
@@ -193,7 +215,8 @@ static char *require_versions(const GwDumps *dumps, char **tells)
 {
     (void)dumps;
     *tells = g_strdup("virsh version on both hosts.");
-    return g_strdup("Two hosts, and libvirt and QEMU at the destination as new as at the source.");
+    return g_strdup("Two hosts, and libvirt and QEMU at the destination as new as at the source; "
+                    "for a move back, no newer.");
 }
 
 static char *require_memory(const GwDumps *dumps, char **tells)

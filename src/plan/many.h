@@ -75,6 +75,7 @@ typedef struct {
     double starts_ms, ends_ms;
     double low, high;   /* of the time, by the likely one */
     gint64 downtime_ms; /* 0: not predicted */
+    int converges;      /* GwConverges, as predicted */
     guint after;        /* index of the step that it waits for last; MANY_NONE */
     guint wave;
     GwSlots takes;
@@ -96,6 +97,7 @@ typedef struct {
     GHashTable *left;          /* UUIDs of VMs whose moves were left out by hand */
     GHashTable *elsewhere;     /* VM and host -> GwVm: as it would be there, on its way */
     GPtrArray *notes;          /* char * */
+    guint endless;             /* steps that are not predicted to end */
     GPtrArray *stays;          /* GwPlannedStay: those that are known from the beginning */
     GwBalanceFigures *figures; /* BALANCE */
     gint64 lower_bound_ms, total_ms;

@@ -72,11 +72,22 @@ static double busy_ms(const Assign *as, guint unit, guint host)
     return MAX(as->books->incoming_ms[host] - SIMILAR_WAITS * own, 0);
 }
 
-/* Of those nearly as good as the best, the one that has least to receive. */
+/* What preflight warns of, as ratings have it: it decides between hosts that are alike. */
+static guint warnings_of(const Assign *as, guint unit, guint host)
+{
+    const Many *many = as->books->many;
+    guint vm = g_array_index(many_unit(many, unit)->vms, guint, 0);
+    const GwMatrixCell *cell = many_cell(many, vm, as->books->at[vm], host);
+
+    return cell != NULL ? cell->warnings : 0;
+}
+
+/* Of those nearly as good as the best, the one with the fewest warnings; of these, the one that has
+ * least to receive. */
 static guint pick(const Assign *as, guint unit, const gint64 *points, guint count)
 {
     gint64 best = -1;
-    guint found = MANY_NONE;
+    guint found = MANY_NONE, fewest = 0;
     double least = 0;
 
     for (guint h = 0; h < count; h++)
@@ -87,9 +98,13 @@ static guint pick(const Assign *as, guint unit, const gint64 *points, guint coun
         if (points[h] < 0 || points[h] < best - (as->tight ? 0 : BAND))
             continue;
         double ms = busy_ms(as, unit, h);
-        if (found != MANY_NONE && (ms > least || (ms >= least && points[h] <= points[found])))
+        guint warnings = warnings_of(as, unit, h);
+        if (found != MANY_NONE &&
+            (warnings > fewest ||
+             (warnings == fewest && (ms > least || (ms >= least && points[h] <= points[found])))))
             continue;
         found = h;
+        fewest = warnings;
         least = ms;
     }
     return found;

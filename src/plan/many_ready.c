@@ -18,35 +18,46 @@ static gboolean waits(char **why, const GwPlannedMove *other, const char *what)
     return FALSE;
 }
 
-/* Whether any move of the plan leaves the host: then who enters it, and when, matters. */
-static gboolean is_left(const GwMigrationPlan *plan, guint first, const char *host_id)
+struct GwPlanTurns {
+    const GwMigrationPlan *plan;
+    guint first;
+    GHashTable *left; /* ids of hosts that any move leaves: who enters those, and when, matters */
+    GHashTable *pending; /* uuid -> number of the VM's first move that is not over */
+    GHashTable *sources; /* host id -> Source, of those that are emptied; NULL: no matter */
+};
+
+/* The VM's own way until here. */
+static const GwPlannedMove *own_before(const GwPlanTurns *turns, guint index)
 {
-    for (guint i = first; i < plan->moves->len; i++) {
-        const GwPlannedMove *move = plan->moves->pdata[i];
-        if (g_strcmp0(move->source_host_id, host_id) == 0)
-            return TRUE;
-    }
-    return FALSE;
+    const GPtrArray *moves = turns->plan->moves;
+    const GwPlannedMove *move = moves->pdata[index];
+    guint number =
+        GPOINTER_TO_UINT(g_hash_table_lookup(turns->pending, gw_plan_text(move->vm_uuid)));
+
+    return number > 0 && number - 1 < index ? moves->pdata[number - 1] : NULL;
 }
 
 /* Those before it that leave, or enter, where it goes; and its own way until here. */
-static gboolean in_turn(const GwMigrationPlan *plan, guint first, guint index, char **why)
+static gboolean in_turn(const GwPlanTurns *turns, guint index, char **why)
 {
-    const GwPlannedMove *move = plan->moves->pdata[index];
-    gboolean mixed = is_left(plan, first, move->destination_host_id);
+    const GPtrArray *moves = turns->plan->moves;
+    const GwPlannedMove *move = moves->pdata[index];
+    const GwPlannedMove *own = own_before(turns, index);
+    gboolean mixed = g_hash_table_contains(turns->left, gw_plan_text(move->destination_host_id));
 
-    for (guint i = first; i < plan->moves->len; i++) {
-        const GwPlannedMove *other = plan->moves->pdata[i];
+    if (move->after > turns->first && move->after <= moves->len && move->after != index + 1 &&
+        !is_over(moves->pdata[move->after - 1]))
+        return waits(why, moves->pdata[move->after - 1], "which comes before it");
+    if (own != NULL)
+        return waits(why, own, "which is on its way to there");
+    for (guint i = turns->first; mixed && i < moves->len; i++) {
+        const GwPlannedMove *other = moves->pdata[i];
         if (i == index || is_over(other))
             continue;
-        if ((gint64)i + 1 == move->after)
-            return waits(why, other, "which comes before it");
-        if (i < index && g_strcmp0(other->vm_uuid, move->vm_uuid) == 0)
-            return waits(why, other, "which is on its way to there");
-        if (mixed && other->wave < move->wave &&
+        if (other->wave < move->wave &&
             g_strcmp0(other->source_host_id, move->destination_host_id) == 0)
             return waits(why, other, "which makes room for it");
-        if (mixed && i < index && other->state == (int)GW_PLANNED_WAITING &&
+        if (i < index && other->state == (int)GW_PLANNED_WAITING &&
             g_strcmp0(other->destination_host_id, move->destination_host_id) == 0)
             return waits(why, other, "which goes there before it");
     }
@@ -115,22 +126,21 @@ static GHashTable *list_sources(const GwMigrationPlan *plan, guint first, GHashT
 
 /* Hosts emptied at one time: one that has begun goes on, another waits. Of several that have begun
  * (one was given up, and has room again), no more than that go on at one time. */
-static gboolean may_open(const GwMigrationPlan *plan, guint first, guint index,
-                         GHashTable *beginning, char **why)
+static gboolean may_open(const GwPlanTurns *turns, guint index, char **why)
 {
-    const GwPlannedMove *move = plan->moves->pdata[index];
-    gint64 most = plan->request != NULL ? plan->request->hosts_at_once : 0;
+    const GwPlannedMove *move = turns->plan->moves->pdata[index];
+    gint64 most = turns->plan->request != NULL ? turns->plan->request->hosts_at_once : 0;
     gint64 open = 0;
     GHashTableIter iter;
     gpointer value;
 
-    if (plan->kind != (int)GW_PLAN_DRAIN || most <= 0)
-        return TRUE;
-    g_autoptr(GHashTable) sources = list_sources(plan, first, beginning);
-    const Source *own = g_hash_table_lookup(sources, gw_plan_text(move->source_host_id));
+    const Source *own =
+        turns->sources != NULL
+            ? g_hash_table_lookup(turns->sources, gw_plan_text(move->source_host_id))
+            : NULL;
     if (own == NULL || own->active > 0)
         return TRUE;
-    g_hash_table_iter_init(&iter, sources);
+    g_hash_table_iter_init(&iter, turns->sources);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const Source *source = value;
         open += source->active > 0 || (own->begun == 0 && source->begun > 0 && source->open > 0);
@@ -142,20 +152,53 @@ static gboolean may_open(const GwMigrationPlan *plan, guint first, guint index,
     return open < most;
 }
 
-gboolean gw_plan_move_ready_from(const GwMigrationPlan *plan, guint first, guint index,
-                                 GHashTable *beginning, char **why)
+GwPlanTurns *gw_plan_turns_new(const GwMigrationPlan *plan, guint first, GHashTable *beginning)
 {
-    const GwPlannedMove *move = index < plan->moves->len ? plan->moves->pdata[index] : NULL;
+    GwPlanTurns *turns = g_new0(GwPlanTurns, 1);
+    gint64 most = plan->request != NULL ? plan->request->hosts_at_once : 0;
+
+    turns->plan = plan;
+    turns->first = first;
+    turns->left = g_hash_table_new(g_str_hash, g_str_equal);
+    turns->pending = g_hash_table_new(g_str_hash, g_str_equal);
+    if (plan->kind == (int)GW_PLAN_DRAIN && most > 0)
+        turns->sources = list_sources(plan, first, beginning);
+    for (guint i = first; i < plan->moves->len; i++) {
+        const GwPlannedMove *move = plan->moves->pdata[i];
+        gpointer vm = (gpointer)gw_plan_text(move->vm_uuid);
+        g_hash_table_add(turns->left, (gpointer)gw_plan_text(move->source_host_id));
+        if (!is_over(move) && !g_hash_table_contains(turns->pending, vm))
+            g_hash_table_insert(turns->pending, vm, GUINT_TO_POINTER(i + 1));
+    }
+    return turns;
+}
+
+void gw_plan_turns_free(GwPlanTurns *turns)
+{
+    if (turns == NULL)
+        return;
+    g_hash_table_unref(turns->left);
+    g_hash_table_unref(turns->pending);
+    if (turns->sources != NULL)
+        g_hash_table_unref(turns->sources);
+    g_free(turns);
+}
+
+gboolean gw_plan_turns_ready(const GwPlanTurns *turns, guint index, char **why)
+{
+    const GPtrArray *moves = turns->plan->moves;
+    const GwPlannedMove *move = index < moves->len ? moves->pdata[index] : NULL;
 
     if (move == NULL || move->state != (int)GW_PLANNED_WAITING) {
         if (why != NULL)
             *why = g_strdup("it does not wait");
         return FALSE;
     }
-    return in_turn(plan, first, index, why) && may_open(plan, first, index, beginning, why);
+    return in_turn(turns, index, why) && may_open(turns, index, why);
 }
 
 gboolean gw_plan_move_ready(const GwMigrationPlan *plan, guint index, char **why)
 {
-    return gw_plan_move_ready_from(plan, 0, index, NULL, why);
+    g_autoptr(GwPlanTurns) turns = gw_plan_turns_new(plan, 0, NULL);
+    return gw_plan_turns_ready(turns, index, why);
 }

@@ -224,6 +224,29 @@ static void note_partner(Many *many, ManyUnit *unit, const GwPlacementRule *rule
         unit->must = on;
 }
 
+/* Rules that cannot be kept beside each other: no room would help. */
+static void find_contradictions(Many *many)
+{
+    for (guint u = 0; u < many->units->len; u++) {
+        ManyUnit *unit = many_unit(many, u);
+        g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+        for (guint i = 0; unit->vms->len > 1 && i < unit->vms->len; i++) {
+            const GArray *groups = many_vm(many, g_array_index(unit->vms, guint, i))->groups;
+            for (guint k = 0; groups != NULL && k < groups->len; k++) {
+                guint number = g_array_index(groups, guint, k);
+                const ManyGroup *group = &g_array_index(many->groups, ManyGroup, number);
+                if (g_hash_table_add(seen, GUINT_TO_POINTER(number)) || unit->impossible != NULL)
+                    continue;
+                unit->impossible = g_strdup_printf(
+                    "%s%s%s keeps apart what another rule keeps together",
+                    group->rule != NULL ? "rule '" : "the name ",
+                    gw_plan_text(group->rule != NULL ? group->rule->name : group->name),
+                    group->rule != NULL ? "'" : "");
+            }
+        }
+    }
+}
+
 /* VMs of the rule that do not move themselves say where the others may go. */
 static void read_partners(Many *many, GHashTable *moving, GHashTable *where,
                           const GwPlacementRule *rule)
@@ -301,6 +324,7 @@ void many_read_rules(Many *many)
     read_twins(many);
     read_others(many);
     make_units(many, parent);
+    find_contradictions(many);
     for (guint i = 0; i < rules->len; i++) {
         if (!holds(rules->pdata[i], GW_RULE_KIND_TOGETHER))
             continue;

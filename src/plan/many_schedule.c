@@ -225,7 +225,7 @@ static void go_on(Clock *c)
 }
 
 /* Hosts that a drain has begun to empty, whose rest this is, go on before another begins
- * (gw_plan_move_ready_from has the same rule). */
+ * (gw_plan_turns_ready has the same rule). */
 static void note_begun(Clock *c, const GwJob *job)
 {
     const GPtrArray *moves = job->plan->moves;

@@ -6,6 +6,7 @@
 
 #define FIXED_MS 1500 /* preflight, the start of the destination, the commit */
 #define MIB 1048576.0
+#define ENDLESS_NAMED 3
 
 static double bandwidth_bps(const Many *many, guint from, guint to)
 {
@@ -31,6 +32,16 @@ static void learn_link(ManyHost *host, double link_bps)
     host->predicted = TRUE;
 }
 
+/* What a drain would hang on is said before it begins, with what to choose (R59, R66). */
+static void note_endless(Many *many, const ManyStep *step, const GwPrediction *prediction)
+{
+    const char *name = gw_plan_vm_name(many_vm(many, step->vm)->vm);
+
+    if (prediction->converges == (int)GW_CONVERGES_NO && many->endless++ < ENDLESS_NAMED)
+        many_note(many, "%s is not predicted to arrive. %s", name,
+                  prediction->remedy != NULL ? prediction->remedy : "");
+}
+
 static void by_prediction(Many *many, ManyStep *step, const GwPrediction *prediction)
 {
     double link = (double)MAX(prediction->link_bps, 1);
@@ -43,6 +54,8 @@ static void by_prediction(Many *many, ManyStep *step, const GwPrediction *predic
     step->high = MAX((double)prediction->total_ms->high / ms, 1);
     if (prediction->downtime_ms != NULL)
         step->downtime_ms = MAX(prediction->downtime_ms->likely, 0);
+    step->converges = prediction->converges;
+    note_endless(many, step, prediction);
     learn_link(many_host(many, step->from), link);
     learn_link(many_host(many, step->to), link);
 }

@@ -5,6 +5,7 @@
 
 /* A finished plan in the words of its record. */
 
+#define NAMES_MAX 3
 #define NOTES_MAX 100
 
 /* Points as stars, in half steps. */
@@ -123,8 +124,11 @@ static void note_hosts(Many *many)
         emptied += many_host(many, h)->emptied;
         others += many_host(many, h)->allowed;
     }
+    gboolean chosen = many->request->group != NULL || many->request->destinations != NULL;
     if (emptied > 0 && others == 0)
-        many_note(many, "There is no destination: every host that may be one is to be emptied.");
+        many_note(many, "There is no destination: %s.",
+                  chosen ? "none of the hosts that were asked for may take a VM"
+                         : "every host that may be one is to be emptied");
 }
 
 static void note_slots(Many *many)
@@ -164,6 +168,53 @@ static void note_steps(Many *many)
         many_note(many, "How fast the links are has not been measured: times are by 1 Gbit/s.");
 }
 
+static gboolean is_throttled(const Many *many, const ManyStep *step)
+{
+    (void)many;
+    return step->converges == (int)GW_CONVERGES_THROTTLED;
+}
+
+static gboolean is_warned_of(const Many *many, const ManyStep *step)
+{
+    return many_cell(many, step->vm, step->from, step->to)->warnings > 0;
+}
+
+/* The names of a few, and how many more there are; NULL: none. A detour is of a VM that comes
+ * again.
+ */
+static char *names_of(const Many *many, gboolean (*is)(const Many *many, const ManyStep *step))
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    guint count = 0;
+
+    for (guint i = 0; i < many->steps->len; i++) {
+        const ManyStep *step = many_step(many, i);
+        if (step->detour || !is(many, step) || ++count > NAMES_MAX)
+            continue;
+        g_string_append_printf(out, "%s%s", count > 1 ? ", " : "",
+                               gw_plan_vm_name(many_vm(many, step->vm)->vm));
+    }
+    if (count > NAMES_MAX)
+        g_string_append_printf(out, " and %u more", count - NAMES_MAX);
+    return count > 0 ? g_strdup(out->str) : NULL;
+}
+
+static void note_slow(Many *many)
+{
+    g_autofree char *throttled = names_of(many, is_throttled);
+
+    if (throttled != NULL)
+        many_note(many, "Predicted to converge only slowed down: %s (R66).", throttled);
+}
+
+static void note_warnings(Many *many)
+{
+    g_autofree char *names = names_of(many, is_warned_of);
+
+    if (names != NULL)
+        many_note(many, "Preflight has warnings for %s (godwit vm migrate --dry-run).", names);
+}
+
 static char **take_notes(Many *many)
 {
     GPtrArray *out = g_ptr_array_new();
@@ -194,6 +245,8 @@ GwMigrationPlan *many_write(Many *many)
     note_hosts(many);
     note_slots(many);
     note_steps(many);
+    note_slow(many);
+    note_warnings(many);
     plan->notes = take_notes(many);
     plan->rests_on = gw_plan_rests_on(many->fabric, plan);
     plan->fingerprint = gw_plan_fingerprint(many->fabric, plan);

@@ -118,6 +118,18 @@ static gboolean is_possible(const GwCandidate *candidate)
     return candidate->transfer != (int)GW_TRANSFER_NONE;
 }
 
+static guint count_warnings(const GwCandidate *candidate)
+{
+    guint count = 0;
+
+    for (guint i = 0; i < candidate->findings->len; i++) {
+        const GwFinding *finding = candidate->findings->pdata[i];
+        count +=
+            finding->severity == (int)GW_SEVERITY_WARNING && !gw_matrix_is_changing(finding->rule);
+    }
+    return count;
+}
+
 static void sum_up_disks(GwMatrixCell *cell)
 {
     const GPtrArray *disks = cell->candidate->disks;
@@ -145,6 +157,7 @@ static GwMatrixCell *make_cell(GwMatrix *matrix, const GwVm *vm, const GwHost *d
     matrix->verdicts++;
     cell->candidate = gw_plan_candidate(&input);
     cell->possible = is_possible(cell->candidate);
+    cell->warnings = count_warnings(cell->candidate);
     sum_up_disks(cell);
     return cell;
 }

@@ -20,6 +20,7 @@ typedef struct {
     gboolean possible;      /* only rules of gw_matrix_changes may find errors */
     gboolean copies;        /* disks are copied, or created */
     gint64 copy_bytes;      /* of disks */
+    guint warnings;         /* of the rules that are not left out */
 } GwMatrixCell;
 
 /* The rules, by name, that are left out of a cell's verdict; ends with NULL. */

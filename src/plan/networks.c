@@ -317,12 +317,19 @@ static GwNicMove *match_untold(const Adapter *a)
         return move_kept(
             a, GW_NIC_NAME,
             g_strdup_printf("%s does not tell its bridges: by the same name", to_name(a)));
-    if (a->nic->virtual_port != NULL && a->at.name == NULL)
-        return move_kept(a, GW_NIC_NAME,
-                         g_strdup_printf("a switch's (%s), of which hosts do not tell: by the same "
-                                         "name",
-                                         a->nic->virtual_port));
     return NULL;
+}
+
+/* Open vSwitch and its like. */
+static GwNicMove *match_switch(const Adapter *a)
+{
+    if (g_strcmp0(a->nic->type, "bridge") != 0 || a->nic->virtual_port == NULL ||
+        a->at.name != NULL)
+        return NULL;
+    return move_kept(
+        a, GW_NIC_NAME,
+        g_strdup_printf("a switch's (%s), of which hosts do not tell: by the same name",
+                        a->nic->virtual_port));
 }
 
 /* What a person chose ------------------------------------------------------------------------ */
@@ -388,8 +395,9 @@ static GwNicMove *match_choice(const Adapter *a, const GwNicChoice *choice)
 
 static GwNicMove *match_by_rules(const Adapter *a)
 {
-    static GwNicMove *(*const rules[])(const Adapter *a) = { match_name, match_bridge, match_tag,
-                                                             match_subnet, match_untold };
+    static GwNicMove *(*const rules[])(const Adapter *a) = {
+        match_name, match_untold, match_bridge, match_tag, match_subnet, match_switch
+    };
     GwNicMove *move = NULL;
 
     if (gw_nic_is_none(a->nic))

@@ -19,6 +19,10 @@ typedef struct {
 GwNetPlace gw_net_find(const GwHost *host, gboolean is_bridge, const char *name);
 /* The next of all places of @host: *@at begins as 0. FALSE: there are no more. */
 gboolean gw_net_next(const GwHost *host, guint *at, GwNetPlace *place);
+/* The bridge that it forwards to and that its host does not have; NULL: none. libvirt calls such a
+ * network active all the same. */
+const char *gw_net_missing_bridge(const GwNetPlace *place);
+/* Whether an adapter can be attached to it. */
 gboolean gw_net_is_active(const GwNetPlace *place);
 /* Whether @host tells which bridges it has. */
 gboolean gw_net_tells_bridges(const GwHost *host);

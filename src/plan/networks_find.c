@@ -65,15 +65,28 @@ gboolean gw_net_next(const GwHost *host, guint *at, GwNetPlace *place)
     return FALSE;
 }
 
-gboolean gw_net_is_active(const GwNetPlace *place)
-{
-    return place->name != NULL && (place->network == NULL || place->network->active);
-}
-
 gboolean gw_net_tells_bridges(const GwHost *host)
 {
     char **bridges = gw_plan_facts(host)->bridges;
     return bridges != NULL && bridges[0] != NULL;
+}
+
+const char *gw_net_missing_bridge(const GwNetPlace *place)
+{
+    const GwNetwork *network = place->is_bridge ? NULL : place->network;
+
+    /* Nobody tells of a switch's bridges. */
+    if (network == NULL || network->bridge == NULL || network->virtual_port != NULL ||
+        g_strcmp0(network->forward, "bridge") != 0 || !gw_net_tells_bridges(place->host) ||
+        lists_bridge(place->host, network->bridge))
+        return NULL;
+    return network->bridge;
+}
+
+gboolean gw_net_is_active(const GwNetPlace *place)
+{
+    return place->name != NULL && (place->network == NULL || place->network->active) &&
+           gw_net_missing_bridge(place) == NULL;
 }
 
 const char *gw_net_bridge(const GwNetPlace *place)

@@ -175,11 +175,16 @@ gboolean gw_plan_many_check(const GwFabric *fabric, const GwMigrationPlan *plan,
 /* many_ready.c. Whether move @index (from 0) of @plan may begin now, by the states of the others;
  * @why gets what it waits for (owned). Slots and preflight are the queue's. */
 gboolean gw_plan_move_ready(const GwMigrationPlan *plan, guint index, char **why);
-/* The same of a plan that was made anew: the moves before @first had begun by then. The later ones
- * are proven without them, whatever became of those. @beginning: UUIDs of VMs whose move is being
- * begun, and says so only later: its host counts as one that is being emptied; may be NULL. */
-gboolean gw_plan_move_ready_from(const GwMigrationPlan *plan, guint first, guint index,
-                                 GHashTable *beginning, char **why);
+/* The same for all moves of a plan, of thousands too, as it is now: it is to be made again when a
+ * state changes. Of a plan that was made anew, the moves before @first had begun by then: the later
+ * ones are proven without them, whatever became of those. @beginning: UUIDs of VMs whose move is
+ * being begun, and says so only later: its host counts as one that is being emptied; may be NULL.
+ */
+typedef struct GwPlanTurns GwPlanTurns;
+GwPlanTurns *gw_plan_turns_new(const GwMigrationPlan *plan, guint first, GHashTable *beginning);
+void gw_plan_turns_free(GwPlanTurns *turns);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwPlanTurns, gw_plan_turns_free)
+gboolean gw_plan_turns_ready(const GwPlanTurns *turns, guint index, char **why);
 
 /* Whether a move between the two goes through their agents: both have one, and it answers. */
 gboolean gw_plan_through_agents(const GwHost *source, const GwHost *destination);

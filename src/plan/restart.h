@@ -19,5 +19,8 @@ GwCpuVerdict gw_plan_cpu_on(const GwHost *host, const GwVm *vm, const GwCpu *cpu
 gboolean gw_plan_restart_helps(const GwHost *source, const GwVm *vm, const GwHost *destination);
 /* The changes, and which hosts they open and close to moves. Owned. */
 GwRestart *gw_plan_restart(const GwFabric *fabric, const GwVm *vm);
+/* rules_cpu.c. The newest of @machines that is of the same family ("pc-q35") as @machine, or NULL.
+ */
+const char *gw_plan_newest_machine(char **machines, const char *machine);
 /* Whether @machine names one of the canonical machine types of @host; TRUE where it tells none. */
 gboolean gw_plan_knows_machine(const GwHost *host, const char *machine);

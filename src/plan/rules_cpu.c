@@ -105,8 +105,7 @@ static gboolean is_newer(const char *version, const char *than)
     return g_ascii_strtoull(end_a + 1, NULL, 10) > g_ascii_strtoull(end_b + 1, NULL, 10);
 }
 
-/* The newest machine the destination knows of the same family ("pc-q35"), or NULL. */
-static const char *newest_of_family(char **machines, const char *machine)
+const char *gw_plan_newest_machine(char **machines, const char *machine)
 {
     const char *dash = strrchr(machine, '-');
     gsize family = dash != NULL ? (gsize)(dash - machine) + 1 : 0;
@@ -133,7 +132,7 @@ static void check_machine(const GwRule *self, const GwPlanInput *input, GPtrArra
         return; /* the list is of the host's own architecture */
     if (g_strv_contains((const char *const *)facts->machines, machine))
         return;
-    const char *best = newest_of_family(facts->machines, machine);
+    const char *best = gw_plan_newest_machine(facts->machines, machine);
     g_autofree char *hint =
         best != NULL ? g_strdup_printf(" (the newest of its kind there: %s)", best) : g_strdup("");
     g_autofree char *quoted = gw_plan_virsh_vm(input->vm);

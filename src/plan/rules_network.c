@@ -31,8 +31,11 @@ static char *why_not_by_name(const GwPlanInput *input, const GwNicMove *move)
 
     if (place.name == NULL)
         return g_strdup_printf("does not exist on %s", to);
-    if (!gw_net_is_active(&place))
+    if (place.network != NULL && !place.network->active)
         return g_strdup_printf("is not active on %s", to);
+    if (gw_net_missing_bridge(&place) != NULL)
+        return g_strdup_printf("names bridge '%s', which does not exist on %s",
+                               gw_net_missing_bridge(&place), to);
     return g_strdup_printf("leads to another physical network on %s ('%s')", to, gw_plan_text(tag));
 }
 
@@ -88,16 +91,21 @@ static void nic_network(const GwRule *self, const GwPlanInput *input, GPtrArray 
 {
     const char *to = gw_plan_host_name(input->destination);
     GwNetPlace place = gw_net_of_nic(input->destination, move->from);
-    gboolean stopped = place.name != NULL && !gw_net_is_active(&place);
+    gboolean stopped = place.network != NULL && !place.network->active;
+    const char *missing = gw_net_missing_bridge(&place);
 
     if (!is_type(move->from, "network") || !is_unmatched(input, move))
         return;
     g_autofree char *quoted = gw_plan_quote(move->from->source);
     g_autofree char *or_else =
         stopped ? g_strdup_printf("Or start it on %s: virsh net-start %s.", to, quoted)
-                : g_strdup_printf("Or define it there as on %s: virsh net-dumpxml %s, then virsh "
-                                  "net-define and virsh net-start %s on %s.",
-                                  gw_plan_host_name(input->source), quoted, quoted, to);
+        : missing != NULL
+            ? g_strdup_printf("Or create that bridge on %s, or name another in it: virsh net-edit "
+                              "%s.",
+                              to, quoted)
+            : g_strdup_printf("Or define it there as on %s: virsh net-dumpxml %s, then virsh "
+                              "net-define and virsh net-start %s on %s.",
+                              gw_plan_host_name(input->source), quoted, quoted, to);
     gw_rule_add(self, findings, observe_unmatched(input, move, "network"),
                 g_strdup_printf("An active network '%s' on %s, or one that leads to the same.",
                                 gw_plan_text(move->from->source), to),
@@ -175,10 +183,11 @@ static void choice_of_network(const GwRule *self, const GwPlanInput *input, GPtr
     const char *kind = g_strcmp0(choice->kind, "bridge") == 0    ? "bridge"
                        : g_strcmp0(choice->kind, "libvirt") == 0 ? "libvirt network"
                                                                  : "network or bridge";
-    gboolean stopped = place.name != NULL && !gw_net_is_active(&place);
+    gboolean stopped = place.network != NULL && !place.network->active;
+    const char *missing = gw_net_missing_bridge(&place);
     gboolean no_group = place.name != NULL && choice->port_group != NULL && place.group == NULL;
 
-    if (place.name != NULL && !stopped && !no_group)
+    if (place.name != NULL && !stopped && !no_group && missing == NULL)
         return;
     g_autofree char *has = gw_net_list(input->destination);
     g_autofree char *quoted = gw_plan_quote(choice->network);
@@ -187,6 +196,10 @@ static void choice_of_network(const GwRule *self, const GwPlanInput *input, GPtr
         self, findings,
         stopped ? g_strdup_printf("Network '%s', chosen for adapter %s, is not active on %s", name,
                                   choice->mac, to)
+        : missing != NULL
+            ? g_strdup_printf("Network '%s', chosen for adapter %s, names bridge '%s', which does "
+                              "not exist on %s",
+                              name, choice->mac, missing, to)
         : no_group ? g_strdup_printf("Network '%s' of %s, chosen for adapter %s, has no port group "
                                      "'%s'",
                                      name, to, choice->mac, choice->port_group)
@@ -270,7 +283,7 @@ const GwRule gw_rule_nic_choice = {
 static const GwHost *management_host(const GwPlanInput *input, const GwNicMove *move)
 {
     GwNetPlace from = gw_net_of_nic(input->source, move->from);
-    GwNetPlace to = { NULL };
+    GwNetPlace to = { .name = NULL };
 
     if (gw_net_is_management(&from) && move->match != (int)GW_NIC_CHOSEN)
         return input->source;

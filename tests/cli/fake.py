@@ -205,6 +205,30 @@ SMOOTH = [
 STUCK = SMOOTH[:3]
 
 
+NO_RESTART = {"changes": [], "gains": [], "loses": [], "commands": []}
+# Of three kinds of hosts, one of which has not told anything.
+BASELINE = {
+    "virt_type": "kvm", "kind": "hypervisor", "asked_host_id": "host-1", "model": "Haswell",
+    "xml": "<cpu mode='custom' match='exact'>\n  <model fallback='forbid'>Haswell</model>\n</cpu>\n",
+    "features": ["aes", "avx", "avx2"], "machines": ["pc-i440fx-10.0", "pc-q35-10.0"],
+    "hosts": [
+        {"host_id": "host-1", "host_name": "kvm1", "model": "Skylake-Server",
+         "loses": ["avx512f", "clwb", "pku"]},
+        {"host_id": "host-2", "host_name": "kvm2", "model": "Haswell", "loses": []},
+        {"host_id": "host-3", "host_name": "kvm3", "loses": [],
+         "error": "It has not told anything of itself yet."}],
+    "vms": [
+        {"vm_uuid": U1, "vm_name": "web1", "host_id": "host-1", "cpu": "Skylake-Server",
+         "fit": "change", "above": ["avx512f", "clwb", "pku"],
+         "why": "It has more than the common CPU: put that into its definition, and restart it.",
+         "commands": ["virsh edit web1", "virsh shutdown web1", "godwit vm start web1"]},
+        {"vm_uuid": U2, "vm_name": "db1", "host_id": "host-2", "cpu": "Haswell", "fit": "fits",
+         "above": [], "commands": []}],
+    "pairs": [{"source_host_id": "host-1", "destination_host_id": "host-2", "unknown": False,
+               "why": "it lacks avx512f, clwb, pku"}],
+}
+
+
 class Fake:
     def __init__(self, folder, certificate="server"):
         self.folder = folder
@@ -245,6 +269,8 @@ class Fake:
         self.transfers = []        # and its transfer types
         self.undo = {"possible": True, "kind": "vm-migrate",
                      "steps": ["send what changed of vda back to kvm1", "move web1 to kvm1"]}
+        self.restart = dict(NO_RESTART)
+        self.baseline = BASELINE
         self.join_tokens = []
         self.joined_status = "OK"  # of a host whose agent has joined
         self.lines = []            # of the next check
@@ -618,6 +644,12 @@ class Fake:
                             uri=f"godwit://192.0.2.9:8447/{token['host_id']}")
         return 201, check("gw_join_token", token)
 
+    def on_cpu_baseline(self, method, parts, query, body):
+        if set(query) - {"hosts", "virt_type"}:
+            self.wrong.append(f"cpu-baseline: {query}")
+        self.asked_baseline = query
+        return 200, check("gw_cpu_baseline", self.baseline)
+
     def on_vms(self, method, parts, query, body):
         if not parts:
             vms = [v for v in self.vms
@@ -636,6 +668,8 @@ class Fake:
                     {"host_id": "host-1", "host_name": "kvm1", "transfer": "None",
                      "suitable": False, "findings": FINDINGS, "rating": RATINGS[1]}]
             return 200, {"items": [check("gw_candidate", r) for r in rows]}
+        if parts[1:] == ["restart"] and method == "GET":
+            return 200, check("gw_restart", self.restart)
         if parts[1:] == ["start"] and method == "POST":
             return 200, {**vm, "state": "running"}
         if parts[1:] == ["migrate"] and method == "POST":

@@ -24,8 +24,8 @@ EVERYTHING = [
     "vm start", "vm candidates", "vm migrate", "vm migrate-storage", "job list", "job show",
     "job watch", "job cancel", "job set", "job post-copy", "job settle", "job undo", "job pause",
     "job resume", "kept list", "kept show", "kept remove", "rule list", "rule show", "rule add",
-    "rule set", "rule remove", "plan moves", "plan show", "plan apply", "share list", "share add",
-    "share show", "share prove", "share remove", "explain", "status", "events", "completion",
+    "rule set", "rule remove", "plan moves", "plan show", "plan apply", "cpu baseline", "share list",
+    "share add", "share show", "share prove", "share remove", "explain", "status", "events", "completion",
     "help", "version",
 ]
 
@@ -58,6 +58,7 @@ def bodies(fake, method, ending):
     ("explain", ["explain", "web1"]),
     ("explain-host", ["explain", "web1", "kvm2"]),
     ("host-explain", ["host", "explain", "kvm1"]),
+    ("cpu-baseline", ["cpu", "baseline"]),
     ("share-list", ["share", "list"]),
     ("share-show", ["share", "show", "images"]),
     ("status", ["status"]),
@@ -104,6 +105,38 @@ def test_golden(fake, godwit, golden, name, args, form):
     if form == "json":
         json.loads(run.out)
     golden(f"{name}.{form}", run.out)
+
+
+def test_cpu_baseline_of_some_hosts(fake, godwit):
+    done = godwit("cpu", "baseline", "kvm1", "Rack 1", "--virt-type", "qemu")
+    assert done.status == 0, done.err
+    assert fake.asked_baseline == {"hosts": "kvm1,Rack 1", "virt_type": "qemu"}
+    plain = godwit("cpu", "baseline", LC_ALL="C").out
+    assert re.search(r"^kvm1 +\. +no +\?$", plain, re.M), plain
+    assert godwit("cpu", "baseline", "--virt-type", "xen").status == 2
+
+
+def test_no_common_cpu(fake, godwit):
+    fake.baseline = {"virt_type": "kvm", "kind": "hypervisor", "error": "nothing \x1b[31min common",
+                     "features": [], "machines": [], "hosts": [], "vms": [], "pairs": []}
+    done = godwit("cpu", "baseline")
+    assert done.status == 0 and "There is no CPU that all of them can give a VM (kvm)" in done.out
+    assert "\x1b" not in done.out
+
+
+def test_restart_pending(fake, godwit):
+    change = {"what": "machine", "now": "pc-q35-7.2", "after": "pc-q35-10.0", "why": "Redefined."}
+    fake.vms[0]["restart_changes"] = [change]
+    fake.restart = {"changes": [change], "gains": ["kvm2", "kvm3"], "loses": [],
+                    "commands": ["virsh shutdown web1", "godwit vm start web1"]}
+    listed = godwit("vm", "list").out
+    assert re.search(r"^web1 .* pending ", listed, re.M), listed
+    assert not re.search(r"^db1 .* pending ", listed, re.M), listed
+    shown = godwit("vm", "show", "web1").out
+    assert "It could then move to: kvm2, kvm3" in shown and "move no more" not in shown
+    assert re.search(r"^machine +pc-q35-7.2 +pc-q35-10.0$", shown, re.M), shown
+    assert "  virsh shutdown web1\n  godwit vm start web1\n" in shown
+
 
 
 def test_lists_are_read_page_by_page(fake, godwit):

@@ -70,6 +70,23 @@ def test_domain_capabilities_name_the_cpu(explain):
     assert "Broadwell-noTSX-IBRS on the destination" in more.stdout
 
 
+def test_domain_capabilities_tell_of_cpus(explain, tmp_path):
+    dump = WEB1.read_text().replace(
+        "<cpu mode='host-passthrough'/>",
+        "<cpu mode='custom' match='exact'><model fallback='forbid'>Skylake</model></cpu>")
+    (tmp_path / "web1.xml").write_text(dump)
+    models = DUMPS.joinpath("kvm2-domains.xml").read_text().replace("</cpu>", (
+        "<mode name='custom' supported='yes'><model usable='%s'>Skylake</model>%s</mode></cpu>"))
+    lacks = "<blockers model='Skylake'><feature name='avx512f'/></blockers>"
+    args = ["--domain-xml", tmp_path / "web1.xml", "--domain-capabilities", "-", "-o", "json"]
+    fine = explain(*args, text=models % ("yes", ""))
+    assert fine.returncode == 0
+    assert [f["rule"] for f in told(fine)["findings"]] == []
+    refused = explain(*args, text=models % ("no", lacks))
+    assert refused.returncode == 3
+    assert "avx512f" in told(refused)["findings"][0]["observed"]
+
+
 def test_what_is_not_told_is_listed(explain):
     alone = told(explain("--domain-xml", WEB1, "-o", "json"))
     assert not alone["refused"] and alone["findings"] == []
@@ -143,7 +160,9 @@ def test_files_that_cannot_be_used(explain, tmp_path):
 def test_options_that_mean_nothing(explain):
     refuses(explain("web1", "--domain-xml", WEB1), "too many arguments")
     refuses(explain(), "argument is missing")
-    refuses(explain("--domain-xml", WEB1, "--domain-capabilities", KVM1), "--capabilities")
+    arm = DUMPS.joinpath("kvm2-domains.xml").read_text().replace("x86_64</arch>", "aarch64</arch>")
+    refuses(explain("--domain-xml", WEB1, "--capabilities", KVM1, "--domain-capabilities", "-",
+                    text=arm), "aarch64", "x86_64", "virsh domcapabilities")
 
 
 def test_options_without_a_dump(godwit):

@@ -20,6 +20,8 @@ def rename(host, old, new):
     ip(host, "link", "set", old, "down")
     ip(host, "link", "set", old, "name", new)
     ip(host, "link", "set", new, "up")
+    labs.eventually("libvirt tells " + new,
+                    lambda: " %s " % new in labs.virsh(host, "iface-list").stdout)
 
 
 def tag(controller, host, *tags):

@@ -105,6 +105,8 @@ static void on_reply(GwReply *reply, gpointer user)
     if (reply->result != NULL)
         json_object_set_new(json, "result",
                             gw_record_to_json(&gw_move_result_record, reply->result));
+    if (reply->cpu != NULL)
+        json_object_set_new(json, "cpu", gw_record_to_json(&gw_cpu_record, reply->cpu));
     if (reply->definitions != NULL)
         json_object_set_new(json, "definitions", texts_json(reply->definitions));
     print_line(json);

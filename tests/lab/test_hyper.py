@@ -103,6 +103,39 @@ def test_cpu_compare(driver, guest, ends):
     assert vague["code"] == "unsupported"
 
 
+def named(model):
+    return "<cpu mode='custom'><model fallback='forbid'>%s</model></cpu>" % model
+
+
+def test_cpu_models(driver):
+    """What a host tells of its models is what its comparison says."""
+    told = next(cpu for cpu in driver.good("facts", "kvm1")["facts"]["vm_cpus"]
+                if cpu["virt_type"] == "qemu")
+    assert told["usable"] and told["blocked"] and len(told["features"]) > 20
+    assert set(told["extra"]) <= set(told["features"])
+    assert not set(told["missing"]) & set(told["features"])
+    for line in told["blocked"][::8]:
+        refused = driver.good("cpu-compare", "kvm1", text=named(line.split()[0]), number=1)
+        assert not refused["verdict"], line
+    for model in told["usable"][::4]:
+        assert driver.good("cpu-compare", "kvm1", text=named(model), number=1)["verdict"], model
+    newer = driver.good("cpu-compare", "kvm1", text=named("Zen99"), number=1)
+    assert not newer["verdict"] and "Zen99" in newer["text"], newer
+
+
+def test_cpu_baseline(driver):
+    cpus = [next(cpu["xml"] for cpu in driver.good("facts", name)["facts"]["vm_cpus"]
+                 if cpu["virt_type"] == "qemu") for name in ("kvm1", "kvm2")]
+    whole = driver.good("cpu-baseline", "kvm1", definitions=cpus, number=1)["cpu"]
+    smaller = cpus[1].replace("</cpu>", "<feature policy='disable' name='aes'/></cpu>")
+    less = driver.good("cpu-baseline", "kvm1", definitions=[cpus[0], smaller], number=1)["cpu"]
+    assert set(whole["features"]) - set(less["features"]) == {"aes"}
+    assert driver.good("cpu-compare", "kvm2", text=less["xml"], number=1)["verdict"]
+    assert driver.bad("cpu-baseline", "kvm1", definitions=[], number=1)["code"] == "invalid"
+    assert driver.bad("cpu-baseline", "kvm1", definitions=["<rubbish/>"])["code"] == "invalid"
+    assert driver.bad("cpu-baseline", "kvm1", definitions=[named("a")] * 65)["code"] == "invalid"
+
+
 @pytest.mark.parametrize("peer_to_peer", [True, False], ids=["p2p", "direct"])
 @pytest.mark.parametrize("paused", [True, False], ids=["paused", "running"])
 def test_move(driver, hosts, guest, ends, peer_to_peer, paused):

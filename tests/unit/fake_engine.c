@@ -974,3 +974,36 @@ gboolean gw_engine_remember_reply(GwEngine *engine, const char *key, json_t *rep
     g_hash_table_replace(engine->replies, g_strdup(key), json_incref(reply));
     return TRUE;
 }
+
+GwRestart *gw_engine_restart(GwEngine *engine, const char *vm, GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    const GwVm *found = gw_fabric_find_vm(fabric, vm, error);
+    GwRestart *restart = found != NULL ? gw_restart_new() : NULL;
+
+    if (restart != NULL)
+        restart->gains = g_strsplit("h2", ",", -1);
+    return restart;
+}
+
+GwCpuBaseline *gw_engine_cpu_baseline(GwEngine *engine, const GwCpuBaselineRequest *request,
+                                      GError **error)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    GwCpuBaseline *baseline = gw_cpu_baseline_new();
+
+    baseline->hosts = gw_record_array(&gw_cpu_baseline_host_record);
+    baseline->virt_type = g_strdup(request->virt_type);
+    for (guint i = 0; request->hosts != NULL && request->hosts[i] != NULL; i++) {
+        const GwHost *host = gw_fabric_find_host(fabric, request->hosts[i]);
+        if (host == NULL) {
+            missing("host", request->hosts[i], error);
+            gw_cpu_baseline_free(baseline);
+            return NULL;
+        }
+        GwCpuBaselineHost *row = gw_cpu_baseline_host_new();
+        row->host_id = g_strdup(host->id);
+        g_ptr_array_add(baseline->hosts, row);
+    }
+    return baseline;
+}

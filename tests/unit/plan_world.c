@@ -50,6 +50,18 @@ void plan_open(PlanWorld *world, json_t *fabric, guint hosts, guint vms)
     world_run(&world->world, SECONDS(2));
 }
 
+void plan_open_default(PlanWorld *world)
+{
+    plan_open(world, plan_fabric(4, PLAN_PLACES), 4, 8);
+}
+
+void plan_close_drained(PlanWorld *world)
+{
+    assert_int_equal(plan_running_at(world, 'a'), 0);
+    plan_check_vms(world);
+    plan_close(world);
+}
+
 void plan_close(PlanWorld *world)
 {
     g_hash_table_unref(world->drained);
@@ -164,6 +176,21 @@ GwJob *plan_run_job(PlanWorld *world, const char *job_id)
     return NULL;
 }
 
+GwJob *plan_run_done(PlanWorld *world, const char *job_id)
+{
+    GwJob *job = plan_run_job(world, job_id);
+
+    if (job->state != (int)GW_JOB_DONE)
+        fail_msg("'%s' is %s: %s", job->title, gw_enum_word(&gw_job_state_enum, job->state),
+                 job->error != NULL ? job->error->message : "-");
+    return job;
+}
+
+void plan_end_done(PlanWorld *world, const char *job_id)
+{
+    gw_job_free(plan_run_done(world, job_id));
+}
+
 /* Plans ------------------------------------------------------------------------------------ */
 
 GwPlanRequest *plan_request(GwPlanKind kind, const char *hosts)
@@ -215,6 +242,19 @@ char *plan_undrain(PlanWorld *world, const char *hosts)
     return begin(world, GW_PLAN_UNDRAIN, hosts);
 }
 
+char *plan_open_draining(PlanWorld *world)
+{
+    plan_open_default(world);
+    char *id = plan_drain(world, "a");
+    plan_run(world, SECONDS(1) / 2);
+    return id;
+}
+
+GwPlannedMove *plan_move_at(const GwMigrationPlan *plan, guint index)
+{
+    return plan->moves->pdata[index];
+}
+
 guint plan_count(const GwJob *job, GwPlannedState state)
 {
     guint n = 0;
@@ -257,4 +297,29 @@ char plan_where(PlanWorld *world, guint vm)
     if (where == '\0')
         fail_msg("vm%u runs nowhere", vm);
     return where;
+}
+
+void plan_check_places(PlanWorld *world, const char *places)
+{
+    for (guint i = 0; places[i] != '\0'; i++)
+        assert_int_equal(plan_where(world, i), places[i]);
+}
+
+guint plan_unfinished(PlanWorld *world)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->world.engine);
+    g_autoptr(GPtrArray) jobs = gw_fabric_list_jobs(fabric);
+    guint n = 0;
+
+    for (guint i = 0; i < jobs->len; i++)
+        n += !gw_job_state_is_final((GwJobState)((GwJob *)jobs->pdata[i])->state);
+    return n;
+}
+
+void plan_kill_at(PlanWorld *world, gint64 ms, gint64 away_ms)
+{
+    plan_run(world, ms * 1000);
+    world_kill(&world->world);
+    world_pass(&world->world, away_ms * 1000);
+    world_start(&world->world);
 }

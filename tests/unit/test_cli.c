@@ -16,6 +16,7 @@
 #include "cli/network_words.h"
 #include "cli/progress.h"
 #include "cli/storage_words.h"
+#include "model/cpu_baseline.h"
 #include "model/migration_plan.h"
 #include "model/request.h"
 #include "model/verdict.h"
@@ -164,6 +165,9 @@ static void test_columns(void **state)
     check_columns(gw_kept_columns, &gw_kept_volume_record);
     check_columns(gw_kept_sheet, &gw_kept_volume_record);
     check_columns(gw_rule_columns, &gw_placement_rule_record);
+    check_columns(gw_restart_columns, &gw_restart_change_record);
+    check_columns(gw_cpu_host_columns, &gw_cpu_baseline_host_record);
+    check_columns(gw_cpu_vm_columns, &gw_cpu_baseline_vm_record);
     check_columns(gw_rule_sheet, &gw_placement_rule_record);
     check_columns(gw_leaving_columns, &gw_leaving_record);
     check_columns(gw_planned_move_columns, &gw_planned_move_record);
@@ -640,6 +644,21 @@ static void test_bar_width(void **state)
     assert_non_null(nothing);
 }
 
+static void test_time_predicted(void **state)
+{
+    g_autoptr(GwJson) job = a_move();
+    g_autofree char *before = gw_progress_line(job);
+
+    assert_null(strstr(before, "predicted"));
+    json_object_set_new(job, "prediction", json_pack("{s:{s:i}}", "total_ms", "likely", 20000));
+    g_autofree char *line = gw_progress_line(job);
+    assert_non_null(strstr(line, ", ETA 900 ms, 110 MiB/s, "));
+    assert_non_null(strstr(line, ", predicted 20.0 s in all"));
+    json_object_set_new(gw_at(job, "progress"), "eta_ms", json_integer(-1));
+    g_autofree char *unknown = gw_progress_line(job);
+    assert_null(strstr(unknown, "ETA"));
+}
+
 static void test_no_false_eta(void **state)
 {
     g_autoptr(GwJson) job = a_move();
@@ -857,6 +876,7 @@ int main(void)
         cmocka_unit_test(test_at),
         cmocka_unit_test(test_yaml),
         cmocka_unit_test(test_bar_width),
+        cmocka_unit_test(test_time_predicted),
         cmocka_unit_test(test_no_false_eta),
         cmocka_unit_test(test_downtime_unseen),
         cmocka_unit_test(test_progress_of_disks),

@@ -22,8 +22,8 @@ static void run_day(guint32 seed, gpointer user)
                                  .hosts = 20,
                                  .vms = 200,
                                  .minutes = DAY_MINUTES,
-                                 .step_s = 20,
-                                 .pause_minutes = 300 };
+                                 .step_s = 30,
+                                 .pause_minutes = 400 };
     g_autoptr(GPtrArray) broken = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GwJson) report = day_run(&options, broken);
     guint *drained = user;

@@ -208,6 +208,53 @@ static void both_hosts_are_compared(void **state)
         g_strv_contains((const char *const *)untold_of(one, "CPU")->rules, "cpu-passthrough"));
 }
 
+static GwHostFacts *host_with_models(const char *usable, const char *blocked)
+{
+    GwHostFacts *facts = gw_host_facts_new();
+    GwHostCpu *cpu = gw_host_cpu_new();
+    const char *const can[] = { usable, NULL };
+    const char *const cannot[] = { blocked, NULL };
+
+    facts->vm_cpus = gw_record_array(&gw_host_cpu_record);
+    cpu->virt_type = g_strdup("kvm");
+    cpu->model = g_strdup(usable);
+    cpu->usable = g_strdupv((char **)can);
+    cpu->blocked = g_strdupv((char **)cannot);
+    g_ptr_array_add(facts->vm_cpus, cpu);
+    return facts;
+}
+
+static void domain_capabilities_tell_cpus(void **state)
+{
+    g_autoptr(GwVm) vm = some_vm();
+    g_autoptr(GwHostFacts) can = host_with_models("Skylake-Server", "EPYC svm");
+    g_autoptr(GwHostFacts) cannot = host_with_models("EPYC", "Skylake-Server avx512f");
+    const GwDumps to_can = { .vm = vm, .destination = can };
+    const GwDumps to_cannot = { .vm = vm, .destination = cannot };
+
+    vm->cpu_mode = g_strdup("custom");
+    vm->cpu_model = g_strdup("Skylake-Server");
+    vm->cpu = gw_cpu_new();
+    vm->cpu->mode = g_strdup("custom");
+    vm->cpu->model = g_strdup("Skylake-Server");
+    vm->cpu->exact = TRUE;
+    g_autoptr(GwExplanation) fine = gw_plan_explain_dumps(&to_can);
+    assert_false(fine->refused);
+    assert_null(untold_of(fine, "CPU"));
+    g_autoptr(GwExplanation) refused = gw_plan_explain_dumps(&to_cannot);
+    assert_true(refused->refused);
+    assert_non_null(strstr(found(refused->findings, "cpu-compatible")->observed, "avx512f"));
+
+    /* What the source made of host-model is not in its name. */
+    g_clear_pointer(&vm->cpu, gw_cpu_free);
+    vm->cpu = gw_cpu_new();
+    vm->cpu->mode = g_strdup("host-model");
+    g_autoptr(GwExplanation) unknown = gw_plan_explain_dumps(&to_cannot);
+    assert_false(unknown->refused);
+    assert_true(
+        g_strv_contains((const char *const *)untold_of(unknown, "CPU")->rules, "cpu-compatible"));
+}
+
 /* What holds only if the disk is copied is said of that type alone. */
 static void a_type_has_findings_of_its_own(void **state)
 {
@@ -285,6 +332,7 @@ int main(void)
         cmocka_unit_test(capabilities_tell_machines),
         cmocka_unit_test(machines_that_are_not_told_refuse_nothing),
         cmocka_unit_test(both_hosts_are_compared),
+        cmocka_unit_test(domain_capabilities_tell_cpus),
         cmocka_unit_test(a_type_has_findings_of_its_own),
         cmocka_unit_test(servers_and_luns_are_depended_on),
         cmocka_unit_test(what_cannot_follow_refuses_it),

@@ -66,6 +66,13 @@ static GwPlacementRule *add_rule(World *world, const char *name, const char *vms
     return rule;
 }
 
+/* @error is of that code; it is cleared. */
+static void is_refused(GError **error, GwErrorCode code)
+{
+    assert_true(g_error_matches(*error, GW_ERROR, (int)code));
+    g_clear_error(error);
+}
+
 static guint rules(World *world)
 {
     g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
@@ -165,11 +172,9 @@ static void test_rules_are_checked(void **unused)
     g_strfreev(broken->vms);
     broken->vms = NULL;
     assert_null(gw_engine_change_rule(world.engine, broken, &error));
-    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_INVALID));
-    g_clear_error(&error);
+    is_refused(&error, GW_ERR_INVALID);
     assert_false(gw_engine_remove_rule(world.engine, "none", &error));
-    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_NOT_FOUND));
-    g_clear_error(&error);
+    is_refused(&error, GW_ERR_NOT_FOUND);
     assert_int_equal(rules(&world), 1);
     world_free(&world);
 }
@@ -200,8 +205,7 @@ static void test_what_a_rule_names_may_go(void **unused)
     g_strfreev(rule->hosts);
     rule->hosts = words("nobody");
     assert_null(gw_engine_change_rule(world.engine, rule, &error));
-    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_NOT_FOUND));
-    g_clear_error(&error);
+    is_refused(&error, GW_ERR_NOT_FOUND);
     world_free(&world);
 }
 
@@ -231,8 +235,7 @@ static void test_all_hosts_has_a_policy(void **unused)
     g_free(root->name);
     root->name = g_strdup("Elsewhere");
     assert_null(gw_engine_change_group(world.engine, root, &error));
-    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_CONFLICT));
-    g_clear_error(&error);
+    is_refused(&error, GW_ERR_CONFLICT);
     world_free(&world);
 }
 
@@ -252,8 +255,7 @@ static void test_tags_are_checked(void **unused)
     g_strfreev(host->tags);
     host->tags = words("ssd =3");
     assert_null(gw_engine_change_host(world.engine, host, &error));
-    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_INVALID));
-    g_clear_error(&error);
+    is_refused(&error, GW_ERR_INVALID);
     world_free(&world);
 }
 
@@ -321,8 +323,7 @@ static void test_a_host_is_in_maintenance_once_nothing_runs_there(void **unused)
     assert_int_equal(changed->maintenance, GW_MAINTENANCE_IN);
     assert_int_equal(set(&world, "a", FALSE), GW_MAINTENANCE_NONE);
     assert_null(gw_engine_set_maintenance(world.engine, "none", TRUE, &error));
-    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_NOT_FOUND));
-    g_clear_error(&error);
+    is_refused(&error, GW_ERR_NOT_FOUND);
     world_free(&world);
 }
 
@@ -474,8 +475,7 @@ static void test_what_could_not_leave(void **unused)
     assert_null(stuck->nearest);
     assert_string_equal(stuck->why, "There is no other host.");
     assert_null(gw_engine_leaving(world.engine, "none", &error));
-    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_NOT_FOUND));
-    g_clear_error(&error);
+    is_refused(&error, GW_ERR_NOT_FOUND);
     world_free(&world);
 }
 

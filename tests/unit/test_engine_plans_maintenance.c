@@ -9,13 +9,6 @@
  * back those that it closed itself; what a person says meanwhile is not overruled, and neither
  * loses what the other writes of the host. */
 
-#define PLACES "aaaaabcd"
-
-static void open_default(PlanWorld *world)
-{
-    plan_open(world, plan_fabric(4, PLACES), 4, 8);
-}
-
 static GwHost *host_of(PlanWorld *world, char letter)
 {
     g_autoptr(GwFabric) fabric = gw_engine_fabric(world->world.engine);
@@ -105,15 +98,14 @@ static void test_a_change_of_settings_while_a_drain_begins(void **unused)
     PersonsChange change = { .letter = 'a', .at_begin = TRUE };
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     gw_engine_post(world.world.engine, change_settings, &change);
     g_autofree char *id = plan_drain(&world, "a");
     plan_run(&world, SECONDS(1) / 2);
     assert_both_kept(&world, 'a', GW_MAINTENANCE_ENTERING);
     restart(&world);
     assert_both_kept(&world, 'a', GW_MAINTENANCE_ENTERING);
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    plan_end_done(&world, id);
     plan_close(&world);
 }
 
@@ -123,9 +115,7 @@ static void test_a_change_of_settings_while_a_drain_is_cancelled(void **unused)
     PersonsChange change = { .letter = 'a' };
     (void)unused;
 
-    open_default(&world);
-    g_autofree char *id = plan_drain(&world, "a");
-    plan_run(&world, SECONDS(1) / 2);
+    g_autofree char *id = plan_open_draining(&world);
     pause_until_idle(&world, id);
     gw_engine_post(world.world.engine, change_settings, &change);
     g_autoptr(GwJob) over = cancel(&world, id);
@@ -144,7 +134,7 @@ static void test_maintenance_of_a_host_that_is_being_changed(void **unused)
     g_autoptr(GError) error = NULL;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     gw_engine_post(world.world.engine, change_settings, &change);
     assert_null(gw_engine_set_maintenance(world.world.engine, "a", TRUE, &error));
     unit_assert_error(error, GW_ERR_CONFLICT, "being changed");
@@ -179,7 +169,7 @@ static void test_maintenance_while_a_new_uri_is_tried(void **unused)
     PlanWorld world;
     (void)unused;
 
-    plan_open(&world, plan_fabric(5, PLACES), 4, 8); /* the fifth is managed by nobody yet */
+    plan_open(&world, plan_fabric(5, PLAN_PLACES), 4, 8); /* the fifth is managed by nobody yet */
     g_autoptr(GwHost) wanted = host_of(&world, 'b');
     g_autofree char *other = world_uri(4);
     g_free(wanted->uri);
@@ -200,15 +190,12 @@ static void test_a_restart_leaves_open_what_a_person_opened(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
-    g_autofree char *id = plan_drain(&world, "a");
-    plan_run(&world, SECONDS(1) / 2);
+    g_autofree char *id = plan_open_draining(&world);
     say_maintenance(&world, "a", FALSE);
     restart(&world);
     plan_run(&world, SECONDS(1));
     assert_int_equal(plan_maintenance(&world, 'a'), GW_MAINTENANCE_NONE);
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    plan_end_done(&world, id);
     assert_int_equal(plan_running_at(&world, 'a'), 0);
     assert_int_equal(plan_maintenance(&world, 'a'), GW_MAINTENANCE_NONE);
     plan_close(&world);
@@ -219,12 +206,11 @@ static void test_a_restart_leaves_closed_what_a_person_closed(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autofree char *id = plan_drain(&world, "a");
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    plan_end_done(&world, id);
     plan_run(&world, SECONDS(1));
-    g_autofree char *back = plan_undrain(&world, "a");
+    G_GNUC_UNUSED g_autofree char *back = plan_undrain(&world, "a");
     plan_run(&world, SECONDS(1) / 2);
     assert_int_equal(plan_maintenance(&world, 'a'), GW_MAINTENANCE_NONE);
     say_maintenance(&world, "a", TRUE);
@@ -268,10 +254,9 @@ static void test_an_undrain_of_what_is_closed_again(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     g_autofree char *id = plan_drain(&world, "a");
-    g_autoptr(GwJob) drained = plan_run_job(&world, id);
-    assert_int_equal(drained->state, GW_JOB_DONE);
+    plan_end_done(&world, id);
     plan_run(&world, SECONDS(1));
     g_autofree char *back = plan_undrain(&world, "a");
     plan_run(&world, SECONDS(1) / 2);
@@ -291,8 +276,7 @@ static void test_an_undrain_of_what_is_closed_again(void **unused)
 
     /* Once more, which opens it: the rest comes back. */
     g_autofree char *again = plan_undrain(&world, "a");
-    g_autoptr(GwJob) whole = plan_run_job(&world, again);
-    assert_int_equal(whole->state, GW_JOB_DONE);
+    g_autoptr(GwJob) whole = plan_run_done(&world, again);
     assert_int_equal(plan_count(whole, GW_PLANNED_DONE), 5 - home);
     assert_int_equal(plan_running_at(&world, 'a'), 5);
     plan_close(&world);
@@ -304,18 +288,15 @@ static void test_an_undrain_after_a_drain_that_moved_nothing(void **unused)
     PlanWorld world;
     (void)unused;
 
-    open_default(&world);
+    plan_open_default(&world);
     for (guint i = 0; i < 2; i++) {
         g_autofree char *id = plan_drain(&world, "a");
-        g_autoptr(GwJob) over = plan_run_job(&world, id);
-        assert_int_equal(over->state, GW_JOB_DONE);
+        g_autoptr(GwJob) over = plan_run_done(&world, id);
         assert_int_equal(plan_count(over, GW_PLANNED_DONE), i == 0 ? 5 : 0);
     }
     g_autofree char *back = plan_undrain(&world, "a");
-    g_autoptr(GwJob) home = plan_run_job(&world, back);
-    assert_int_equal(home->state, GW_JOB_DONE);
-    for (guint i = 0; i < 8; i++)
-        assert_int_equal(plan_where(&world, i), PLACES[i]);
+    plan_end_done(&world, back);
+    plan_check_places(&world, PLAN_PLACES);
     plan_close(&world);
 }
 
@@ -327,9 +308,7 @@ static void test_hosts_removed_under_a_drain(void **unused)
     g_autoptr(GError) refused = NULL;
     (void)unused;
 
-    open_default(&world);
-    g_autofree char *id = plan_drain(&world, "a");
-    plan_run(&world, SECONDS(1) / 2);
+    g_autofree char *id = plan_open_draining(&world);
     pause_until_idle(&world, id);
     g_autoptr(GwHost) a = host_of(&world, 'a');
     assert_false(gw_engine_remove_host(world.world.engine, a->id, &refused));
@@ -343,8 +322,7 @@ static void test_hosts_removed_under_a_drain(void **unused)
     UNIT_OK(gw_engine_remove_host(world.world.engine, last->destination_host_id, error));
     g_autoptr(GwJob) resumed = NULL;
     UNIT_OK(resumed = gw_engine_pause_job(world.world.engine, id, FALSE, error));
-    g_autoptr(GwJob) over = plan_run_job(&world, id);
-    assert_int_equal(over->state, GW_JOB_DONE);
+    plan_end_done(&world, id);
     assert_int_equal(plan_running_at(&world, 'a'), 0);
     assert_int_equal(plan_running_at(&world, gone), left_there);
     plan_check_vms(&world);

@@ -105,21 +105,7 @@ static void open_or_close_host(PlanTrial *trial)
 
 static void plant_fault(PlanTrial *trial)
 {
-    static const TrialFault faults[] = {
-        { "setup", "fail" },
-        { "copy", "fail" },
-        { "switchover", "fail" },
-        { "finish", "fail" },
-        { "copy", "kill-destination" },
-        { "finish", "kill-destination" },
-        { "copy", "source-down" },
-        { "finish", "source-down" },
-        { "copy", "destination-down" },
-        { "finish", "destination-down" },
-        { "finish", "lose-reply" },
-        { "confirm", "lose-reply" },
-    };
-    TrialFault fault = faults[any(trial, G_N_ELEMENTS(faults))];
+    TrialFault fault = trial_any_fault(trial->random, NULL, 0);
     g_autoptr(GwJson) json = json_pack("{s:s,s:s,s:i}", "at", fault.at, "do", fault.what, "ms",
                                        (int)any(trial, 30000) + 100);
 

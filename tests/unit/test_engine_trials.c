@@ -60,22 +60,10 @@ static void cancel(Trial *trial)
 
 static void plant_fault(Trial *trial)
 {
-    static const TrialFault faults[] = {
-        { "setup", "fail" },
-        { "copy", "fail" },
-        { "switchover", "fail" },
-        { "finish", "fail" },
-        { "copy", "kill-destination" },
-        { "finish", "kill-destination" },
-        { "copy", "source-down" },
+    static const TrialFault more[] = {
         { "switchover", "source-down" },
-        { "finish", "source-down" },
         { "confirm", "source-down" },
-        { "copy", "destination-down" },
-        { "finish", "destination-down" },
         { "finish", "lose-finish" },
-        { "finish", "lose-reply" },
-        { "confirm", "lose-reply" },
         { "copy", "kill-source" },
         { "confirm", "kill-source" },
         { "copy", "source-agent-dies" },
@@ -90,7 +78,7 @@ static void plant_fault(Trial *trial)
         { "confirm", "lose-notice" },
         { "confirm", "linger" },
     };
-    TrialFault fault = faults[trial_any(trial, G_N_ELEMENTS(faults))];
+    TrialFault fault = trial_any_fault(trial->random, more, G_N_ELEMENTS(more));
 
     trial->any_may_stop |= strcmp(fault.what, "kill-source") == 0;
     trial_plant(trial, fault, trial_any_ms(trial), -1);

@@ -133,17 +133,21 @@ static void a_sample_that_fails_is_unknown(void **unused)
     }
 }
 
-static char *move(World *world)
+static char *move_vm(World *world, const char *vm)
 {
     g_autoptr(GwMoveRequest) request = gw_move_request_new();
     g_autoptr(GError) error = NULL;
 
     request->destination = g_strdup("b");
-    g_autoptr(GwJob) job =
-        gw_engine_migrate(world->engine, "web1", request, "tester", NULL, &error);
+    g_autoptr(GwJob) job = gw_engine_migrate(world->engine, vm, request, "tester", NULL, &error);
     if (error != NULL)
         fail_msg("%s", error->message);
     return g_strdup(job->id);
+}
+
+static char *move(World *world)
+{
+    return move_vm(world, "web1");
 }
 
 static void a_job_keeps_what_was_predicted_of_it(void **unused)
@@ -165,6 +169,78 @@ static void a_job_keeps_what_was_predicted_of_it(void **unused)
     assert_true(job->prediction->bytes->likely > 0);
     assert_true(job->result->total_ms > 0);
     world_free(&world);
+}
+
+/* What is left is the prediction first, and what the copy shows at its end. */
+static void a_job_says_what_is_left(void **unused)
+{
+    World world;
+    guint told = 0;
+
+    open_world(&world, TRUE);
+    world_run(&world, SECONDS(5));
+    g_autofree char *id = move(&world);
+    for (guint i = 0; i < 600; i++) {
+        world_run(&world, G_USEC_PER_SEC / 10);
+        g_autoptr(GwJob) job = world_job(&world, id);
+        if (job->state == (int)GW_JOB_COPYING) {
+            gint64 all = job->prediction->total_ms->likely;
+            assert_in_range(job->progress->eta_ms, 0, 2 * all);
+            if (told++ == 0)
+                assert_in_range(job->progress->eta_ms, all / 2, all);
+        }
+    }
+    assert_true(told > 5);
+    g_autoptr(GwJob) done = world_job(&world, id);
+    assert_int_equal(done->state, GW_JOB_DONE);
+    assert_int_equal(done->progress->eta_ms, 0);
+    world_free(&world);
+}
+
+/* With another VM at the same host, and a slot for one. */
+static void open_world_of_two(World *world)
+{
+    json_t *json = fabric_json(TRUE);
+    json_t *a = json_array_get(json_object_get(json, "hosts"), 0);
+    json_t *other = world_vm_json("6d0b6b0e-0000-4000-8000-000000000002", "web2");
+
+    json_object_set_new(other, "memory_kib", json_integer(4194304));
+    json_object_set_new(other, "max_memory_kib", json_integer(4194304));
+    json_array_append_new(json_object_get(a, "vms"), other);
+    world_make(world, gw_clock_new_virtual(SECONDS(1700000000)), json);
+    world_start(world);
+    world_add_host(world, 0);
+    world_add_host(world, 1);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(fabric, "a"));
+    host->live_limit = 1;
+    g_autoptr(GwHost) changed = gw_engine_change_host(world->engine, host, NULL);
+    assert_non_null(changed);
+    world_run(world, SECONDS(5));
+}
+
+/* It waits for a slot: by the time it begins, what its VM dirties has been seen. One that begins at
+ * once waits for no sample. */
+static void a_move_that_waits_is_sampled(void **unused)
+{
+    for (guint waits = 0; waits < 2; waits++) {
+        World world;
+        open_world_of_two(&world);
+        g_autofree char *first = waits == 1 ? move_vm(&world, "web2") : NULL;
+        world_run(&world, SECONDS(1));
+        g_autofree char *id = move(&world);
+        world_run(&world, SECONDS(1));
+        g_autoptr(GwJob) queued = world_job(&world, id);
+        assert_int_equal(queued->state == (int)GW_JOB_QUEUED, waits);
+        world_run(&world, SECONDS(300));
+        g_autoptr(GwJob) job = world_job(&world, id);
+        assert_int_equal(job->state, GW_JOB_DONE);
+        if (waits == 1)
+            assert_true(job->prediction->dirty_bps >= 30 * MIB);
+        else
+            assert_int_equal(job->prediction->dirty_bps, -1);
+        world_free(&world);
+    }
 }
 
 /* There and back: the second is told by the first. The VM's figures go with it. */
@@ -220,6 +296,8 @@ int main(void)
         cmocka_unit_test(a_plan_samples_what_the_vm_dirties),
         cmocka_unit_test(a_sample_that_fails_is_unknown),
         cmocka_unit_test(a_job_keeps_what_was_predicted_of_it),
+        cmocka_unit_test(a_job_says_what_is_left),
+        cmocka_unit_test(a_move_that_waits_is_sampled),
         cmocka_unit_test(the_next_move_has_learned),
         cmocka_unit_test(candidates_tell_it_without_waiting),
     };

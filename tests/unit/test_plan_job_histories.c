@@ -123,6 +123,13 @@ static void count_beginning(History *h)
         h->self->beginning += h->checking[v];
 }
 
+static gboolean is_ready(const History *h, guint index, GHashTable *beginning)
+{
+    g_autoptr(GwPlanTurns) turns =
+        gw_plan_turns_new(h->self->job->plan, h->self->history, beginning);
+    return gw_plan_turns_ready(turns, index, NULL);
+}
+
 /* As an engine does it: each is checked and journaled first, which takes time. */
 static void begin_ready(History *h)
 {
@@ -135,7 +142,7 @@ static void begin_ready(History *h)
     for (guint i = 0; job_move_at(h->self, i) != NULL; i++) {
         const GwPlannedMove *move = job_move_at(h->self, i);
         if (!gw_plan_job_is_ready(h->self, i) || h->checking[vm_of(move)] ||
-            !gw_plan_move_ready_from(h->self->job->plan, h->self->history, i, beginning, NULL))
+            !is_ready(h, i, beginning))
             continue;
         if (h->stop)
             fail_msg("seed %u: a move begins after a pause or a cancel", h->seed);

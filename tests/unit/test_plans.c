@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Runs every folder of tests/plans: input.json is a fabric (on top of tests/scenarios/base.json)
- * and the request, with what it is about; plan.txt is the plan that is to come of it, in words.
- * GODWIT_REGENERATE=1 writes that anew; read it before it is committed. Each plan is also replayed
- * by the checker. */
+ * and the request, with what it is about ("predict": by predictions, not by sizes); plan.txt is the
+ * plan that is to come of it, in words. GODWIT_REGENERATE=1 writes that anew; read it before it is
+ * committed. Each plan is also replayed by the checker. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,7 +65,9 @@ static void run_plan(void **state)
         gw_record_from_request(&gw_plan_request_record, json_object_get(in, "request"), &error);
     if (request == NULL)
         fail_msg("%s: %s", path, error->message);
-    g_autoptr(GwMigrationPlan) plan = gw_plan_many(s->fabric, request, NULL, &error);
+    gboolean predict = json_is_true(json_object_get(in, "predict"));
+    g_autoptr(GwPredictor) predictor = predict ? gw_predictor_new(s->fabric) : NULL;
+    g_autoptr(GwMigrationPlan) plan = gw_plan_many(s->fabric, request, predictor, &error);
     if (plan == NULL)
         fail_msg("%s: %s", path, error->message);
     if (!gw_plan_many_check(s->fabric, plan, &error))
@@ -91,8 +93,10 @@ static GPtrArray *list_folders(const char *root)
 
     if (dir == NULL)
         g_error("%s", error->message);
-    while ((name = g_dir_read_name(dir)) != NULL)
-        g_ptr_array_add(folders, g_build_filename(root, name, NULL));
+    while ((name = g_dir_read_name(dir)) != NULL) {
+        if (strcmp(name, "README.md") != 0)
+            g_ptr_array_add(folders, g_build_filename(root, name, NULL));
+    }
     g_ptr_array_sort(folders, compare_names);
     return folders;
 }

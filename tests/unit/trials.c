@@ -13,6 +13,28 @@ guint trial_any(Trial *trial, guint count)
     return (guint)g_rand_int_range(trial->random, 0, (gint32)count);
 }
 
+TrialFault trial_any_fault(GRand *random, const TrialFault *more, guint more_count)
+{
+    static const TrialFault faults[] = {
+        { "setup", "fail" },
+        { "copy", "fail" },
+        { "switchover", "fail" },
+        { "finish", "fail" },
+        { "copy", "kill-destination" },
+        { "finish", "kill-destination" },
+        { "copy", "source-down" },
+        { "finish", "source-down" },
+        { "copy", "destination-down" },
+        { "finish", "destination-down" },
+        { "finish", "lose-reply" },
+        { "confirm", "lose-reply" },
+    };
+    guint count = G_N_ELEMENTS(faults);
+    guint pick = (guint)g_rand_int_range(random, 0, (gint32)(count + more_count));
+
+    return pick < count ? faults[pick] : more[pick - count];
+}
+
 gint64 trial_any_ms(Trial *trial)
 {
     return g_rand_int_range(trial->random, 100, TRIAL_DOWN_MS_MAX);

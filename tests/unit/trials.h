@@ -22,6 +22,9 @@ typedef struct {
     const char *at, *what;
 } TrialFault;
 
+/* One of those that any move may meet, or of @more; each is as likely. */
+TrialFault trial_any_fault(GRand *random, const TrialFault *more, guint more_count);
+
 char *trial_uuid(guint vm);
 guint trial_any(Trial *trial, guint count);
 /* How long something is down. */

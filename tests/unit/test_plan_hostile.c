@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "unit.h"
+
+#include "fabric.h"
+#include "plan/plan.h"
+
+/* Plans of fabrics that somebody filled to the brim, or with what no form would take: they are
+ * made, they are sound, and they say what stays. */
+
+static GwFabric *small_fabric(guint32 seed)
+{
+    const FabricOptions options = {
+        .seed = seed, .hosts = 6, .vms = 20, .full_percent = 50, .hosts_per_rack = 3, .small = TRUE
+    };
+    return fabric_make(&options);
+}
+
+static GwMigrationPlan *drain_first(const GwFabric *fabric)
+{
+    g_autoptr(GwPlanRequest) request = gw_plan_request_new();
+    g_autoptr(GError) error = NULL;
+    g_autofree char *id = fabric_host_id(0);
+    char *hosts[] = { id, NULL };
+
+    request->kind = (int)GW_PLAN_DRAIN;
+    request->hosts = g_strdupv(hosts);
+    GwMigrationPlan *plan = gw_plan_many(fabric, request, NULL, &error);
+    if (plan == NULL)
+        fail_msg("%s", error->message);
+    if (!gw_plan_many_check(fabric, plan, &error))
+        fail_msg("%s", error->message);
+    return plan;
+}
+
+static char **many_tags(guint count, const char *last)
+{
+    g_autoptr(GStrvBuilder) tags = g_strv_builder_new();
+
+    for (guint i = 0; i + 1 < count; i++) {
+        g_autofree char *tag = g_strdup_printf("property-%u=%u", i, i);
+        g_strv_builder_add(tags, tag);
+    }
+    g_strv_builder_add(tags, last);
+    return g_strv_builder_end(tags);
+}
+
+static void tag_hosts(GwFabric *fabric, guint chosen)
+{
+    g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(fabric);
+
+    for (guint i = 0; i < hosts->len; i++) {
+        GwHost *host = gw_host_copy(hosts->pdata[i]);
+        g_strfreev(host->tags);
+        host->tags = many_tags(GW_TAGS_MAX, i == chosen ? "chosen" : "other");
+        gw_fabric_put_host(fabric, host);
+    }
+}
+
+/* A host with room for it all, so that only the rule decides. */
+static void make_room(GwFabric *fabric, guint number)
+{
+    g_autofree char *id = fabric_host_id(number);
+    GwHost *host = gw_host_copy(gw_fabric_host(fabric, id));
+
+    host->facts->memory_kib = host->facts->free_memory_kib = (gint64)1 << 30;
+    host->live_limit = 4;
+    gw_fabric_put_host(fabric, host);
+}
+
+/* R57: of 10,000 properties of each host the last one says where VMs may go. */
+static void ten_thousand_tags_decide(void **unused)
+{
+    g_autoptr(GwFabric) fabric = small_fabric(1);
+    GwPlacementRule *rule = gw_placement_rule_new();
+    g_autofree char *source = fabric_host_id(0), *chosen = fabric_host_id(4);
+    g_autoptr(GPtrArray) vms = gw_fabric_list_vms(fabric, source);
+    g_autoptr(GStrvBuilder) uuids = g_strv_builder_new();
+    guint running = 0;
+    (void)unused;
+
+    make_room(fabric, 3);
+    make_room(fabric, 4);
+    tag_hosts(fabric, 4);
+    for (guint i = 0; i < vms->len; i++) {
+        g_strv_builder_add(uuids, ((GwVm *)vms->pdata[i])->uuid);
+        running += gw_vm_is_running(vms->pdata[i]);
+    }
+    rule->id = g_strdup("chosen");
+    rule->name = g_strdup("chosen");
+    rule->kind = (int)GW_RULE_KIND_RUN_ON;
+    rule->required = TRUE;
+    rule->vms = g_strv_builder_end(uuids);
+    rule->host_tags = g_strsplit("property-0=0 property-9998=9998 chosen", " ", -1);
+    gw_fabric_put_rule(fabric, rule);
+    g_autoptr(GwMigrationPlan) plan = drain_first(fabric);
+    assert_true(running > 0);
+    assert_int_equal(plan->moves->len, running);
+    assert_int_equal(plan->stays->len, 0);
+    for (guint i = 0; i < plan->moves->len; i++)
+        assert_string_equal(((GwPlannedMove *)plan->moves->pdata[i])->destination_host_id, chosen);
+}
+
+static void tags_beyond_the_limit_are_refused(void **unused)
+{
+    g_auto(GStrv) most = many_tags(GW_TAGS_MAX, "last");
+    g_auto(GStrv) more = many_tags(GW_TAGS_MAX + 1, "last");
+    g_autoptr(GError) refused = NULL;
+    (void)unused;
+
+    UNIT_OK(gw_tags_check(most, error));
+    assert_false(gw_tags_check(more, &refused));
+    unit_assert_error(refused, GW_ERR_INVALID, "10000");
+}
+
+/* Weights that no request could set, but a damaged store, or another's, may hold. */
+static void any_weight_makes_a_plan(void **unused)
+{
+    static const gint64 weights[] = { G_MININT64, -1, 0, 1, 100, 101, G_MAXINT64 };
+    (void)unused;
+
+    for (guint i = 0; i < G_N_ELEMENTS(weights); i++) {
+        for (guint k = 0; k < G_N_ELEMENTS(weights); k++) {
+            g_autoptr(GwFabric) fabric = small_fabric(2);
+            const GwGroup *known = gw_fabric_find_group(fabric, GW_GROUP_ROOT);
+            GwGroup *group = gw_group_copy(known);
+            group->placement = gw_placement_policy_new_default();
+            group->placement->memory_weight = group->placement->network_weight = weights[i];
+            group->placement->cpu_weight = group->placement->disk_weight = weights[k];
+            gw_fabric_put_group(fabric, group);
+            g_autoptr(GwMigrationPlan) plan = drain_first(fabric);
+            assert_true(plan->moves->len + plan->stays->len > 0);
+        }
+    }
+}
+
+/* What a person sends is refused, and not guessed at. JSON has no word for what is not a number. */
+static void weights_that_are_none_are_refused(void **unused)
+{
+    static const char *const wrong[] = { "-1",  "101",       "0.5",   "\"50\"", "null1",
+                                         "NaN", "-Infinity", "1e400", "true" };
+    (void)unused;
+
+    for (guint i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_autofree char *text = g_strdup_printf("{\"memory_weight\": %s}", wrong[i]);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GwJson) json = gw_json_parse(text, strlen(text), 1024, &error);
+        g_autoptr(GwPlacementPolicy) policy =
+            json != NULL ? gw_record_from_request(&gw_placement_policy_record, json, &error) : NULL;
+        if (policy != NULL)
+            fail_msg("a weight of %s was taken", wrong[i]);
+        assert_non_null(error);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ten_thousand_tags_decide),
+        cmocka_unit_test(tags_beyond_the_limit_are_refused),
+        cmocka_unit_test(any_weight_makes_a_plan),
+        cmocka_unit_test(weights_that_are_none_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
