@@ -367,10 +367,27 @@ GwJob *gw_engine_apply_plan(GwEngine *engine, const GwMigrationPlan *plan, const
                : NULL;
 }
 
-/* Just made, and proven by who made it. */
+/* What the controller itself planned, a moment ago. */
+static void call_prove_and_apply(GwEngine *engine, Call *call)
+{
+    const Apply *wanted = call->in[0];
+    g_autoptr(GwMigrationPlan) proven = gw_migration_plan_copy(wanted->plan);
+    const Apply apply = { .plan = proven, .user = wanted->user };
+    GError *error = NULL;
+
+    begin_anew(proven);
+    if (!check(gw_engine_now(engine), proven, &error)) {
+        gw_engine_answer(call, NULL, error);
+        return;
+    }
+    call->in[0] = &apply;
+    call_apply(engine, call);
+    call->in[0] = wanted;
+}
+
 void gw_plans_apply(GwEngine *engine, const GwMigrationPlan *plan, const char *user, CallOver over,
                     gpointer data)
 {
     Apply apply = { .plan = plan, .user = user };
-    gw_call_from_loop(engine, call_apply, &apply, over, data);
+    gw_call_from_loop(engine, call_prove_and_apply, &apply, over, data);
 }

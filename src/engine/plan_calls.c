@@ -10,7 +10,6 @@ GwMigrationPlan *gw_engine_plan(GwEngine *engine, const GwPlanRequest *request, 
     g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
     g_autoptr(GwPredictor) predictor = gw_predictor_new(fabric);
     g_autoptr(GwPlanRequest) own = gw_plan_request_copy(request);
-
     g_free(own->as_of);
     own->as_of = own->kind == (int)GW_PLAN_BALANCE ? gw_engine_rfc3339(engine) : NULL;
     GwMigrationPlan *plan = gw_plan_many(fabric, own, predictor, error);
