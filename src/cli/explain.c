@@ -16,6 +16,7 @@ void gw_print_candidate(GwSession *session, const char *heading, json_t *candida
 {
     g_autofree char *name = gw_format_line(heading);
     g_autofree char *disks = g_strdup_printf("%s: disks", name);
+    g_autofree char *hbas = g_strdup_printf("%s: virtual HBAs", name);
     g_autofree char *networks = g_strdup_printf("%s: networks", name);
     g_autofree char *rating = g_strdup_printf("%s: Rating Explanation", name);
 
@@ -26,6 +27,7 @@ void gw_print_candidate(GwSession *session, const char *heading, json_t *candida
     gw_print_rating(session, rating, gw_at(candidate, "rating"), gw_at(candidate, "findings"));
     gw_print_basis(session, gw_at(candidate, "prediction"));
     gw_print_disk_moves(session, disks, gw_at(candidate, "disks"));
+    gw_print_hba_moves(session, hbas, gw_at(candidate, "hbas"));
     gw_print_nic_moves(session, networks, gw_at(candidate, "nics"));
     gw_print_transfers(session, gw_at(candidate, "transfers"));
 }

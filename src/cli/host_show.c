@@ -193,6 +193,15 @@ const GwColumn gw_network_columns[] = {
     { .header = NULL },
 };
 
+static const GwColumn hba_columns[] = {
+    { "HBA", "name", .cut = TRUE },
+    { "WWPN", "wwpn" },
+    { "SAN", "fabric_wwn" },
+    { "VIRTUAL", "vports", .right = TRUE },
+    { "OF", "max_vports", .right = TRUE },
+    { .header = NULL },
+};
+
 const GwColumn gw_location_columns[] = {
     { "POOL", "pool", .cut = TRUE },
     { "TYPE", "type" },
@@ -229,6 +238,7 @@ static void print_host(GwSession *session, json_t *host)
         gw_print_heading(session, "Networks");
         gw_print_table(session, gw_network_columns, networks);
     }
+    print_part(session, host, "facts.hbas", "HBAs (NPIV)", hba_columns);
     print_part(session, host, "facts.agent.interfaces", "Interfaces", gw_interface_columns);
     print_part(session, host, "facts.agent.file_systems", "File systems", gw_file_system_columns);
     print_part(session, host, "facts.agent.links", "Links to other agents", gw_link_columns);

@@ -375,6 +375,7 @@ GwHostFacts *gw_lv_facts(GwLvHost *host, virConnectPtr ptr, GError **error)
     facts->networks = gw_record_array(&gw_network_record);
     read_networks(ptr, facts->networks);
     read_bridges(ptr, facts);
+    gw_lv_read_hbas(ptr, facts);
     facts->pools = storage_pools(host);
     g_mutex_lock(&host->driver->lock);
     host->libvirt_version = (guint64)facts->libvirt_version;

@@ -249,6 +249,9 @@ gboolean gw_lv_op_usage(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_dirty_start(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_dirty_read(GwLvTask *task, GwReply *reply, GError **error);
 
+/* libvirt_hba.c: facts->hbas. */
+void gw_lv_read_hbas(virConnectPtr ptr, GwHostFacts *facts);
+
 /* libvirt_cpu.c */
 /* facts->vm_cpus, and the model that is shown. */
 void gw_lv_read_cpus(virConnectPtr ptr, GwHostFacts *facts);

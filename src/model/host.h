@@ -4,6 +4,7 @@
 #include "model/agent.h"
 #include "model/balance.h"
 #include "model/cpu.h"
+#include "model/hba.h"
 #include "model/network.h"
 #include "model/placement.h"
 #include "model/prediction.h"
@@ -25,7 +26,9 @@ typedef struct {
     char *type; /* libvirt's pool type: dir, netfs, fs, logical, iscsi, gluster, rbd, … */
     char *target_path;
     char *source; /* server:/export, target or device; what the storage is, not where it is seen */
-    char *share_id; /* derived: equal on two hosts exactly when they see the same storage (R4) */
+    char *wwpn;   /* of a virtual HBA (R41); NULL: it is none */
+    char *parent_hba; /* which HBA carries it, as its definition says; NULL: libvirt chooses */
+    char *share_id;   /* derived: equal on two hosts exactly when they see the same storage (R4) */
     gboolean active;
     gint64 capacity_bytes;
     gint64 available_bytes;
@@ -49,6 +52,7 @@ typedef struct {
     char **bridges;
     GPtrArray *networks; /* GwNetwork */
     GPtrArray *pools;    /* GwPool */
+    GPtrArray *hbas;     /* GwHba: those that can carry virtual ones */
     GwHostUsage *usage;  /* NULL: not seen yet */
     GwAgentFacts *agent; /* NULL: no agent there */
 } GwHostFacts;

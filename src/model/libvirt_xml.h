@@ -19,6 +19,8 @@ GwVm *gw_libvirt_vm_from_xml(const char *text, GError **error);
 char *gw_libvirt_uuid_from_xml(const char *text, GError **error);
 /* A storage pool's definition: name, type, where it is seen and what it is. */
 GwPool *gw_libvirt_pool_from_xml(const char *text, GError **error);
+/* A node device that is an HBA of NPIV; NULL without an error where it is another device. */
+GwHba *gw_libvirt_hba_from_xml(const char *text, GError **error);
 /* A libvirt network; its bridge is NULL where it has none. */
 GwNetwork *gw_libvirt_network_from_xml(const char *text, GError **error);
 /* A host interface that is a bridge, as a network of kind "bridge"; NULL: it is none. */

@@ -95,6 +95,10 @@ GwPool *gw_libvirt_pool_from_xml(const char *text, GError **error)
     pool->type = value(xml, NULL, "/pool/@type");
     pool->target_path = value(xml, NULL, "/pool/target/path");
     pool->source = pool_source(xml, pool->type);
+    if (gw_xml_has(xml, NULL, "/pool[@type='scsi']/source/adapter[@type='fc_host']")) {
+        pool->wwpn = value(xml, NULL, "/pool/source/adapter/@wwpn");
+        pool->parent_hba = value(xml, NULL, "/pool/source/adapter/@parent");
+    }
     return pool;
 }
 

@@ -32,6 +32,8 @@ GW_DEFINE_RECORD(GwCandidate, gw_candidate, "Candidate", "What moving a VM to a 
                       .doc = "Every transfer type, and why it is or is not there (R34)."),
                  GW_F(GwCandidate, disks, GW_ARRAY, .of = &gw_disk_move_record,
                       .doc = "Where each disk would go."),
+                 GW_F(GwCandidate, hbas, GW_ARRAY, .of = &gw_hba_move_record,
+                      .doc = "Where each virtual HBA would go (R41)."),
                  GW_F(GwCandidate, nics, GW_ARRAY, .of = &gw_nic_move_record,
                       .doc = "Where each network adapter would be attached (R40)."),
                  GW_F(GwCandidate, rating, GW_OBJECT, .of = &gw_rating_record,

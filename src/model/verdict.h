@@ -38,6 +38,7 @@ typedef struct {
     GPtrArray *findings;      /* GwFinding */
     GPtrArray *transfers;     /* GwTransferOption: every type but None, in the enum's order */
     GPtrArray *disks;         /* GwDiskMove: where each disk would go, as far as it is known */
+    GPtrArray *hbas;          /* GwHbaMove: where each virtual HBA would go (R41) */
     GPtrArray *nics;          /* GwNicMove: where each adapter would be attached (R40) */
     GwRating *rating;         /* NULL: not rated */
     GwPrediction *prediction; /* NULL: not suitable, or not asked for */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "plan/hbas.h"
 #include "plan/rating.h"
 #include "plan/reach.h"
 
@@ -73,6 +74,8 @@ static GPtrArray *transfers_nowhere(const GwPlanInput *input)
 
 static void judge(GwCandidate *candidate, GwPlanInput *own, GPtrArray *found)
 {
+    g_autoptr(GPtrArray) hbas = gw_plan_hbas(own);
+    own->hbas = hbas;
     g_autoptr(GPtrArray) reaches = gw_reach_all(own);
     own->reaches = reaches;
     g_autoptr(GwStoragePlan) storage = gw_plan_storage(own);
@@ -83,6 +86,8 @@ static void judge(GwCandidate *candidate, GwPlanInput *own, GPtrArray *found)
     g_clear_pointer(&candidate->disks, g_ptr_array_unref);
     candidate->transfers = g_ptr_array_ref(storage->transfers);
     candidate->disks = g_ptr_array_ref(storage->disks);
+    g_clear_pointer(&candidate->hbas, g_ptr_array_unref);
+    candidate->hbas = g_ptr_array_ref(hbas);
     g_autoptr(GPtrArray) nics = !gw_plan_is_within(own) ? gw_plan_networks(own) : NULL;
     own->nics = nics;
     if (nics != NULL)

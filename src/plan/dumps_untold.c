@@ -57,6 +57,8 @@ static const struct {
     { "option-conflict", GW_TOLD_BY_DOMAIN, SUBJECT_NONE },
     { "storage-path", GW_TOLD_BY_DISKS, SUBJECT_NONE },
     { "san-reach", GW_TOLD_BY_DISKS, SUBJECT_NONE },
+    { "virtual-hba", GW_TOLD_BY_DISKS, SUBJECT_NONE },
+    { "virtual-hba-san", GW_TOLD_BY_DISKS, SUBJECT_NONE },
     { "share-server", GW_TOLD_BY_DISKS, SUBJECT_NONE },
     { "storage-space", GW_TOLD_BY_DISKS, SUBJECT_NONE },
     { "volume-there", GW_TOLD_BY_DISKS, SUBJECT_NONE },

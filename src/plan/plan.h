@@ -28,6 +28,7 @@ typedef struct {
     const char *job_id; /* the job of this very move, where there is one already: neither its hold
                            on the VM nor its memory counts against it */
     const GPtrArray *reaches; /* the planner's own: leave it NULL */
+    const GPtrArray *hbas;    /* the same */
     /* What the hosts said of the VM's storage; all NULL in a list of candidates, where only facts
      * are at hand and nothing is asked. */
     const GPtrArray *images;      /* GwDiskImages: of the source */

@@ -3,11 +3,13 @@
 
 #include <string.h>
 
+#include "plan/hbas.h"
 #include "plan/shared.h"
 
 typedef struct {
     GwPlanShared *shared;
     const GwHost *source, *destination;
+    const GPtrArray *hbas; /* NULL: nobody worked them out */
 } Ends;
 
 static void not_reached(GwReach *reach, char *why, char *remedy)
@@ -169,9 +171,32 @@ static void reach_path(GwReach *reach, const Ends *ends, const char *path)
     explain_local_pool(reach, ends, seen->home);
 }
 
+/* A virtual HBA sees what its WWPN is zoned to, which the SAN alone knows. */
+static void reach_by_hba(GwReach *reach, const Ends *ends, const GwHbaMove *hba)
+{
+    const char *to = gw_plan_host_name(ends->destination);
+    g_autofree char *pool = gw_plan_quote(hba->pool);
+
+    if (hba->how == (int)GW_HBA_NOT)
+        not_reached(
+            reach,
+            g_strdup_printf("its virtual HBA '%s' does not get there: %s", hba->pool, hba->why),
+            g_strdup(hba->remedy));
+    else
+        not_shown(
+            reach,
+            g_strdup_printf("nothing that %s tells shows that its own virtual HBA %s sees the "
+                            "LUN %s",
+                            to, hba->wwpn, reach->disk->source),
+            g_strdup_printf("Look for it on %s: virsh vol-list %s; zone the LUN to that WWPN "
+                            "if it is missing.",
+                            to, pool));
+}
+
 /* libvirt looks a volume up by the names of its pool and itself, on each host anew. */
 static void reach_volume(GwReach *reach, const Ends *ends)
 {
+    const GwHbaMove *hba = ends->hbas != NULL ? gw_plan_hba_of(ends->hbas, reach->disk) : NULL;
     g_autofree char *name = g_strndup(reach->disk->source, strcspn(reach->disk->source, "/"));
     const GwPool *a =
         gw_record_find(&gw_pool_record, gw_plan_facts(ends->source)->pools, "name", name);
@@ -180,6 +205,11 @@ static void reach_volume(GwReach *reach, const Ends *ends)
 
     if (a != NULL && b != NULL && b->active && same_storage(reach, ends, a, b))
         return;
+    if (hba != NULL && a != NULL) {
+        reach->source = a;
+        reach_by_hba(reach, ends, hba);
+        return;
+    }
     if (a != NULL) {
         explain_local_pool(reach, ends, a);
         return;
@@ -286,7 +316,8 @@ static void reach_network(GwReach *reach, const Ends *ends)
 void gw_reach_disk(GwReach *reach, const GwPlanInput *input, const GwDisk *disk)
 {
     g_autoptr(GwPlanShared) own = input->shared == NULL ? gw_plan_shared_new(input->fabric) : NULL;
-    Ends ends = { own != NULL ? own : input->shared, input->source, input->destination };
+    Ends ends = { own != NULL ? own : input->shared, input->source, input->destination,
+                  input->hbas };
 
     reach->disk = disk;
     if (disk->source == NULL) {
@@ -345,14 +376,18 @@ GPtrArray *gw_reach_all(const GwPlanInput *input)
 {
     GPtrArray *all = g_ptr_array_new_with_free_func(gw_reach_free);
     const GPtrArray *disks = gw_reach_is_known(input) ? input->vm->disks : NULL;
+    GwPlanInput own = *input;
+    g_autoptr(GPtrArray) hbas = input->hbas == NULL && disks != NULL ? gw_plan_hbas(input) : NULL;
 
+    if (hbas != NULL)
+        own.hbas = hbas;
     for (guint i = 0; disks != NULL && i < disks->len; i++) {
         const GwDisk *disk = disks->pdata[i];
         if (disk->source == NULL || g_strcmp0(disk->device, "cdrom") == 0 ||
             g_strcmp0(disk->device, "floppy") == 0)
             continue;
         GwReach *reach = g_new0(GwReach, 1);
-        gw_reach_disk(reach, input, disk);
+        gw_reach_disk(reach, &own, disk);
         g_ptr_array_add(all, reach);
     }
     return all;

@@ -44,6 +44,8 @@ const GwRule *const gw_rules[] = {
     &gw_rule_disk_serial,
     &gw_rule_san_reach,
     &gw_rule_san_override,
+    &gw_rule_virtual_hba,
+    &gw_rule_virtual_hba_san,
     &gw_rule_share_server,
     &gw_rule_backing_chain,
     &gw_rule_pci_passthrough,

@@ -1308,3 +1308,13 @@ def test_full_disk_is_noticed(fake, environment):
         done = subprocess.run([PROGRAM, "vm", "list", "-o", "json"], env=environment(fake.url),
                               stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and "could not be written" in done.stderr
+
+
+def test_hbas(fake, godwit):
+    fake.hosts[0]["facts"]["hbas"] = [
+        {"name": "scsi_host5", "wwpn": "10000000c9848141", "fabric_wwn": "2001000dec9877c1",
+         "vports": 2, "max_vports": 127}]
+    shown = godwit("host", "show", "kvm1").out
+    assert re.search(r"^scsi_host5 +10000000c9848141 +2001000dec9877c1 +2 +127$", shown, re.M)
+    # No heading where a host has none.
+    assert "NPIV" in shown and "NPIV" not in godwit("host", "show", "kvm2").out

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "plan/hbas.h"
+
+#include <string.h>
+
+#include "plan/rule.h"
+
+/* Virtual HBAs (R41). A WWPN is logged in to its SAN once at a time, so the destination needs a
+ * virtual HBA of its own for the same LUNs, as with Hyper-V's second set of addresses. libvirt
+ * finds a disk by the name of its pool: that is what the two have in common. Where there is none,
+ * the HBA that suits best is said. */
+
+#define HBAS_NAMED 20 /* of a host, in one sentence */
+
+/* The name of the pool in "pool/volume". */
+static char *pool_name(const GwDisk *disk)
+{
+    if (g_strcmp0(disk->type, "volume") != 0 || disk->source == NULL || *disk->source == '/')
+        return NULL;
+    return g_strndup(disk->source, strcspn(disk->source, "/"));
+}
+
+static const GwPool *pool_called(const GwHost *host, const char *name)
+{
+    return gw_record_find(&gw_pool_record, gw_plan_facts(host)->pools, "name", name);
+}
+
+static gboolean is_virtual_hba(const GwPool *pool)
+{
+    return pool != NULL && pool->wwpn != NULL;
+}
+
+static const GwHba *hba_called(const GwHost *host, const char *name)
+{
+    return name != NULL ? gw_record_find(&gw_hba_record, gw_plan_facts(host)->hbas, "name", name)
+                        : NULL;
+}
+
+static gint64 free_ports(const GwHba *hba)
+{
+    return hba->max_vports - MIN(hba->vports, hba->max_vports);
+}
+
+static gboolean same_fabric(const GwHba *a, const GwHba *b)
+{
+    return a != NULL && b != NULL && a->fabric_wwn != NULL && b->fabric_wwn != NULL &&
+           g_ascii_strcasecmp(a->fabric_wwn, b->fabric_wwn) == 0;
+}
+
+/* The same SAN first, then the one with most room, then by name. */
+static gboolean is_better(const GwHba *hba, const GwHba *best, const GwHba *from)
+{
+    if (best == NULL)
+        return TRUE;
+    if (same_fabric(from, hba) != same_fabric(from, best))
+        return same_fabric(from, hba);
+    if (free_ports(hba) != free_ports(best))
+        return free_ports(hba) > free_ports(best);
+    return g_strcmp0(hba->name, best->name) < 0;
+}
+
+static const GwHba *best_hba(const GwHost *host, const GwHba *from)
+{
+    const GPtrArray *hbas = gw_plan_facts(host)->hbas;
+    const GwHba *best = NULL;
+
+    for (guint i = 0; hbas != NULL && i < hbas->len; i++) {
+        const GwHba *hba = hbas->pdata[i];
+        if (free_ports(hba) > 0 && is_better(hba, best, from))
+            best = hba;
+    }
+    return best;
+}
+
+/* "scsi_host3 (SAN 2001…, 12 of 32 free), …" */
+static char *list_hbas(const GwHost *host)
+{
+    const GPtrArray *hbas = gw_plan_facts(host)->hbas;
+    GString *out = g_string_new(NULL);
+
+    for (guint i = 0; hbas != NULL && i < MIN(hbas->len, HBAS_NAMED); i++) {
+        const GwHba *hba = hbas->pdata[i];
+        g_string_append_printf(
+            out, "%s%s (SAN %s, %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " virtual ones free)",
+            i > 0 ? ", " : "", gw_plan_text(hba->name), gw_plan_text(hba->fabric_wwn),
+            free_ports(hba), hba->max_vports);
+    }
+    if (out->len == 0)
+        g_string_append(out, "none");
+    return g_string_free(out, FALSE);
+}
+
+/* The destination has a pool of that name. */
+static void use_own(const GwPlanInput *input, GwHbaMove *move, const GwPool *here,
+                    const GwPool *there)
+{
+    const char *to = gw_plan_host_name(input->destination);
+    g_autofree char *quoted = gw_plan_quote(there->name);
+
+    if (g_ascii_strcasecmp(here->wwpn, there->wwpn) == 0) {
+        move->why = g_strdup_printf("%s is logged in with the same WWPN %s in its pool '%s'", to,
+                                    there->wwpn, there->name);
+        move->remedy = g_strdup_printf("A WWPN is logged in once. Give the pool on %s one of its "
+                                       "own, zoned to the same LUNs: virsh pool-edit %s.",
+                                       to, quoted);
+        return;
+    }
+    move->how = GW_HBA_OWN;
+    move->to = g_strdup(there->parent_hba);
+    move->wwpn = g_strdup(there->wwpn);
+    move->why = g_strdup_printf("%s has a virtual HBA of its own for it, %s", to, there->wwpn);
+}
+
+/* Why @hba suits, in words; owned. */
+static char *why_hba(const GwHba *hba, const GwHba *from)
+{
+    if (same_fabric(from, hba))
+        return g_strdup_printf("it is on the same SAN %s", hba->fabric_wwn);
+    return g_strdup_printf("it has most room, but is on SAN %s, not on %s",
+                           gw_plan_text(hba->fabric_wwn),
+                           from != NULL ? gw_plan_text(from->fabric_wwn) : "(unknown)");
+}
+
+/* By hand, since a WWPN must leave one host before it comes to the other, and other VMs may have
+ * disks behind it. */
+static char *hand_over_words(const GwPlanInput *input, const GwHbaMove *move, const GwHba *hba,
+                             const GwHba *from)
+{
+    const char *name = gw_plan_vm_name(input->vm);
+    g_autofree char *pool = gw_plan_quote(move->pool);
+    g_autofree char *why = why_hba(hba, from);
+    g_autofree char *down =
+        gw_plan_is_live(input->vm) ? g_strdup_printf("shut %s down, then ", name) : g_strdup("");
+
+    return g_strdup_printf(
+        "Give %s a virtual HBA of its own: define and start a pool '%s' there, "
+        "carried by %s (%s), with a WWPN that is zoned to the same LUNs. Or %shand "
+        "this one over: virsh pool-destroy %s on %s, and define and start it on "
+        "%s with parent='%s'.",
+        gw_plan_host_name(input->destination), move->pool, hba->name, why, down, pool,
+        gw_plan_host_name(input->source), gw_plan_host_name(input->destination), hba->name);
+}
+
+static void refuse(const GwPlanInput *input, GwHbaMove *move)
+{
+    const char *to = gw_plan_host_name(input->destination);
+    const GwHba *from = hba_called(input->source, move->from);
+    const GwHba *hba = best_hba(input->destination, from);
+
+    if (hba == NULL) {
+        g_autofree char *list = list_hbas(input->destination);
+        move->why =
+            g_strdup_printf("%s has no HBA with room for a virtual one (it has: %s)", to, list);
+        move->remedy = g_strdup("Choose a host on the same SAN whose HBAs offer NPIV: virsh "
+                                "nodedev-list --cap vports.");
+        return;
+    }
+    move->to = g_strdup(hba->name);
+    move->why = g_strdup_printf("%s has none of its own for the same LUNs", to);
+    move->remedy = hand_over_words(input, move, hba, from);
+}
+
+static GwHbaMove *plan_one(const GwPlanInput *input, const GwPool *here)
+{
+    const GwPool *there = pool_called(input->destination, here->name);
+    GwHbaMove *move = gw_hba_move_new();
+
+    move->pool = g_strdup(here->name);
+    move->from = g_strdup(here->parent_hba);
+    if (is_virtual_hba(there) && there->active) {
+        use_own(input, move, here, there);
+    } else if (there != NULL && !is_virtual_hba(there)) {
+        move->why =
+            g_strdup_printf("%s has another pool '%s' (%s)", gw_plan_host_name(input->destination),
+                            there->name, gw_plan_text(there->type));
+        move->remedy =
+            g_strdup("Call that pool otherwise: libvirt finds a disk by its pool's name.");
+    } else {
+        refuse(input, move);
+    }
+    return move;
+}
+
+GPtrArray *gw_plan_hbas(const GwPlanInput *input)
+{
+    GPtrArray *hbas = gw_record_array(&gw_hba_move_record);
+    const GPtrArray *disks = input->vm->disks;
+
+    if (gw_plan_is_within(input))
+        return hbas; /* it stays where it is logged in */
+    for (guint i = 0; disks != NULL && i < disks->len; i++) {
+        g_autofree char *name = pool_name(disks->pdata[i]);
+        const GwPool *here = name != NULL ? pool_called(input->source, name) : NULL;
+        if (is_virtual_hba(here) &&
+            gw_record_find(&gw_hba_move_record, hbas, "pool", here->name) == NULL)
+            g_ptr_array_add(hbas, plan_one(input, here));
+    }
+    return hbas;
+}
+
+const GwHbaMove *gw_plan_hba_of(const GPtrArray *hbas, const GwDisk *disk)
+{
+    g_autofree char *name = pool_name(disk);
+    return name != NULL ? gw_record_find(&gw_hba_move_record, hbas, "pool", name) : NULL;
+}
