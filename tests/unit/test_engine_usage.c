@@ -226,7 +226,7 @@ static void a_move_that_waits_is_sampled(void **unused)
     for (guint waits = 0; waits < 2; waits++) {
         World world;
         open_world_of_two(&world);
-        g_autofree char *first = waits == 1 ? move_vm(&world, "web2") : NULL;
+        G_GNUC_UNUSED g_autofree char *first = waits == 1 ? move_vm(&world, "web2") : NULL;
         world_run(&world, SECONDS(1));
         g_autofree char *id = move(&world);
         world_run(&world, SECONDS(1));
