@@ -39,7 +39,9 @@ double balance_cost(const Balance *balance, guint unit, guint from, guint to)
 
     for (guint i = 0; i < vms->len; i++) {
         ManyStep step = { .vm = g_array_index(vms, guint, i), .from = from, .to = to };
+        many->trying = TRUE;
         many_estimate(many, &step);
+        many->trying = FALSE;
         double link = MIN(many_host(many, from)->link_bps, many_host(many, to)->link_bps);
         if (step.cap_bps > 0)
             link = MIN(link, step.cap_bps);
@@ -92,12 +94,16 @@ void balance_take(Balance *balance, guint unit, guint to, double gain, char *why
  * pressure instead. */
 static double relief(const Balance *balance, guint from, guint to, const BalanceNeed *need)
 {
-    g_autoptr(BalanceLoads) after = balance_loads_copy(balance->loads);
+    BalanceLoads *loads = balance->loads;
+    const BalanceHost source = loads->hosts[from], destination = loads->hosts[to];
+    double before = balance_pressure_of(loads, from);
 
-    balance_move(after, from, to, need);
-    if (balance_load(after, to, BALANCE_MEMORY) > BALANCE_FULL)
-        return -1;
-    return balance_pressure_of(balance->loads, from) - balance_pressure_of(after, from);
+    balance_move(loads, from, to, need);
+    gboolean full = balance_load(loads, to, BALANCE_MEMORY) > BALANCE_FULL;
+    double after = balance_pressure_of(loads, from);
+    loads->hosts[from] = source;
+    loads->hosts[to] = destination;
+    return full ? -1 : before - after;
 }
 
 static gboolean is_relief_better(const BalanceChoice *a, const BalanceChoice *b, const Many *many)

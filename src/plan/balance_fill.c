@@ -9,22 +9,33 @@
 typedef struct {
     Balance *balance;
     GHashTable *given_up; /* hosts that cannot be emptied, or that got something */
+    guint *running;       /* of each host, as the plan leaves it so far */
 } Fill;
 
-/* VMs that run on the host and are not on their way from it. */
-static guint count_running(const Balance *balance, guint host)
+/* Of each host the VMs that run there and are not on their way from it. Free with g_free. */
+static guint *count_running(const Balance *balance)
 {
     const Many *many = balance->many;
-    g_autoptr(GPtrArray) vms = gw_fabric_list_vms(many->fabric, many_host(many, host)->host->id);
-    guint count = 0;
+    guint *counts = g_new0(guint, MAX(many->hosts->len, 1));
 
-    for (guint i = 0; i < vms->len; i++)
-        count += gw_plan_is_live(vms->pdata[i]);
-    for (guint v = 0; v < many->vms->len; v++) {
-        gboolean was = many_vm(many, v)->home == host, is = balance->books->at[v] == host;
-        count = count + is - was;
+    for (guint h = 0; h < many->hosts->len; h++) {
+        GHashTable *vms = g_hash_table_lookup(many->fabric->vms, many_host(many, h)->host->id);
+        GHashTableIter iter;
+        gpointer vm;
+        if (vms == NULL)
+            continue;
+        g_hash_table_iter_init(&iter, vms);
+        while (g_hash_table_iter_next(&iter, NULL, &vm))
+            counts[h] += gw_plan_is_live(vm);
     }
-    return count;
+    for (guint v = 0; v < many->vms->len; v++) {
+        guint home = many_vm(many, v)->home, at = balance->books->at[v];
+        if (home == at)
+            continue;
+        counts[home]--;
+        counts[at]++;
+    }
+    return counts;
 }
 
 static guint count_units(const Balance *balance, guint host)
@@ -44,7 +55,7 @@ static guint find_source(const Fill *fill)
     guint found = MANY_NONE;
 
     for (guint h = 0; h < loads->count; h++) {
-        guint running = loads->hosts[h].in ? count_running(fill->balance, h) : 0;
+        guint running = loads->hosts[h].in ? fill->running[h] : 0;
         if (running == 0 || g_hash_table_contains(fill->given_up, GUINT_TO_POINTER(h + 1)) ||
             count_units(fill->balance, h) != running || running > fill->balance->left)
             continue;
@@ -80,9 +91,9 @@ static guint find_place(const Fill *fill, ManyBooks *books, const BalanceLoads *
 
     for (guint h = 0; h < loads->count; h++) {
         gint64 points = many_points(books, h, item->memory_kib, (gint64)need.need[BALANCE_CPU]);
-        if (h == from || !loads->hosts[h].in || points <= best ||
-            count_running(fill->balance, h) == 0 || !has_headroom(loads, from, h, &need) ||
-            many_fits(books, vm, h, FALSE) != MANY_FITS || !many_unit_fits(books, unit, h))
+        if (h == from || !loads->hosts[h].in || points <= best || fill->running[h] == 0 ||
+            !has_headroom(loads, from, h, &need) || many_fits(books, vm, h, FALSE) != MANY_FITS ||
+            !many_unit_fits(books, unit, h))
             continue;
         best = points;
         found = h;
@@ -123,7 +134,7 @@ static GArray *empty_host(const Fill *fill, guint from)
 void balance_fill(Balance *balance)
 {
     g_autoptr(GHashTable) given_up = g_hash_table_new(NULL, NULL);
-    Fill fill = { balance, given_up };
+    Fill fill = { balance, given_up, count_running(balance) };
     guint from = MANY_NONE;
 
     for (guint i = 0; i < balance->hops->len; i++) /* what was relieved is not to be filled */
@@ -131,7 +142,7 @@ void balance_fill(Balance *balance)
                          GUINT_TO_POINTER(g_array_index(balance->hops, ManyHop, i).to + 1));
     while ((from = find_source(&fill)) != MANY_NONE) {
         g_autoptr(GArray) hops = empty_host(&fill, from);
-        guint count = count_running(balance, from);
+        guint count = fill.running[from];
         g_hash_table_add(given_up, GUINT_TO_POINTER(from + 1));
         for (guint i = 0; hops != NULL && i < hops->len; i++) {
             const ManyHop *hop = &g_array_index(hops, ManyHop, i);
@@ -139,5 +150,8 @@ void balance_fill(Balance *balance)
             balance_take(balance, hop->unit, hop->to, 0,
                          balance_why_fill(balance, from, hop->to, count));
         }
+        g_free(fill.running);
+        fill.running = count_running(balance);
     }
+    g_free(fill.running);
 }

@@ -169,7 +169,13 @@ static GwHbaMove *plan_one(const GwPlanInput *input, const GwPool *here)
     move->from = g_strdup(here->parent_hba);
     if (is_virtual_hba(there) && there->active) {
         use_own(input, move, here, there);
-    } else if (there != NULL && !is_virtual_hba(there)) {
+    } else if (is_virtual_hba(there)) {
+        g_autofree char *quoted = gw_plan_quote(there->name);
+        move->to = g_strdup(there->parent_hba);
+        move->why = g_strdup_printf("the virtual HBA that %s has for it is not active",
+                                    gw_plan_host_name(input->destination));
+        move->remedy = g_strdup_printf("Start it there: virsh pool-start %s.", quoted);
+    } else if (there != NULL) {
         move->why =
             g_strdup_printf("%s has another pool '%s' (%s)", gw_plan_host_name(input->destination),
                             there->name, gw_plan_text(there->type));

@@ -98,6 +98,7 @@ typedef struct {
     GHashTable *elsewhere;     /* VM and host -> GwVm: as it would be there, on its way */
     GPtrArray *notes;          /* char * */
     guint endless;             /* steps that are not predicted to end */
+    gboolean trying;           /* alternatives are estimated: nothing is said of them */
     GPtrArray *stays;          /* GwPlannedStay: those that are known from the beginning */
     GwBalanceFigures *figures; /* BALANCE */
     gint64 lower_bound_ms, total_ms;

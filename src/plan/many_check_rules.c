@@ -107,10 +107,12 @@ static gint64 *space_left(Check *r, const GwHost *host, const GwPool *pool)
         return left;
     }
     left = g_new(gint64, 1);
-    *left = pool->capacity_bytes <= 0
-                ? G_MAXINT64 / 2
-                : MAX(pool->available_bytes, 0) - MAX(host->disk_reserve_bytes, 0) -
-                      gw_plan_promised_bytes(r->fabric, host->id, pool->name, NULL);
+    *left =
+        pool->capacity_bytes <= 0
+            ? G_MAXINT64 / 2
+            : MAX(pool->available_bytes, 0) - CLAMP(host->disk_reserve_bytes, 0, G_MAXINT64 / 4) -
+                  CLAMP(gw_plan_policy(r->fabric, host)->disk_reserve_bytes, 0, G_MAXINT64 / 4) -
+                  gw_plan_promised_bytes(r->fabric, host->id, pool->name, NULL);
     g_hash_table_insert(r->space, key, left);
     return left;
 }

@@ -116,6 +116,12 @@ static char *line_of_host(const Rest *rest, const char *id, HostUse use)
     add_number(sum, host->live_limit);
     add_number(sum, host->storage_limit);
     add_number(sum, host->memory_reserve_kib);
+    add_number(sum, host->cpu_reserve_percent);
+    add_number(sum, host->disk_reserve_bytes);
+    const GwPlacementPolicy *policy = gw_plan_policy(rest->fabric, host);
+    add_number(sum, policy->memory_reserve_kib);
+    add_number(sum, policy->cpu_reserve_percent);
+    add_number(sum, policy->disk_reserve_bytes);
     add_number(sum, gw_plan_facts(host)->memory_kib);
     if (use == EMPTIED)
         add_newcomers(sum, rest, id);

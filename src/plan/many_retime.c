@@ -107,7 +107,9 @@ static void place(Retime *r, guint index)
     GwPlannedMove *move = r->plan->moves->pdata[index];
     End *from = end_of(r, move->source_host_id), *to = end_of(r, move->destination_host_id);
     const GwPlannedMove *own = g_hash_table_lookup(r->last, gw_plan_text(move->vm_uuid));
-    gint64 lasts_ms = CLAMP(move->ends_ms, 0, LONGEST_MS) - CLAMP(move->starts_ms, 0, LONGEST_MS);
+    gint64 lasts_ms =
+        CLAMP(CLAMP(move->ends_ms, 0, G_MAXINT64 / 4) - CLAMP(move->starts_ms, 0, G_MAXINT64 / 4),
+              0, LONGEST_MS);
     gint64 begins_ms = r->now_ms;
 
     move->wave = 1;

@@ -101,6 +101,8 @@ static gint64 *space_of(const ManyBooks *books, guint host, const Need *need)
                 ? G_MAXINT64 / 2 /* not told */
                 : MAX(need->pool->available_bytes, 0) -
                       CLAMP(on->disk_reserve_bytes, 0, G_MAXINT64 / 4) -
+                      CLAMP(gw_plan_policy(books->many->fabric, on)->disk_reserve_bytes, 0,
+                            G_MAXINT64 / 4) -
                       gw_plan_promised_bytes(books->many->fabric, on->id, need->pool->name, NULL);
         g_hash_table_insert(books->space, g_strdup(need->storage), left);
     }

@@ -37,7 +37,8 @@ static void note_endless(Many *many, const ManyStep *step, const GwPrediction *p
 {
     const char *name = gw_plan_vm_name(many_vm(many, step->vm)->vm);
 
-    if (prediction->converges == (int)GW_CONVERGES_NO && many->endless++ < ENDLESS_NAMED)
+    if (!many->trying && prediction->converges == (int)GW_CONVERGES_NO &&
+        many->endless++ < ENDLESS_NAMED)
         many_note(many, "%s is not predicted to arrive. %s", name,
                   prediction->remedy != NULL ? prediction->remedy : "");
 }

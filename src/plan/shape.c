@@ -76,6 +76,13 @@ static void blank_facts(GwHostFacts *facts, gboolean own_uuid)
         flatten_number(&pool->capacity_bytes);
         pool->available_bytes = 0;
     }
+    for (guint i = 0; facts->hbas != NULL && i < facts->hbas->len; i++) {
+        GwHba *hba = facts->hbas->pdata[i];
+        blank(&hba->wwnn);
+        blank(&hba->wwpn);
+        hba->max_vports = hba->max_vports > hba->vports; /* whether it has room for one */
+        hba->vports = 0;
+    }
 }
 
 /* id -> GPtrArray of words, in an order of their own: tables have none. */
@@ -285,8 +292,9 @@ char *gw_shapes_of_vm(const GwShapes *shapes, const GwVm *vm)
         GwNic *nic = copy->nics->pdata[i];
         if (!shapes->macs)
             blank(&nic->mac);
-        if (!gw_nic_is_none(nic) && g_strcmp0(nic->type, "ethernet") != 0)
-            blank(&nic->target);
+        blank(&nic->target);
+        if (gw_nic_is_none(nic)) /* it is called as its device is */
+            blank(&nic->source);
     }
     if (copy->nvram != NULL)
         alike = blank_file(vm, 0, &copy->nvram) && alike;
