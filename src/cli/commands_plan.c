@@ -227,7 +227,7 @@ static const GwOption drain_options[] = {
 static const GwOption undrain_options[] = {
     { "job", GW_OPTION_TEXT, "JOB",
       "Bring back what this drain alone moved; default: all since VMs were last brought back.",
-      .key = "undoes", .complete = "jobs" },
+      .key = "undoes", .complete = "past-jobs" },
     PLAN_OPTIONS,
     { .name = NULL },
 };

@@ -119,14 +119,11 @@ static gboolean check_arch(GwHostFacts *facts, const char *text, GError **error)
     return TRUE;
 }
 
-/* As a driver's facts have them: what host-model comes to there says more than the host's own. */
+/* The host's own model stays that of its capabilities: it is compared with the source's, of which
+ * there is nothing else. */
 static void add_cpu(GwHostFacts *facts, GwHostCpu *cpu)
 {
     facts->vm_cpus = gw_record_array(&gw_host_cpu_record);
-    if (g_strcmp0(cpu->virt_type, "kvm") == 0 && cpu->model != NULL) {
-        g_free(facts->cpu_model);
-        facts->cpu_model = g_strdup(cpu->model);
-    }
     g_ptr_array_add(facts->vm_cpus, cpu);
 }
 
