@@ -65,6 +65,7 @@ static void dress_host(Racks *racks, guint number)
     g_autoptr(GStrvBuilder) tags = g_strv_builder_new();
     g_autofree char *where = g_strdup_printf("rack=%u", rack);
 
+    g_free(host->group_id);
     host->group_id = g_strdup_printf("rack%02u", rack);
     g_strv_builder_add(tags, where);
     if (below(racks, 100) < 50)

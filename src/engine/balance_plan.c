@@ -116,7 +116,8 @@ gboolean gw_balance_may_begin(const GwFabric *fabric, const GwMigrationPlan *pla
     return FALSE;
 }
 
-gboolean gw_balance_leave_rest(const GwMigrationPlan *plan, GwPlanRequest *request)
+gboolean gw_balance_leave_rest(const GwFabric *fabric, const GwMigrationPlan *plan,
+                               GwPlanRequest *request)
 {
     g_autoptr(GStrvBuilder) left = g_strv_builder_new();
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -126,6 +127,8 @@ gboolean gw_balance_leave_rest(const GwMigrationPlan *plan, GwPlanRequest *reque
         const GwPlannedMove *move = plan->moves->pdata[i - 1];
         if (move->vm_uuid == NULL || !g_hash_table_add(seen, move->vm_uuid))
             continue;
+        if (gw_fabric_find_vm(fabric, move->vm_uuid, NULL) == NULL)
+            continue; /* it has gone since */
         if (move->state == (int)GW_PLANNED_WAITING || move->state == (int)GW_PLANNED_FAILED)
             g_strv_builder_add(left, move->vm_uuid);
     }

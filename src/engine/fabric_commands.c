@@ -303,6 +303,9 @@ static void end_trial(GwEngine *engine, gpointer data)
 
     if (old != NULL)
         trial->host->maintenance = old->maintenance; /* which may have been said meanwhile */
+    else if (!trial->is_new && error == NULL)
+        gw_error_set(&error, GW_ERR_NOT_FOUND, "Add it again: godwit host add.",
+                     "it was removed meanwhile");
     if (error == NULL && check_unique(now, trial->host, &error))
         gw_hosts_check_storage(trial->host, old, trial->host->facts, &error);
     if (error != NULL) {

@@ -113,7 +113,7 @@ static void do_store(GwEngine *engine, MoveRun *run)
 }
 
 /* What was saved before the move names disks and networks where they were. */
-static char *definition_for(const GwJob *job, gboolean at_source)
+static char *definition_for(GwEngine *engine, const GwJob *job, gboolean at_source)
 {
     g_autoptr(GError) error = NULL;
     gboolean moved = !at_source && job->saved_xml != NULL;
@@ -121,10 +121,17 @@ static char *definition_for(const GwJob *job, gboolean at_source)
         moved ? gw_definition_inactive(job->saved_xml, job->disks, &error) : NULL;
     g_autofree char *there =
         disks != NULL ? gw_definition_inactive_nics(disks, job->nics, &error) : NULL;
+    const char *before = there != NULL ? gw_jobs_nics_xml(engine, job) : NULL;
+    g_autofree char *back =
+        before != NULL ? gw_definition_restore_nics(there, before, job->nics, &error) : NULL;
 
     if (error != NULL)
         g_warning("job %s: its definition: %s", job->id, error->message);
-    return g_strdup(there != NULL ? there : job->saved_xml);
+    /* Never with the source's disks where those of the destination are known. */
+    return g_strdup(back != NULL    ? back
+                    : there != NULL ? there
+                    : disks != NULL ? disks
+                                    : job->saved_xml);
 }
 
 void gw_moves_settle(GwEngine *engine, MoveRun *run)
@@ -161,7 +168,7 @@ void gw_moves_settle(GwEngine *engine, MoveRun *run)
 
     request->number = request->op == GW_OP_AUTOSTART ? 1 : 0;
     if (request->op == GW_OP_DEFINE)
-        request->text = definition_for(job, steps[settle].at_source);
+        request->text = definition_for(engine, job, steps[settle].at_source);
     gw_moves_ask(engine, run, request, acted, settle);
 }
 

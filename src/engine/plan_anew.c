@@ -175,7 +175,7 @@ static void begin_planning(GwEngine *engine, const PlanRun *run)
     if (planning->request->kind == (int)GW_PLAN_MOVES)
         leave_out_moved(planning->fabric, run->self->job->plan, planning->request);
     if (planning->request->kind == (int)GW_PLAN_BALANCE) {
-        gw_balance_leave_rest(run->self->job->plan, planning->request);
+        gw_balance_leave_rest(planning->fabric, run->self->job->plan, planning->request);
         g_free(planning->request->as_of);
         planning->request->as_of = gw_engine_rfc3339(engine);
     }

@@ -102,8 +102,14 @@ static char **hosts_of(const GwFabric *fabric, const GwMigrationPlan *plan, GErr
     }
     for (guint i = 0; !named && plan->kind == (int)GW_PLAN_UNDRAIN && i < plan->moves->len; i++) {
         const GwPlannedMove *move = plan->moves->pdata[i];
-        if (!move->detour && g_hash_table_add(seen, move->destination_host_id))
-            g_strv_builder_add(ids, move->destination_host_id);
+        if (move->detour || !g_hash_table_add(seen, move->destination_host_id))
+            continue;
+        if (gw_fabric_host(fabric, move->destination_host_id) == NULL) {
+            gw_error_set(error, GW_ERR_CONFLICT, "Make the plan again.",
+                         "a host that gets VMs back is not managed any more");
+            return NULL;
+        }
+        g_strv_builder_add(ids, move->destination_host_id);
     }
     return g_strv_builder_end(ids);
 }
@@ -237,6 +243,11 @@ static GPtrArray *keys_of(const GwMigrationPlan *plan, char **hosts)
     for (guint i = 0; i < plan->moves->len; i++) {
         const GwPlannedMove *move = plan->moves->pdata[i];
         g_ptr_array_add(keys, g_strdup_printf("plan/%s", move->vm_uuid));
+        if (plan->kind != (int)GW_PLAN_BALANCE)
+            continue;
+        /* It names no hosts, and is for all that it moves between. */
+        g_ptr_array_add(keys, g_strdup_printf("host/%s", move->source_host_id));
+        g_ptr_array_add(keys, g_strdup_printf("host/%s", move->destination_host_id));
     }
     return keys;
 }
@@ -306,6 +317,24 @@ static void begin_anew(GwMigrationPlan *plan)
     }
 }
 
+/* What people are shown is what the ids mean, whatever the file says. */
+static void name_anew(const GwFabric *fabric, GwMigrationPlan *plan)
+{
+    for (guint i = 0; i < plan->moves->len; i++) {
+        GwPlannedMove *move = plan->moves->pdata[i];
+        const GwVm *vm = gw_fabric_find_vm(fabric, move->vm_uuid, NULL);
+        g_free(move->source_host_name);
+        g_free(move->destination_host_name);
+        move->source_host_name = g_strdup(gw_fabric_host(fabric, move->source_host_id)->name);
+        move->destination_host_name =
+            g_strdup(gw_fabric_host(fabric, move->destination_host_id)->name);
+        if (vm == NULL)
+            continue;
+        g_free(move->vm_name);
+        move->vm_name = g_strdup(vm->name);
+    }
+}
+
 /* A move that somebody left out is not made by the plan's job either, which makes a plan of what is
  * left by the request alone: the VMs that the plan rests on, and does not move. */
 static void leave_out(GwMigrationPlan *plan)
@@ -340,6 +369,7 @@ static gboolean check(const GwFabric *fabric, GwMigrationPlan *plan, GError **er
 {
     if (!check_form(fabric, plan, error))
         return FALSE;
+    name_anew(fabric, plan);
     g_auto(GStrv) hosts = hosts_of(fabric, plan, error);
 
     /* What is under way for a host changes it: that is what to say. */

@@ -69,4 +69,5 @@ const char *gw_balance_last(const GwFabric *fabric, const GwGroup *group);
 gboolean gw_balance_may_begin(const GwFabric *fabric, const GwMigrationPlan *plan, GError **error);
 /* Of the plan of a job that balances, what is left: @request, a copy of its own, gets the VMs that
  * have not moved. FALSE: there is none. */
-gboolean gw_balance_leave_rest(const GwMigrationPlan *plan, GwPlanRequest *request);
+gboolean gw_balance_leave_rest(const GwFabric *fabric, const GwMigrationPlan *plan,
+                               GwPlanRequest *request);

@@ -68,18 +68,32 @@ static gboolean is_drain_queued(GwEngine *engine)
     return FALSE;
 }
 
+static void commit_change(GwEngine *engine, Call *call)
+{
+    GwHost *host = gw_host_copy(gw_fabric_find_host(gw_engine_now(engine), call->in[0]));
+
+    host->storage_limit = LIMIT_SET;
+    gw_records_commit(engine, call, GW_KIND_HOST, host, host->id, NULL);
+}
+
+static void committed(GwEngine *engine, gpointer host, const GError *error, gpointer user)
+{
+    (void)engine;
+    (void)user;
+    assert_null(error);
+    gw_host_free(host);
+}
+
 static void change_settings(GwEngine *engine, gpointer data)
 {
     PersonsChange *change = data;
-    char name[] = { change->letter, '\0' };
+    const char name[] = { change->letter, '\0' };
 
     if (change->at_begin && !is_drain_queued(engine)) {
         gw_engine_post(engine, change_settings, change);
         return;
     }
-    GwHost *host = gw_host_copy(gw_fabric_find_host(gw_engine_now(engine), name));
-    host->storage_limit = LIMIT_SET;
-    gw_records_commit(engine, NULL, GW_KIND_HOST, host, host->id, NULL);
+    gw_call_from_loop(engine, commit_change, name, committed, NULL);
     if (change->at_begin)
         gw_queue_schedule(engine);
 }
