@@ -278,18 +278,28 @@ const GwRule gw_rule_nic_choice = {
 
 /* Management --------------------------------------------------------------------------------- */
 
+/* Many a host does not list its bridges, or not those of a switch: what the adapter itself says
+ * holds there. */
+static gboolean is_on_management(const GwHost *host, const GwNic *nic)
+{
+    GwNetPlace place = gw_net_of_nic(host, nic);
+
+    if (place.name != NULL)
+        return gw_net_is_management(&place);
+    const char *bridge = nic->bridge != NULL      ? nic->bridge
+                         : is_type(nic, "bridge") ? nic->source
+                                                  : NULL;
+    return bridge != NULL && *bridge != '\0' && g_strcmp0(bridge, host->management_bridge) == 0;
+}
+
 /* A person who chose where it goes has said what becomes of it; else it is not moved from there
  * either. */
 static const GwHost *management_host(const GwPlanInput *input, const GwNicMove *move)
 {
-    GwNetPlace from = gw_net_of_nic(input->source, move->from);
-    GwNetPlace to = { .name = NULL };
-
-    if (gw_net_is_management(&from) && move->match != (int)GW_NIC_CHOSEN)
+    if (move->match != (int)GW_NIC_CHOSEN && is_on_management(input->source, move->from))
         return input->source;
-    if (move->to != NULL)
-        to = gw_net_of_nic(input->destination, move->to);
-    return move->to != NULL && gw_net_is_management(&to) ? input->destination : NULL;
+    return move->to != NULL && is_on_management(input->destination, move->to) ? input->destination
+                                                                              : NULL;
 }
 
 static void nic_management(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
