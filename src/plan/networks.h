@@ -24,7 +24,7 @@ gboolean gw_net_next(const GwHost *host, guint *at, GwNetPlace *place);
 const char *gw_net_missing_bridge(const GwNetPlace *place);
 /* Whether an adapter can be attached to it. */
 gboolean gw_net_is_active(const GwNetPlace *place);
-/* Whether @host tells which bridges it has. */
+/* Whether @host tells which bridges it has: not where each is known of a libvirt network alone. */
 gboolean gw_net_tells_bridges(const GwHost *host);
 /* The bridge behind it; NULL: none, or not told. */
 const char *gw_net_bridge(const GwNetPlace *place);
