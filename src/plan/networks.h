@@ -54,7 +54,11 @@ char **gw_net_own_vlans(const GwNetPlace *at, const GwVm *vm, const GwNic *nic);
 
 /* What a person chose for the adapter, or NULL. */
 const GwNicChoice *gw_plan_nic_choice(const GwPlanInput *input, const char *mac);
-/* The network of the destination that @choice means; its name is NULL where it has none such. */
+/* Whether the adapter was on what @choice names, of that kind and in that port group, when a job
+ * took the VM away from the destination: what Undo chooses. @port: as a switch's port, too. */
+gboolean gw_net_was_chosen(const GwPlanInput *input, const GwNicChoice *choice, gboolean port);
+/* The network of the destination that @choice means; its name is NULL where it has none such. A
+ * bridge that is named as one is taken at the name where nobody tells whether it is there. */
 GwNetPlace gw_net_chosen(const GwPlanInput *input, const GwNic *nic, const GwNicChoice *choice);
 /* FALSE: it is hardware of its host, and cannot become anything else by a move. */
 gboolean gw_plan_nic_can_change(const GwNic *nic);

@@ -185,7 +185,10 @@ static void choice_of_network(const GwRule *self, const GwPlanInput *input, GPtr
                                                                  : "network or bridge";
     gboolean stopped = place.network != NULL && !place.network->active;
     const char *missing = gw_net_missing_bridge(&place);
-    gboolean no_group = place.name != NULL && choice->port_group != NULL && place.group == NULL;
+    gboolean no_group = place.name != NULL && choice->port_group != NULL && place.group == NULL &&
+                        !gw_net_was_chosen(input, choice, FALSE); /* so it was there, too */
+    gboolean untold =
+        place.name == NULL && choice->kind == NULL && !gw_net_tells_bridges(input->destination);
 
     if (place.name != NULL && !stopped && !no_group && missing == NULL)
         return;
@@ -207,8 +210,11 @@ static void choice_of_network(const GwRule *self, const GwPlanInput *input, GPtr
                                      "%s)",
                                      to, kind, name, choice->mac, has),
         g_strdup("An active network of the destination, or none."),
-        stopped ? g_strdup_printf("Start it on %s: virsh net-start %s.", to, quoted)
-                : g_strdup("Choose one that it has, or none."));
+        stopped  ? g_strdup_printf("Start it on %s: virsh net-start %s.", to, quoted)
+        : untold ? g_strdup_printf("Choose one that it has, or none; or, as it does not tell its "
+                                   "bridges, say that it is one: --nic %s=bridge:%s.",
+                                   choice->mac, name)
+                 : g_strdup("Choose one that it has, or none."));
 }
 
 static void check_one_choice(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
