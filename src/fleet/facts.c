@@ -138,7 +138,7 @@ static void learn_bridges(GwHostFacts *facts)
             continue;
         if (bridge == NULL)
             bridge = add_bridge(facts, seen->name);
-        bridge->active = bridge->active || seen->up;
+        bridge->active = TRUE; /* it is there; down only means that no port of it carries yet */
         if (seen->mtu > 0)
             bridge->mtu = seen->mtu;
         if (seen->subnets != NULL && seen->subnets[0] != NULL) {
