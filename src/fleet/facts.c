@@ -144,8 +144,12 @@ static void learn_bridges(GwHostFacts *facts)
         if (seen->subnets != NULL && seen->subnets[0] != NULL) {
             g_strfreev(bridge->subnets);
             bridge->subnets = g_strdupv(seen->subnets);
+            gw_text_sort(bridge->subnets);
         }
     }
+    if (facts->networks != NULL)
+        gw_networks_sort(facts->networks);
+    gw_text_sort(facts->bridges);
 }
 
 void gw_fleet_merge_facts(GwFleetHost *host, GwHostFacts *facts, json_t *said, const GError *why)

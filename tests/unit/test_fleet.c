@@ -69,6 +69,10 @@ static void check_bridges(const GwHostFacts *facts)
     const GwNetwork *isolated = gw_record_find(&gw_network_record, facts->networks, "name", "br1");
 
     assert_int_equal(facts->networks->len, 2);
+    assert_string_equal(((GwNetwork *)facts->networks->pdata[0])->name,
+                        "br0"); /* the agent's last */
+    assert_string_equal(facts->bridges[0], "br0");
+    assert_string_equal(facts->bridges[1], "br1");
     assert_string_equal(isolated->kind, "bridge");
     assert_true(isolated->active);
     assert_int_equal(isolated->mtu, 9000);
