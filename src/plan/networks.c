@@ -484,7 +484,7 @@ GPtrArray *gw_plan_networks(const GwPlanInput *input)
     const GPtrArray *nics = input->vm->nics;
     GPtrArray *moves = gw_record_array(&gw_nic_move_record);
 
-    for (guint i = 0; nics != NULL && i < nics->len; i++)
+    for (guint i = 0; nics != NULL && i < MIN(nics->len, GW_NET_NICS_MAX); i++)
         g_ptr_array_add(moves, match(input, nics->pdata[i]));
     return moves;
 }

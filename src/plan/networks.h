@@ -52,6 +52,10 @@ GwNetPlace gw_net_of_nic(const GwHost *host, const GwNic *nic);
 /* The VLANs that are the adapter's own, whatever its network gives; borrowed. */
 char **gw_net_own_vlans(const GwNetPlace *at, const GwVm *vm, const GwNic *nic);
 
+/* Of one VM: more are not matched, and not chosen for. Each is held against all networks of both
+ * hosts, and no real VM has so many. */
+#define GW_NET_NICS_MAX GW_NIC_CHOICES_MAX
+
 /* What a person chose for the adapter, or NULL. */
 const GwNicChoice *gw_plan_nic_choice(const GwPlanInput *input, const char *mac);
 /* Whether the adapter was on what @choice names, of that kind and in that port group, when a job

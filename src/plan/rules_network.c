@@ -112,8 +112,22 @@ static void nic_network(const GwRule *self, const GwPlanInput *input, GPtrArray 
                 remedy_choice(move, or_else));
 }
 
+static void too_many(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
+{
+    guint count = input->vm->nics != NULL ? input->vm->nics->len : 0;
+
+    if (count > GW_NET_NICS_MAX)
+        gw_rule_add(self, findings,
+                    g_strdup_printf("%s has %u network adapters: those after the first %u were not "
+                                    "matched",
+                                    gw_plan_vm_name(input->vm), count, GW_NET_NICS_MAX),
+                    g_strdup_printf("At most %u adapters.", GW_NET_NICS_MAX),
+                    g_strdup("Detach those that it does not need (virsh detach-interface)."));
+}
+
 static void check_network(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
+    too_many(self, input, findings);
     each_nic(self, input, findings, nic_network);
 }
 

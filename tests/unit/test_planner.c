@@ -202,6 +202,35 @@ static void management_bridges_untold(void **state)
     (void)state;
 }
 
+static const GwFinding *too_many_adapters(const GwCandidate *candidate)
+{
+    return gw_record_find(&gw_finding_record, candidate->findings, "rule", "network");
+}
+
+static void adapters_at_their_bound(void **state)
+{
+    Scenario *s = ask("{\"destination\": \"kvm2\"}");
+    GwPlanInput input = scenario_input(s);
+    GPtrArray *nics = s->vm->nics;
+
+    while (nics->len < 256) {
+        GwNic *nic = gw_nic_copy(nics->pdata[0]);
+        g_free(nic->mac);
+        nic->mac = g_strdup_printf("52:54:00:00:01:%02x", nics->len);
+        g_ptr_array_add(nics, nic);
+    }
+    g_autoptr(GwCandidate) full = gw_plan_candidate(&input);
+    assert_int_equal(full->nics->len, 256);
+    assert_null(too_many_adapters(full));
+    g_ptr_array_add(nics, gw_nic_copy(nics->pdata[0]));
+    g_autoptr(GwCandidate) over = gw_plan_candidate(&input);
+    assert_int_equal(over->nics->len, 256);
+    assert_false(over->suitable);
+    assert_non_null(strstr(too_many_adapters(over)->observed, "web1 has 257 network adapters"));
+    scenario_free(s);
+    (void)state;
+}
+
 static void add_hosts(GwFabric *fabric, const GwHost *like, guint count)
 {
     for (guint i = 0; i < count; i++) {
@@ -381,6 +410,7 @@ int main(void)
         cmocka_unit_test(never_paused_and_post_copy),
         cmocka_unit_test(missing_parts),
         cmocka_unit_test(management_bridges_untold),
+        cmocka_unit_test(adapters_at_their_bound),
         cmocka_unit_test(time_outs_count_disks),
         cmocka_unit_test(sizes_at_their_bounds),
         cmocka_unit_test(a_format_for_all_is_one_for_each_that_moves),
