@@ -92,7 +92,9 @@ static char **subnets_of(const struct ifaddrs *all, const char *name)
         if (subnet != NULL)
             g_strv_builder_add(list, subnet);
     }
-    return g_strv_builder_end(list);
+    char **subnets = g_strv_builder_end(list);
+    gw_text_sort(subnets); /* two addresses of one are told once */
+    return subnets;
 }
 
 static gboolean is_bridge(const char *sys_folder, const char *name)
@@ -138,21 +140,34 @@ static GwInterface *interface_of(const char *sys_folder, const char *name,
     return interface;
 }
 
+/* The kernel lists them in no order. Owned. */
+static char **interface_names(const char *folder)
+{
+    g_autoptr(GStrvBuilder) list = g_strv_builder_new();
+    GDir *dir = g_dir_open(folder, 0, NULL);
+    const char *name = NULL;
+
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+        if (strcmp(name, "lo") != 0 && strcmp(name, "bonding_masters") != 0)
+            g_strv_builder_add(list, name);
+    }
+    g_clear_pointer(&dir, g_dir_close);
+    char **names = g_strv_builder_end(list);
+    gw_text_sort(names);
+    return names;
+}
+
 GPtrArray *gw_facts_interfaces(const char *sys_folder)
 {
     GPtrArray *list = gw_record_array(&gw_interface_record);
     g_autofree char *folder = g_build_filename(sys_folder, "class/net", NULL);
+    g_auto(GStrv) names = interface_names(folder);
     struct ifaddrs *all = NULL;
-    GDir *dir = g_dir_open(folder, 0, NULL);
-    const char *name = NULL;
 
     if (getifaddrs(&all) < 0)
         all = NULL;
-    while (dir != NULL && list->len < INTERFACES_MAX && (name = g_dir_read_name(dir)) != NULL) {
-        if (strcmp(name, "lo") != 0 && strcmp(name, "bonding_masters") != 0)
-            g_ptr_array_add(list, interface_of(sys_folder, name, all));
-    }
-    g_clear_pointer(&dir, g_dir_close);
+    for (guint i = 0; i < INTERFACES_MAX && names[i] != NULL; i++)
+        g_ptr_array_add(list, interface_of(sys_folder, names[i], all));
     if (all != NULL)
         freeifaddrs(all);
     return list;

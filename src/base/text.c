@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/text.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/error.h"
 
 /* Control characters drive a terminal; those of writing direction make what follows look like
@@ -79,4 +82,25 @@ char *gw_text_new_id(gint64 wall_us)
     for (int i = 10; i < 26; i++)
         id[i] = digits[g_random_int_range(0, 32)];
     return g_strdup(id);
+}
+
+static int compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void gw_text_sort(char **list)
+{
+    guint count = list != NULL ? g_strv_length(list) : 0, kept = 0;
+
+    if (count > 1)
+        qsort(list, count, sizeof *list, compare);
+    for (guint i = 0; i < count; i++) {
+        if (kept > 0 && strcmp(list[kept - 1], list[i]) == 0)
+            g_free(list[i]);
+        else
+            list[kept++] = list[i];
+    }
+    if (list != NULL)
+        list[kept] = NULL;
 }

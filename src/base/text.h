@@ -18,3 +18,7 @@ gboolean gw_text_check_name(const char *what, const char *name, GError **error);
 
 /* A new identifier: 26 characters of Crockford base 32, sortable by creation time (ULID layout). */
 char *gw_text_new_id(gint64 wall_us);
+
+/* Sorts @list (NULL-terminated, owned, may be NULL) and frees what is in it twice, so that equal
+ * sets are equal lists. */
+void gw_text_sort(char **list);

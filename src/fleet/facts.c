@@ -138,14 +138,18 @@ static void learn_bridges(GwHostFacts *facts)
             continue;
         if (bridge == NULL)
             bridge = add_bridge(facts, seen->name);
-        bridge->active = bridge->active || seen->up;
+        bridge->active = TRUE; /* it is there; down only means that no port of it carries yet */
         if (seen->mtu > 0)
             bridge->mtu = seen->mtu;
         if (seen->subnets != NULL && seen->subnets[0] != NULL) {
             g_strfreev(bridge->subnets);
             bridge->subnets = g_strdupv(seen->subnets);
+            gw_text_sort(bridge->subnets);
         }
     }
+    if (facts->networks != NULL)
+        gw_networks_sort(facts->networks);
+    gw_text_sort(facts->bridges);
 }
 
 void gw_fleet_merge_facts(GwFleetHost *host, GwHostFacts *facts, json_t *said, const GError *why)

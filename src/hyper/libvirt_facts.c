@@ -31,7 +31,14 @@ GwPool *gw_lv_read_pool(virStoragePoolPtr handle)
     return pool;
 }
 
-/* NULL where the host has no storage driver, or cannot be asked. */
+static int by_name(gconstpointer a, gconstpointer b)
+{
+    const GwPool *x = *(const GwPool *const *)a, *y = *(const GwPool *const *)b;
+
+    return g_strcmp0(x->name, y->name);
+}
+
+/* By name: libvirt has no order. NULL where the host has no storage driver, or cannot be asked. */
 static GPtrArray *read_pools(virConnectPtr ptr)
 {
     virStoragePoolPtr *handles = NULL;
@@ -48,6 +55,7 @@ static GPtrArray *read_pools(virConnectPtr ptr)
         virStoragePoolFree(handles[i]);
     }
     free(handles);
+    g_ptr_array_sort(pools, by_name);
     return pools;
 }
 
@@ -288,6 +296,7 @@ static void read_bridges(virConnectPtr ptr, GwHostFacts *facts)
         g_strv_builder_add(builder, item->data);
     }
     facts->bridges = g_strv_builder_end(builder);
+    gw_networks_sort(facts->networks);
 }
 
 /* The host itself ----------------------------------------------------------------------------- */

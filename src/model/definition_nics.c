@@ -51,21 +51,32 @@ static gboolean is_of_host(const char *type)
     return is_type(type, "network") || is_type(type, "bridge");
 }
 
-/* The interface of @mac, the one that @skip others of the same address come before. */
-static xmlNode *find_nic(xmlNode *domain, const char *mac, guint skip)
+/* The interface of @mac, after those that *@skip counts down. */
+static xmlNode *find_nic_among(xmlNode *devices, const char *mac, guint *skip)
 {
-    xmlNode *devices = gw_xml_child(domain, "devices");
-    xmlNode *child = devices != NULL ? devices->children : NULL;
-
-    for (; child != NULL && mac != NULL; child = child->next) {
+    for (xmlNode *child = devices->children; child != NULL; child = child->next) {
         if (child->type != XML_ELEMENT_NODE || strcmp((const char *)child->name, "interface") != 0)
             continue;
         xmlNode *node = gw_xml_child(child, "mac");
         g_autofree char *address = node != NULL ? gw_xml_attribute(node, "address") : NULL;
-        if (address != NULL && g_ascii_strcasecmp(address, mac) == 0 && skip-- == 0)
+        if (address != NULL && g_ascii_strcasecmp(address, mac) == 0 && (*skip)-- == 0)
             return child;
     }
     return NULL;
+}
+
+/* The interface of @mac, the one that @skip others of the same address come before. libvirt reads,
+ * as libvirt_xml.c does, every <devices> that there is. */
+static xmlNode *find_nic(xmlNode *domain, const char *mac, guint skip)
+{
+    xmlNode *nic = NULL;
+
+    for (xmlNode *child = domain->children; child != NULL && mac != NULL && nic == NULL;
+         child = child->next) {
+        if (child->type == XML_ELEMENT_NODE && strcmp((const char *)child->name, "devices") == 0)
+            nic = find_nic_among(child, mac, &skip);
+    }
+    return nic;
 }
 
 /* How many adapters before @index have the same address: two may. */

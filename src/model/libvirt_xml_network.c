@@ -60,7 +60,7 @@ static char **read_vlans(GwXml *xml, xmlNode *node)
     return g_strv_builder_end(list);
 }
 
-/* Of elements with address and prefix, or netmask. */
+/* Of elements with address and prefix, or netmask; sorted and each once. */
 static char **read_subnets(GwXml *xml, const char *path)
 {
     g_autoptr(GPtrArray) nodes = gw_xml_nodes(xml, NULL, path);
@@ -75,7 +75,9 @@ static char **read_subnets(GwXml *xml, const char *path)
         if (subnet != NULL)
             g_strv_builder_add(list, subnet);
     }
-    return g_strv_builder_end(list);
+    char **subnets = g_strv_builder_end(list);
+    gw_text_sort(subnets);
+    return subnets;
 }
 
 /* Networks -------------------------------------------------------------------------------- */

@@ -51,6 +51,19 @@ GW_DEFINE_RECORD(
     GW_F(GwNicChoice, none, GW_BOOL, .doc = "No network: its link goes down."),
     GW_F(GwNicChoice, link_down, GW_BOOL, .doc = "On that network, with its link down."));
 
+static int by_kind_and_name(gconstpointer a, gconstpointer b)
+{
+    const GwNetwork *x = *(const GwNetwork *const *)a, *y = *(const GwNetwork *const *)b;
+    int kind = g_strcmp0(y->kind, x->kind);
+
+    return kind != 0 ? kind : g_strcmp0(x->name, y->name);
+}
+
+void gw_networks_sort(GPtrArray *networks)
+{
+    g_ptr_array_sort(networks, by_kind_and_name);
+}
+
 /* Physical networks ----------------------------------------------------------------------- */
 
 /* Where the tag of "NAME=TAG" begins, or NULL. A name may hold '=', a tag none. */

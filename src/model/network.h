@@ -33,6 +33,10 @@ GW_DECLARE_RECORD(GwNetwork, gw_network)
 #define GW_VLANS_MAX 64        /* of one network, port group or adapter */
 #define GW_PORT_GROUPS_MAX 256 /* of one network */
 
+/* Sorts @networks (GwNetwork): libvirt's before bridges, by name. Neither libvirt nor the kernel
+ * lists them in an order, and equal hosts are to be told alike. */
+void gw_networks_sort(GPtrArray *networks);
+
 /* What an administrator declares of a host: "br0=dmz" says that the network or bridge br0 leads to
  * the physical network dmz. */
 #define GW_NETWORK_TAGS_MAX 256

@@ -66,6 +66,8 @@ static const char *virtual_port_on(const Adapter *a, const GwNetPlace *place)
         return own;
     if (!place->is_bridge && place->network != NULL && !is_other(own, place->network->virtual_port))
         return own;
+    if (place->is_bridge && gw_net_find(place->host, TRUE, place->name).name == NULL)
+        return own; /* a switch's, of which nobody tells */
     return NULL;
 }
 
@@ -346,6 +348,55 @@ const GwNicChoice *gw_plan_nic_choice(const GwPlanInput *input, const char *mac)
     return NULL;
 }
 
+/* Whether @job brought the VM from the destination to the source, so that what it was on is there.
+ */
+static gboolean came_by(const GwPlanInput *input, const GwJob *job)
+{
+    return job->nics != NULL && g_strcmp0(job->vm_uuid, input->vm->uuid) == 0 &&
+           g_strcmp0(job->source_host_id, input->destination->id) == 0 &&
+           g_strcmp0(job->destination_host_id, input->source->id) == 0;
+}
+
+static gboolean was_as_chosen(const GwJob *job, const GwNicChoice *choice, gboolean port)
+{
+    gboolean bridge = g_strcmp0(choice->kind, "bridge") == 0;
+
+    for (guint i = 0; i < job->nics->len; i++) {
+        const GwNicMove *move = job->nics->pdata[i];
+        const GwNic *from = move->from;
+        if (from != NULL && move->mac != NULL && g_ascii_strcasecmp(move->mac, choice->mac) == 0 &&
+            g_strcmp0(from->type, bridge ? "bridge" : "network") == 0 &&
+            !is_other(from->source, choice->network) &&
+            !is_other(from->port_group, choice->port_group) &&
+            (!port || from->virtual_port != NULL))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+gboolean gw_net_was_chosen(const GwPlanInput *input, const GwNicChoice *choice, gboolean port)
+{
+    GHashTableIter iter;
+    gpointer job;
+
+    if (choice->kind == NULL || choice->mac == NULL)
+        return FALSE; /* Undo says which kind it was */
+    g_hash_table_iter_init(&iter, input->fabric->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &job)) {
+        if (came_by(input, job) && was_as_chosen(job, choice, port))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Whether a bridge that the destination does not list may be there all the same. */
+static gboolean may_be_there(const GwPlanInput *input, const GwNic *nic, const GwNicChoice *choice)
+{
+    return choice->network != NULL && g_strcmp0(choice->kind, "bridge") == 0 &&
+           (!gw_net_tells_bridges(input->destination) || nic->virtual_port != NULL ||
+            gw_net_was_chosen(input, choice, TRUE));
+}
+
 GwNetPlace gw_net_chosen(const GwPlanInput *input, const GwNic *nic, const GwNicChoice *choice)
 {
     gboolean own = g_strcmp0(nic->type, "bridge") == 0;
@@ -354,6 +405,8 @@ GwNetPlace gw_net_chosen(const GwPlanInput *input, const GwNic *nic, const GwNic
 
     if (place.name == NULL && choice->kind == NULL)
         place = gw_net_find(input->destination, !first, choice->network);
+    if (place.name == NULL && may_be_there(input, nic, choice))
+        place.name = choice->network;
     if (place.network != NULL && !place.is_bridge) {
         GwNic named = { .type = (char *)"network",
                         .source = (char *)place.name,
@@ -431,7 +484,7 @@ GPtrArray *gw_plan_networks(const GwPlanInput *input)
     const GPtrArray *nics = input->vm->nics;
     GPtrArray *moves = gw_record_array(&gw_nic_move_record);
 
-    for (guint i = 0; nics != NULL && i < nics->len; i++)
+    for (guint i = 0; nics != NULL && i < MIN(nics->len, GW_NET_NICS_MAX); i++)
         g_ptr_array_add(moves, match(input, nics->pdata[i]));
     return moves;
 }

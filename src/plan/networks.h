@@ -24,7 +24,7 @@ gboolean gw_net_next(const GwHost *host, guint *at, GwNetPlace *place);
 const char *gw_net_missing_bridge(const GwNetPlace *place);
 /* Whether an adapter can be attached to it. */
 gboolean gw_net_is_active(const GwNetPlace *place);
-/* Whether @host tells which bridges it has. */
+/* Whether @host tells which bridges it has: not where each is known of a libvirt network alone. */
 gboolean gw_net_tells_bridges(const GwHost *host);
 /* The bridge behind it; NULL: none, or not told. */
 const char *gw_net_bridge(const GwNetPlace *place);
@@ -52,9 +52,17 @@ GwNetPlace gw_net_of_nic(const GwHost *host, const GwNic *nic);
 /* The VLANs that are the adapter's own, whatever its network gives; borrowed. */
 char **gw_net_own_vlans(const GwNetPlace *at, const GwVm *vm, const GwNic *nic);
 
+/* Of one VM: more are not matched, and not chosen for. Each is held against all networks of both
+ * hosts, and no real VM has so many. */
+#define GW_NET_NICS_MAX GW_NIC_CHOICES_MAX
+
 /* What a person chose for the adapter, or NULL. */
 const GwNicChoice *gw_plan_nic_choice(const GwPlanInput *input, const char *mac);
-/* The network of the destination that @choice means; its name is NULL where it has none such. */
+/* Whether the adapter was on what @choice names, of that kind and in that port group, when a job
+ * took the VM away from the destination: what Undo chooses. @port: as a switch's port, too. */
+gboolean gw_net_was_chosen(const GwPlanInput *input, const GwNicChoice *choice, gboolean port);
+/* The network of the destination that @choice means; its name is NULL where it has none such. A
+ * bridge that is named as one is taken at the name where nobody tells whether it is there. */
 GwNetPlace gw_net_chosen(const GwPlanInput *input, const GwNic *nic, const GwNicChoice *choice);
 /* FALSE: it is hardware of its host, and cannot become anything else by a move. */
 gboolean gw_plan_nic_can_change(const GwNic *nic);

@@ -65,22 +65,54 @@ gboolean gw_net_next(const GwHost *host, guint *at, GwNetPlace *place)
     return FALSE;
 }
 
-gboolean gw_net_tells_bridges(const GwHost *host)
+/* Whether bridge @name may be known of a libvirt network that names it, and of nothing else: its
+ * MTU is that network's, if any. What a host sees of a bridge has an MTU of its own. */
+static gboolean is_of_network(const GwHost *host, const char *name)
+{
+    const GPtrArray *networks = gw_plan_facts(host)->networks;
+    const GwNetwork *bridge = find_record(host, TRUE, name);
+
+    for (guint i = 0; networks != NULL && i < networks->len; i++) {
+        const GwNetwork *network = networks->pdata[i];
+        if (!is_bridge(network) && g_strcmp0(network->bridge, name) == 0 &&
+            (bridge == NULL || bridge->mtu <= 0 || bridge->mtu == network->mtu))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* That one is not listed is told, too: where nobody sees bridges, those of all active networks are
+ * taken to be there (libvirt_facts.c). Nobody tells of a switch's. */
+static gboolean is_missing(const GwHost *host, const GwNetwork *network)
 {
     char **bridges = gw_plan_facts(host)->bridges;
-    return bridges != NULL && bridges[0] != NULL;
+
+    return bridges != NULL && bridges[0] != NULL && !is_bridge(network) && network->active &&
+           network->bridge != NULL && network->virtual_port == NULL &&
+           g_strcmp0(network->forward, "bridge") == 0 && !lists_bridge(host, network->bridge);
+}
+
+gboolean gw_net_tells_bridges(const GwHost *host)
+{
+    const GPtrArray *networks = gw_plan_facts(host)->networks;
+    char **bridges = gw_plan_facts(host)->bridges;
+
+    for (guint i = 0; bridges != NULL && bridges[i] != NULL; i++) {
+        if (!is_of_network(host, bridges[i]))
+            return TRUE;
+    }
+    for (guint i = 0; networks != NULL && i < networks->len; i++) {
+        if (is_missing(host, networks->pdata[i]))
+            return TRUE;
+    }
+    return FALSE;
 }
 
 const char *gw_net_missing_bridge(const GwNetPlace *place)
 {
     const GwNetwork *network = place->is_bridge ? NULL : place->network;
 
-    /* Nobody tells of a switch's bridges. */
-    if (network == NULL || network->bridge == NULL || network->virtual_port != NULL ||
-        g_strcmp0(network->forward, "bridge") != 0 || !gw_net_tells_bridges(place->host) ||
-        lists_bridge(place->host, network->bridge))
-        return NULL;
-    return network->bridge;
+    return network != NULL && is_missing(place->host, network) ? network->bridge : NULL;
 }
 
 gboolean gw_net_is_active(const GwNetPlace *place)

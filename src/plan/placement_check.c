@@ -250,16 +250,6 @@ static void add_term(Check *check, guint number, Term *term)
         g_ptr_array_add(lead->terms, term);
 }
 
-static gboolean is_attached(const GwVm *vm, const GwRuleView *view)
-{
-    for (guint i = 0; vm->nics != NULL && i < vm->nics->len; i++) {
-        const GwNic *nic = vm->nics->pdata[i];
-        if (nic->source != NULL && g_hash_table_contains(view->networks, nic->source))
-            return TRUE;
-    }
-    return FALSE;
-}
-
 static void spread_network(Check *check, Term *term)
 {
     GHashTableIter iter;
@@ -267,7 +257,7 @@ static void spread_network(Check *check, Term *term)
 
     g_hash_table_iter_init(&iter, check->vms);
     while (g_hash_table_iter_next(&iter, &uuid, &vm)) {
-        if (is_attached(vm, term->view))
+        if (gw_placement_is_attached(vm, term->view))
             add_term(check, node_of(check, uuid), term);
     }
 }

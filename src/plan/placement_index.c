@@ -377,11 +377,16 @@ static void ask_about(const GwPlanInput *input, GwPlacementIndex *index)
     index->named = index->applied->len;
 }
 
-static gboolean is_attached(const GwVm *vm, const GwRuleView *view)
+static gboolean is_named(const GwRuleView *view, const char *network)
+{
+    return network != NULL && g_hash_table_contains(view->networks, network);
+}
+
+gboolean gw_placement_is_attached(const GwVm *vm, const GwRuleView *view)
 {
     for (guint i = 0; vm->nics != NULL && i < vm->nics->len; i++) {
         const GwNic *nic = vm->nics->pdata[i];
-        if (nic->source != NULL && g_hash_table_contains(view->networks, nic->source))
+        if (is_named(view, nic->source) || is_named(view, nic->bridge))
             return TRUE;
     }
     return FALSE;
@@ -399,7 +404,7 @@ const GPtrArray *gw_placement_applied(const GwPlanInput *input)
     /* The same VM may be asked about with other adapters. */
     g_ptr_array_set_size(index->applied, (gint)index->named);
     for (guint i = 0; i < index->networks->len; i++) {
-        if (is_attached(input->vm, index->networks->pdata[i]))
+        if (gw_placement_is_attached(input->vm, index->networks->pdata[i]))
             add_applied(index, index->networks->pdata[i], NULL);
     }
     return index->applied->len > 0 ? index->applied : NULL;

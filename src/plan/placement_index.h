@@ -37,6 +37,9 @@ typedef struct {
 const GPtrArray *gw_placement_applied(const GwPlanInput *input);
 /* Whether the rule's hosts or tags mean @host: all tags of RUN_ON and NETWORK, any of KEEP_OFF. */
 gboolean gw_placement_means(GwRuleView *view, const GwHost *host);
+/* Whether an adapter of @vm is on one of the rule's networks: on one of that name, or, where
+ * libvirt has put it on its network's bridge, on a bridge of that name. */
+gboolean gw_placement_is_attached(const GwVm *vm, const GwRuleView *view);
 
 /* placement_check.c looks at a rule that is not in the picture. */
 GwRuleView *gw_rule_view_new(const GwPlacementRule *rule);

@@ -55,7 +55,7 @@ GwStoragePlan *gw_plan_storage(const GwPlanInput *input);
 void gw_storage_plan_free(GwStoragePlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwStoragePlan, gw_storage_plan_free)
 /* networks.c. Where each adapter of the VM is attached at the destination, and why (R40):
- * GwNicMove, in the VM's order. Never NULL; owned by the caller. */
+ * GwNicMove, in the VM's order, at most 256. Never NULL; owned by the caller. */
 GPtrArray *gw_plan_networks(const GwPlanInput *input);
 /* The pools of @host as places to choose (GwStorageLocation): default locations first, then by free
  * space; only those that can hold images. */

@@ -112,8 +112,22 @@ static void nic_network(const GwRule *self, const GwPlanInput *input, GPtrArray 
                 remedy_choice(move, or_else));
 }
 
+static void too_many(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
+{
+    guint count = input->vm->nics != NULL ? input->vm->nics->len : 0;
+
+    if (count > GW_NET_NICS_MAX)
+        gw_rule_add(self, findings,
+                    g_strdup_printf("%s has %u network adapters: those after the first %u were not "
+                                    "matched",
+                                    gw_plan_vm_name(input->vm), count, GW_NET_NICS_MAX),
+                    g_strdup_printf("At most %u adapters.", GW_NET_NICS_MAX),
+                    g_strdup("Detach those that it does not need (virsh detach-interface)."));
+}
+
 static void check_network(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
+    too_many(self, input, findings);
     each_nic(self, input, findings, nic_network);
 }
 
@@ -185,7 +199,10 @@ static void choice_of_network(const GwRule *self, const GwPlanInput *input, GPtr
                                                                  : "network or bridge";
     gboolean stopped = place.network != NULL && !place.network->active;
     const char *missing = gw_net_missing_bridge(&place);
-    gboolean no_group = place.name != NULL && choice->port_group != NULL && place.group == NULL;
+    gboolean no_group = place.name != NULL && choice->port_group != NULL && place.group == NULL &&
+                        !gw_net_was_chosen(input, choice, FALSE); /* so it was there, too */
+    gboolean untold =
+        place.name == NULL && choice->kind == NULL && !gw_net_tells_bridges(input->destination);
 
     if (place.name != NULL && !stopped && !no_group && missing == NULL)
         return;
@@ -207,8 +224,11 @@ static void choice_of_network(const GwRule *self, const GwPlanInput *input, GPtr
                                      "%s)",
                                      to, kind, name, choice->mac, has),
         g_strdup("An active network of the destination, or none."),
-        stopped ? g_strdup_printf("Start it on %s: virsh net-start %s.", to, quoted)
-                : g_strdup("Choose one that it has, or none."));
+        stopped  ? g_strdup_printf("Start it on %s: virsh net-start %s.", to, quoted)
+        : untold ? g_strdup_printf("Choose one that it has, or none; or, as it does not tell its "
+                                   "bridges, say that it is one: --nic %s=bridge:%s.",
+                                   choice->mac, name)
+                 : g_strdup("Choose one that it has, or none."));
 }
 
 static void check_one_choice(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
@@ -278,18 +298,28 @@ const GwRule gw_rule_nic_choice = {
 
 /* Management --------------------------------------------------------------------------------- */
 
+/* Many a host does not list its bridges, or not those of a switch: what the adapter itself says
+ * holds there. */
+static gboolean is_on_management(const GwHost *host, const GwNic *nic)
+{
+    GwNetPlace place = gw_net_of_nic(host, nic);
+
+    if (place.name != NULL)
+        return gw_net_is_management(&place);
+    const char *bridge = nic->bridge != NULL      ? nic->bridge
+                         : is_type(nic, "bridge") ? nic->source
+                                                  : NULL;
+    return bridge != NULL && *bridge != '\0' && g_strcmp0(bridge, host->management_bridge) == 0;
+}
+
 /* A person who chose where it goes has said what becomes of it; else it is not moved from there
  * either. */
 static const GwHost *management_host(const GwPlanInput *input, const GwNicMove *move)
 {
-    GwNetPlace from = gw_net_of_nic(input->source, move->from);
-    GwNetPlace to = { .name = NULL };
-
-    if (gw_net_is_management(&from) && move->match != (int)GW_NIC_CHOSEN)
+    if (move->match != (int)GW_NIC_CHOSEN && is_on_management(input->source, move->from))
         return input->source;
-    if (move->to != NULL)
-        to = gw_net_of_nic(input->destination, move->to);
-    return move->to != NULL && gw_net_is_management(&to) ? input->destination : NULL;
+    return move->to != NULL && is_on_management(input->destination, move->to) ? input->destination
+                                                                              : NULL;
 }
 
 static void nic_management(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,

@@ -213,6 +213,16 @@ static void differing_vlans(const GwRule *self, const GwPlanInput *input, GPtrAr
                          "its own (virsh edit)."));
 }
 
+/* A port group that a person chose, and that is missing, is an error of nic-choice; what Undo goes
+ * back to is not. */
+static gboolean is_refused(const GwPlanInput *input, const GwNicMove *move)
+{
+    const GwNicChoice *choice = gw_plan_nic_choice(input, move->mac);
+
+    return move->match == (int)GW_NIC_CHOSEN && choice != NULL &&
+           !gw_net_was_chosen(input, choice, FALSE);
+}
+
 static void nic_vlan(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
                      const GwNicMove *move)
 {
@@ -221,7 +231,7 @@ static void nic_vlan(const GwRule *self, const GwPlanInput *input, GPtrArray *fi
     if (!both_ends(input, move, &from, &to))
         return;
     differing_vlans(self, input, findings, move, &from, &to);
-    if (move->to->port_group != NULL && to.group == NULL && move->match != (int)GW_NIC_CHOSEN)
+    if (move->to->port_group != NULL && to.group == NULL && !is_refused(input, move))
         gw_rule_add(self, findings,
                     g_strdup_printf("Adapter %s is in port group '%s', which network '%s' of %s "
                                     "does not have",

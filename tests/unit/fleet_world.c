@@ -241,8 +241,11 @@ static json_t *usual_answer(const Agent *agent, const char *method)
     if (strcmp(method, "processes") == 0)
         return json_pack("{s:I}", "count", (json_int_t)agent->world->processes);
     if (strcmp(method, "facts") == 0)
-        return json_pack("{s:s, s:s, s:[s]}", "version", "0.1.0", "boot_id", "boot-1", "warnings",
-                         "its certificate\x1b[2J ends soon");
+        return json_pack("{s:s, s:s, s:[s], s:[{s:s,s:b,s:b,s:i}, {s:s,s:b,s:b}, {s:s,s:b,s:b}]}",
+                         "version", "0.1.0", "boot_id", "boot-1", "warnings",
+                         "its certificate\x1b[2J ends soon", "interfaces", "name", "br1", "bridge",
+                         1, "up", 0, "mtu", 9000, "name", "eth0", "bridge", 0, "up", 1, "name",
+                         "br0", "bridge", 1, "up", 1);
     if (strcmp(method, "permit") == 0)
         return json_pack("{s:s, s:s, s:s}", "peer_uri",
                          "qemu+unix:///system?socket=/run/libvirt/godwit/" JOB ".rpc",

@@ -142,6 +142,26 @@ static void test_printable(void **state)
     }
 }
 
+static void sorted(const char *list, const char *expected)
+{
+    g_auto(GStrv) words = g_strsplit(list, " ", 0);
+
+    gw_text_sort(words);
+    g_autofree char *joined = g_strjoinv(" ", words);
+    assert_string_equal(joined, expected);
+}
+
+static void test_sort(void **state)
+{
+    sorted("b a", "a b");
+    sorted("b a b c a b", "a b c");
+    sorted("a a a", "a");
+    sorted("a", "a");
+    sorted("", "");
+    gw_text_sort(NULL);
+    (void)state;
+}
+
 static void test_ids_sort_by_time_and_do_not_repeat(void **state)
 {
     const gint64 start = G_GINT64_CONSTANT(1700000000000000);
@@ -443,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_error_code_words),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_printable),
+        cmocka_unit_test(test_sort),
         cmocka_unit_test(test_ids_sort_by_time_and_do_not_repeat),
         cmocka_unit_test(test_json_ceiling),
         cmocka_unit_test(test_json_malformed),

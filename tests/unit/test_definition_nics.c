@@ -137,6 +137,27 @@ static void test_virtual_port(void **state)
     assert_lacks(dropped, "interfaceid");
 }
 
+/* Two of one address, each in a <devices> of its own: both are read, and both are changed. */
+static void test_several_devices(void **state)
+{
+    static const char split[] =
+        "<domain><devices><interface type='bridge'><mac address='52:54:00:00:00:01'/>"
+        "<source bridge='br0'/></interface></devices><devices/>"
+        "<devices><interface type='bridge'><mac address='52:54:00:00:00:01'/>"
+        "<source bridge='br1'/></interface></devices></domain>";
+    g_autoptr(GPtrArray) nics = moves();
+    g_autoptr(GError) error = NULL;
+
+    add(nics, "52:54:00:00:00:01", "bridge", "brA");
+    add(nics, "52:54:00:00:00:01", "bridge", "brB");
+    char *text = gw_definition_with_nics(split, nics, &error);
+    if (text == NULL)
+        fail_msg("%s", error->message);
+    g_autofree char *packed = tight(text);
+    assert_has(packed, "<source bridge=\"brA\"/></interface></devices><devices/><devices>");
+    assert_has(packed, "<source bridge=\"brB\"/></interface></devices></domain>");
+}
+
 /* libvirt shows an adapter of such a network as one of the bridge itself. */
 static void test_bridge_of_network(void **state)
 {
@@ -292,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_user_to_network),   cmocka_unit_test(test_two_of_one_address),
         cmocka_unit_test(test_restore),           cmocka_unit_test(test_inactive),
         cmocka_unit_test(test_snapshot),          cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_several_devices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,15 +47,15 @@ static GwHost *set_tag(World *world, const char *name, const char *tag, GError *
     return gw_engine_change_host(world->engine, host, error);
 }
 
-/* @tags: both bridges are declared to lead to one physical network. */
-static void open_world(World *world, gboolean tags)
+/* @tags: both bridges are declared to lead to one physical network. @told: a tells its bridge. */
+static void open_world_of(World *world, gboolean tags, gboolean told)
 {
     static const char *const bridges[] = { "br0", "public" };
     static const char *const names[] = { "a", "b" };
     json_t *hosts = json_array();
 
     for (guint i = 0; i < 2; i++)
-        json_array_append_new(hosts, host_json(i, bridges[i]));
+        json_array_append_new(hosts, i > 0 || told ? host_json(i, bridges[i]) : world_host_json(i));
     json_object_set_new(json_array_get(hosts, 0), "vms",
                         json_pack("[o,o]", vm_json(RUN, "run", FALSE), vm_json(OFF, "off", TRUE)));
     world_make(world, gw_clock_new_virtual(SECONDS(1700000000)),
@@ -71,6 +71,11 @@ static void open_world(World *world, gboolean tags)
         assert_null(error);
         assert_string_equal(host->network_tags[0], tag);
     }
+}
+
+static void open_world(World *world, gboolean tags)
+{
+    open_world_of(world, tags, TRUE);
 }
 
 static void choose(GwMoveRequest *request, const char *network)
@@ -171,6 +176,22 @@ static void a_vm_that_is_off_there_and_back(void **state)
     storage_for_both_ways(off);
 }
 
+/* A host that tells no bridges: Undo finds the one that the adapter was on all the same. */
+static void back_to_a_bridge_that_nobody_tells(void **state)
+{
+    World world;
+
+    open_world_of(&world, TRUE, FALSE);
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
+    g_autofree char *id = storage_begin(&world, "run", request);
+    G_GNUC_UNUSED g_autoptr(GwJob) job = ends_done(&world, id);
+    world_run(&world, SECONDS(5));
+    assert_nic(&world, "b", RUN, "bridge", "public", FALSE);
+    undo(&world, id);
+    assert_nic(&world, "a", RUN, "bridge", "br0", FALSE);
+    world_free(&world);
+}
+
 static void none_for_a_running_vm(void **state)
 {
     World world;
@@ -224,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_running_vm_there_and_back),
         cmocka_unit_test(a_vm_that_is_off_there_and_back),
+        cmocka_unit_test(back_to_a_bridge_that_nobody_tells),
         cmocka_unit_test(none_for_a_running_vm),
         cmocka_unit_test(nothing_matches),
         cmocka_unit_test(tags_are_checked),

@@ -63,6 +63,21 @@ static void check_socket(World *world)
     close(fd);
 }
 
+/* A bridge without a port that carries is down, and adapters can be attached to it all the same. */
+static void check_bridges(const GwHostFacts *facts)
+{
+    const GwNetwork *isolated = gw_record_find(&gw_network_record, facts->networks, "name", "br1");
+
+    assert_int_equal(facts->networks->len, 2);
+    assert_string_equal(((GwNetwork *)facts->networks->pdata[0])->name,
+                        "br0"); /* the agent's last */
+    assert_string_equal(facts->bridges[0], "br0");
+    assert_string_equal(facts->bridges[1], "br1");
+    assert_string_equal(isolated->kind, "bridge");
+    assert_true(isolated->active);
+    assert_int_equal(isolated->mtu, 9000);
+}
+
 static void test_connect(void **state)
 {
     World world;
@@ -77,6 +92,7 @@ static void test_connect(void **state)
     assert_null(strchr(reply->facts->agent->warnings[0], '\x1b')); /* fit for a terminal */
     assert_int_equal(json_integer_value(json_object_get(agent->hello, "incarnation")), 7);
     assert_non_null(json_string_value(json_object_get(agent->hello, "run")));
+    check_bridges(reply->facts);
     check_socket(&world);
 
     g_autoptr(GwReply) facts = ask(&world, gw_request_new(GW_OP_FACTS, "h1", NULL));

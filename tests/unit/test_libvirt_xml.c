@@ -526,8 +526,9 @@ static void test_network_facts(void **state)
 
     g_autoptr(GwNetwork) nat = gw_libvirt_network_from_xml(
         "<network><name>n</name><forward/><mtu size='-1'/>"
+        "<ip family='ipv6' address='fd00:1::1' prefix='64'/><ip address='x' prefix='8'/>"
         "<ip address='192.168.122.1' netmask='255.255.255.0'/>"
-        "<ip family='ipv6' address='fd00:1::1' prefix='64'/><ip address='x' prefix='8'/></network>",
+        "<ip address='192.168.122.9' prefix='24'/></network>",
         NULL);
     assert_string_equal(nat->forward, "nat");
     assert_int_equal(nat->mtu, 0);

@@ -52,6 +52,10 @@ static void test_interfaces(void **state)
     put("class/net/bonding_masters", "bond0\n");
     g_autoptr(GPtrArray) list = gw_facts_interfaces(folder);
     assert_int_equal(list->len, 3);
+    for (guint i = 0; i < list->len; i++) {
+        static const char *const names[] = { "bare", "down0", "eth7" };
+        assert_string_equal(((GwInterface *)list->pdata[i])->name, names[i]);
+    }
     assert_int_equal(find(list, "eth7")->speed_mbps, 25000);
     assert_int_equal(find(list, "eth7")->mtu, 9000);
     assert_true(find(list, "eth7")->up);

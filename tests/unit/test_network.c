@@ -79,6 +79,32 @@ static void test_bad_tags(void **state)
         g_free(many[i]);
 }
 
+static void add_network(GPtrArray *networks, const char *kind, const char *name)
+{
+    GwNetwork *network = gw_network_new();
+
+    network->kind = g_strdup(kind);
+    network->name = g_strdup(name);
+    g_ptr_array_add(networks, network);
+}
+
+static void test_order(void **state)
+{
+    static const char *const names[] = { "lab", "lan", "br0", "lan", "odd" };
+    g_autoptr(GPtrArray) networks = gw_record_array(&gw_network_record);
+
+    gw_networks_sort(networks);
+    add_network(networks, "bridge", "lan");
+    add_network(networks, NULL, "odd");
+    add_network(networks, "libvirt", "lan");
+    add_network(networks, "bridge", "br0");
+    add_network(networks, "libvirt", "lab");
+    gw_networks_sort(networks);
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++)
+        assert_string_equal(((GwNetwork *)networks->pdata[i])->name, names[i]);
+    (void)state;
+}
+
 static void test_none(void **state)
 {
     static const struct {
@@ -133,7 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_subnets),  cmocka_unit_test(test_tags),
         cmocka_unit_test(test_bad_tags), cmocka_unit_test(test_none),
-        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_order),    cmocka_unit_test(test_choices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,6 +168,69 @@ static void missing_parts(void **state)
     scenario_free(s);
 }
 
+/* R52, where neither host lists the bridge. */
+static void management_bridges_untold(void **state)
+{
+    static const struct {
+        const char *management, *type, *source, *bridge;
+        gboolean found;
+    } rows[] = {
+        { "ovs0", "bridge", "ovs0", NULL, TRUE },   { "ovs0", "bridge", "ovs1", NULL, FALSE },
+        { "ovs0", "network", "lan", "ovs0", TRUE }, { "ovs0", "network", "ovs0", "br1", FALSE },
+        { "ovs0", "network", "ovs0", NULL, FALSE }, { "ovs0", "direct", "ovs0", NULL, FALSE },
+        { "ovs0", "bridge", NULL, NULL, FALSE },    { NULL, "bridge", "ovs0", NULL, FALSE },
+        { NULL, "bridge", NULL, NULL, FALSE },      { "", "bridge", "", NULL, FALSE },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Scenario *s = ask("{\"destination\": \"kvm2\"}");
+        GwPlanInput input = scenario_input(s);
+        GwNic *nic = s->vm->nics->pdata[0];
+        g_free(nic->type);
+        g_free(nic->source);
+        nic->type = g_strdup(rows[i].type);
+        nic->source = g_strdup(rows[i].source);
+        nic->bridge = g_strdup(rows[i].bridge);
+        ((GwHost *)input.source)->management_bridge = g_strdup(rows[i].management);
+        g_autoptr(GwCandidate) candidate = gw_plan_candidate(&input);
+        gboolean found = gw_record_find(&gw_finding_record, candidate->findings, "rule",
+                                        "management-network") != NULL;
+        if (!found != !rows[i].found)
+            fail_msg("row %u", i);
+        scenario_free(s);
+    }
+    (void)state;
+}
+
+static const GwFinding *too_many_adapters(const GwCandidate *candidate)
+{
+    return gw_record_find(&gw_finding_record, candidate->findings, "rule", "network");
+}
+
+static void adapters_at_their_bound(void **state)
+{
+    Scenario *s = ask("{\"destination\": \"kvm2\"}");
+    GwPlanInput input = scenario_input(s);
+    GPtrArray *nics = s->vm->nics;
+
+    while (nics->len < 256) {
+        GwNic *nic = gw_nic_copy(nics->pdata[0]);
+        g_free(nic->mac);
+        nic->mac = g_strdup_printf("52:54:00:00:01:%02x", nics->len);
+        g_ptr_array_add(nics, nic);
+    }
+    g_autoptr(GwCandidate) full = gw_plan_candidate(&input);
+    assert_int_equal(full->nics->len, 256);
+    assert_null(too_many_adapters(full));
+    g_ptr_array_add(nics, gw_nic_copy(nics->pdata[0]));
+    g_autoptr(GwCandidate) over = gw_plan_candidate(&input);
+    assert_int_equal(over->nics->len, 256);
+    assert_false(over->suitable);
+    assert_non_null(strstr(too_many_adapters(over)->observed, "web1 has 257 network adapters"));
+    scenario_free(s);
+    (void)state;
+}
+
 static void add_hosts(GwFabric *fabric, const GwHost *like, guint count)
 {
     for (guint i = 0; i < count; i++) {
@@ -346,6 +409,8 @@ int main(void)
         cmocka_unit_test(zstd_from_its_versions_on),
         cmocka_unit_test(never_paused_and_post_copy),
         cmocka_unit_test(missing_parts),
+        cmocka_unit_test(management_bridges_untold),
+        cmocka_unit_test(adapters_at_their_bound),
         cmocka_unit_test(time_outs_count_disks),
         cmocka_unit_test(sizes_at_their_bounds),
         cmocka_unit_test(a_format_for_all_is_one_for_each_that_moves),
