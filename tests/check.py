@@ -7,6 +7,7 @@ end-to-end tests. Every test case is counted; the last line is their sum. A step
 tests yet, or that cannot run here, counts as skipped and says why.
 """
 import collections
+import importlib.util
 import json
 import os
 import pathlib
@@ -276,6 +277,9 @@ def step_asan(tally):
 
 begun_labs = set()
 
+# Each test of theirs has a server of its own, or one for each worker.
+BOTH_CORES = ("-n", "2") if importlib.util.find_spec("xdist") else ()
+
 
 def pytest(tally, folder, timeout, env=None, more=()):
     where = ROOT / "tests" / folder
@@ -311,12 +315,12 @@ def lab_pytest(tally, folder, timeout, *more):
 
 def step_api(tally):
     """the API over the network, with hostile clients"""
-    pytest(tally, "api", 300)
+    pytest(tally, "api", 300, more=BOTH_CORES)
 
 
 def step_cli(tally):
     """the command line against a server of its own"""
-    pytest(tally, "cli", 300)
+    pytest(tally, "cli", 300, more=BOTH_CORES)
 
 
 def step_lab(tally):

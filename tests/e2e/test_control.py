@@ -89,6 +89,7 @@ def test_more_bandwidth_finishes_it(controller, guest):
     assert job["state"] == "done" and guest.where() == labs.other(source), words(job)
 
 
+@pytest.mark.long
 def test_more_downtime_finishes_it(controller, busy):
     source, job = begin(controller, busy)
     labs.eventually("that it does not converge", lambda: controller.api.job(job["id"])[

@@ -31,6 +31,7 @@ def check_outcome(job, guest, allowed=("done",)):
     print("longest silence of the guest: %.0f ms" % report["max_gap_ms"])
 
 
+@pytest.mark.long
 def test_queued(controller, guests):
     """It waits in the next controller's queue too, and goes on when a slot is free (R20, I7)."""
     guest = guests.get()
@@ -60,7 +61,8 @@ def test_soon_after_the_request(controller, guest, wait_ms):
         assert job["state"] == "done", "nothing had begun: it is still in the queue"
 
 
-@pytest.mark.parametrize("least_mib", [1, 25], ids=["early", "late"])
+@pytest.mark.parametrize("least_mib", [pytest.param(1, id="early", marks=pytest.mark.long),
+                                       pytest.param(25, id="late")])
 def test_copying_peer_to_peer(controller, guest, slow_line, least_mib):
     """The hosts go on without a controller; the next one finds it under way or done."""
     job = controller.api.migrate(guest.name, labs.other(guest.where()), method="standard")

@@ -76,6 +76,7 @@ def lose_the_finish(guest, source, target):
     return took
 
 
+@pytest.mark.long
 def test_plain_libvirt_doubles_it(guest):
     """The positive control: without this the next test would prove nothing."""
     source = guest.where()

@@ -48,7 +48,8 @@ def kill_libvirtd(controller, job, victim):
         settled(controller, job, "done", "failed")
 
 
-@pytest.mark.parametrize("least", [1, LATE], ids=["copying", "near the end"])
+@pytest.mark.parametrize("least", [
+    pytest.param(1, id="copying"), pytest.param(LATE, id="near the end", marks=pytest.mark.long)])
 @pytest.mark.parametrize("side", ["source", "destination"])
 def test_libvirtd_killed(controller, guest, slow_line, side, least):
     source, target, job = begin(controller, guest, least)
@@ -100,6 +101,7 @@ def test_source_qemu_killed(controller, guest, slow_line):
     assert guest.states() == {source: "shut off"}
 
 
+@pytest.mark.long
 def test_both_libvirtds_killed(controller, guest, slow_line):
     """A power glitch of the management, not of the guests."""
     source, target, job = begin(controller, guest)
