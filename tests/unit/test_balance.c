@@ -34,7 +34,6 @@ static GwFabric *even_fabric(const gint64 *memory_percent, const gint64 *cpu_per
         GwHost *host = gw_host_new_default();
         host->id = g_strdup_printf("h%u", i);
         host->name = g_strdup(host->id);
-        host->group_id = g_strdup(GW_GROUP_ROOT);
         host->status = GW_HOST_OK;
         host->facts = gw_host_facts_new();
         host->facts->cpus = 10;
