@@ -66,3 +66,13 @@ gboolean gw_net_was_chosen(const GwPlanInput *input, const GwNicChoice *choice, 
 GwNetPlace gw_net_chosen(const GwPlanInput *input, const GwNic *nic, const GwNicChoice *choice);
 /* FALSE: it is hardware of its host, and cannot become anything else by a move. */
 gboolean gw_plan_nic_can_change(const GwNic *nic);
+
+/* rules_nic.c, for the rules: @check of each adapter of the VM, with where it would be attached. */
+typedef void (*GwNicCheck)(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
+                           const GwNicMove *move);
+void gw_nic_each(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
+                 GwNicCheck check);
+static inline gboolean gw_nic_is_type(const GwNic *nic, const char *type)
+{
+    return g_strcmp0(nic->type, type) == 0;
+}

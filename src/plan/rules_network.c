@@ -5,21 +5,6 @@
 /* Rules on where the VM's network adapters are attached, as they will be there (R40). Those on the
  * adapters themselves are in rules_nic.c. */
 
-typedef void (*MoveCheck)(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                          const GwNicMove *move);
-
-static void each_nic(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                     MoveCheck check)
-{
-    for (guint i = 0; input->nics != NULL && i < input->nics->len; i++)
-        check(self, input, findings, input->nics->pdata[i]);
-}
-
-static gboolean is_type(const GwNic *nic, const char *type)
-{
-    return g_strcmp0(nic->type, type) == 0;
-}
-
 /* Nothing matches ---------------------------------------------------------------------------- */
 
 /* Why the network of the same name is not it. */
@@ -94,7 +79,7 @@ static void nic_network(const GwRule *self, const GwPlanInput *input, GPtrArray 
     gboolean stopped = place.network != NULL && !place.network->active;
     const char *missing = gw_net_missing_bridge(&place);
 
-    if (!is_type(move->from, "network") || !is_unmatched(input, move))
+    if (!gw_nic_is_type(move->from, "network") || !is_unmatched(input, move))
         return;
     g_autofree char *quoted = gw_plan_quote(move->from->source);
     g_autofree char *or_else =
@@ -128,7 +113,7 @@ static void too_many(const GwRule *self, const GwPlanInput *input, GPtrArray *fi
 static void check_network(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     too_many(self, input, findings);
-    each_nic(self, input, findings, nic_network);
+    gw_nic_each(self, input, findings, nic_network);
 }
 
 const GwRule gw_rule_network = {
@@ -142,7 +127,7 @@ static void nic_bridge(const GwRule *self, const GwPlanInput *input, GPtrArray *
 {
     const char *to = gw_plan_host_name(input->destination);
 
-    if (!is_type(move->from, "bridge") || !is_unmatched(input, move))
+    if (!gw_nic_is_type(move->from, "bridge") || !is_unmatched(input, move))
         return;
     g_autofree char *or_else = g_strdup_printf(
         "Or create the bridge on %s as it is on %s, or declare what is behind both: godwit host "
@@ -156,7 +141,7 @@ static void nic_bridge(const GwRule *self, const GwPlanInput *input, GPtrArray *
 
 static void check_bridge(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
-    each_nic(self, input, findings, nic_bridge);
+    gw_nic_each(self, input, findings, nic_bridge);
 }
 
 const GwRule gw_rule_bridge = {
@@ -306,9 +291,9 @@ static gboolean is_on_management(const GwHost *host, const GwNic *nic)
 
     if (place.name != NULL)
         return gw_net_is_management(&place);
-    const char *bridge = nic->bridge != NULL      ? nic->bridge
-                         : is_type(nic, "bridge") ? nic->source
-                                                  : NULL;
+    const char *bridge = nic->bridge != NULL             ? nic->bridge
+                         : gw_nic_is_type(nic, "bridge") ? nic->source
+                                                         : NULL;
     return bridge != NULL && *bridge != '\0' && g_strcmp0(bridge, host->management_bridge) == 0;
 }
 
@@ -342,7 +327,7 @@ static void nic_management(const GwRule *self, const GwPlanInput *input, GPtrArr
 
 static void check_management(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
-    each_nic(self, input, findings, nic_management);
+    gw_nic_each(self, input, findings, nic_management);
 }
 
 const GwRule gw_rule_management_network = {

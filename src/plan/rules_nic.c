@@ -4,19 +4,11 @@
 /* Rules on the VM's network adapters themselves, and on what is different for them at the
  * destination. Where they are attached is in rules_network.c. */
 
-typedef void (*MoveCheck)(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                          const GwNicMove *move);
-
-static void each_nic(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
-                     MoveCheck check)
+void gw_nic_each(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
+                 GwNicCheck check)
 {
     for (guint i = 0; input->nics != NULL && i < input->nics->len; i++)
         check(self, input, findings, input->nics->pdata[i]);
-}
-
-static gboolean is_type(const GwNic *nic, const char *type)
-{
-    return g_strcmp0(nic->type, type) == 0;
 }
 
 static void nic_passthrough(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
@@ -24,7 +16,7 @@ static void nic_passthrough(const GwRule *self, const GwPlanInput *input, GPtrAr
 {
     const GwNic *nic = move->from;
 
-    if (!is_type(nic, "hostdev") && !is_type(nic, "vdpa"))
+    if (!gw_nic_is_type(nic, "hostdev") && !gw_nic_is_type(nic, "vdpa"))
         return;
     g_autofree char *vm = gw_plan_virsh_vm(input->vm);
     g_autofree char *mac = gw_plan_quote(nic->mac);
@@ -38,7 +30,7 @@ static void nic_passthrough(const GwRule *self, const GwPlanInput *input, GPtrAr
 
 static void check_nic_passthrough(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
-    each_nic(self, input, findings, nic_passthrough);
+    gw_nic_each(self, input, findings, nic_passthrough);
 }
 
 const GwRule gw_rule_nic_passthrough = {
@@ -78,7 +70,7 @@ static void nic_kind(const GwRule *self, const GwPlanInput *input, GPtrArray *fi
     if (nic == NULL || gw_nic_is_none(nic))
         return;
     for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
-        if (!is_type(nic, kinds[i].type))
+        if (!gw_nic_is_type(nic, kinds[i].type))
             continue;
         gw_rule_add(self, findings,
                     g_strdup_printf("Adapter %s is of type %s%s%s: it depends on %s",
@@ -92,7 +84,7 @@ static void nic_kind(const GwRule *self, const GwPlanInput *input, GPtrArray *fi
 
 static void check_nic_kind(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
-    each_nic(self, input, findings, nic_kind);
+    gw_nic_each(self, input, findings, nic_kind);
 }
 
 const GwRule gw_rule_nic_kind = {
@@ -140,7 +132,7 @@ static void nic_mtu(const GwRule *self, const GwPlanInput *input, GPtrArray *fin
 
 static void check_mtu(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
-    each_nic(self, input, findings, nic_mtu);
+    gw_nic_each(self, input, findings, nic_mtu);
 }
 
 const GwRule gw_rule_network_mtu = { "network-mtu",       "R40",
@@ -177,7 +169,7 @@ static void nic_forward(const GwRule *self, const GwPlanInput *input, GPtrArray 
 
 static void check_forward(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
-    each_nic(self, input, findings, nic_forward);
+    gw_nic_each(self, input, findings, nic_forward);
 }
 
 const GwRule gw_rule_network_forward = {
@@ -253,7 +245,7 @@ static void nic_vlan(const GwRule *self, const GwPlanInput *input, GPtrArray *fi
 
 static void check_vlan(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
-    each_nic(self, input, findings, nic_vlan);
+    gw_nic_each(self, input, findings, nic_vlan);
 }
 
 const GwRule gw_rule_network_vlan = {
