@@ -158,15 +158,23 @@ static void test_several_devices(void **state)
     assert_has(packed, "<source bridge=\"brB\"/></interface></devices></domain>");
 }
 
+/* Nothing of what it was is left in it. */
+static void assert_becomes_lan(const char *mac)
+{
+    g_autoptr(GPtrArray) nics = moves();
+    add(nics, mac, "network", "lan");
+    g_autofree char *text = changed(nics);
+    g_autofree char *wanted = g_strdup_printf("<interface type=\"network\"><mac address=\"%s\"/>"
+                                              "<source network=\"lan\"/></interface>",
+                                              mac);
+
+    assert_has(text, wanted);
+}
+
 /* libvirt shows an adapter of such a network as one of the bridge itself. */
 static void test_bridge_of_network(void **state)
 {
-    g_autoptr(GPtrArray) nics = moves();
-    add(nics, "52:54:00:00:00:03", "network", "lan");
-    g_autofree char *text = changed(nics);
-
-    assert_has(text, "<interface type=\"network\"><mac address=\"52:54:00:00:00:03\"/>"
-                     "<source network=\"lan\"/></interface>");
+    assert_becomes_lan("52:54:00:00:00:03");
 }
 
 static void test_none(void **state)
@@ -188,12 +196,7 @@ static void test_none(void **state)
 
 static void test_user_to_network(void **state)
 {
-    g_autoptr(GPtrArray) nics = moves();
-    add(nics, "52:54:00:00:00:04", "network", "lan");
-    g_autofree char *text = changed(nics);
-
-    assert_has(text, "<interface type=\"network\"><mac address=\"52:54:00:00:00:04\"/>"
-                     "<source network=\"lan\"/></interface>");
+    assert_becomes_lan("52:54:00:00:00:04");
 }
 
 static void test_two_of_one_address(void **state)
