@@ -239,7 +239,9 @@ static void read_networks(virConnectPtr ptr, GPtrArray *networks)
 static gboolean read_interfaces(virConnectPtr ptr, GHashTable *bridges)
 {
     virInterfacePtr *handles = NULL;
-    int count = virConnectListAllInterfaces(ptr, &handles, VIR_CONNECT_LIST_INTERFACES_ACTIVE);
+    /* "Active" means that a link has carrier: a bridge whose uplink is not up yet, or that only VMs
+     * are on, is there all the same. */
+    int count = virConnectListAllInterfaces(ptr, &handles, 0);
 
     for (int i = 0; i < count; i++) {
         const char *name = virInterfaceGetName(handles[i]);

@@ -75,6 +75,16 @@ def test_facts(driver, hosts):
     assert facts["host_uuid"] != driver.good("facts", "kvm2")["facts"]["host_uuid"]
 
 
+def test_bridge_without_carrier(driver, hosts):  # R41
+    lab("exec", "kvm1", "ip", "link", "add", "idle0", "type", "bridge")
+    try:
+        facts = driver.good("facts", "kvm1")["facts"]
+    finally:
+        lab("exec", "kvm1", "ip", "link", "del", "idle0")
+    assert facts["bridges"] == ["br0", "idle0"]
+    assert "idle0" in {net["name"] for net in facts["networks"]}
+
+
 def test_list_and_look(driver, guest, ends):
     source, destination = ends
     listed = driver.good("list-vms", source)["vms"]
