@@ -75,7 +75,7 @@ def test_facts(driver, hosts):
     assert facts["host_uuid"] != driver.good("facts", "kvm2")["facts"]["host_uuid"]
 
 
-def test_bridge_without_carrier(driver, hosts):  # R41
+def test_bridge_without_carrier(driver, hosts):  # R40
     lab("exec", "kvm1", "ip", "link", "add", "idle0", "type", "bridge")
     try:
         facts = driver.good("facts", "kvm1")["facts"]
