@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Guests that tests move, and the check that each test ends with."""
+import datetime
 import json
 import os
 import zlib
@@ -20,12 +21,14 @@ class Guest:
         self.uuid = None
         self.dies = False  # the scenario kills the QEMU that holds it
         self.moved_by_another = False  # the last move was another controller's
+        self.since = None  # jobs from before were about another VM of its UUID
 
     @property
     def persistent(self):
         return not self.options["transient"]
 
     def start(self):
+        self.since = datetime.datetime.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ")
         with labs.hosts_lock():
             record = labs.lab_guests.start(self.options["host"], dict(self.options, name=self.name))
         self.uuid = record["uuid"]
@@ -141,7 +144,8 @@ class Guests:
 
 
 def last_job(controller, guest):
-    jobs = [job for job in controller.api.items("/jobs", vm=guest.uuid)]
+    jobs = [job for job in controller.api.items("/jobs", vm=guest.uuid)
+            if job["created_at"] >= guest.since]
     return jobs[0] if jobs else None
 
 

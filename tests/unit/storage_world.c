@@ -141,7 +141,7 @@ static void at_every_moment(const StorageMoments *moments, guint step,
 {
     for (guint mask = 0; mask <= 3; mask += 3) {
         world_set_agents(mask);
-        for (guint moment = 0; moment < moments->moments; moment += step)
+        for (guint moment = 0; moment < moments->moments; moment += (guint)unit_step(step))
             strike(moments, moment);
     }
     world_set_agents(0);

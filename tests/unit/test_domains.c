@@ -29,7 +29,7 @@ static void check_seed(guint32 seed, GwDomainTally *tally)
 
 static void odd_domains(void **state)
 {
-    guint count = number("GODWIT_DOMAINS", DOMAINS);
+    guint count = number("GODWIT_DOMAINS", unit_trials(DOMAINS));
     GwDomainTally tally = { 0 };
 
     if (g_getenv("GODWIT_DOMAIN") != NULL) {

@@ -6,7 +6,7 @@
 static void test_killed_at_any_moment(void **unused)
 {
     (void)unused;
-    for (gint64 ms = 0; ms < 6000; ms = ms < 100 ? ms + 7 : ms + 133) {
+    for (gint64 ms = 0; ms < 6000; ms += unit_step(ms < 100 ? 7 : 133)) {
         PlanWorld world;
         plan_open_default(&world);
         g_autofree char *id = plan_drain(&world, "a");
@@ -72,7 +72,7 @@ static void test_what_was_tried_is_remembered(void **unused)
 static void test_killed_while_it_is_cancelled(void **unused)
 {
     (void)unused;
-    for (gint64 ms = 0; ms < 1000; ms += 50) {
+    for (gint64 ms = 0; ms < 1000; ms += unit_step(50)) {
         PlanWorld world;
         g_autofree char *id = plan_open_draining(&world);
         g_autoptr(GwJob) asked = NULL;

@@ -166,7 +166,7 @@ static void move_by_hand(gint64 ms, guint vm)
 static void test_a_vm_is_moved_by_hand_meanwhile(void **unused)
 {
     (void)unused;
-    for (gint64 ms = 0; ms < 5000; ms += 240) {
+    for (gint64 ms = 0; ms < 5000; ms += unit_step(240)) {
         for (guint vm = 0; vm < 5; vm += 2)
             move_by_hand(ms, vm);
     }

@@ -388,11 +388,11 @@ static void it_can_be_cancelled_at_every_moment(void **state)
 {
     guint count = 0;
 
-    for (gint64 span = 0; span < SECONDS(80); span += span / 6 + 1000, count++) {
+    for (gint64 span = 0; span < SECONDS(80); span += unit_step(span / 6 + 1000), count++) {
         cancel_after(span, FALSE);
         cancel_after(span, TRUE);
     }
-    assert_true(count > 40);
+    assert_true(count > unit_trials(40) / 2);
     (void)state;
 }
 
@@ -419,7 +419,7 @@ static void kill_after(gint64 span_us, gint64 away_us, gboolean storage)
 
 static void the_controller_may_die_at_every_moment(void **state)
 {
-    for (gint64 span = 1000; span < SECONDS(80); span += span / 6 + 1000) {
+    for (gint64 span = 1000; span < SECONDS(80); span += unit_step(span / 6 + 1000)) {
         kill_after(span, SECONDS(1), FALSE);
         kill_after(span, SECONDS(1), TRUE);
     }
@@ -652,7 +652,7 @@ static void power_on(World *world, const char *uri, const char *uuid)
 
 static void a_vm_that_is_started_under_us_runs_on(void **state)
 {
-    for (gint64 span = 1000; span < SECONDS(60); span += span / 3 + 1000) {
+    for (gint64 span = 1000; span < SECONDS(60); span += unit_step(span / 3 + 1000)) {
         World world;
         open_world(&world);
         g_autofree char *id = move_web(&world);
@@ -865,7 +865,7 @@ static int without_agents(void **state)
 /* A person's word, and then every way in which agents and the link between them fail. */
 static void agents_that_die_or_do_not_reach_each_other(void **state)
 {
-    for (gint64 span = 1000; span < SECONDS(60); span += span / 2 + 1000) {
+    for (gint64 span = 1000; span < SECONDS(60); span += unit_step(span / 2 + 1000)) {
         for (int who = 0; who < 3; who++) {
             World world;
             g_autofree char *what =

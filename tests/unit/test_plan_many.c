@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What holds for every plan of many moves, on fabrics made by chance: the checker, which shares
  * nothing with the planner, finds nothing; and what cannot leave really cannot. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "unit.h"
+
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/error.h"
 #include "fabric.h"
 #include "plan/matrix.h"
 #include "plan/plan.h"
@@ -130,7 +126,7 @@ static void plans_are_sound(void **state)
 {
     guint moves = 0, stays = 0, waves = 0;
 
-    for (guint32 seed = 1; seed <= 3000; seed++) {
+    for (guint32 seed = 1; seed <= unit_trials(3000); seed++) {
         FabricOptions options = options_of(seed);
         g_autoptr(GwFabric) fabric = fabric_make(&options);
         guint first = seed % options.hosts;
@@ -148,9 +144,9 @@ static void plans_are_sound(void **state)
         waves += plan->waves > 1;
     }
     /* The test would show nothing if nothing moved, or everything could. */
-    assert_true(moves > 1000);
-    assert_true(stays > 1000);
-    assert_true(waves > 100);
+    assert_true(moves > unit_trials(1000));
+    assert_true(stays > unit_trials(1000));
+    assert_true(waves > unit_trials(100));
 }
 
 /* The fabric as it is when the plan was carried out, and the job that did it. */
@@ -187,7 +183,7 @@ static void undrains_bring_back(void **state)
 {
     guint back = 0;
 
-    for (guint32 seed = 1; seed <= 600; seed++) {
+    for (guint32 seed = 1; seed <= unit_trials(600); seed++) {
         FabricOptions options = options_of(seed);
         options.odd_percent = options.local_percent = 0;
         g_autoptr(GwFabric) fabric = fabric_make(&options);
@@ -206,7 +202,7 @@ static void undrains_bring_back(void **state)
         }
         back += count_moved(plan);
     }
-    assert_true(back > 300);
+    assert_true(back > unit_trials(300));
 }
 
 /* The same input gives the same plan, whatever order tables have. */
@@ -369,7 +365,7 @@ static void what_stays_cannot_leave(void **state)
 {
     guint stays = 0, detours = 0;
 
-    for (guint32 seed = 1; seed <= 1500; seed++) {
+    for (guint32 seed = 1; seed <= unit_trials(1500); seed++) {
         FabricOptions options = { .seed = seed,
                                   .hosts = 2 + seed % 3,
                                   .vms = 2 + seed % 5,
@@ -389,8 +385,8 @@ static void what_stays_cannot_leave(void **state)
         stays += plan->stays->len;
         detours += plan->moves->len - count_moved(plan);
     }
-    assert_true(stays > 100);
-    assert_true(detours > 0);
+    assert_true(stays > unit_trials(100));
+    assert_true(detours > 0 || unit_effort() < 100); /* they are rare */
 }
 
 /* The checker sees what is wrong -------------------------------------------------------------- */
@@ -652,7 +648,7 @@ static void moves_become_ready(void **state)
  * and the books are kept here. */
 static void any_order_of_ends_is_sound(void **state)
 {
-    for (guint32 seed = 1; seed <= 400; seed++) {
+    for (guint32 seed = 1; seed <= unit_trials(400); seed++) {
         FabricOptions options = {
             .seed = seed, .hosts = 3 + seed % 4, .vms = 8, .full_percent = 100, .small = TRUE
         };
@@ -730,7 +726,7 @@ static void matrix_is_exact(void **state)
 {
     guint pairs = 0, verdicts = 0, possible = 0;
 
-    for (guint32 seed = 1; seed <= 120; seed++) {
+    for (guint32 seed = 1; seed <= unit_trials(120); seed++) {
         FabricOptions options = options_of(seed);
         options.odd_percent = 20;
         options.local_percent = 20;
@@ -761,7 +757,7 @@ static void matrix_is_exact(void **state)
         }
         verdicts += gw_matrix_verdicts(matrix);
     }
-    assert_true(possible > 100 && possible < pairs);
+    assert_true(possible > unit_trials(100) && possible < pairs);
     assert_true(verdicts < pairs);
 }
 

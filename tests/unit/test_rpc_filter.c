@@ -243,7 +243,7 @@ static void other_programs_are_refused(void **state)
 
 static void other_types_of_packets_are_refused(void **state)
 {
-    for (guint32 number = 0; number < 400; number++) {
+    for (guint32 number = 0; number < 400; number += (guint32)unit_step(1)) {
         for (guint32 type = 1; type < 8; type++) {
             g_autoptr(GByteArray) in = packet(REMOTE, number, type, NULL);
             refused_by(&kvm, in, GW_ERR_FORBIDDEN, "type");

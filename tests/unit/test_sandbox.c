@@ -162,7 +162,7 @@ static int other_memory(void)
     char byte = 0;
     struct iovec here = { &byte, 1 };
 
-    return syscall(SYS_process_vm_readv, getpid(), &here, 1, &here, 1, 0) == 1 ? 0 : -1;
+    return syscall(SYS_process_vm_readv, getpid(), &here, 1UL, &here, 1UL, 0UL) == 1 ? 0 : -1;
 }
 
 static const Try forbidden[] = {

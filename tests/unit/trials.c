@@ -159,7 +159,7 @@ static guint32 number_from(const char *variable, guint32 fallback)
 guint32 trials_run(guint32 count, void (*run)(guint32 seed, gpointer user), gpointer user)
 {
     guint32 first = number_from("GODWIT_SEED", 1);
-    guint32 wanted = number_from("GODWIT_TRIALS", count);
+    guint32 wanted = number_from("GODWIT_TRIALS", unit_trials(count));
 
     for (guint32 i = 0; i < wanted; i++)
         run(first + i, user);

@@ -12,6 +12,28 @@
 
 #include "base/error.h"
 
+/* What share, in percent, of their random trials and moments tests go through: GODWIT_EFFORT, else
+ * all. ./check goes through all of them once, and under sanitizers, which cost much, through some.
+ */
+static inline guint unit_effort(void)
+{
+    const char *text = g_getenv("GODWIT_EFFORT");
+    guint64 percent = text != NULL ? g_ascii_strtoull(text, NULL, 10) : 100;
+    return (guint)CLAMP(percent, 1, 100);
+}
+
+/* So many of @count, and at least one. */
+static inline guint unit_trials(guint count)
+{
+    return MAX(1, count * unit_effort() / 100);
+}
+
+/* How far from one moment to the next where it would be @step. */
+static inline gint64 unit_step(gint64 step)
+{
+    return step * 100 / unit_effort();
+}
+
 /* An error that a person will read: of our domain and this code, with a remedy, saying @part. */
 static inline void unit_assert_error(const GError *error, GwErrorCode code, const char *part)
 {
