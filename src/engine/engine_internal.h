@@ -349,6 +349,9 @@ GHashTable *gw_dirty_new(void);
  * moved, too many are under way); @done (NULL: nobody waits) is called once either way, maybe at
  * once. */
 void gw_dirty_sample(GwEngine *engine, const GwVm *vm, GwSampled done, gpointer user);
+/* The same for who is about to move it: for a second, and @done is called after a second and a half
+ * at the latest, with or without a sample. */
+void gw_dirty_sample_briefly(GwEngine *engine, const GwVm *vm, GwSampled done, gpointer user);
 gint64 gw_dirty_next_us(GwEngine *engine);
 void gw_dirty_timers(GwEngine *engine, gint64 now_us);
 /* Who waits is told; nothing is sampled any more. */
