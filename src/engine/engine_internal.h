@@ -101,7 +101,15 @@ void gw_engine_ask(GwEngine *engine, GwRequest *request, ReplyFn done, const cha
 void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, MessageFn failed,
                        gpointer data);
 
-/* fabric_commands.c: journals a group, host or rule (takes @record; NULL: @id is removed), then
+/* records.c: what a person wants of a record. */
+typedef struct {
+    GwEdit edit;
+    gpointer user;
+} RecordEdit;
+/* A copy of @now, changed so; NULL: it is refused. */
+gpointer gw_records_edit(const GwRecord *record, gconstpointer now, const RecordEdit *edit,
+                         GError **error);
+/* Journals a group, host or rule (takes @record; NULL: @id is removed), then
  * shows it, runs @after with the id, and answers @call with the record; of a removal with the id.
  */
 void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
@@ -499,6 +507,8 @@ gint64 gw_certificates_next_us(GwEngine *engine);
 void gw_certificates_timers(GwEngine *engine, gint64 now_us);
 
 /* fabric_commands.c */
+/* After a change of a new host: its caller is answered once it is listed. */
+void gw_hosts_begin_managing(GwEngine *engine, gpointer id);
 /* Whether @host can be managed as it is: URI, name, group (whose id it gets), nobody's twin. */
 gboolean gw_hosts_check(GwEngine *engine, GwHost *host, GError **error);
 /* host_storage.c: whether what @host's default storage has more than @old's (NULL: nothing yet) is

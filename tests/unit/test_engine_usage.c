@@ -214,7 +214,7 @@ static void open_world_of_two(World *world)
     g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
     g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(fabric, "a"));
     host->live_limit = 1;
-    g_autoptr(GwHost) changed = gw_engine_change_host(world->engine, host, NULL);
+    g_autoptr(GwHost) changed = world_change_host(world->engine, host, NULL);
     assert_non_null(changed);
     world_run(world, SECONDS(5));
 }

@@ -521,7 +521,7 @@ static void test_an_agent_is_of_one_host(void **unused)
     g_autoptr(GwHost) joined = host_of(&world, id);
     g_free(joined->uri);
     joined->uri = g_strdup("godwit://a.example.org:8447/01JD4ZQ6T5J8S0M3E9V7B2K101");
-    assert_null(gw_engine_change_host(world.engine, joined, &error));
+    assert_null(world_change_host(world.engine, joined, &error));
     unit_assert_error(error, GW_ERR_INVALID, "is not this host's");
     close_world(&world);
 }
@@ -623,7 +623,7 @@ static void test_who_joins_anew_loses_the_old(void **unused)
     g_free(after->uri);
     after->uri = world_uri(0);
     g_autoptr(GwHost) plain = NULL;
-    UNIT_OK((plain = gw_engine_change_host(world.engine, after, error)) != NULL);
+    UNIT_OK((plain = world_change_host(world.engine, after, error)) != NULL);
     world_run(&world, SECONDS(5));
     assert_non_null(strstr(g_hash_table_lookup(said.revoked, b), after->agent_certificate_serial));
     close_world(&world);
@@ -743,7 +743,7 @@ static void test_a_check_without_agents(void **unused)
     b->migration_address = g_strdup("127.0.0.1");
     b->live_limit = 0;
     b->live_migration_enabled = FALSE;
-    gw_host_free(gw_engine_change_host(world.engine, b, NULL));
+    gw_host_free(world_change_host(world.engine, b, NULL));
     g_autoptr(GPtrArray) lines = NULL;
     UNIT_OK((lines = gw_engine_check_host(world.engine, "a", "b", error)) != NULL);
     assert_int_equal(line_of(lines, "agent", a->id)->outcome, GW_CHECK_WARNING);
