@@ -101,26 +101,6 @@ void gw_engine_ask(GwEngine *engine, GwRequest *request, ReplyFn done, const cha
 void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, MessageFn failed,
                        gpointer data);
 
-/* records.c: what a person wants of a record. */
-typedef struct {
-    GwEdit edit;
-    gpointer user;
-} RecordEdit;
-/* A copy of @now, changed so; NULL: it is refused. */
-gpointer gw_records_edit(const GwRecord *record, gconstpointer now, const RecordEdit *edit,
-                         GError **error);
-/* Journals a group, host or rule (takes @record; NULL: @id is removed), then
- * shows it, runs @after with the id, and answers @call with the record; of a removal with the id.
- */
-void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
-                       MessageFn after);
-gboolean gw_records_is_changing(const GwEngine *engine, const char *id);
-/* FALSE: it is; who would write it meanwhile is told to come again. */
-gboolean gw_records_check_settled(const GwEngine *engine, const char *id, GError **error);
-/* Runs @fn once no such change is being journaled, at once where none is: what is checked against
- * other records must see those that are stored just now. In the order of these calls. */
-void gw_records_in_turn(GwEngine *engine, MessageFn fn, gpointer data);
-
 /* placement.c: any thread. @request, or, where its destination is a host group, the move to the
  * best host and storage of it (R46); NULL where none will do. */
 GwMoveRequest *gw_placement_choose(GwEngine *engine, const char *vm, const GwMoveRequest *request,
@@ -438,7 +418,7 @@ void gw_undo_put_link(GwEngine *engine, GwBatch *batch, const GwJob *job);
 void gw_undo_show_link(GwEngine *engine, const GwJob *job);
 
 /* default_storage.c (R18): the pools that @job moved disks to become default locations of their
- * host, in @batch, where that was asked for. */
+ * host where that was asked for: in @batch, or after the change of that host that is under way. */
 void gw_default_storage_add(GwEngine *engine, GwBatch *batch, const GwJob *job);
 
 /* kept.c: old copies of disks */

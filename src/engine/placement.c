@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "engine/engine_internal.h"
+#include "engine/records_internal.h"
 
 /* Adding, changing and removing placement rules (R57), and automatic placement (R46). */
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/records_internal.h"
 
 /* How any record of the fabric is changed: hosts (fabric_commands.c), groups (groups.c), rules
  * (placement.c). */
@@ -68,6 +68,18 @@ static void take_turns(GwEngine *engine)
         waiting->fn(engine, waiting->data);
         g_free(waiting);
     }
+}
+
+void gw_records_begin_change(GwEngine *engine, char *id)
+{
+    g_ptr_array_add(engine->changing, id);
+}
+
+void gw_records_end_change(GwEngine *engine, char *id)
+{
+    g_ptr_array_remove(engine->changing, id);
+    engine->schedule = TRUE; /* a drain may wait for it */
+    take_turns(engine);
 }
 
 static void change_free(gpointer data)
@@ -167,9 +179,7 @@ static gpointer changed(GwEngine *engine, gpointer data)
 
 static void not_changed(GwEngine *engine, gpointer data)
 {
-    g_ptr_array_remove(engine->changing, ((Change *)data)->id);
-    engine->schedule = TRUE; /* a drain may wait for it */
-    take_turns(engine);
+    gw_records_end_change(engine, ((Change *)data)->id);
 }
 
 static const CallCommit change_commit = {
@@ -189,7 +199,7 @@ void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer recor
     change->record = record;
     change->id = g_strdup(id);
     change->after = after;
-    g_ptr_array_add(engine->changing, change->id);
+    gw_records_begin_change(engine, change->id);
     if (record != NULL)
         gw_batch_put(batch, kind, id, gw_record_to_json(record_of(kind), record));
     else

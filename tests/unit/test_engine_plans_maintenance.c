@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/jobs_internal.h"
+#include "engine/records_internal.h"
 
 /* Whose word on a host's maintenance holds (R49): a drain closes its hosts and, called off, gives
  * back those that it closed itself; what a person says meanwhile is not overruled, and neither

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine_world.h"
 
-#include "engine/engine_internal.h"
+#include "engine/records_internal.h"
 
 /* Changes of one record at once: neither takes back what the other said, whichever comes last. */
 
@@ -264,6 +264,75 @@ static void what_a_host_says_while_it_is_stored_holds(void **unused)
     world_free(&world);
 }
 
+/* R18: a job that ends just then has put disks into a pool that is to be a default location. */
+static GwJob *job_to(const GwHost *host)
+{
+    GwJob *job = gw_job_new();
+    GwDiskMove *disk = gw_disk_move_new();
+    GwImageMove *image = gw_image_move_new();
+
+    image->to = gw_volume_new();
+    image->to->pool = g_strdup("local");
+    disk->images = gw_record_array(&gw_image_move_record);
+    g_ptr_array_add(disk->images, image);
+    job->disks = gw_record_array(&gw_disk_move_record);
+    g_ptr_array_add(job->disks, disk);
+    job->destination_host_id = g_strdup(host->id);
+    job->options = gw_move_options_new();
+    job->options->add_default_storage = TRUE;
+    return job;
+}
+
+typedef struct {
+    Other *other;
+    GwJob *job;
+} JobEnds;
+
+static void end_job(GwEngine *engine, gpointer data)
+{
+    const JobEnds *ends = data;
+    GwBatch *batch = gw_batch_new();
+
+    if (ends->other != NULL)
+        say_other(engine, ends->other);
+    gw_default_storage_add(engine, batch, ends->job);
+    gw_engine_journal(engine, batch, NULL, NULL, NULL);
+}
+
+static void assert_added(World *world, gint64 storage_limit)
+{
+    g_autoptr(GwHost) host = host_now(world, "b");
+
+    assert_non_null(host->default_storage);
+    assert_int_equal(g_strv_length(host->default_storage), 1);
+    assert_string_equal(host->default_storage[0], "local");
+    assert_int_equal(host->storage_limit, storage_limit);
+}
+
+static void default_storage_is_added_beside_a_change(void **unused)
+{
+    (void)unused;
+    for (guint changes = 0; changes < 2; changes++) {
+        World world;
+        open_world(&world);
+        g_autoptr(GwHost) read = host_now(&world, "b");
+        g_autoptr(GwJob) job = job_to(read);
+        Other other = { GW_KIND_HOST,
+                        read->id,
+                        { &gw_host_record, json_pack("{s:i}", "storage_limit", 7) } };
+        JobEnds ends = { changes == 1 ? &other : NULL, job };
+        gint64 limit = changes == 1 ? 7 : read->storage_limit;
+        gw_engine_post(world.engine, end_job, &ends);
+        world_run(&world, SECONDS(1));
+        assert_added(&world, limit);
+        world_kill(&world);
+        world_start(&world);
+        assert_added(&world, limit);
+        json_decref(other.patch.body);
+        world_free(&world);
+    }
+}
+
 /* What is refused changes nothing, and what is wanted of nobody is said to be. */
 static void what_is_refused_changes_nothing(void **unused)
 {
@@ -294,6 +363,7 @@ int main(void)
         cmocka_unit_test(what_is_set_while_a_uri_is_tried_holds),
         cmocka_unit_test(a_job_that_begins_while_a_uri_is_tried_keeps_it),
         cmocka_unit_test(what_a_host_says_while_it_is_stored_holds),
+        cmocka_unit_test(default_storage_is_added_beside_a_change),
         cmocka_unit_test(what_is_refused_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
