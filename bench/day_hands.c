@@ -313,7 +313,7 @@ static void change_limit(Day *day)
     gint64 used = gw_slots_in_use(fabric, changed->id).live;
 
     changed->live_limit = 1 + day_any(day, 4);
-    g_autoptr(GwHost) done = gw_engine_change_host(day->world.engine, changed, NULL);
+    g_autoptr(GwHost) done = world_change_host(day->world.engine, changed, NULL);
     if (done == NULL)
         return; /* it is away */
     host->slots_allowed = MAX(changed->live_limit, used);

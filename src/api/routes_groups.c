@@ -102,16 +102,22 @@ static const GwGroup *find_for_change(GwCall *call, GError **error)
                                                                                       : NULL;
 }
 
+static gboolean edit(gpointer group, gpointer user, GError **error)
+{
+    GwCall *call = user;
+    g_autoptr(GwGroup) old = gw_group_copy(group);
+
+    return gw_call_check_match(call, &gw_group_record, group, error) &&
+           gw_record_patch(&gw_group_record, group, call->json, error) &&
+           merge_parts(call, old, group, error);
+}
+
 static gboolean change_group(GwCall *call, GError **error)
 {
     const GwGroup *group = find_for_change(call, error);
     if (group == NULL)
         return FALSE;
-    g_autoptr(GwGroup) wanted = gw_group_copy(group);
-    if (!gw_record_patch(&gw_group_record, wanted, call->json, error) ||
-        !merge_parts(call, group, wanted, error))
-        return FALSE;
-    g_autoptr(GwGroup) changed = gw_engine_change_group(call->engine, wanted, error);
+    g_autoptr(GwGroup) changed = gw_engine_change_group(call->engine, group->id, edit, call, error);
     return changed != NULL && gw_call_answer(call, 200, &gw_group_record, changed);
 }
 

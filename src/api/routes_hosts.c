@@ -57,15 +57,20 @@ static const GwHost *find_for_change(GwCall *call, GError **error)
     return host != NULL && gw_call_check_match(call, &gw_host_record, host, error) ? host : NULL;
 }
 
+static gboolean edit(gpointer host, gpointer user, GError **error)
+{
+    GwCall *call = user;
+
+    return gw_call_check_match(call, &gw_host_record, host, error) &&
+           gw_record_patch(&gw_host_record, host, call->json, error);
+}
+
 static gboolean change_host(GwCall *call, GError **error)
 {
     const GwHost *host = find_for_change(call, error);
     if (host == NULL)
         return FALSE;
-    g_autoptr(GwHost) wanted = gw_host_copy(host);
-    if (!gw_record_patch(&gw_host_record, wanted, call->json, error))
-        return FALSE;
-    g_autoptr(GwHost) changed = gw_engine_change_host(call->engine, wanted, error);
+    g_autoptr(GwHost) changed = gw_engine_change_host(call->engine, host->id, edit, call, error);
     return changed != NULL && gw_call_answer(call, 200, &gw_host_record, changed);
 }
 

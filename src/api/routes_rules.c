@@ -54,15 +54,21 @@ static const GwPlacementRule *find_for_change(GwCall *call, GError **error)
     return rule;
 }
 
+static gboolean edit(gpointer rule, gpointer user, GError **error)
+{
+    GwCall *call = user;
+
+    return gw_call_check_match(call, &gw_placement_rule_record, rule, error) &&
+           gw_record_patch(&gw_placement_rule_record, rule, call->json, error);
+}
+
 static gboolean change_rule(GwCall *call, GError **error)
 {
     const GwPlacementRule *rule = find_for_change(call, error);
     if (rule == NULL)
         return FALSE;
-    g_autoptr(GwPlacementRule) wanted = gw_placement_rule_copy(rule);
-    if (!gw_record_patch(&gw_placement_rule_record, wanted, call->json, error))
-        return FALSE;
-    g_autoptr(GwPlacementRule) changed = gw_engine_change_rule(call->engine, wanted, error);
+    g_autoptr(GwPlacementRule) changed =
+        gw_engine_change_rule(call->engine, rule->id, edit, call, error);
     return changed != NULL && gw_call_answer(call, 200, &gw_placement_rule_record, changed);
 }
 

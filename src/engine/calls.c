@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/records_internal.h"
 
 /* Calls of other threads, which wait for the loop's answer; and what many of them do: look
  * something up, make a change durable. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
-#include "engine/engine_internal.h"
+#include "engine/records_internal.h"
 
 /* R18, R37: "Add this path to the list of default storage locations on the host". */
 
@@ -38,17 +38,41 @@ static void add_of_disk(GwHost *host, const GwDiskMove *disk)
     }
 }
 
+static void add_all(GwEngine *engine, GwBatch *batch, const GwHost *old, const GPtrArray *disks)
+{
+    GwHost *host = gw_host_copy(old);
+
+    for (guint i = 0; i < disks->len; i++)
+        add_of_disk(host, disks->pdata[i]);
+    gw_batch_put(batch, GW_KIND_HOST, host->id, gw_record_to_json(&gw_host_record, host));
+    gw_engine_tell(engine, "host", host->id, NULL);
+    gw_fabric_put_host(gw_engine_change(engine), host);
+}
+
+/* Where the store refuses, the journal tries again: the job has ended. */
+static void add_in_turn(GwEngine *engine, gpointer data)
+{
+    GwJob *job = data;
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), job->destination_host_id);
+
+    if (host != NULL && !g_atomic_int_get(&engine->stopping)) {
+        GwBatch *batch = gw_batch_new();
+        add_all(engine, batch, host, job->disks);
+        gw_engine_journal(engine, batch, NULL, NULL, NULL);
+    }
+    gw_job_free(job);
+}
+
 void gw_default_storage_add(GwEngine *engine, GwBatch *batch, const GwJob *job)
 {
-    const GwHost *old = gw_fabric_host(gw_engine_now(engine), job->destination_host_id);
+    const GwHost *host = gw_fabric_host(gw_engine_now(engine), job->destination_host_id);
 
-    if (old == NULL || job->options == NULL || !job->options->add_default_storage ||
+    if (host == NULL || job->options == NULL || !job->options->add_default_storage ||
         job->disks == NULL)
         return;
-    GwHost *host = gw_host_copy(old);
-    for (guint i = 0; i < job->disks->len; i++)
-        add_of_disk(host, job->disks->pdata[i]);
-    gw_batch_put(batch, GW_KIND_HOST, host->id, gw_record_to_json(&gw_host_record, host));
-    gw_fabric_put_host(gw_engine_change(engine), host);
-    gw_engine_tell(engine, "host", job->destination_host_id, NULL);
+    /* What is being stored of the host just now knows nothing of them: they come after it. */
+    if (gw_records_is_changing(engine, host->id))
+        gw_records_in_turn(engine, add_in_turn, gw_job_copy(job));
+    else
+        add_all(engine, batch, host, job->disks);
 }

@@ -4,13 +4,16 @@
 #include "base/error.h"
 #include "engine/engine_internal.h"
 
-/* How much memory a VM dirties, sampled when a prediction is asked for (R66): for two seconds, if
- * the last sample is older than a minute, never while the VM is moved, few at a time. What could
- * not be sampled is unknown, and that is not asked again for a minute either. What else the VM uses
- * is read along with it. */
+/* How much memory a VM dirties, sampled when a prediction is asked for (R66): for two seconds, or
+ * for one where a move is about to begin, if the last sample is older than a minute, never while
+ * the VM is copied, few at a time. What could not be sampled is unknown, and that is not asked
+ * again for a minute either. What else the VM uses is read along with it. */
 
 #define FRESH_S 60
 #define SAMPLE_MS 2000
+#define BRIEF_MS 1000 /* QEMU's shortest */
+/* How long a move waits at most: the sample's second, and one more reading where QEMU is late. */
+#define BRIEF_WAIT_US (1500 * (gint64)1000)
 #define READ_AGAIN_US (300 * (gint64)1000)
 #define READS_MAX 8
 #define CALL_TIMEOUT_US (5 * (gint64)G_USEC_PER_SEC)
@@ -22,6 +25,7 @@ typedef struct {
     char *host_id, *uuid;
     gint64 read_us; /* when to read it; 0: a request is under way */
     gint64 end_us;  /* when the sample will be there */
+    gint64 span_ms;
     guint reads;
     GArray *waiting; /* Waiter */
 } Sample;
@@ -29,6 +33,7 @@ typedef struct {
 typedef struct {
     GwSampled done;
     gpointer user;
+    gint64 until_us; /* goes on then without it; 0: waits as long as it takes */
 } Waiter;
 
 static void sample_free(gpointer data)
@@ -60,13 +65,21 @@ static void end(GwEngine *engine, Sample *sample)
 
 static void read_it(GwEngine *engine, Sample *sample);
 
+/* Before a job prepares anything, its VM runs as it does without it. */
+static gboolean is_copied(GwEngine *engine, const GwVm *vm)
+{
+    const GwJob *job = gw_fabric_job_of_vm(gw_engine_now(engine), vm->uuid);
+
+    return vm->job_active ||
+           (job != NULL && job->state != (int)GW_JOB_QUEUED && job->state != (int)GW_JOB_CHECKING);
+}
+
 /* A sample that came while a move began is of a guest that a copy works on. */
 static gboolean is_moving(GwEngine *engine, const Sample *sample)
 {
     const GwVm *vm = gw_fabric_vm(gw_engine_now(engine), sample->host_id, sample->uuid);
-    const GwJob *job = gw_fabric_job_of_vm(gw_engine_now(engine), sample->uuid);
 
-    return vm == NULL || vm->job_active || (job != NULL && job->state != (int)GW_JOB_QUEUED);
+    return vm == NULL || is_copied(engine, vm);
 }
 
 static void was_read(GwEngine *engine, const GwReply *reply, const char *key, gint64 unused)
@@ -96,7 +109,7 @@ static void began(GwEngine *engine, const GwReply *reply, const char *key, gint6
     if (sample == NULL)
         return;
     if (reply->error == NULL) {
-        sample->end_us = gw_clock_now_us(engine->clock) + SAMPLE_MS * 1000;
+        sample->end_us = gw_clock_now_us(engine->clock) + sample->span_ms * 1000;
         read_it(engine, sample);
         return;
     }
@@ -110,7 +123,7 @@ static void ask(GwEngine *engine, const Sample *sample, GwOp op, ReplyFn done)
 {
     GwRequest *request = gw_request_new(op, sample->host_id, sample->uuid);
 
-    request->number = SAMPLE_MS;
+    request->number = sample->span_ms;
     request->timeout_us = CALL_TIMEOUT_US;
     gw_engine_ask(engine, request, done, sample->key, 0);
 }
@@ -150,20 +163,19 @@ static gboolean has_room(GwEngine *engine, const char *host_id)
 static gboolean is_wanted(GwEngine *engine, const GwVm *vm)
 {
     const HostRun *run = g_hash_table_lookup(engine->hosts, vm->host_id);
-    const GwJob *job = gw_fabric_job_of_vm(gw_engine_now(engine), vm->uuid);
 
     return engine->usage_wanted && run != NULL && run->listed && gw_vm_is_running(vm) &&
-           !vm->job_active && (job == NULL || job->state == (int)GW_JOB_QUEUED) &&
-           !is_fresh(engine, vm);
+           !is_copied(engine, vm) && !is_fresh(engine, vm);
 }
 
-static Sample *begin(GwEngine *engine, const GwVm *vm, char *key_taken)
+static Sample *begin(GwEngine *engine, const GwVm *vm, char *key_taken, gint64 span_ms)
 {
     Sample *sample = g_new0(Sample, 1);
 
     sample->key = key_taken;
     sample->host_id = g_strdup(vm->host_id);
     sample->uuid = g_strdup(vm->uuid);
+    sample->span_ms = span_ms;
     sample->waiting = g_array_new(FALSE, FALSE, sizeof(Waiter));
     g_hash_table_insert(engine->dirty, sample->key, sample);
     gw_usage_read_now(engine, vm->host_id); /* it is back before the sample is */
@@ -171,17 +183,40 @@ static Sample *begin(GwEngine *engine, const GwVm *vm, char *key_taken)
     return sample;
 }
 
-void gw_dirty_sample(GwEngine *engine, const GwVm *vm, GwSampled done, gpointer user)
+static void sample_for(GwEngine *engine, const GwVm *vm, gint64 span_ms, Waiter waiter)
 {
     g_autofree char *key = g_strdup_printf("%s/%s", vm->host_id, vm->uuid);
     Sample *sample = g_hash_table_lookup(engine->dirty, key);
 
     if (sample == NULL && is_wanted(engine, vm) && has_room(engine, vm->host_id))
-        sample = begin(engine, vm, g_steal_pointer(&key));
-    if (sample == NULL && done != NULL)
-        done(engine, user);
-    else if (done != NULL)
-        g_array_append_val(sample->waiting, ((Waiter){ done, user }));
+        sample = begin(engine, vm, g_steal_pointer(&key), span_ms);
+    if (sample == NULL && waiter.done != NULL)
+        waiter.done(engine, waiter.user);
+    else if (waiter.done != NULL)
+        g_array_append_val(sample->waiting, waiter);
+}
+
+void gw_dirty_sample(GwEngine *engine, const GwVm *vm, GwSampled done, gpointer user)
+{
+    sample_for(engine, vm, SAMPLE_MS, (Waiter){ done, user, 0 });
+}
+
+void gw_dirty_sample_briefly(GwEngine *engine, const GwVm *vm, GwSampled done, gpointer user)
+{
+    gint64 until_us = gw_clock_now_us(engine->clock) + BRIEF_WAIT_US;
+
+    sample_for(engine, vm, BRIEF_MS, (Waiter){ done, user, until_us });
+}
+
+/* Timers -------------------------------------------------------------------------------------- */
+
+static gint64 next_of(const Sample *sample)
+{
+    gint64 next = sample->read_us;
+
+    for (guint i = 0; i < sample->waiting->len; i++)
+        next = gw_earlier(next, g_array_index(sample->waiting, Waiter, i).until_us);
+    return next;
 }
 
 gint64 gw_dirty_next_us(GwEngine *engine)
@@ -192,23 +227,33 @@ gint64 gw_dirty_next_us(GwEngine *engine)
 
     g_hash_table_iter_init(&iter, engine->dirty);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const Sample *sample = value;
-        if (sample->read_us != 0 && (next == 0 || sample->read_us < next))
-            next = sample->read_us;
+        next = gw_earlier(next, next_of(value));
     }
     return next;
 }
 
+/* Who has waited long enough goes on; the sample may still come, for others. */
+static void let_go(GwEngine *engine, Sample *sample, gint64 now_us)
+{
+    for (guint i = sample->waiting->len; i > 0; i--) {
+        Waiter waiter = g_array_index(sample->waiting, Waiter, i - 1);
+        if (waiter.until_us == 0 || waiter.until_us > now_us)
+            continue;
+        g_array_remove_index(sample->waiting, i - 1);
+        waiter.done(engine, waiter.user);
+    }
+}
+
 void gw_dirty_timers(GwEngine *engine, gint64 now_us)
 {
-    GHashTableIter iter;
-    gpointer value;
+    g_autoptr(GList) samples = g_hash_table_get_values(engine->dirty);
 
-    g_hash_table_iter_init(&iter, engine->dirty);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        Sample *sample = value;
+    /* None ends here: answers come as messages. Who is let go may begin another one. */
+    for (GList *item = samples; item != NULL; item = item->next) {
+        Sample *sample = item->data;
         if (sample->read_us != 0 && sample->read_us <= now_us)
             read_it(engine, sample);
+        let_go(engine, sample, now_us);
     }
 }
 

@@ -21,16 +21,24 @@ typedef struct GwFeed GwFeed;
 GwFabric *gw_engine_fabric(GwEngine *engine);
 GwFeed *gw_engine_feed(GwEngine *engine);
 
+/* Changes a record in place, as far as a person may; FALSE with @error: it stays as it is. Called
+ * on the loop with the record as it is when its turn comes, so that of two changes at once neither
+ * takes back what the other said; of a host whose URI changes, again once that was tried. It waits
+ * for nothing, and calls nothing of the engine. */
+typedef gboolean (*GwEdit)(gpointer record, gpointer user, GError **error);
+
 /* Groups, hosts and shares. Records passed in are copied; records returned are the caller's.
  * @user is recorded as who asked. */
 GwGroup *gw_engine_add_group(GwEngine *engine, const GwGroup *group, GError **error);
-GwGroup *gw_engine_change_group(GwEngine *engine, const GwGroup *group, GError **error);
+GwGroup *gw_engine_change_group(GwEngine *engine, const char *id, GwEdit edit, gpointer user,
+                                GError **error);
 gboolean gw_engine_remove_group(GwEngine *engine, const char *id, GError **error);
 /* Connects first, and stores nothing where that fails: unreachable, slow (GW_ERR_UNREACHABLE), no
  * libvirt URI (INVALID), a name, URI or host already managed (CONFLICT). */
 GwHost *gw_engine_add_host(GwEngine *engine, const GwHost *host, GError **error);
-/* All that a person may set, by @host->id. A new URI is tried first, as when adding. */
-GwHost *gw_engine_change_host(GwEngine *engine, const GwHost *host, GError **error);
+/* All that a person may set. A new URI is tried first, as when adding. */
+GwHost *gw_engine_change_host(GwEngine *engine, const char *id, GwEdit edit, gpointer user,
+                              GError **error);
 /* Refused while a job uses it. Its VMs go on running; only the management ends. */
 gboolean gw_engine_remove_host(GwEngine *engine, const char *id, GError **error);
 gboolean gw_engine_refresh_host(GwEngine *engine, const char *id, GError **error);
@@ -40,7 +48,7 @@ GwHost *gw_engine_set_maintenance(GwEngine *engine, const char *id, gboolean on,
 /* Rules of where VMs may run (R57). VMs are named by UUID, hosts by id. A rule that cannot be kept
  * beside the others is refused (CONFLICT). */
 GwPlacementRule *gw_engine_add_rule(GwEngine *engine, const GwPlacementRule *rule, GError **error);
-GwPlacementRule *gw_engine_change_rule(GwEngine *engine, const GwPlacementRule *rule,
+GwPlacementRule *gw_engine_change_rule(GwEngine *engine, const char *id, GwEdit edit, gpointer user,
                                        GError **error);
 gboolean gw_engine_remove_rule(GwEngine *engine, const char *id, GError **error);
 /* Stores the declaration and begins the job that proves it. */

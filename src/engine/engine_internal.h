@@ -101,18 +101,6 @@ void gw_engine_ask(GwEngine *engine, GwRequest *request, ReplyFn done, const cha
 void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, MessageFn failed,
                        gpointer data);
 
-/* fabric_commands.c: journals a group, host or rule (takes @record; NULL: @id is removed), then
- * shows it, runs @after with the id, and answers @call with the record; of a removal with the id.
- */
-void gw_records_commit(GwEngine *engine, Call *call, GwKind kind, gpointer record, const char *id,
-                       MessageFn after);
-gboolean gw_records_is_changing(const GwEngine *engine, const char *id);
-/* FALSE: it is; who would write it meanwhile is told to come again. */
-gboolean gw_records_check_settled(const GwEngine *engine, const char *id, GError **error);
-/* Runs @fn once no such change is being journaled, at once where none is: what is checked against
- * other records must see those that are stored just now. In the order of these calls. */
-void gw_records_in_turn(GwEngine *engine, MessageFn fn, gpointer data);
-
 /* placement.c: any thread. @request, or, where its destination is a host group, the move to the
  * best host and storage of it (R46); NULL where none will do. */
 GwMoveRequest *gw_placement_choose(GwEngine *engine, const char *vm, const GwMoveRequest *request,
@@ -349,6 +337,9 @@ GHashTable *gw_dirty_new(void);
  * moved, too many are under way); @done (NULL: nobody waits) is called once either way, maybe at
  * once. */
 void gw_dirty_sample(GwEngine *engine, const GwVm *vm, GwSampled done, gpointer user);
+/* The same for who is about to move it: for a second, and @done is called after a second and a half
+ * at the latest, with or without a sample. */
+void gw_dirty_sample_briefly(GwEngine *engine, const GwVm *vm, GwSampled done, gpointer user);
 gint64 gw_dirty_next_us(GwEngine *engine);
 void gw_dirty_timers(GwEngine *engine, gint64 now_us);
 /* Who waits is told; nothing is sampled any more. */
@@ -427,7 +418,7 @@ void gw_undo_put_link(GwEngine *engine, GwBatch *batch, const GwJob *job);
 void gw_undo_show_link(GwEngine *engine, const GwJob *job);
 
 /* default_storage.c (R18): the pools that @job moved disks to become default locations of their
- * host, in @batch, where that was asked for. */
+ * host where that was asked for: in @batch, or after the change of that host that is under way. */
 void gw_default_storage_add(GwEngine *engine, GwBatch *batch, const GwJob *job);
 
 /* kept.c: old copies of disks */
@@ -496,6 +487,8 @@ gint64 gw_certificates_next_us(GwEngine *engine);
 void gw_certificates_timers(GwEngine *engine, gint64 now_us);
 
 /* fabric_commands.c */
+/* After a change of a new host: its caller is answered once it is listed. */
+void gw_hosts_begin_managing(GwEngine *engine, gpointer id);
 /* Whether @host can be managed as it is: URI, name, group (whose id it gets), nobody's twin. */
 gboolean gw_hosts_check(GwEngine *engine, GwHost *host, GError **error);
 /* host_storage.c: whether what @host's default storage has more than @old's (NULL: nothing yet) is

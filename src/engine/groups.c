@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "engine/engine_internal.h"
+#include "engine/records_internal.h"
 
 /* Adding, changing and removing host groups. */
 
@@ -48,17 +48,13 @@ static gboolean check_group(const GwFabric *fabric, const GwGroup *group, GError
     return TRUE;
 }
 
-static void put_group(GwEngine *engine, Call *call, const GwGroup *wanted, gboolean is_new)
+/* Takes @group. */
+static void put_group(GwEngine *engine, Call *call, GwGroup *group)
 {
-    GwGroup *group = gw_group_copy(wanted);
     GError *error = NULL;
-
-    if (is_new) {
-        g_free(group->id);
-        group->id = gw_engine_new_id(engine);
-    }
     const GwGroup *parent = gw_fabric_find_group(
         gw_engine_now(engine), group->parent_id != NULL ? group->parent_id : GW_GROUP_ROOT);
+
     if (parent != NULL) {
         g_free(group->parent_id);
         group->parent_id = g_strdup(parent->id);
@@ -87,7 +83,11 @@ static gboolean known_group(GwEngine *engine, const char *id, GError **error)
 
 static void call_add_group(GwEngine *engine, Call *call)
 {
-    put_group(engine, call, call->in[0], TRUE);
+    GwGroup *group = gw_group_copy(call->in[0]);
+
+    g_free(group->id);
+    group->id = gw_engine_new_id(engine);
+    put_group(engine, call, group);
 }
 
 /* Of All Hosts only how VMs are placed and balanced may be said. */
@@ -101,17 +101,22 @@ static gboolean is_root_placed_anew(GwEngine *engine, const GwGroup *group)
 
 static void call_change_group(GwEngine *engine, Call *call)
 {
-    const GwGroup *group = call->in[0];
+    const GwGroup *now = g_hash_table_lookup(gw_engine_now(engine)->groups, call->in[0]);
     GError *error = NULL;
+    GwGroup *group =
+        now != NULL ? gw_records_edit(&gw_group_record, now, call->in[1], &error) : NULL;
 
-    if (is_root_placed_anew(engine, group) && !check_schedule(group, &error))
-        gw_engine_answer(call, NULL, error);
-    else if (is_root_placed_anew(engine, group))
-        gw_records_commit(engine, call, GW_KIND_GROUP, gw_group_copy(group), group->id, NULL);
-    else if (known_group(engine, group->id, &error))
-        put_group(engine, call, group, FALSE);
-    else
-        gw_engine_answer(call, NULL, error);
+    if (group != NULL && is_root_placed_anew(engine, group)) {
+        if (check_schedule(group, &error)) {
+            gw_records_commit(engine, call, GW_KIND_GROUP, group, group->id, NULL);
+            return;
+        }
+    } else if (error == NULL && known_group(engine, call->in[0], &error)) {
+        put_group(engine, call, group);
+        return;
+    }
+    gw_group_free(group);
+    gw_engine_answer(call, NULL, error);
 }
 
 static gboolean group_is_empty(const GwFabric *fabric, const char *id)
@@ -153,9 +158,11 @@ GwGroup *gw_engine_add_group(GwEngine *engine, const GwGroup *group, GError **er
     return gw_engine_call_in_turn(engine, call_add_group, group, NULL, error);
 }
 
-GwGroup *gw_engine_change_group(GwEngine *engine, const GwGroup *group, GError **error)
+GwGroup *gw_engine_change_group(GwEngine *engine, const char *id, GwEdit edit, gpointer user,
+                                GError **error)
 {
-    return gw_engine_call_in_turn(engine, call_change_group, group, NULL, error);
+    const RecordEdit wanted = { edit, user };
+    return gw_engine_call_in_turn(engine, call_change_group, id, &wanted, error);
 }
 
 gboolean gw_engine_remove_group(GwEngine *engine, const char *id, GError **error)

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/joins_internal.h"
+#include "engine/records_internal.h"
 
 /* How a host gets its agent: a person makes a token, the agent shows it once, with a request for a
  * certificate, and is a managed host from then on. */
@@ -127,21 +128,28 @@ static gpointer joined(GwEngine *engine, gpointer data)
     if (g_hash_table_contains(engine->hosts, id))
         gw_inventory_stop_host(engine, id);
     gw_inventory_await_agent(engine, id, START_US);
+    gw_records_end_change(engine, join->host->id);
     return g_steal_pointer(&join->answer);
 }
 
 /* Nothing that went wrong costs the token. */
-static void give_back(GwEngine *engine, gpointer data)
+static void give_back(GwEngine *engine, Join *join)
 {
-    Join *join = data;
-
     g_mutex_lock(&engine->tokens_lock);
     g_hash_table_replace(engine->joins, g_steal_pointer(&join->hash),
                          g_steal_pointer(&join->token));
     g_mutex_unlock(&engine->tokens_lock);
 }
 
-static const CallCommit join_commit = { .done = joined, .failed = give_back, .free = join_free };
+static void not_joined(GwEngine *engine, gpointer data)
+{
+    Join *join = data;
+
+    give_back(engine, join);
+    gw_records_end_change(engine, join->host->id);
+}
+
+static const CallCommit join_commit = { .done = joined, .failed = not_joined, .free = join_free };
 
 static void store_join(GwEngine *engine, Join *join)
 {
@@ -153,6 +161,7 @@ static void store_join(GwEngine *engine, Join *join)
     gw_batch_put(batch, GW_KIND_CERTIFICATE, join->issued->serial,
                  gw_record_to_json(&gw_issued_record, join->issued));
     gw_batch_remove(batch, GW_KIND_JOIN_TOKEN, join->hash);
+    gw_records_begin_change(engine, join->host->id);
     gw_call_commit(engine, join->call, batch, &join_commit, join);
 }
 
@@ -221,5 +230,5 @@ GwJoinAnswer *gw_engine_join(GwEngine *engine, const GwJoinRequest *request, con
     }
     if (!gw_engine_knows_join_token(engine, request->token, error))
         return NULL;
-    return gw_engine_call(engine, call_join, request, peer, NULL, NULL, error);
+    return gw_engine_call_in_turn(engine, call_join, request, peer, error);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "engine/engine_internal.h"
+#include "engine/records_internal.h"
 
 /* Maintenance of a host (R49): it gets no VM any more, and is in maintenance once nothing runs
  * there. VMs that are off do not hold it up: whatever is done to the host, nothing of theirs

@@ -42,8 +42,7 @@ static void plan_now(GwEngine *engine, gpointer user)
     gw_check_begin(engine, vm->uuid, vm->host_id, host->id, request->options, NULL, planned, call);
 }
 
-/* Who asks what a move would be waits for the sample that the prediction wants; who asks for the
- * move does not. */
+/* Who asks what a move would be waits for the sample that the prediction wants. */
 static void call_plan(GwEngine *engine, Call *call)
 {
     const GwVm *vm = gw_fabric_find_vm(gw_engine_now(engine), call->in[0], NULL);
@@ -130,6 +129,8 @@ static void call_migrate(GwEngine *engine, Call *call)
         gw_engine_answer(call, NULL, error);
         return;
     }
+    /* Nobody waits for it here, but the job will. */
+    gw_dirty_sample_briefly(engine, vm, NULL, NULL);
     gw_check_begin(engine, vm->uuid, vm->host_id, host->id, request->options, NULL, checked, call);
 }
 
@@ -205,6 +206,7 @@ static void part_checked(GwEngine *engine, CheckResult *result, gpointer user)
 void gw_moves_begin_part(GwEngine *engine, const BeginPart *wanted, PartBegun done, gpointer user)
 {
     Part *part = g_new0(Part, 1);
+    const GwVm *vm = gw_fabric_vm(gw_engine_now(engine), wanted->source_host_id, wanted->vm_uuid);
 
     part->request = gw_move_request_new();
     part->request->options = gw_move_options_copy(wanted->options);
@@ -212,6 +214,8 @@ void gw_moves_begin_part(GwEngine *engine, const BeginPart *wanted, PartBegun do
     part->user_name = g_strdup(wanted->user);
     part->done = done;
     part->user = user;
+    if (vm != NULL)
+        gw_dirty_sample_briefly(engine, vm, NULL, NULL);
     gw_check_begin(engine, wanted->vm_uuid, wanted->source_host_id, wanted->destination_host_id,
                    part->request->options, NULL, part_checked, part);
 }

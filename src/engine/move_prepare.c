@@ -65,12 +65,29 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     gw_moves_news(engine, run, (GwMoveEvent){ .kind = GW_MOVE_CHECKED });
 }
 
+/* It may have been cancelled meanwhile. */
+static void sampled(GwEngine *engine, gpointer user)
+{
+    g_autofree char *job_id = user;
+    const MoveRun *run = gw_moves_find(engine, job_id);
+    const GwJob *job = run != NULL ? run->move->job : NULL;
+
+    if (job == NULL || job->state != GW_JOB_CHECKING)
+        return;
+    gw_check_begin(engine, job->vm_uuid, job->source_host_id, job->destination_host_id,
+                   job->options, job->id, checked, g_strdup(job_id));
+}
+
+/* The check comes after the sample, so that it rests on fresh facts. */
 void gw_moves_check(GwEngine *engine, MoveRun *run)
 {
     const GwJob *job = run->move->job;
+    const GwVm *vm = gw_fabric_vm(gw_engine_now(engine), job->source_host_id, job->vm_uuid);
 
-    gw_check_begin(engine, job->vm_uuid, job->source_host_id, job->destination_host_id,
-                   job->options, job->id, checked, g_strdup(job->id));
+    if (vm != NULL)
+        gw_dirty_sample_briefly(engine, vm, sampled, g_strdup(job->id));
+    else
+        sampled(engine, g_strdup(job->id));
 }
 
 /* Prepare ---------------------------------------------------------------------------------- */

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "engine/engine_internal.h"
+#include "engine/records_internal.h"
 
 /* Adding, changing and removing placement rules (R57), and automatic placement (R46). */
 
@@ -161,10 +161,16 @@ static const GwPlacementRule *find(GwEngine *engine, Call *call, const char *whi
 
 static void call_change(GwEngine *engine, Call *call)
 {
-    const GwPlacementRule *wanted = call->in[0];
+    const GwPlacementRule *now = find(engine, call, call->in[0]);
+    GError *error = NULL;
 
-    if (find(engine, call, wanted->id) != NULL)
-        commit_checked(engine, call, gw_placement_rule_copy(wanted));
+    if (now == NULL)
+        return;
+    GwPlacementRule *rule = gw_records_edit(&gw_placement_rule_record, now, call->in[1], &error);
+    if (rule != NULL)
+        commit_checked(engine, call, rule);
+    else
+        gw_engine_answer(call, NULL, error);
 }
 
 static void call_remove(GwEngine *engine, Call *call)
@@ -180,10 +186,11 @@ GwPlacementRule *gw_engine_add_rule(GwEngine *engine, const GwPlacementRule *rul
     return gw_engine_call_in_turn(engine, call_add, rule, NULL, error);
 }
 
-GwPlacementRule *gw_engine_change_rule(GwEngine *engine, const GwPlacementRule *rule,
+GwPlacementRule *gw_engine_change_rule(GwEngine *engine, const char *id, GwEdit edit, gpointer user,
                                        GError **error)
 {
-    return gw_engine_call_in_turn(engine, call_change, rule, NULL, error);
+    const RecordEdit wanted = { edit, user };
+    return gw_engine_call_in_turn(engine, call_change, id, &wanted, error);
 }
 
 gboolean gw_engine_remove_rule(GwEngine *engine, const char *id, GError **error)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/plans_internal.h"
+#include "engine/records_internal.h"
 
 /* What jobs that drain hosts, or bring VMs back, do to the hosts' maintenance (R49): once, and
  * durable with the job's own begin and end, so that no restart comes between. Those to be drained

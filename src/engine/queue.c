@@ -52,8 +52,8 @@ static gboolean may_begin(GwEngine *engine, JobRun *run, char **why)
     return gw_slots_fit(gw_engine_now(engine), run->job, why);
 }
 
-/* While a move waits there is time to see what its VM dirties, once: the check when it begins
- * predicts with it, and waits for nothing. */
+/* While a move waits there is time to see what its VM dirties, once: if it begins within a minute,
+ * it waits for no sample then. */
 static void use_the_wait(GwEngine *engine, const GwJob *job)
 {
     const GwVm *vm = g_strcmp0(job->kind, GW_JOB_KIND_MIGRATE) == 0

@@ -7,8 +7,8 @@
 
 /* Removing a volume that somebody may use by now. Its host proves that none of its own VMs does,
  * and knows of no others; so where the storage is a share, each host that may reach it is asked
- * first (I4). No answer is never "unused"; nor is what was stored of a host that this controller
- * has not seen yet: it may have got that storage since. */
+ * first (I4). No answer is never "unused"; nor is what a host had when it answered last, be that
+ * stored or seen: it may have got that storage since. */
 
 #define DELETE_TIMEOUT_US (120 * G_USEC_PER_SEC) /* a large file takes its time */
 #define NAMED_MAX 3                              /* hosts that a message names */
@@ -43,8 +43,7 @@ static const GwPool *pool_of_share(const GwFabric *fabric, const GwHost *host, c
     return NULL;
 }
 
-/* What its facts say is what this controller was told. */
-static gboolean is_known(const GwEngine *engine, const char *host_id)
+static gboolean is_seen(const GwEngine *engine, const char *host_id)
 {
     const HostRun *host = g_hash_table_lookup(engine->hosts, host_id);
     return host != NULL && host->seen;
@@ -61,8 +60,7 @@ static int by_text(gconstpointer a, gconstpointer b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Ids of all other hosts that reach it or may, because this controller has not seen yet what they
- * have. */
+/* Ids of all other hosts that reach it or may, because they do not say what they have by now. */
 static GPtrArray *list_provers(GwEngine *engine, const Place *place)
 {
     const GwFabric *fabric = gw_engine_now(engine);
@@ -74,7 +72,7 @@ static GPtrArray *list_provers(GwEngine *engine, const Place *place)
     while (place->share != NULL && g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwHost *host = value;
         if (host != place->host &&
-            (!is_known(engine, host->id) || pool_of_share(fabric, host, place->share) != NULL))
+            (!is_listed(engine, host->id) || pool_of_share(fabric, host, place->share) != NULL))
             g_ptr_array_add(list, g_strdup(host->id));
     }
     g_ptr_array_sort(list, by_text);
@@ -113,13 +111,14 @@ static void ask_next(GwEngine *engine, TaskRun *run);
 
 #define REMEDY "See to that host, or remove it from the fabric if it is gone; then try again."
 
-static void say_unproved(GwEngine *engine, TaskRun *run, const GwHost *prover, const char *why)
+static void say_unproved(GwEngine *engine, TaskRun *run, const GwHost *prover, gboolean reaches,
+                         const char *why)
 {
     g_autoptr(GError) error = NULL;
 
     gw_error_set(&error, GW_ERR_BUSY, REMEDY,
                  "whether a VM of '%s', which %s it too, uses it cannot be told: %s", prover->name,
-                 is_known(engine, prover->id) ? "reaches" : "may reach", why);
+                 reaches ? "reaches" : "may reach", why);
     gw_task_over(engine, run, error);
 }
 
@@ -170,7 +169,7 @@ static gboolean find_place(GwEngine *engine, TaskRun *run, Place *place)
 }
 
 /* Refuses while one of them does not answer; the task is over then. */
-static gboolean all_answer(GwEngine *engine, TaskRun *run)
+static gboolean all_answer(GwEngine *engine, TaskRun *run, const Place *place)
 {
     const GwHost *first = NULL;
     g_autoptr(GString) names = g_string_new(NULL);
@@ -193,9 +192,11 @@ static gboolean all_answer(GwEngine *engine, TaskRun *run)
         g_string_append_printf(names, ", nor do %u more", away - NAMED_MAX);
     g_autofree char *why = g_strconcat(
         "it does not answer",
-        is_known(engine, first->id) ? "" : ", and has not been seen since this controller began",
+        is_seen(engine, first->id) ? "" : ", and has not been seen since this controller began",
         names->str, NULL);
-    say_unproved(engine, run, first, why);
+    gboolean reaches = is_seen(engine, first->id) &&
+                       pool_of_share(gw_engine_now(engine), first, place->share) != NULL;
+    say_unproved(engine, run, first, reaches, why);
     return FALSE;
 }
 
@@ -214,7 +215,7 @@ static void proved(GwEngine *engine, TaskRun *run, const GwReply *reply)
                      prover->name, reply->error->message);
         gw_task_over(engine, run, error);
     } else {
-        say_unproved(engine, run, prover, reply->error->message);
+        say_unproved(engine, run, prover, TRUE, reply->error->message);
     }
 }
 
@@ -273,7 +274,7 @@ static void ask_next(GwEngine *engine, TaskRun *run)
     gboolean all = FALSE;
 
     while (!over && !all) {
-        over = !all_answer(engine, run) || ask_one(engine, run, &place);
+        over = !all_answer(engine, run, &place) || ask_one(engine, run, &place);
         all = !over && !add_newcomers(engine, run, &place);
     }
     g_free(place.share);

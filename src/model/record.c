@@ -138,6 +138,40 @@ gpointer gw_record_copy(const GwRecord *record, gconstpointer self)
     return copy;
 }
 
+static gsize member_size(const GwField *f)
+{
+    switch (f->type) {
+    case GW_BOOL:
+        return sizeof(gboolean);
+    case GW_INT:
+        return sizeof(gint64);
+    case GW_DOUBLE:
+        return sizeof(double);
+    case GW_ENUM:
+        return sizeof(int);
+    default:
+        return sizeof(gpointer);
+    }
+}
+
+void gw_record_take_settings(const GwRecord *record, gpointer self, gconstpointer from)
+{
+    gpointer copy = gw_record_copy(record, from);
+
+    /* They change places: what @self held goes with the copy. */
+    for (const GwField *f = record->fields; f->name != NULL; f++) {
+        char held[sizeof(gint64)];
+        gsize size = member_size(f);
+        if ((f->flags & (GW_READ_ONLY | GW_INTERNAL)) != 0)
+            continue;
+        g_assert(size <= sizeof held);
+        memcpy(held, G_STRUCT_MEMBER_P(self, f->offset), size);
+        memcpy(G_STRUCT_MEMBER_P(self, f->offset), G_STRUCT_MEMBER_P(copy, f->offset), size);
+        memcpy(G_STRUCT_MEMBER_P(copy, f->offset), held, size);
+    }
+    gw_record_free(record, copy);
+}
+
 static gboolean arrays_equal(const GwRecord *of, const GPtrArray *a, const GPtrArray *b)
 {
     guint length_a = a != NULL ? a->len : 0;

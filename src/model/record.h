@@ -57,6 +57,8 @@ gpointer gw_record_ref(gpointer self);
 void gw_record_free(const GwRecord *record, gpointer self);
 gpointer gw_record_copy(const GwRecord *record, gconstpointer self);
 gboolean gw_record_equal(const GwRecord *record, gconstpointer a, gconstpointer b);
+/* @self gets all that a request may set as @from has it, and keeps the rest. */
+void gw_record_take_settings(const GwRecord *record, gpointer self, gconstpointer from);
 
 /* What is stored: every field. New reference. */
 json_t *gw_record_to_json(const GwRecord *record, gconstpointer self);

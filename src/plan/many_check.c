@@ -63,7 +63,7 @@ static gboolean begin(Check *r, guint index, GError **error)
     guint number = index + 1;
 
     if (!check_places(r, number, move, vm, from, to, error) ||
-        !check_apart(r, number, move, to, error) ||
+        !check_apart(r, number, move, vm, to, error) ||
         !check_verdict(r, number, move, vm, from, to, error))
         return FALSE;
     if (!take_slots(from, takes) || !take_slots(to, takes))

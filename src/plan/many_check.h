@@ -40,8 +40,8 @@ gint64 check_cpu(const GwVm *vm);
 /* Sets @error: move @number (from 1) breaks something. FALSE. */
 gboolean check_broken(GError **error, guint number, const GwPlannedMove *move, const char *format,
                       ...) G_GNUC_PRINTF(4, 5);
-gboolean check_apart(const Check *c, guint number, const GwPlannedMove *move, const CheckPlace *to,
-                     GError **error);
+gboolean check_apart(const Check *c, guint number, const GwPlannedMove *move, const GwVm *vm,
+                     const CheckPlace *to, GError **error);
 gboolean check_together(const Check *c, GError **error);
 gboolean check_verdict(Check *c, guint number, const GwPlannedMove *move, const GwVm *vm,
                        const CheckPlace *from, const CheckPlace *to, GError **error);

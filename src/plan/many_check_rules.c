@@ -32,8 +32,9 @@ static gboolean holds(const GwPlacementRule *rule, GwPlacementRuleKind kind)
     return rule->kind == (int)kind && rule->required && !rule->disabled;
 }
 
-gboolean check_apart(const Check *r, guint number, const GwPlannedMove *move, const CheckPlace *to,
-                     GError **error)
+/* What is left there of the VM itself is preflight's to judge. */
+gboolean check_apart(const Check *r, guint number, const GwPlannedMove *move, const GwVm *vm,
+                     const CheckPlace *to, GError **error)
 {
     g_autoptr(GPtrArray) rules = gw_fabric_list_rules(r->fabric);
     GHashTableIter iter;
@@ -42,12 +43,13 @@ gboolean check_apart(const Check *r, guint number, const GwPlannedMove *move, co
     g_hash_table_iter_init(&iter, to->vms);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwVm *there = value;
-        if (g_strcmp0(there->name, move->vm_name) == 0)
+        if (g_strcmp0(there->uuid, vm->uuid) == 0)
+            continue;
+        if (vm->name != NULL && g_strcmp0(there->name, vm->name) == 0)
             return check_broken(error, number, move, "another VM of that name is there");
         for (guint i = 0; i < rules->len; i++) {
-            if (holds(rules->pdata[i], GW_RULE_KIND_APART) &&
-                names(rules->pdata[i], move->vm_uuid) && names(rules->pdata[i], there->uuid) &&
-                gw_vm_is_active(there))
+            if (holds(rules->pdata[i], GW_RULE_KIND_APART) && names(rules->pdata[i], vm->uuid) &&
+                names(rules->pdata[i], there->uuid) && gw_vm_is_active(there))
                 return check_broken(error, number, move, "rule '%s' keeps it apart from %s",
                                     ((GwPlacementRule *)rules->pdata[i])->name,
                                     gw_plan_vm_name(there));

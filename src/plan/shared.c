@@ -38,6 +38,7 @@ void gw_plan_shared_free(GwPlanShared *shared)
         return;
     gw_placement_index_free(shared->placement);
     gw_shared_storage_clear(shared);
+    g_clear_pointer(&shared->promises, g_array_unref);
     g_clear_pointer(&shared->jobs_to, g_hash_table_unref);
     g_clear_pointer(&shared->jobs_of, g_hash_table_unref);
     g_clear_pointer(&shared->jobs, g_ptr_array_unref);

@@ -13,6 +13,7 @@ struct GwPlanShared {
     GPtrArray *jobs;             /* GwJob, not over, by id */
     GHashTable *jobs_to;         /* host id -> GPtrArray of those whose destination it is */
     GHashTable *jobs_of;         /* VM's UUID -> GPtrArray of those that hold it */
+    GArray *promises;            /* what jobs copy to, see storage_promised.c */
     GwPlacementIndex *placement; /* rules */
     GHashTable *shares;          /* host id -> GArray of its memberships */
     GHashTable *pool_ids;        /* type and source of a pool -> the identity that it has */
@@ -43,7 +44,8 @@ GwArrivals gw_shared_arrivals(const GwPlanInput *input);
 /* What @vm takes of CPU where it runs, permille of one CPU. @known gets whether it was seen; else
  * it is half of its virtual CPUs. */
 gint64 gw_plan_cpu_permille(const GwVm *vm, gboolean *known);
-/* Of @pool of the destination, what jobs that are under way still need. */
+/* Of @pool of the destination, what jobs that are under way still need: as gw_plan_promised_bytes.
+ */
 gint64 gw_shared_promised_bytes(const GwPlanInput *input, const char *pool);
 
 /* shared_storage.c. The identity that @pool has by itself (gw_share_own_id), borrowed. */

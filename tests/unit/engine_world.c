@@ -147,3 +147,39 @@ GwJob *world_job(World *world, const char *id)
     assert_non_null(job);
     return gw_job_copy(job);
 }
+
+static gboolean edit_host(gpointer host, gpointer wanted, GError **error)
+{
+    (void)error;
+    gw_record_take_settings(&gw_host_record, host, wanted);
+    return TRUE;
+}
+
+static gboolean edit_group(gpointer group, gpointer wanted, GError **error)
+{
+    (void)error;
+    gw_record_take_settings(&gw_group_record, group, wanted);
+    return TRUE;
+}
+
+static gboolean edit_rule(gpointer rule, gpointer wanted, GError **error)
+{
+    (void)error;
+    gw_record_take_settings(&gw_placement_rule_record, rule, wanted);
+    return TRUE;
+}
+
+GwHost *world_change_host(GwEngine *engine, const GwHost *host, GError **error)
+{
+    return gw_engine_change_host(engine, host->id, edit_host, (gpointer)host, error);
+}
+
+GwGroup *world_change_group(GwEngine *engine, const GwGroup *group, GError **error)
+{
+    return gw_engine_change_group(engine, group->id, edit_group, (gpointer)group, error);
+}
+
+GwPlacementRule *world_change_rule(GwEngine *engine, const GwPlacementRule *rule, GError **error)
+{
+    return gw_engine_change_rule(engine, rule->id, edit_rule, (gpointer)rule, error);
+}

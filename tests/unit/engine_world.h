@@ -44,3 +44,8 @@ void world_pass(World *world, gint64 span_us);
 void world_run(World *world, gint64 span_us);
 void world_add_host(World *world, guint index);
 GwJob *world_job(World *world, const char *id);
+
+/* Each sets all that a request may to what the record says, whatever it was before. */
+GwHost *world_change_host(GwEngine *engine, const GwHost *host, GError **error);
+GwGroup *world_change_group(GwEngine *engine, const GwGroup *group, GError **error);
+GwPlacementRule *world_change_rule(GwEngine *engine, const GwPlacementRule *rule, GError **error);

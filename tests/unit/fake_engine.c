@@ -191,11 +191,16 @@ GwGroup *gw_engine_add_group(GwEngine *engine, const GwGroup *group, GError **er
     return added;
 }
 
-GwGroup *gw_engine_change_group(GwEngine *engine, const GwGroup *group, GError **error)
+GwGroup *gw_engine_change_group(GwEngine *engine, const char *id, GwEdit edit, gpointer user,
+                                GError **error)
 {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
-    GwGroup *changed = gw_group_copy(group);
+    GwGroup *changed = gw_group_copy(gw_fabric_find_group(engine->fabric, id));
 
+    if (!edit(changed, user, error)) {
+        gw_group_free(changed);
+        return NULL;
+    }
     publish(engine, "group", &gw_group_record, (Put)gw_fabric_put_group, gw_record_ref(changed));
     return changed;
 }
@@ -240,13 +245,18 @@ GwHost *gw_engine_add_host(GwEngine *engine, const GwHost *host, GError **error)
     return added;
 }
 
-GwHost *gw_engine_change_host(GwEngine *engine, const GwHost *host, GError **error)
+GwHost *gw_engine_change_host(GwEngine *engine, const char *id, GwEdit edit, gpointer user,
+                              GError **error)
 {
-    GwHost *changed = gw_host_copy(host);
-
     /* Wide enough a window to show a lost update. */
     g_usleep(2000);
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwHost *changed = gw_host_copy(gw_fabric_find_host(engine->fabric, id));
+
+    if (!edit(changed, user, error)) {
+        gw_host_free(changed);
+        return NULL;
+    }
     publish(engine, "host", &gw_host_record, (Put)gw_fabric_put_host, gw_record_ref(changed));
     return changed;
 }
@@ -346,14 +356,16 @@ GwPlacementRule *gw_engine_add_rule(GwEngine *engine, const GwPlacementRule *rul
     return added;
 }
 
-GwPlacementRule *gw_engine_change_rule(GwEngine *engine, const GwPlacementRule *rule,
+GwPlacementRule *gw_engine_change_rule(GwEngine *engine, const char *id, GwEdit edit, gpointer user,
                                        GError **error)
 {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
+    GwPlacementRule *changed = gw_placement_rule_copy(gw_fabric_find_rule(engine->fabric, id));
 
-    if (!gw_placement_rule_check(rule, error))
+    if (!edit(changed, user, error) || !gw_placement_rule_check(changed, error)) {
+        gw_placement_rule_free(changed);
         return NULL;
-    GwPlacementRule *changed = gw_placement_rule_copy(rule);
+    }
     publish(engine, "rule", &gw_placement_rule_record, (Put)gw_fabric_put_rule,
             gw_record_ref(changed));
     return changed;

@@ -357,7 +357,7 @@ static void test_a_host_in_use_keeps_its_uri(void **unused)
     g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(fabric, "a"));
     g_free(host->uri);
     host->uri = g_strdup("qemu+tls://elsewhere.example.org/system");
-    assert_null(gw_engine_change_host(world.engine, host, &error));
+    assert_null(world_change_host(world.engine, host, &error));
     unit_assert_error(error, GW_ERR_CONFLICT, "uses host 'a'");
     world_run(&world, SECONDS(20));
     check_settled(&world, id, "a change of URI");
@@ -378,7 +378,7 @@ static GwHost *set_storage(World *world, const char *location, GError **error)
     host->default_storage = g_strdupv((char **)all->pdata);
     g_strfreev(old);
     host->keep_source_s = 7;
-    return gw_engine_change_host(world->engine, host, error);
+    return world_change_host(world->engine, host, error);
 }
 
 /* R16: default storage locations are pools of the host, or their paths. */
@@ -466,7 +466,7 @@ static void test_queue_obeys_the_limit(void **unused)
     g_autoptr(GwFabric) before = gw_engine_fabric(world.engine);
     g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(before, "b"));
     host->live_limit = 0;
-    g_autoptr(GwHost) none = gw_engine_change_host(world.engine, host, &error);
+    g_autoptr(GwHost) none = world_change_host(world.engine, host, &error);
     assert_non_null(none);
     g_autoptr(GwMoveRequest) request = gw_move_request_new();
     request->destination = g_strdup("b");

@@ -69,7 +69,7 @@ static void set_balance(BalanceWorld *world, GwBalanceSettings *settings)
     group->placement = gw_placement_policy_new_default();
     group->placement->memory_weight = 0;
     group->placement->network_weight = 0;
-    g_autoptr(GwGroup) changed = gw_engine_change_group(world->plan.world.engine, group, &error);
+    g_autoptr(GwGroup) changed = world_change_group(world->plan.world.engine, group, &error);
     if (changed == NULL)
         fail_msg("%s", error->message);
 }
@@ -272,7 +272,7 @@ static void test_a_schedule_of_nonsense_is_refused(void **unused)
     g_autoptr(GwGroup) group = gw_group_copy(gw_fabric_find_group(fabric, GW_GROUP_ROOT));
     group->balance = settings_of(GW_BALANCE_AUTOMATIC);
     group->balance->schedule = g_strdup("at night");
-    assert_null(gw_engine_change_group(world.plan.world.engine, group, &error));
+    assert_null(world_change_group(world.plan.world.engine, group, &error));
     unit_assert_error(error, GW_ERR_INVALID, "no time of the week");
     close_world(&world);
 }

@@ -44,7 +44,7 @@ static GwHost *set_tag(World *world, const char *name, const char *tag, GError *
 
     g_strfreev(host->network_tags);
     host->network_tags = g_strdupv((char **)tags);
-    return gw_engine_change_host(world->engine, host, error);
+    return world_change_host(world->engine, host, error);
 }
 
 /* @tags: both bridges are declared to lead to one physical network. @told: a tells its bridge. */

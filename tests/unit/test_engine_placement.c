@@ -130,7 +130,7 @@ static void test_rules_last(void **unused)
 
     before = gw_feed_last(gw_engine_feed(world.engine));
     rule->disabled = TRUE;
-    g_autoptr(GwPlacementRule) changed = gw_engine_change_rule(world.engine, rule, &error);
+    g_autoptr(GwPlacementRule) changed = world_change_rule(world.engine, rule, &error);
     assert_null(error);
     assert_true(changed->disabled);
     assert_true(gw_engine_remove_rule(world.engine, "webs", &error));
@@ -171,7 +171,7 @@ static void test_rules_are_checked(void **unused)
     g_autoptr(GwPlacementRule) broken = gw_placement_rule_copy(first);
     g_strfreev(broken->vms);
     broken->vms = NULL;
-    assert_null(gw_engine_change_rule(world.engine, broken, &error));
+    assert_null(world_change_rule(world.engine, broken, &error));
     is_refused(&error, GW_ERR_INVALID);
     assert_false(gw_engine_remove_rule(world.engine, "none", &error));
     is_refused(&error, GW_ERR_NOT_FOUND);
@@ -196,7 +196,7 @@ static void test_what_a_rule_names_may_go(void **unused)
 
     /* The rule can still be changed, and still names it; a new one cannot. */
     rule->required = FALSE;
-    g_autoptr(GwPlacementRule) changed = gw_engine_change_rule(world.engine, rule, &error);
+    g_autoptr(GwPlacementRule) changed = world_change_rule(world.engine, rule, &error);
     assert_null(error);
     assert_string_equal(changed->hosts[0], b->id);
     g_free(wanted->name);
@@ -204,7 +204,7 @@ static void test_what_a_rule_names_may_go(void **unused)
     refuse(&world, wanted, GW_ERR_NOT_FOUND, "no host");
     g_strfreev(rule->hosts);
     rule->hosts = words("nobody");
-    assert_null(gw_engine_change_rule(world.engine, rule, &error));
+    assert_null(world_change_rule(world.engine, rule, &error));
     is_refused(&error, GW_ERR_NOT_FOUND);
     world_free(&world);
 }
@@ -222,7 +222,7 @@ static void test_all_hosts_has_a_policy(void **unused)
     g_autoptr(GwGroup) root = gw_group_copy(gw_fabric_find_group(fabric, GW_GROUP_ROOT));
     root->placement = gw_placement_policy_new_default();
     root->placement->goal = GW_GOAL_FILL;
-    g_autoptr(GwGroup) changed = gw_engine_change_group(world.engine, root, &error);
+    g_autoptr(GwGroup) changed = world_change_group(world.engine, root, &error);
     assert_null(error);
     assert_int_equal(changed->placement->goal, GW_GOAL_FILL);
 
@@ -234,7 +234,7 @@ static void test_all_hosts_has_a_policy(void **unused)
 
     g_free(root->name);
     root->name = g_strdup("Elsewhere");
-    assert_null(gw_engine_change_group(world.engine, root, &error));
+    assert_null(world_change_group(world.engine, root, &error));
     is_refused(&error, GW_ERR_CONFLICT);
     world_free(&world);
 }
@@ -249,12 +249,12 @@ static void test_tags_are_checked(void **unused)
     g_autoptr(GwHost) old = host_now(&world, "a");
     g_autoptr(GwHost) host = gw_host_copy(old);
     host->tags = words("ssd rack=3");
-    g_autoptr(GwHost) changed = gw_engine_change_host(world.engine, host, &error);
+    g_autoptr(GwHost) changed = world_change_host(world.engine, host, &error);
     assert_null(error);
     assert_string_equal(changed->tags[1], "rack=3");
     g_strfreev(host->tags);
     host->tags = words("ssd =3");
-    assert_null(gw_engine_change_host(world.engine, host, &error));
+    assert_null(world_change_host(world.engine, host, &error));
     is_refused(&error, GW_ERR_INVALID);
     world_free(&world);
 }
@@ -318,7 +318,7 @@ static void test_a_host_is_in_maintenance_once_nothing_runs_there(void **unused)
     g_autoptr(GwHost) older = gw_host_copy(host);
     older->maintenance = GW_MAINTENANCE_ENTERING;
     older->live_limit = 3;
-    g_autoptr(GwHost) changed = gw_engine_change_host(world.engine, older, &error);
+    g_autoptr(GwHost) changed = world_change_host(world.engine, older, &error);
     assert_null(error);
     assert_int_equal(changed->maintenance, GW_MAINTENANCE_IN);
     assert_int_equal(set(&world, "a", FALSE), GW_MAINTENANCE_NONE);

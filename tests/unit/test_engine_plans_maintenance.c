@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/jobs_internal.h"
+#include "engine/records_internal.h"
 
 /* Whose word on a host's maintenance holds (R49): a drain closes its hosts and, called off, gives
  * back those that it closed itself; what a person says meanwhile is not overruled, and neither
@@ -190,7 +191,7 @@ static void test_maintenance_while_a_new_uri_is_tried(void **unused)
     wanted->uri = g_strdup(other);
     gw_engine_post(world.world.engine, close_in_a_while, GUINT_TO_POINTER(1));
     g_autoptr(GwHost) changed = NULL;
-    UNIT_OK(changed = gw_engine_change_host(world.world.engine, wanted, error));
+    UNIT_OK(changed = world_change_host(world.world.engine, wanted, error));
     assert_string_equal(changed->uri, other);
     assert_int_equal(changed->maintenance, GW_MAINTENANCE_ENTERING);
     plan_close(&world);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "engine/engine_internal.h"
 
 /* An old copy on a share goes only where no host that may reach it uses it (I4), also as seen by a
  * controller that has just begun. */
@@ -66,6 +67,42 @@ static void what_nobody_can_tell_stays(void **state)
     assert_null(trouble_of(&world));
     assert_int_equal(undo_content(&world, 0, "/nas/run.raw"), 0);
     undo_check(&world, "a kept copy on a share");
+    world_free(&world);
+}
+
+/* As a host that has not mounted the share yet. */
+static void unmount(GwEngine *engine, gpointer name)
+{
+    GwHost *host = gw_host_copy(gw_fabric_find_host(gw_engine_now(engine), name));
+
+    g_ptr_array_set_size(host->facts->pools, 0);
+    gw_fabric_put_host(gw_engine_change(engine), host);
+}
+
+/* What was seen of a host holds for as long as it answers: it may have mounted the share since, and
+ * a VM there may run on what is about to be removed. */
+static void what_a_host_had_before_it_went_proves_nothing(void **state)
+{
+    World world;
+    (void)state;
+
+    undo_open_with(&world, "/nas/run.raw");
+    leave_on_the_share(&world);
+    gw_engine_post(world.engine, unmount, (gpointer) "c");
+    g_autofree char *uri = world_uri(2);
+    gw_sim_cut_off(world.sim, uri, 3000 * 1000);
+    world_run(&world, SECONDS(1800));
+    g_autofree char *trouble = trouble_of(&world);
+    assert_non_null(trouble);
+    assert_non_null(strstr(trouble, "whether a VM of 'c', which may reach it too, uses it"));
+    assert_non_null(strstr(trouble, "it does not answer"));
+    assert_non_null(strstr(trouble, "remove it from the fabric"));
+    assert_int_not_equal(undo_content(&world, 0, "/nas/run.raw"), 0);
+    world_run(&world, SECONDS(3600)); /* it is back, and says that it uses it */
+    g_autofree char *used = trouble_of(&world);
+    assert_non_null(strstr(used, "on 'c', the volume is in use"));
+    assert_int_not_equal(undo_content(&world, 0, "/nas/run.raw"), 0);
+    storage_none_of(gw_sim_violations(world.sim), "violated", "seen without the share");
     world_free(&world);
 }
 
@@ -324,6 +361,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_another_host_uses_stays),
         cmocka_unit_test(what_nobody_can_tell_stays),
+        cmocka_unit_test(what_a_host_had_before_it_went_proves_nothing),
         cmocka_unit_test(what_was_stored_of_a_host_proves_nothing),
         cmocka_unit_test(a_host_that_comes_back_is_asked),
         cmocka_unit_test(a_host_that_was_removed_is_not_waited_for),

@@ -42,7 +42,7 @@ static void change_host(GwEngine *engine)
     g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(fabric, "b"));
 
     host->live_limit = g_random_int_range(1, 4);
-    G_GNUC_UNUSED g_autoptr(GwHost) changed = gw_engine_change_host(engine, host, NULL);
+    G_GNUC_UNUSED g_autoptr(GwHost) changed = world_change_host(engine, host, NULL);
 }
 
 static gpointer call(gpointer data)
@@ -167,7 +167,7 @@ static gpointer rename_host(gpointer data)
 
     g_free(host->name);
     host->name = g_strdup("c");
-    g_autoptr(GwHost) changed = gw_engine_change_host(change->engine, host, NULL);
+    g_autoptr(GwHost) changed = world_change_host(change->engine, host, NULL);
     change->added = changed != NULL;
     return NULL;
 }

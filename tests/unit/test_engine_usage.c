@@ -214,14 +214,13 @@ static void open_world_of_two(World *world)
     g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
     g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(fabric, "a"));
     host->live_limit = 1;
-    g_autoptr(GwHost) changed = gw_engine_change_host(world->engine, host, NULL);
+    g_autoptr(GwHost) changed = world_change_host(world->engine, host, NULL);
     assert_non_null(changed);
     world_run(world, SECONDS(5));
 }
 
-/* It waits for a slot: by the time it begins, what its VM dirties has been seen. One that begins at
- * once waits for no sample. */
-static void a_move_that_waits_is_sampled(void **unused)
+/* Whether it waits for a slot or begins at once: what its VM dirties has been seen. */
+static void a_move_is_sampled_before_it_begins(void **unused)
 {
     for (guint waits = 0; waits < 2; waits++) {
         World world;
@@ -235,12 +234,65 @@ static void a_move_that_waits_is_sampled(void **unused)
         world_run(&world, SECONDS(300));
         g_autoptr(GwJob) job = world_job(&world, id);
         assert_int_equal(job->state, GW_JOB_DONE);
-        if (waits == 1)
-            assert_true(job->prediction->dirty_bps >= 30 * MIB);
-        else
-            assert_int_equal(job->prediction->dirty_bps, -1);
+        assert_true(job->prediction->dirty_bps >= 30 * MIB);
         world_free(&world);
     }
+}
+
+/* A host that says nothing of its VM costs the move the sample's second, and half of another. */
+static void a_move_waits_for_no_late_sample(void **unused)
+{
+    static const char *const at[] = { "dirty-start", "dirty-read" };
+
+    for (guint i = 0; i < G_N_ELEMENTS(at); i++) {
+        World world;
+        json_t *json = fabric_json(TRUE);
+        json_object_set_new(json, "faults",
+                            json_pack("[{s:s,s:s,s:i}]", "at", at[i], "do", "slow", "ms", 60000));
+        world_make(&world, gw_clock_new_virtual(SECONDS(1700000000)), json);
+        world_start(&world);
+        world_add_host(&world, 0);
+        world_add_host(&world, 1);
+        world_run(&world, SECONDS(5));
+        g_autofree char *id = move(&world);
+        world_run(&world, SECONDS(1));
+        g_autoptr(GwJob) waiting = world_job(&world, id);
+        assert_int_equal(waiting->state, GW_JOB_CHECKING);
+        world_run(&world, SECONDS(1));
+        g_autoptr(GwJob) begun = world_job(&world, id);
+        assert_int_equal(begun->state, GW_JOB_COPYING);
+        assert_int_equal(begun->prediction->dirty_bps, -1);
+        world_run(&world, SECONDS(300));
+        g_autoptr(GwJob) job = world_job(&world, id);
+        assert_int_equal(job->state, GW_JOB_DONE);
+        world_free(&world);
+    }
+}
+
+/* While it waits for the sample nothing has begun, and nothing begins afterwards. */
+static void a_move_is_cancelled_while_it_is_sampled(void **unused)
+{
+    World world;
+    g_autoptr(GError) error = NULL;
+    json_t *json = fabric_json(TRUE);
+
+    json_object_set_new(
+        json, "faults",
+        json_pack("[{s:s,s:s,s:i}]", "at", "dirty-start", "do", "slow", "ms", 60000));
+    world_make(&world, gw_clock_new_virtual(SECONDS(1700000000)), json);
+    world_start(&world);
+    world_add_host(&world, 0);
+    world_add_host(&world, 1);
+    world_run(&world, SECONDS(5));
+    g_autofree char *id = move(&world);
+    G_GNUC_UNUSED g_autoptr(GwJob) said = gw_engine_cancel_job(world.engine, id, &error);
+    assert_null(error);
+    world_run(&world, SECONDS(60));
+    g_autoptr(GwJob) job = world_job(&world, id);
+    assert_int_equal(job->state, GW_JOB_CANCELLED);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    assert_string_equal(vm_of(fabric)->host_id, gw_fabric_find_host(fabric, "a")->id);
+    world_free(&world);
 }
 
 /* There and back: the second is told by the first. The VM's figures go with it. */
@@ -297,7 +349,9 @@ int main(void)
         cmocka_unit_test(a_sample_that_fails_is_unknown),
         cmocka_unit_test(a_job_keeps_what_was_predicted_of_it),
         cmocka_unit_test(a_job_says_what_is_left),
-        cmocka_unit_test(a_move_that_waits_is_sampled),
+        cmocka_unit_test(a_move_is_sampled_before_it_begins),
+        cmocka_unit_test(a_move_waits_for_no_late_sample),
+        cmocka_unit_test(a_move_is_cancelled_while_it_is_sampled),
         cmocka_unit_test(the_next_move_has_learned),
         cmocka_unit_test(candidates_tell_it_without_waiting),
     };

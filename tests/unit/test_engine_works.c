@@ -776,7 +776,7 @@ static void storage_slots_are_shared_with_moves(void **state)
     /* The default is two at once: with one of three allowed, the second waits. */
     g_autoptr(GwHost) changed = gw_host_copy(a);
     changed->storage_limit = 1;
-    G_GNUC_UNUSED g_autoptr(GwHost) stored = gw_engine_change_host(world.engine, changed, &error);
+    G_GNUC_UNUSED g_autoptr(GwHost) stored = world_change_host(world.engine, changed, &error);
     assert_null(error);
     ends(&world, first, GW_JOB_DONE);
     ends(&world, second, GW_JOB_DONE);

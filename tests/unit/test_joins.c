@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "engine/records_internal.h"
 
 /* How hosts get their agents, over the simulated fabric and a virtual clock. Before the fabric
  * stand simulated agents: machine "a.example.org" is reached as qemu+tls://a.example.org/system,
@@ -521,7 +522,7 @@ static void test_an_agent_is_of_one_host(void **unused)
     g_autoptr(GwHost) joined = host_of(&world, id);
     g_free(joined->uri);
     joined->uri = g_strdup("godwit://a.example.org:8447/01JD4ZQ6T5J8S0M3E9V7B2K101");
-    assert_null(gw_engine_change_host(world.engine, joined, &error));
+    assert_null(world_change_host(world.engine, joined, &error));
     unit_assert_error(error, GW_ERR_INVALID, "is not this host's");
     close_world(&world);
 }
@@ -623,9 +624,47 @@ static void test_who_joins_anew_loses_the_old(void **unused)
     g_free(after->uri);
     after->uri = world_uri(0);
     g_autoptr(GwHost) plain = NULL;
-    UNIT_OK((plain = gw_engine_change_host(world.engine, after, error)) != NULL);
+    UNIT_OK((plain = world_change_host(world.engine, after, error)) != NULL);
     world_run(&world, SECONDS(5));
     assert_non_null(strstr(g_hash_table_lookup(said.revoked, b), after->agent_certificate_serial));
+    close_world(&world);
+}
+
+static void commit_limit(GwEngine *engine, Call *call)
+{
+    GwHost *host = gw_host_copy(gw_fabric_host(gw_engine_now(engine), call->in[0]));
+
+    host->live_limit = 7;
+    gw_records_commit(engine, call, GW_KIND_HOST, host, host->id, NULL);
+}
+
+static void limit_set(GwEngine *engine, gpointer host, const GError *error, gpointer user)
+{
+    (void)engine;
+    (void)user;
+    assert_null(error);
+    gw_host_free(host);
+}
+
+static void set_limit(GwEngine *engine, gpointer id)
+{
+    gw_call_from_loop(engine, commit_limit, id, limit_set, NULL);
+}
+
+/* What is being stored of the host while it joins anew is not taken back. */
+static void test_joining_waits_for_a_change(void **unused)
+{
+    World world;
+    (void)unused;
+
+    open_world(&world);
+    g_autofree char *a = join_host(&world, 0);
+    g_autoptr(GwJoinToken) token = make_token(&world, NULL, "a");
+    gw_engine_post(world.engine, set_limit, a);
+    G_GNUC_UNUSED g_autoptr(GwJoinAnswer) given = join(&world, token->token, "c.example.org");
+    g_autoptr(GwHost) after = host_of(&world, a);
+    assert_non_null(strstr(after->uri, "c.example.org"));
+    assert_int_equal(after->live_limit, 7);
     close_world(&world);
 }
 
@@ -743,7 +782,7 @@ static void test_a_check_without_agents(void **unused)
     b->migration_address = g_strdup("127.0.0.1");
     b->live_limit = 0;
     b->live_migration_enabled = FALSE;
-    gw_host_free(gw_engine_change_host(world.engine, b, NULL));
+    gw_host_free(world_change_host(world.engine, b, NULL));
     g_autoptr(GPtrArray) lines = NULL;
     UNIT_OK((lines = gw_engine_check_host(world.engine, "a", "b", error)) != NULL);
     assert_int_equal(line_of(lines, "agent", a->id)->outcome, GW_CHECK_WARNING);
@@ -780,6 +819,7 @@ int main(void)
         cmocka_unit_test(test_an_agent_that_does_not_start),
         cmocka_unit_test(test_who_goes_is_revoked),
         cmocka_unit_test(test_who_joins_anew_loses_the_old),
+        cmocka_unit_test(test_joining_waits_for_a_change),
         cmocka_unit_test(test_certificates_are_renewed),
         cmocka_unit_test(test_a_renewal_that_fails_is_said),
         cmocka_unit_test(test_a_check_of_agents),

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "plan/plan.h"
+#include "plan/shared.h"
 
 #define GIB ((gint64)1 << 30)
 
@@ -257,6 +258,22 @@ static void promises_of_a_share(void **state)
     /* What is local is each host's own. */
     assert_int_equal(gw_plan_promised_bytes(fabric, "kvm1", "small", NULL), 0);
     assert_int_equal(gw_plan_promised_bytes(fabric, "kvm2", "small", NULL), 4 * GIB);
+
+    /* Preflight of one move counts as a plan of many does. */
+    static const char *const asked[] = { "nas", "nas-again", "other", "small", "nowhere" };
+    static const char *const askers[] = { NULL, "J1", "K0", "K3" };
+    g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
+    GwPlanInput input = { .fabric = fabric, .shared = shared };
+    for (guint i = 0; i < 2 * G_N_ELEMENTS(asked) * G_N_ELEMENTS(askers); i++) {
+        input.destination = i % 2 == 0 ? host : second;
+        input.job_id = askers[i / 2 % G_N_ELEMENTS(askers)];
+        const char *pool = asked[i / 2 / G_N_ELEMENTS(askers)];
+        assert_int_equal(gw_shared_promised_bytes(&input, pool),
+                         gw_plan_promised_bytes(fabric, input.destination->id, pool, input.job_id));
+    }
+    input.destination = host;
+    input.job_id = NULL;
+    assert_int_equal(gw_shared_promised_bytes(&input, "nas"), 10 * GIB);
 }
 
 int main(void)

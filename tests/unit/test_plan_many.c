@@ -508,6 +508,40 @@ static void checker_finds_rules(void **state)
     assert_int_equal(none->stays->len, 3);
 }
 
+/* Another VM is one with another UUID, and a name is what the fabric says that it is: what a plan
+ * calls a VM is for people, cut and printable, and may have been changed by hand. */
+static void checker_finds_names(void **state)
+{
+    g_autoptr(GwFabric) fabric = checked_fabric();
+    g_autoptr(GwPlanRequest) request = drain_of(0, 1);
+    g_autoptr(GwMigrationPlan) plan = plan_of(fabric, request);
+    GwPlannedMove *move = move_at(plan, 0);
+    g_autofree char *from = fabric_host_id(0);
+
+    /* What is left of the VM itself at its destination, off. */
+    g_autoptr(GwFabric) left = gw_fabric_next(fabric);
+    GwVm *remnant = gw_vm_copy(gw_fabric_vm(fabric, from, move->vm_uuid));
+    g_free(remnant->host_id);
+    remnant->host_id = g_strdup(move->destination_host_id);
+    remnant->state = GW_VM_OFF;
+    gw_fabric_put_vm(left, remnant);
+    assert_sound(left, plan, "a remnant", 0);
+
+    /* Another one, of the same name. */
+    g_autoptr(GwFabric) taken = gw_fabric_next(fabric);
+    GwVm *other = gw_vm_copy(gw_fabric_vm(fabric, from, move->vm_uuid));
+    g_free(other->uuid);
+    other->uuid = g_strdup("6d0b6b0e-0000-4000-8000-00000000ffff");
+    g_free(other->host_id);
+    other->host_id = g_strdup(move->destination_host_id);
+    other->state = GW_VM_OFF;
+    gw_fabric_put_vm(taken, other);
+    assert_unsound(taken, plan, "another VM of that name");
+    g_free(move->vm_name);
+    move->vm_name = g_strdup("called otherwise");
+    assert_unsound(taken, plan, "another VM of that name");
+}
+
 static void checker_finds_hosts(void **state)
 {
     g_autoptr(GwFabric) fabric = checked_fabric();
@@ -771,6 +805,7 @@ int main(void)
         cmocka_unit_test(checker_finds_memory),
         cmocka_unit_test(checker_finds_slots_and_order),
         cmocka_unit_test(checker_finds_rules),
+        cmocka_unit_test(checker_finds_names),
         cmocka_unit_test(checker_finds_hosts),
         cmocka_unit_test(wrong_requests_are_refused),
         cmocka_unit_test(fingerprint_shows_drift),
