@@ -193,3 +193,8 @@ GwPlanShared *gw_matrix_shared(const GwMatrix *matrix)
 {
     return matrix->shared;
 }
+
+GwShapes *gw_matrix_shapes(const GwMatrix *matrix)
+{
+    return matrix->shapes;
+}

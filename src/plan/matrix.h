@@ -12,6 +12,7 @@
  * while VMs move, so a plan keeps books of its own for them. */
 
 typedef struct GwMatrix GwMatrix;
+typedef struct GwShapes GwShapes;
 
 /* One verdict: of one VM and one host, for all of the same shapes. */
 typedef struct {
@@ -45,6 +46,8 @@ const GwMatrixCell *gw_matrix_cell(GwMatrix *matrix, const GwVm *vm, guint vm_sh
                                    const GwHost *destination, guint host_shape);
 /* Borrowed: for other questions about the same picture. */
 GwPlanShared *gw_matrix_shared(const GwMatrix *matrix);
+/* The same, for who asks about each host once: gw_shapes_number_of_host is gw_matrix_host_shape. */
+GwShapes *gw_matrix_shapes(const GwMatrix *matrix);
 /* How many verdicts were really made. */
 guint gw_matrix_verdicts(const GwMatrix *matrix);
 
@@ -52,7 +55,6 @@ guint gw_matrix_verdicts(const GwMatrix *matrix);
  * caller's); and of a host, as bytes that are valid until the next of them are asked for, or as a
  * number, from 0. @options (may be NULL): what is chosen for all of them. @fabric must outlive it.
  */
-typedef struct GwShapes GwShapes;
 GwShapes *gw_shapes_new(const GwFabric *fabric, const GwMoveOptions *options);
 void gw_shapes_free(GwShapes *shapes);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwShapes, gw_shapes_free)

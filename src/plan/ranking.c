@@ -112,7 +112,7 @@ static Verdict *verdict_new(const Ranking *ranking, const GwMatrixCell *cell)
 
 static const Verdict *verdict_of(Ranking *ranking, const GwHost *host)
 {
-    guint shape = gw_matrix_host_shape(ranking->matrix, host);
+    guint shape = gw_shapes_number_of_host(gw_matrix_shapes(ranking->matrix), host);
 
     if (ranking->verdicts->len <= shape)
         g_ptr_array_set_size(ranking->verdicts, (int)shape + 1);
@@ -190,7 +190,7 @@ static GwCandidate *candidate_in_full(Ranking *ranking)
 static GwCandidate *candidate_of(Ranking *ranking, const GwHost *host)
 {
     ranking->input.destination = host;
-    if (g_hash_table_contains(ranking->apart, host->id))
+    if (host == ranking->input.source || g_hash_table_contains(ranking->apart, host->id))
         return candidate_in_full(ranking);
     const Verdict *verdict = verdict_of(ranking, host);
     if (verdict->spoiled || may_be_in_use(ranking, verdict->cell))

@@ -148,21 +148,6 @@ static void note_busy(GwShapes *shapes, const GwFabric *fabric)
     }
 }
 
-/* Two entries of one machine are told from two machines by it. */
-static void note_machines(GwShapes *shapes, const GwFabric *fabric)
-{
-    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-    GHashTableIter iter;
-    gpointer value;
-
-    g_hash_table_iter_init(&iter, fabric->hosts);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        char *uuid = gw_plan_facts(value)->host_uuid;
-        if (uuid != NULL && !g_hash_table_add(seen, uuid))
-            g_hash_table_add(shapes->twice, uuid);
-    }
-}
-
 /* Eight bytes at a time: a shape has some hundred. */
 static guint hash_bytes(gconstpointer bytes, gsize length)
 {
@@ -175,6 +160,27 @@ static guint hash_bytes(gconstpointer bytes, gsize length)
         hash ^= hash >> 32;
     }
     return (guint)hash;
+}
+
+/* Of UUIDs. */
+static guint hash_text(gconstpointer text)
+{
+    return hash_bytes(text, strlen(text));
+}
+
+/* Two entries of one machine are told from two machines by it. */
+static void note_machines(GwShapes *shapes, const GwFabric *fabric)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(hash_text, g_str_equal);
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, fabric->hosts);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        char *uuid = gw_plan_facts(value)->host_uuid;
+        if (uuid != NULL && !g_hash_table_add(seen, uuid))
+            g_hash_table_add(shapes->twice, uuid);
+    }
 }
 
 static guint hash_of_key(gconstpointer key)

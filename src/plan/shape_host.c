@@ -135,27 +135,31 @@ void gw_host_shape_free(GwHostShape *shape)
 /* What follows tells its own end, so that no two hosts are written alike that are not ------------
  */
 
-static void put(GwHostShape *out, gconstpointer bytes, gsize length)
+static void grow(GwHostShape *out, gsize length)
 {
-    if (G_UNLIKELY(out->size - out->length < length)) {
-        out->size = 2 * out->size + length;
-        out->bytes = g_realloc(out->bytes, out->size);
-    }
+    out->size = 2 * out->size + length;
+    out->bytes = g_realloc(out->bytes, out->size);
+}
+
+static inline void put(GwHostShape *out, gconstpointer bytes, gsize length)
+{
+    if (G_UNLIKELY(out->size - out->length < length))
+        grow(out, length);
     memcpy(out->bytes + out->length, bytes, length);
     out->length += length;
 }
 
-static void put_byte(GwHostShape *out, guint8 byte)
+static inline void put_byte(GwHostShape *out, guint8 byte)
 {
     put(out, &byte, sizeof(byte));
 }
 
-static void put_number(GwHostShape *out, gint64 number)
+static inline void put_number(GwHostShape *out, gint64 number)
 {
     put(out, &number, sizeof(number));
 }
 
-static void put_text(GwHostShape *out, const char *text)
+static inline void put_text(GwHostShape *out, const char *text)
 {
     put_byte(out, text != NULL);
     if (text != NULL)
