@@ -56,7 +56,7 @@ static char *why_of(const GwCandidate *nearest)
                            finding->required);
 }
 
-/* In full, what was brief in the list. */
+/* In full, what has no words in the ranking. */
 static GwCandidate *explained(const GwFabric *fabric, const GwVm *vm, const GwCandidate *nearest)
 {
     const GwPlanInput input = { .fabric = fabric,
@@ -71,7 +71,7 @@ static GwCandidate *explained(const GwFabric *fabric, const GwVm *vm, const GwCa
 
 static GwLeaving *judge(const GwFabric *fabric, const GwVm *vm)
 {
-    g_autoptr(GPtrArray) candidates = gw_plan_ranking(fabric, vm, NULL);
+    g_autoptr(GPtrArray) candidates = gw_plan_ranking(fabric, vm, NULL, 0);
     GwCandidate *nearest = nearest_of(candidates, vm->host_id);
     GwLeaving *leaving = gw_leaving_new();
 
@@ -83,7 +83,7 @@ static GwLeaving *judge(const GwFabric *fabric, const GwVm *vm)
     for (guint i = 0; i < candidates->len; i++)
         leaving->hosts += ((GwCandidate *)candidates->pdata[i])->suitable ? 1 : 0;
     if (!leaving->leaves)
-        leaving->why = why_of(nearest);
+        leaving->why = why_of(leaving->nearest);
     return leaving;
 }
 

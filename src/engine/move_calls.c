@@ -243,7 +243,8 @@ GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOp
 
     if (found == NULL)
         return NULL;
-    GPtrArray *candidates = (brief ? gw_plan_ranking : gw_plan_candidates)(fabric, found, options);
+    GPtrArray *candidates = brief ? gw_plan_ranking(fabric, found, options, GW_TOLD_MAX)
+                                  : gw_plan_candidates(fabric, found, options);
     gw_predictions_add_all(fabric, found, options, candidates);
     gw_engine_post(engine, sample_later, g_strdup(found->uuid));
     return candidates;

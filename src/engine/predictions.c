@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/engine_internal.h"
 
-#define LISTED_MAX 64 /* of a list of candidates, the best: nobody reads a thousand predictions */
-
 /* What moves would take (R66). What finished jobs teach is worked out once for as long as no other
  * has finished. */
 
@@ -86,7 +84,7 @@ void gw_predictions_add_all(const GwFabric *fabric, const GwVm *vm, const GwMove
     GwPlanInput input = { .fabric = fabric, .vm = vm, .options = options, .shared = shared };
 
     input.source = gw_fabric_host(fabric, vm->host_id);
-    for (guint i = 0; i < candidates->len && added < LISTED_MAX; i++) {
+    for (guint i = 0; i < candidates->len && added < GW_TOLD_MAX; i++) {
         GwCandidate *candidate = candidates->pdata[i];
         input.destination = gw_fabric_host(fabric, candidate->host_id);
         if (input.source != NULL && input.destination != NULL)

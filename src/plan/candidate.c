@@ -11,21 +11,20 @@ static gboolean goes_nowhere(const GwPlanInput *input)
     return gw_plan_is_within(input) && gw_plan_options(input)->transfer != (int)GW_TRANSFER_STORAGE;
 }
 
-/* Errors first, each kind in the rules' order. Takes the findings over. */
-static GPtrArray *errors_first(GPtrArray *found, gboolean *suitable)
+gboolean gw_findings_sort(GPtrArray *findings)
 {
-    GPtrArray *sorted = gw_record_array(&gw_finding_record);
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new();
+    guint errors = 0;
 
-    *suitable = TRUE;
-    for (int severity = GW_SEVERITY_ERROR; severity <= (int)GW_SEVERITY_WARNING; severity++) {
-        for (guint i = 0; i < found->len; i++) {
-            if (((GwFinding *)found->pdata[i])->severity == severity)
-                g_ptr_array_add(sorted, found->pdata[i]);
-        }
-        if (severity == (int)GW_SEVERITY_ERROR)
-            *suitable = sorted->len == 0;
+    for (guint i = 0; i < findings->len; i++) {
+        if (((GwFinding *)findings->pdata[i])->severity == (int)GW_SEVERITY_ERROR)
+            findings->pdata[errors++] = findings->pdata[i];
+        else
+            g_ptr_array_add(warnings, findings->pdata[i]);
     }
-    return sorted;
+    for (guint i = 0; i < warnings->len; i++)
+        findings->pdata[errors + i] = warnings->pdata[i];
+    return errors == 0;
 }
 
 static guint kind_of(const GwPlanInput *input)
@@ -37,20 +36,24 @@ static guint kind_of(const GwPlanInput *input)
     return live ? GW_RULE_LIVE : GW_RULE_OFF;
 }
 
+void gw_rule_run(const GwRule *rule, guint kind, const GwPlanInput *input, GPtrArray *findings)
+{
+    guint before = findings->len;
+
+    if ((rule->when & kind) == 0)
+        return;
+    rule->check(rule, input, findings);
+    for (guint f = before;
+         kind == GW_RULE_OFF && (rule->when & GW_RULE_MILD_OFF) != 0 && f < findings->len; f++)
+        ((GwFinding *)findings->pdata[f])->severity = (int)GW_SEVERITY_WARNING;
+}
+
 static void run_rules(const GwPlanInput *input, GPtrArray *findings)
 {
     guint kind = kind_of(input);
 
-    for (guint i = 0; gw_rules[i] != NULL; i++) {
-        const GwRule *rule = gw_rules[i];
-        guint before = findings->len;
-        if ((rule->when & kind) == 0)
-            continue;
-        rule->check(rule, input, findings);
-        for (guint f = before;
-             kind == GW_RULE_OFF && (rule->when & GW_RULE_MILD_OFF) != 0 && f < findings->len; f++)
-            ((GwFinding *)findings->pdata[f])->severity = (int)GW_SEVERITY_WARNING;
-    }
+    for (guint i = 0; gw_rules[i] != NULL; i++)
+        gw_rule_run(gw_rules[i], kind, input, findings);
 }
 
 /* What there is to say of the host that it is on: its storage can move there. */
@@ -99,7 +102,7 @@ static void judge(GwCandidate *candidate, GwPlanInput *own, GPtrArray *found)
 GwCandidate *gw_plan_candidate(const GwPlanInput *input)
 {
     GwPlanInput own = *input;
-    g_autoptr(GPtrArray) found = g_ptr_array_new();
+    GPtrArray *found = gw_record_array(&gw_finding_record);
     g_autoptr(GwPlanShared) shared =
         input->shared == NULL ? gw_plan_shared_new(input->fabric) : NULL;
     GwCandidate *candidate = gw_candidate_new();
@@ -115,7 +118,8 @@ GwCandidate *gw_plan_candidate(const GwPlanInput *input)
     } else {
         judge(candidate, &own, found);
     }
-    candidate->findings = errors_first(found, &candidate->suitable);
+    candidate->suitable = gw_findings_sort(found);
+    candidate->findings = found;
     return candidate;
 }
 
@@ -124,14 +128,16 @@ static int compare_candidates(gconstpointer pa, gconstpointer pb)
     return gw_rating_compare(*(GwCandidate *const *)pa, *(GwCandidate *const *)pb);
 }
 
-static GPtrArray *list(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options,
-                       gboolean brief)
+void gw_candidates_sort(GPtrArray *candidates)
+{
+    g_ptr_array_sort(candidates, compare_candidates);
+}
+
+GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options)
 {
     GPtrArray *candidates = gw_record_array(&gw_candidate_record);
     g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
-    GwPlanInput input = {
-        .fabric = fabric, .vm = vm, .options = options, .shared = shared, .brief = brief
-    };
+    GwPlanInput input = { .fabric = fabric, .vm = vm, .options = options, .shared = shared };
     GHashTableIter iter;
     gpointer value;
 
@@ -145,16 +151,6 @@ static GPtrArray *list(const GwFabric *fabric, const GwVm *vm, const GwMoveOptio
         gw_plan_rate(&input, candidate);
         g_ptr_array_add(candidates, candidate);
     }
-    g_ptr_array_sort(candidates, compare_candidates);
+    gw_candidates_sort(candidates);
     return candidates;
-}
-
-GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options)
-{
-    return list(fabric, vm, options, FALSE);
-}
-
-GPtrArray *gw_plan_ranking(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options)
-{
-    return list(fabric, vm, options, TRUE);
 }

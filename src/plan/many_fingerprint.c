@@ -111,8 +111,9 @@ static char *line_of_host(const Rest *rest, const char *id, HostUse use)
     g_autoptr(GwHost) copy = gw_host_copy(host);
     if (use != AS_IT_IS)
         copy->maintenance = (int)GW_MAINTENANCE_NONE;
-    g_autofree char *shape = gw_shapes_of_host(rest->shapes, copy);
-    add_text(sum, shape);
+    gsize length = 0;
+    const guchar *shape = gw_shapes_of_host(rest->shapes, copy, &length);
+    g_checksum_update(sum, shape, (gssize)length);
     add_number(sum, host->live_limit);
     add_number(sum, host->storage_limit);
     add_number(sum, host->memory_reserve_kib);

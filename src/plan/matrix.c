@@ -14,10 +14,9 @@ struct GwMatrix {
     GwPlanShared *shared;
     GwShapes *shapes;
     GHashTable *vm_keys; /* text -> its number, from 1 */
-    GHashTable *host_keys;
-    GHashTable *vms;   /* GwVm -> number of its shape */
-    GHashTable *hosts; /* GwHost -> number of its shape */
-    GPtrArray *rows;   /* of a VM's shape: GPtrArray of GwMatrixCell by the host's shape */
+    GHashTable *vms;     /* GwVm -> number of its shape */
+    GHashTable *hosts;   /* GwHost -> number of its shape, from 1 */
+    GPtrArray *rows;     /* of a VM's shape: GPtrArray of GwMatrixCell by the host's shape */
     guint verdicts;
 };
 
@@ -45,7 +44,6 @@ GwMatrix *gw_matrix_new(const GwFabric *fabric, const GwMoveOptions *options)
     matrix->shared = gw_plan_shared_new(fabric);
     matrix->shapes = gw_shapes_new(fabric, options);
     matrix->vm_keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    matrix->host_keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     matrix->vms = g_hash_table_new(NULL, NULL);
     matrix->hosts = g_hash_table_new(NULL, NULL);
     matrix->rows = g_ptr_array_new_with_free_func((GDestroyNotify)g_ptr_array_unref);
@@ -59,7 +57,6 @@ void gw_matrix_free(GwMatrix *matrix)
     gw_plan_shared_free(matrix->shared);
     gw_shapes_free(matrix->shapes);
     g_hash_table_unref(matrix->vm_keys);
-    g_hash_table_unref(matrix->host_keys);
     g_hash_table_unref(matrix->vms);
     g_hash_table_unref(matrix->hosts);
     g_ptr_array_unref(matrix->rows);
@@ -85,10 +82,24 @@ guint gw_matrix_host_shape(GwMatrix *matrix, const GwHost *host)
     guint number = GPOINTER_TO_UINT(g_hash_table_lookup(matrix->hosts, host));
 
     if (number == 0) {
-        number = number_of(matrix->host_keys, gw_shapes_of_host(matrix->shapes, host));
+        number = gw_shapes_number_of_host(matrix->shapes, host) + 1;
         g_hash_table_insert(matrix->hosts, (gpointer)host, GUINT_TO_POINTER(number));
     }
     return number - 1;
+}
+
+static guint number_of_vm(GwMatrix *matrix, char *key)
+{
+    guint number = number_of(matrix->vm_keys, key);
+
+    if (matrix->rows->len < number)
+        g_ptr_array_add(matrix->rows, g_ptr_array_new_with_free_func(cell_free));
+    return number;
+}
+
+guint gw_matrix_vm_alone(GwMatrix *matrix, const GwVm *vm)
+{
+    return number_of_vm(matrix, g_strdup_printf("alone %s", gw_plan_text(vm->uuid))) - 1;
 }
 
 guint gw_matrix_vm_shape(GwMatrix *matrix, const GwVm *vm)
@@ -100,10 +111,8 @@ guint gw_matrix_vm_shape(GwMatrix *matrix, const GwVm *vm)
         /* Where it is now is a part of it: a move has two ends. */
         guint from = source != NULL ? gw_matrix_host_shape(matrix, source) + 1 : 0;
         g_autofree char *own = gw_shapes_of_vm(matrix->shapes, vm);
-        number = number_of(matrix->vm_keys, g_strdup_printf("%u %s", from, own));
+        number = number_of_vm(matrix, g_strdup_printf("%u %s", from, own));
         g_hash_table_insert(matrix->vms, (gpointer)vm, GUINT_TO_POINTER(number));
-        if (matrix->rows->len < number)
-            g_ptr_array_add(matrix->rows, g_ptr_array_new_with_free_func(cell_free));
     }
     return number - 1;
 }
@@ -151,7 +160,8 @@ static GwMatrixCell *make_cell(GwMatrix *matrix, const GwVm *vm, const GwHost *d
                           .source = gw_fabric_host(matrix->fabric, vm->host_id),
                           .destination = destination,
                           .options = matrix->options,
-                          .shared = matrix->shared };
+                          .shared = matrix->shared,
+                          .brief = TRUE };
 
     cell->vm = vm;
     matrix->verdicts++;
@@ -182,4 +192,9 @@ guint gw_matrix_verdicts(const GwMatrix *matrix)
 GwPlanShared *gw_matrix_shared(const GwMatrix *matrix)
 {
     return matrix->shared;
+}
+
+GwShapes *gw_matrix_shapes(const GwMatrix *matrix)
+{
+    return matrix->shapes;
 }

@@ -12,10 +12,11 @@
  * while VMs move, so a plan keeps books of its own for them. */
 
 typedef struct GwMatrix GwMatrix;
+typedef struct GwShapes GwShapes;
 
 /* One verdict: of one VM and one host, for all of the same shapes. */
 typedef struct {
-    GwCandidate *candidate; /* names in its words are those of the first of the shape */
+    GwCandidate *candidate; /* brief; names in its words are those of the first of the shape */
     const GwVm *vm;         /* which that is */
     gboolean possible;      /* only rules of gw_matrix_changes may find errors */
     gboolean copies;        /* disks are copied, or created */
@@ -36,20 +37,27 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwMatrix, gw_matrix_free)
  * and host, so callers that ask often keep the answer. */
 guint gw_matrix_vm_shape(GwMatrix *matrix, const GwVm *vm);
 guint gw_matrix_host_shape(GwMatrix *matrix, const GwHost *host);
+/* The same for who asks about this one VM: a shape that it shares with none, and that costs nothing
+ * to find. */
+guint gw_matrix_vm_alone(GwMatrix *matrix, const GwVm *vm);
 
 /* @vm must not be on @destination. Borrowed. */
 const GwMatrixCell *gw_matrix_cell(GwMatrix *matrix, const GwVm *vm, guint vm_shape,
                                    const GwHost *destination, guint host_shape);
 /* Borrowed: for other questions about the same picture. */
 GwPlanShared *gw_matrix_shared(const GwMatrix *matrix);
+/* The same, for who asks about each host once: gw_shapes_number_of_host is gw_matrix_host_shape. */
+GwShapes *gw_matrix_shapes(const GwMatrix *matrix);
 /* How many verdicts were really made. */
 guint gw_matrix_verdicts(const GwMatrix *matrix);
 
-/* shape.c: all of a VM that rules see and that it can have in common with others, in one text; and
- * of a host. Both are the caller's. @options (may be NULL): what is chosen for all of them. */
-typedef struct GwShapes GwShapes;
+/* shape.c: all of a VM that rules see and that it can have in common with others, in one text (the
+ * caller's); and of a host, as bytes that are valid until the next of them are asked for, or as a
+ * number, from 0. @options (may be NULL): what is chosen for all of them. @fabric must outlive it.
+ */
 GwShapes *gw_shapes_new(const GwFabric *fabric, const GwMoveOptions *options);
 void gw_shapes_free(GwShapes *shapes);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwShapes, gw_shapes_free)
-char *gw_shapes_of_vm(const GwShapes *shapes, const GwVm *vm);
-char *gw_shapes_of_host(const GwShapes *shapes, const GwHost *host);
+char *gw_shapes_of_vm(GwShapes *shapes, const GwVm *vm);
+gconstpointer gw_shapes_of_host(GwShapes *shapes, const GwHost *host, gsize *length);
+guint gw_shapes_number_of_host(GwShapes *shapes, const GwHost *host);

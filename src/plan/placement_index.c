@@ -14,6 +14,7 @@ typedef struct {
 
 struct GwPlacementIndex {
     GwPlanShared *shared;
+    char *only;          /* the one VM whose rules are in it; NULL: all rules are */
     GPtrArray *views;    /* GwRuleView of enabled rules, by name, then id */
     GHashTable *of_vm;   /* UUID -> GPtrArray of GwRuleView that name it */
     GPtrArray *networks; /* GwRuleView of kind network */
@@ -152,6 +153,14 @@ static int compare_views(gconstpointer pa, gconstpointer pb)
     return by_name != 0 ? by_name : g_strcmp0(a->id, b->id);
 }
 
+static gboolean is_wanted(const GwPlacementIndex *index, const GwPlacementRule *rule)
+{
+    if (rule->disabled)
+        return FALSE;
+    return index->only == NULL || rule->kind == (int)GW_RULE_KIND_NETWORK ||
+           (rule->vms != NULL && g_strv_contains((const char *const *)rule->vms, index->only));
+}
+
 static void find_rules(GwPlacementIndex *index)
 {
     GHashTableIter iter;
@@ -159,7 +168,7 @@ static void find_rules(GwPlacementIndex *index)
 
     g_hash_table_iter_init(&iter, index->shared->fabric->rules);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        if (!((GwPlacementRule *)value)->disabled)
+        if (is_wanted(index, value))
             g_ptr_array_add(index->views, gw_rule_view_new(value));
     }
     g_ptr_array_sort(index->views, compare_views);
@@ -172,8 +181,6 @@ static void find_vms(GwPlacementIndex *index)
     GHashTableIter hosts, iter;
     gpointer vms, value;
 
-    if (g_hash_table_size(index->where) == 0)
-        return;
     g_hash_table_iter_init(&hosts, index->shared->fabric->vms);
     while (g_hash_table_iter_next(&hosts, NULL, &vms)) {
         g_hash_table_iter_init(&iter, vms);
@@ -184,6 +191,35 @@ static void find_vms(GwPlacementIndex *index)
                 g_ptr_array_add(list, vm);
         }
     }
+}
+
+static void find_vm(GwPlacementIndex *index, const char *uuid, GPtrArray *list)
+{
+    GHashTableIter hosts;
+    gpointer vms;
+
+    g_hash_table_iter_init(&hosts, index->shared->fabric->vms);
+    while (g_hash_table_iter_next(&hosts, NULL, &vms)) {
+        GwVm *vm = g_hash_table_lookup(vms, uuid);
+        if (vm != NULL && gw_vm_is_active(vm))
+            g_ptr_array_add(list, vm);
+    }
+}
+
+/* A few are looked up, many are met on the way through all there are. */
+static void find_where(GwPlacementIndex *index)
+{
+    enum { FEW = 8 };
+    GHashTableIter iter;
+    gpointer uuid, list;
+
+    if (g_hash_table_size(index->where) > FEW) {
+        find_vms(index);
+        return;
+    }
+    g_hash_table_iter_init(&iter, index->where);
+    while (g_hash_table_iter_next(&iter, &uuid, &list))
+        find_vm(index, uuid, list);
 }
 
 static void add_planned(GwPlacementIndex *index, const GwJob *job, const GwPlannedMove *move)
@@ -214,11 +250,12 @@ static void find_planned(GwPlacementIndex *index)
     }
 }
 
-GwPlacementIndex *gw_placement_index_new(GwPlanShared *shared)
+static GwPlacementIndex *index_new(GwPlanShared *shared, const char *only)
 {
     GwPlacementIndex *index = g_new0(GwPlacementIndex, 1);
 
     index->shared = shared;
+    index->only = g_strdup(only);
     index->views = g_ptr_array_new_with_free_func(gw_rule_view_free);
     index->networks = g_ptr_array_new();
     index->of_vm = lists();
@@ -227,7 +264,7 @@ GwPlacementIndex *gw_placement_index_new(GwPlanShared *shared)
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_array_unref);
     index->applied = g_ptr_array_new_with_free_func(applied_free);
     find_rules(index);
-    find_vms(index);
+    find_where(index);
     find_planned(index);
     return index;
 }
@@ -242,6 +279,7 @@ void gw_placement_index_free(GwPlacementIndex *index)
     g_hash_table_unref(index->where);
     g_hash_table_unref(index->planned);
     g_ptr_array_unref(index->views);
+    g_free(index->only);
     g_free(index->vm_uuid);
     g_free(index->job_id);
     g_free(index);
@@ -392,11 +430,26 @@ gboolean gw_placement_is_attached(const GwVm *vm, const GwRuleView *view)
     return FALSE;
 }
 
+/* A list of candidates asks about one VM, whose rules are few. Who asks about a second will ask
+ * about many. */
+static GwPlacementIndex *index_for(const GwPlanInput *input)
+{
+    GwPlacementIndex **index = &input->shared->placement;
+
+    if (*index != NULL && (*index)->only != NULL && strcmp((*index)->only, input->vm->uuid) != 0) {
+        gw_placement_index_free(*index);
+        *index = index_new(input->shared, NULL);
+    }
+    if (*index == NULL)
+        *index = index_new(input->shared, input->vm->uuid);
+    return *index;
+}
+
 const GPtrArray *gw_placement_applied(const GwPlanInput *input)
 {
     if (g_hash_table_size(input->fabric->rules) == 0 || input->vm->uuid == NULL)
         return NULL;
-    GwPlacementIndex *index = gw_shared_placement(input);
+    GwPlacementIndex *index = index_for(input);
 
     if (g_strcmp0(index->vm_uuid, input->vm->uuid) != 0 ||
         g_strcmp0(index->job_id, input->job_id) != 0)

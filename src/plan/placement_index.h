@@ -8,7 +8,6 @@
  * tags. */
 typedef struct GwPlacementIndex GwPlacementIndex;
 
-GwPlacementIndex *gw_placement_index_new(GwPlanShared *shared);
 void gw_placement_index_free(GwPlacementIndex *index);
 
 /* One rule, prepared. */

@@ -107,8 +107,14 @@ GwCandidate *gw_plan_candidate(const GwPlanInput *input);
 /* One candidate for every host (the source's own too, with its reason), rated, best first: suitable
  * before unsuitable, then by rating, name and id. options may be NULL. */
 GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
-/* The same list, brief (GwPlanInput): for who looks at the order, or at few of them. */
-GPtrArray *gw_plan_ranking(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
+/* ranking.c. The same hosts, in the same order, with the same transfer type, findings and rating,
+ * for who looks at the order and reads few of them: those are @told, so many of the suitable ones
+ * and of the others, and brief (GwPlanInput). Of the rest nothing is said of disks, adapters and
+ * HBAs, and a finding that is the same for hosts that are alike has no words of its own: it says
+ * what the rule requires. */
+GPtrArray *gw_plan_ranking(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options,
+                           guint told);
+#define GW_TOLD_MAX 64 /* of a list: nobody reads a thousand */
 GwMoveDecision *gw_plan_decide(const GwPlanInput *input);
 
 /* rating.c. Sets candidate->rating (R33): what preflight found first, then the resources that the

@@ -52,7 +52,7 @@ typedef struct {
 
 typedef struct {
     const GwPlanInput *input;
-    GArray *parts; /* Part */
+    GArray *parts; /* Part; NULL: nobody wants to know */
     gboolean excluded;
     gint64 points;
 } Sum;
@@ -62,11 +62,11 @@ static double stars_of(gint64 points)
     return (double)((points + GW_POINTS_HALF_STAR / 2) / GW_POINTS_HALF_STAR) / 2;
 }
 
-/* NULL: nobody wants to know. */
+/* NULL: as of the parts. */
 static GwRatingFactor *add_part(Sum *sum, const char *requirement, gint64 costs, gboolean excludes)
 {
     sum->excluded |= excludes;
-    if (sum->input->brief)
+    if (sum->parts == NULL)
         return NULL;
 
     Part part = { gw_rating_factor_new(), excludes ? GW_POINTS_MAX : costs, sum->parts->len };
@@ -191,7 +191,8 @@ static void tell_volume(const GwPlanInput *input, const GwResources *resources, 
 
 static GwRating *rate(const GwPlanInput *input, const GwCandidate *candidate)
 {
-    g_autoptr(GArray) parts = g_array_sized_new(FALSE, FALSE, sizeof(Part), 8);
+    g_autoptr(GArray) parts =
+        input->brief ? NULL : g_array_sized_new(FALSE, FALSE, sizeof(Part), 8);
     Sum sum = { .input = input, .parts = parts, .points = GW_POINTS_MAX };
     GwRating *rating = gw_rating_new();
     GwResources resources;
@@ -208,8 +209,8 @@ static GwRating *rate(const GwPlanInput *input, const GwCandidate *candidate)
         rating->points = MAX(sum.points, 1);
         rating->stars = MAX(stars_of(rating->points), 0.5);
     }
-    g_clear_pointer(&rating->factors, g_ptr_array_unref);
-    rating->factors = take_factors(&sum);
+    if (!input->brief)
+        rating->factors = take_factors(&sum);
     tell_volume(input, &resources, rating);
     return rating;
 }

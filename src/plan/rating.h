@@ -77,3 +77,4 @@ gint64 gw_rating_link_mbps(const GwHost *host, gboolean *told);
 gint64 gw_rating_share(gint64 part, gint64 whole);
 /* By rating: suitable first, then points, name, id. */
 int gw_rating_compare(const GwCandidate *a, const GwCandidate *b);
+void gw_candidates_sort(GPtrArray *candidates);

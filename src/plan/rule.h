@@ -13,6 +13,11 @@ void gw_rule_add(const GwRule *self, GPtrArray *findings, char *observed, char *
 void gw_rule_add_as(const GwRule *self, GwSeverity severity, GPtrArray *findings, char *observed,
                     char *required, char *remedy);
 
+/* candidate.c. Asks @rule, where it is about moves of @kind (one of GwRuleWhen). */
+void gw_rule_run(const GwRule *rule, guint kind, const GwPlanInput *input, GPtrArray *findings);
+/* Errors first, each kind in its order. TRUE: there are none. */
+gboolean gw_findings_sort(GPtrArray *findings);
+
 /* Never NULL. Borrowed. */
 const char *gw_plan_text(const char *text);
 const char *gw_plan_host_name(const GwHost *host);

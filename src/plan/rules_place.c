@@ -109,14 +109,18 @@ static void check_pool(const GwRule *self, const GwPlanInput *input, GPtrArray *
 
 static void check_space(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
-    g_autoptr(GHashTable) seen = NULL; /* in most lists nothing is copied */
+    g_autoptr(GHashTable) others = NULL; /* in most lists all that is copied goes to one pool */
+    const GwPool *first = NULL;
 
     for (guint i = 0; i < input->storage->disks->len; i++) {
         const GwPool *pool = pool_of(input, target_of(input->storage->disks->pdata[i]));
-        if (pool != NULL && seen == NULL)
-            seen = g_hash_table_new(NULL, NULL);
-        if (pool != NULL && g_hash_table_add(seen, (gpointer)pool))
+        if (pool == NULL || pool == first)
+            continue;
+        if (first != NULL && others == NULL)
+            others = g_hash_table_new(NULL, NULL);
+        if (first == NULL || g_hash_table_add(others, (gpointer)pool))
             check_pool(self, input, findings, pool);
+        first = first == NULL ? pool : first;
     }
 }
 

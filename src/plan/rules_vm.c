@@ -141,7 +141,7 @@ static void check_twin(const GwRule *self, const GwPlanInput *input, GPtrArray *
 
     if (vms == NULL)
         return;
-    const GwVm *twin = gw_fabric_vm(input->fabric, input->destination->id, input->vm->uuid);
+    const GwVm *twin = input->vm->uuid != NULL ? g_hash_table_lookup(vms, input->vm->uuid) : NULL;
     if (twin != NULL) {
         /* While this very move runs, its own receiving side is there. */
         if (input->job_id == NULL || g_strcmp0(twin->job_id, input->job_id) != 0)

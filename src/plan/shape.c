@@ -3,15 +3,27 @@
 
 #include "plan/matrix.h"
 #include "plan/rule.h"
+#include "plan/shape_host.h"
 
-/* What makes two VMs, or two hosts, alike to the rules. A copy of the record is taken, what is its
- * own alone is blanked, and the rest is the shape: a field that is added later counts until
- * somebody shows that no rule looks at it. */
+/* What makes two VMs, or two hosts (shape_host.c), alike to the rules. Of a VM a copy of the record
+ * is taken, what is its own alone is blanked, and the rest is the shape: a field that is added
+ * later counts until somebody shows that no rule looks at it. */
+
+/* The bytes of a host's shape, and its number. */
+typedef struct {
+    gconstpointer bytes;
+    gsize length;
+    guint hash, number;
+} HostKey;
 
 struct GwShapes {
-    GHashTable *named; /* id of a host, uuid of a VM -> what names it: shares, rules */
-    GHashTable *busy;  /* uuids */
-    GHashTable *twice; /* UUIDs of machines that several hosts claim to be */
+    const GwFabric *fabric;
+    GHashTable *of_hosts; /* id -> what names it, sorted: shares, rules */
+    GHashTable *of_vms;   /* UUID -> rules that name it, sorted; NULL: not looked for */
+    GHashTable *busy;     /* UUIDs; NULL: not looked for */
+    GHashTable *twice;    /* UUIDs of machines that several hosts claim to be */
+    GwHostShape *writer;
+    GHashTable *hosts; /* HostKey: those that have a number */
     gboolean macs;     /* adapters are told apart: networks were chosen for some */
 };
 
@@ -30,59 +42,6 @@ static void replace(char **text, char *with)
 {
     g_free(*text);
     *text = with;
-}
-
-/* That it is remote, and how, but not where. */
-static void blank_address(char **uri, const char *id)
-{
-    g_autofree char *address = *uri != NULL ? gw_host_uri_address(*uri) : NULL;
-    const char *begin = address != NULL ? strstr(*uri, address) : NULL;
-
-    if (begin != NULL)
-        replace(uri,
-                g_strdup_printf("%.*s*%s", (int)(begin - *uri), *uri, begin + strlen(address)));
-    begin = *uri != NULL && id != NULL && *id != '\0' ? strstr(*uri, id) : NULL;
-    if (begin != NULL)
-        replace(uri, g_strdup_printf("%.*s*%s", (int)(begin - *uri), *uri, begin + strlen(id)));
-}
-
-static void blank_agent(GwAgentFacts *agent)
-{
-    blank(&agent->boot_id);
-    blank(&agent->certificate_serial);
-    blank(&agent->certificate_expires_at);
-    g_clear_pointer(&agent->interfaces, g_ptr_array_unref);
-    g_clear_pointer(&agent->links, g_ptr_array_unref);
-    g_clear_pointer(&agent->warnings, g_strfreev);
-    agent->clock_offset_ms = agent->resident_bytes = agent->sessions = agent->streams = 0;
-    for (guint i = 0; agent->file_systems != NULL && i < agent->file_systems->len; i++) {
-        GwFileSystem *fs = agent->file_systems->pdata[i];
-        fs->capacity_bytes = fs->available_bytes = 0;
-    }
-}
-
-static void blank_facts(GwHostFacts *facts, gboolean own_uuid)
-{
-    if (!own_uuid)
-        blank(&facts->host_uuid);
-    blank(&facts->hostname);
-    flatten_number(&facts->memory_kib);
-    facts->free_memory_kib = 0;
-    g_clear_pointer(&facts->usage, gw_host_usage_free);
-    if (facts->agent != NULL)
-        blank_agent(facts->agent);
-    for (guint i = 0; facts->pools != NULL && i < facts->pools->len; i++) {
-        GwPool *pool = facts->pools->pdata[i];
-        flatten_number(&pool->capacity_bytes);
-        pool->available_bytes = 0;
-    }
-    for (guint i = 0; facts->hbas != NULL && i < facts->hbas->len; i++) {
-        GwHba *hba = facts->hbas->pdata[i];
-        blank(&hba->wwnn);
-        blank(&hba->wwpn);
-        hba->max_vports = hba->max_vports > hba->vports; /* whether it has room for one */
-        hba->vports = 0;
-    }
 }
 
 /* id -> GPtrArray of words, in an order of their own: tables have none. */
@@ -105,14 +64,19 @@ static int compare_words(gconstpointer a, gconstpointer b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void append_words(GString *key, GHashTable *table, const char *id)
+static GHashTable *table_of_words(void)
 {
-    GPtrArray *words = id != NULL ? g_hash_table_lookup(table, id) : NULL;
+    return g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_ptr_array_unref);
+}
 
-    if (words != NULL)
+static void sort_words(GHashTable *table)
+{
+    GHashTableIter iter;
+    gpointer words;
+
+    g_hash_table_iter_init(&iter, table);
+    while (g_hash_table_iter_next(&iter, NULL, &words))
         g_ptr_array_sort(words, compare_words);
-    for (guint i = 0; words != NULL && i < words->len; i++)
-        g_string_append_printf(key, "\n%s", (const char *)words->pdata[i]);
 }
 
 /* The shares that each host is a member of, and by which pools. */
@@ -126,15 +90,28 @@ static void note_shares(GwShapes *shapes, const GwFabric *fabric)
         const GwShare *share = value;
         for (guint i = 0; share->members != NULL && i < share->members->len; i++) {
             const GwShareMember *member = share->members->pdata[i];
-            add_word(shapes->named, member->host_id,
+            add_word(shapes->of_hosts, member->host_id,
                      g_strdup_printf("share %s %s", gw_plan_text(share->id),
                                      gw_plan_text(member->pool)));
         }
     }
 }
 
-/* The placement rules that name a host or a VM. */
-static void note_rules(GwShapes *shapes, const GwFabric *fabric)
+/* What names the hosts, or the VMs, of a placement rule. */
+typedef char **(*NamesOf)(const GwPlacementRule *rule);
+
+static char **hosts_of(const GwPlacementRule *rule)
+{
+    return rule->hosts;
+}
+
+static char **vms_of(const GwPlacementRule *rule)
+{
+    return rule->vms;
+}
+
+/* The placement rules that name a host, or a VM. */
+static void note_rules(GHashTable *table, const GwFabric *fabric, NamesOf names_of)
 {
     GHashTableIter iter;
     gpointer value;
@@ -144,14 +121,9 @@ static void note_rules(GwShapes *shapes, const GwFabric *fabric)
         const GwPlacementRule *rule = value;
         gboolean beside =
             rule->kind == (int)GW_RULE_KIND_TOGETHER || rule->kind == (int)GW_RULE_KIND_APART;
-        if (rule->disabled || beside)
-            continue;
-        for (guint i = 0; rule->hosts != NULL && rule->hosts[i] != NULL; i++)
-            add_word(shapes->named, rule->hosts[i],
-                     g_strdup_printf("rule %s", gw_plan_text(rule->id)));
-        for (guint i = 0; rule->vms != NULL && rule->vms[i] != NULL; i++)
-            add_word(shapes->named, rule->vms[i],
-                     g_strdup_printf("rule %s", gw_plan_text(rule->id)));
+        char **names = rule->disabled || beside ? NULL : names_of(rule);
+        for (guint i = 0; names != NULL && names[i] != NULL; i++)
+            add_word(table, names[i], g_strdup_printf("rule %s", gw_plan_text(rule->id)));
     }
 }
 
@@ -161,6 +133,7 @@ static void note_busy(GwShapes *shapes, const GwFabric *fabric)
     GHashTableIter iter;
     gpointer value;
 
+    shapes->busy = g_hash_table_new(g_str_hash, g_str_equal);
     g_hash_table_iter_init(&iter, fabric->jobs);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwJob *job = value;
@@ -175,10 +148,30 @@ static void note_busy(GwShapes *shapes, const GwFabric *fabric)
     }
 }
 
+/* Eight bytes at a time: a shape has some hundred. */
+static guint hash_bytes(gconstpointer bytes, gsize length)
+{
+    guint64 hash = length, word = 0;
+
+    for (gsize i = 0; i < length; i += sizeof(word)) {
+        word = 0;
+        memcpy(&word, (const guint8 *)bytes + i, MIN(length - i, sizeof(word)));
+        hash = (hash ^ word) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    return (guint)hash;
+}
+
+/* Of UUIDs. */
+static guint hash_text(gconstpointer text)
+{
+    return hash_bytes(text, strlen(text));
+}
+
 /* Two entries of one machine are told from two machines by it. */
 static void note_machines(GwShapes *shapes, const GwFabric *fabric)
 {
-    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) seen = g_hash_table_new(hash_text, g_str_equal);
     GHashTableIter iter;
     gpointer value;
 
@@ -190,18 +183,38 @@ static void note_machines(GwShapes *shapes, const GwFabric *fabric)
     }
 }
 
+static guint hash_of_key(gconstpointer key)
+{
+    return ((const HostKey *)key)->hash;
+}
+
+static gboolean equal_keys(gconstpointer pa, gconstpointer pb)
+{
+    const HostKey *a = pa, *b = pb;
+    return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
+}
+
+static void free_key(gpointer data)
+{
+    HostKey *key = data;
+
+    g_free((gpointer)key->bytes);
+    g_free(key);
+}
+
 GwShapes *gw_shapes_new(const GwFabric *fabric, const GwMoveOptions *options)
 {
     GwShapes *shapes = g_new0(GwShapes, 1);
 
+    shapes->fabric = fabric;
     shapes->macs = options != NULL && options->nics != NULL && options->nics->len > 0;
-    shapes->named =
-        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_ptr_array_unref);
-    shapes->busy = g_hash_table_new(g_str_hash, g_str_equal);
+    shapes->of_hosts = table_of_words();
     shapes->twice = g_hash_table_new(g_str_hash, g_str_equal);
+    shapes->writer = gw_host_shape_new();
+    shapes->hosts = g_hash_table_new_full(hash_of_key, equal_keys, free_key, NULL);
     note_shares(shapes, fabric);
-    note_rules(shapes, fabric);
-    note_busy(shapes, fabric);
+    note_rules(shapes->of_hosts, fabric, hosts_of);
+    sort_words(shapes->of_hosts);
     note_machines(shapes, fabric);
     return shapes;
 }
@@ -210,38 +223,41 @@ void gw_shapes_free(GwShapes *shapes)
 {
     if (shapes == NULL)
         return;
-    g_hash_table_unref(shapes->named);
-    g_hash_table_unref(shapes->busy);
+    g_hash_table_unref(shapes->of_hosts);
+    g_clear_pointer(&shapes->of_vms, g_hash_table_unref);
+    g_clear_pointer(&shapes->busy, g_hash_table_unref);
     g_hash_table_unref(shapes->twice);
+    gw_host_shape_free(shapes->writer);
+    g_hash_table_unref(shapes->hosts);
     g_free(shapes);
 }
 
-char *gw_shapes_of_host(const GwShapes *shapes, const GwHost *host)
+gconstpointer gw_shapes_of_host(GwShapes *shapes, const GwHost *host, gsize *length)
 {
     const char *uuid = gw_plan_facts(host)->host_uuid;
-    g_autoptr(GwHost) copy = gw_host_copy(host);
-    GString *key = g_string_new(NULL);
+    gboolean twice = uuid != NULL && g_hash_table_size(shapes->twice) > 0 &&
+                     g_hash_table_contains(shapes->twice, uuid);
+    const GPtrArray *words = host->id != NULL && g_hash_table_size(shapes->of_hosts) > 0
+                                 ? g_hash_table_lookup(shapes->of_hosts, host->id)
+                                 : NULL;
 
-    blank_address(&copy->uri, host->id);
-    blank_address(&copy->peer_uri, host->id);
-    blank(&copy->id);
-    blank(&copy->name);
-    blank(&copy->group_id);
-    blank(&copy->migration_address);
-    blank(&copy->status_reason);
-    blank(&copy->status_remedy);
-    blank(&copy->last_seen);
-    blank(&copy->agent_certificate_serial);
-    blank(&copy->agent_certificate_expires_at);
-    copy->live_in_use = copy->storage_in_use = 0;
-    flatten_number(&copy->live_limit);
-    flatten_number(&copy->storage_limit);
-    copy->memory_reserve_kib = copy->cpu_reserve_percent = copy->disk_reserve_bytes = 0;
-    if (copy->facts != NULL)
-        blank_facts(copy->facts, uuid != NULL && g_hash_table_contains(shapes->twice, uuid));
-    gw_record_write(&gw_host_record, copy, 0, key);
-    append_words(key, shapes->named, host->id);
-    return g_string_free(key, FALSE);
+    return gw_host_shape_bytes(shapes->writer, host, twice, words, length);
+}
+
+guint gw_shapes_number_of_host(GwShapes *shapes, const GwHost *host)
+{
+    HostKey key;
+
+    key.bytes = gw_shapes_of_host(shapes, host, &key.length);
+    key.hash = hash_bytes(key.bytes, key.length);
+    const HostKey *known = g_hash_table_lookup(shapes->hosts, &key);
+    if (known != NULL)
+        return known->number;
+    HostKey *own = g_memdup2(&key, sizeof(key));
+    own->bytes = g_memdup2(key.bytes, key.length);
+    own->number = g_hash_table_size(shapes->hosts);
+    g_hash_table_add(shapes->hosts, own);
+    return own->number;
 }
 
 /* An ordinary file: what rules see of its path is the folder. Two disks in one file stay two disks
@@ -279,8 +295,21 @@ static gboolean blank_disk(const GwVm *vm, guint index, GwDisk *disk)
     return g_strcmp0(disk->type, "file") == 0 && blank_file(vm, index, &disk->source);
 }
 
-char *gw_shapes_of_vm(const GwShapes *shapes, const GwVm *vm)
+/* Who asks about hosts alone need not read all rules and jobs. */
+static void note_vms(GwShapes *shapes)
 {
+    if (shapes->of_vms != NULL)
+        return;
+    shapes->of_vms = table_of_words();
+    note_rules(shapes->of_vms, shapes->fabric, vms_of);
+    sort_words(shapes->of_vms);
+    note_busy(shapes, shapes->fabric);
+}
+
+char *gw_shapes_of_vm(GwShapes *shapes, const GwVm *vm)
+{
+    note_vms(shapes);
+
     g_autoptr(GwVm) copy = gw_vm_copy(vm);
     GString *key = g_string_new(NULL);
     gboolean alike =
@@ -308,6 +337,9 @@ char *gw_shapes_of_vm(const GwShapes *shapes, const GwVm *vm)
     flatten_number(&copy->max_memory_kib);
     g_clear_pointer(&copy->usage, gw_vm_usage_free);
     gw_record_write(&gw_vm_record, copy, 0, key);
-    append_words(key, shapes->named, vm->uuid);
+    const GPtrArray *words =
+        vm->uuid != NULL ? g_hash_table_lookup(shapes->of_vms, vm->uuid) : NULL;
+    for (guint i = 0; words != NULL && i < words->len; i++)
+        g_string_append_printf(key, "\n%s", (const char *)words->pdata[i]);
     return g_string_free(key, FALSE);
 }

@@ -87,13 +87,6 @@ const GPtrArray *gw_shared_jobs_of(const GwPlanInput *input, const char *vm_uuid
     return g_hash_table_lookup(input->shared->jobs_of, vm_uuid);
 }
 
-GwPlacementIndex *gw_shared_placement(const GwPlanInput *input)
-{
-    if (input->shared->placement == NULL)
-        input->shared->placement = gw_placement_index_new(input->shared);
-    return input->shared->placement;
-}
-
 gint64 gw_plan_cpu_permille(const GwVm *vm, gboolean *known)
 {
     gboolean seen = vm->usage != NULL && vm->usage->cpu_permille >= 0 && gw_vm_is_active(vm);

@@ -14,7 +14,7 @@ struct GwPlanShared {
     GHashTable *jobs_to;         /* host id -> GPtrArray of those whose destination it is */
     GHashTable *jobs_of;         /* VM's UUID -> GPtrArray of those that hold it */
     GArray *promises;            /* what jobs copy to, see storage_promised.c */
-    GwPlacementIndex *placement; /* rules */
+    GwPlacementIndex *placement; /* rules; placement_index.c's */
     GHashTable *shares;          /* host id -> GArray of its memberships */
     GHashTable *pool_ids;        /* type and source of a pool -> the identity that it has */
     GHashTable *paths;           /* path -> GwSourcePath, of @paths_of */
@@ -29,7 +29,6 @@ const GPtrArray *gw_shared_jobs(GwPlanShared *shared);
  * are borrowed, by id, and NULL where there is no such job. */
 const GPtrArray *gw_shared_jobs_to(const GwPlanInput *input, const char *host_id);
 const GPtrArray *gw_shared_jobs_of(const GwPlanInput *input, const char *vm_uuid);
-GwPlacementIndex *gw_shared_placement(const GwPlanInput *input);
 
 /* What moves to the destination that are under way will still take there: all of it while they
  * wait, what is left to copy while they copy. */

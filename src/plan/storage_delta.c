@@ -70,7 +70,7 @@ static gboolean fits(const GwStorage *st, const GwDiskWay *way, const GwVolume *
     const GwKeptVolume *kept = gw_images_kept(st, way->disk->target, to);
     const GwVolume *old = gw_images_there(st, to);
 
-    return kept != NULL && old != NULL && gw_images_user(st, to->path) == NULL &&
+    return kept != NULL && old != NULL && gw_images_user(st->input, to->path) == NULL &&
            gw_plan_is_comparable(st->input->fabric, kept) && is_plain(from) && is_plain(old) &&
            g_strcmp0(old->format, from->format) == 0 && g_strcmp0(to->format, from->format) == 0 &&
            old->capacity_bytes == from->capacity_bytes &&

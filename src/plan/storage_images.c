@@ -302,7 +302,7 @@ void gw_storage_state_file(GwStorage *st, GwDiskMove *move, const char *path, co
         image->to->kind = g_strdup(kind);
     }
     image->replace = gw_images_kept(st, move->target, image->to) != NULL;
-    const GwVm *user = gw_images_user(st, image->to->path);
+    const GwVm *user = gw_images_user(st->input, image->to->path);
     if (!image->replace && gw_images_there(st, image->to) != NULL)
         gw_images_find_there(st, move->target, image->to,
                              user != NULL ? gw_plan_vm_name(user) : NULL);

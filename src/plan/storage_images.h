@@ -21,7 +21,7 @@ const GwKeptVolume *gw_images_kept(const GwStorage *st, const char *target, cons
 /* What the destination says is at @to; NULL: nothing, or it was not asked. */
 const GwVolume *gw_images_there(const GwStorage *st, const GwVolume *to);
 /* The VM of the destination whose disk is at @path; NULL: none that is known. */
-const GwVm *gw_images_user(const GwStorage *st, const char *path);
+const GwVm *gw_images_user(const GwPlanInput *input, const char *path);
 /* The finding that something, used by @user (NULL: nobody that is known), is at @to already. */
 /* @user: who has it, in words; NULL: nobody that is known. */
 void gw_images_find_there(GwStorage *st, const char *disk, const GwVolume *to, const char *user);

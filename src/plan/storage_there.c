@@ -53,9 +53,9 @@ static gboolean is_disk_of(const GwVm *vm, const char *path)
     return FALSE;
 }
 
-const GwVm *gw_images_user(const GwStorage *st, const char *path)
+const GwVm *gw_images_user(const GwPlanInput *input, const char *path)
 {
-    GHashTable *vms = g_hash_table_lookup(st->input->fabric->vms, st->input->destination->id);
+    GHashTable *vms = g_hash_table_lookup(input->fabric->vms, input->destination->id);
     GHashTableIter iter;
     gpointer value;
 
@@ -91,7 +91,7 @@ void gw_images_check_free(GwStorage *st, const GwDiskWay *way, GwImageMove *imag
     const GwVolume *to = image->to;
     const GwVolume *there = gw_images_there(st, to);
     const GwKeptVolume *kept = gw_images_kept(st, way->disk->target, to);
-    const GwVm *user = gw_images_user(st, to->path);
+    const GwVm *user = gw_images_user(st->input, to->path);
     gboolean same_vm = user != NULL && g_strcmp0(user->uuid, st->input->vm->uuid) == 0;
 
     if (user != NULL && (!same_vm || st->within)) {
@@ -118,7 +118,7 @@ void gw_images_check_free(GwStorage *st, const GwDiskWay *way, GwImageMove *imag
 void gw_images_check_device(GwStorage *st, const GwDiskWay *way, const GwVolume *to)
 {
     const GwVolume *there = gw_images_there(st, to);
-    const GwVm *user = gw_images_user(st, to->path);
+    const GwVm *user = gw_images_user(st->input, to->path);
     const char *target = gw_plan_text(way->disk->target);
     const char *on = gw_plan_host_name(st->input->destination);
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "ranking_check.h"
 #include "scenario.h"
 
 static GHashTable *fired;  /* rule -> itself: rules that found something somewhere */
@@ -27,39 +28,6 @@ static Scenario *load_scenario(const char *folder)
     if (s == NULL)
         fail_msg("%s: %s", path, error->message);
     return s;
-}
-
-/* @candidate as it would be in a ranking: without what only explains it. */
-static char *brief_text(const GwCandidate *candidate, gboolean asked)
-{
-    g_autoptr(GwCandidate) copy = gw_candidate_copy(candidate);
-    GString *text = g_string_new(NULL);
-
-    if (!asked)
-        g_ptr_array_set_size(copy->transfers, 0);
-    g_ptr_array_set_size(copy->rating->factors, 0);
-    g_clear_pointer(&copy->rating->storage_why, g_free);
-    gw_record_write(&gw_candidate_record, copy, 0, text);
-    return g_string_free(text, FALSE);
-}
-
-/* A ranking says the same as the list, in the same order. */
-static void check_ranking(const Scenario *s)
-{
-    g_autoptr(GPtrArray) full = gw_plan_candidates(s->fabric, s->vm, s->options);
-    g_autoptr(GPtrArray) ranking = gw_plan_ranking(s->fabric, s->vm, s->options);
-    gboolean asked = s->options != NULL && s->options->transfer != (int)GW_TRANSFER_NONE;
-
-    assert_int_equal(ranking->len, full->len);
-    for (guint i = 0; i < full->len; i++) {
-        const GwCandidate *brief = ranking->pdata[i];
-        gboolean own = g_strcmp0(brief->host_id, s->vm->host_id) == 0;
-        g_autofree char *wanted = brief_text(full->pdata[i], asked || own);
-        GString *got = g_string_new(NULL);
-        gw_record_write(&gw_candidate_record, brief, 0, got);
-        g_autofree char *text = g_string_free(got, FALSE);
-        assert_string_equal(text, wanted);
-    }
 }
 
 static GPtrArray *candidates_of(const Scenario *s)
@@ -439,6 +407,7 @@ static void run_placement(const char *folder, Scenario *s)
     g_autofree char *text = gw_json_pretty(plan);
     compare(folder, "plan.json", text);
     compare(folder, "why.txt", why->str);
+    ranking_check_alike(s->fabric, s->vm, s->options);
     scenario_free(s);
 }
 
@@ -459,11 +428,13 @@ static void run_scenario(void **state)
         check_transfers(candidates->pdata[i]);
         why_candidate(why, s, candidates->pdata[i]);
     }
-    check_ranking(s);
+    g_ptr_array_unref(ranking_check(s->fabric, s->vm, s->options, G_MAXUINT));
+    g_ptr_array_unref(ranking_check(s->fabric, s->vm, s->options, 0));
     g_autoptr(GwJson) plan = plan_json(s, candidates);
     g_autofree char *text = gw_json_pretty(plan);
     compare(folder, "plan.json", text);
     compare(folder, "why.txt", why->str);
+    ranking_check_alike(s->fabric, s->vm, s->options);
     scenario_free(s);
 }
 
