@@ -255,8 +255,12 @@ typedef struct {
     GwVm *vm;                 /* as the source host just said */
     GError *error;            /* refused, or could not be asked */
     GPtrArray *nics;          /* GwNicMove: where each adapter goes; NULL where it is refused */
+    GwPlanInput input;        /* what it was judged by; borrowed, and nothing without a plan */
 } CheckResult;
 typedef void (*CheckFn)(GwEngine *engine, CheckResult *result, gpointer user);
+/* Adds to the plan what a person is shown beside the verdict: a rating, and scripts. Within @done,
+ * before anything of @result is taken. */
+void gw_check_explain(CheckResult *result);
 /* Asks source and destination (which may be one host: Migrate Storage), plans, and answers once;
  * @result belongs to the callee's call. */
 void gw_check_begin(GwEngine *engine, const char *vm_uuid, const char *source_id,
