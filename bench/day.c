@@ -87,6 +87,7 @@ static void host_free(gpointer data)
 {
     g_free(((DayHost *)data)->name);
     g_free(((DayHost *)data)->uri);
+    g_free(((DayHost *)data)->id);
     g_free(data);
 }
 
@@ -149,6 +150,7 @@ static void add_host(Day *day, const GwHost *made)
     g_clear_pointer(&host->facts, gw_host_facts_free);
     g_clear_pointer(&host->id, g_free);
     UNIT_OK((added = gw_engine_add_host(day->world.engine, host, error)) != NULL);
+    day_host(day, day_host_index(day, host->uri))->id = g_strdup(added->id);
 }
 
 static void add_group(Day *day, const GwGroup *made)

@@ -33,7 +33,7 @@ typedef struct {
 } Guest;
 
 typedef struct {
-    char *name, *uri;
+    char *name, *uri, *id; /* the id: the controller's */
     gint64 memory_kib, reserve_kib;
     gint64 taken_kib;         /* by all that has a process there */
     gint64 away_until_us;     /* without power, or cut off */

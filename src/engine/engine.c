@@ -377,6 +377,7 @@ void gw_engine_free(GwEngine *engine)
     gw_fabric_unref(engine->draft);
     gw_fabric_unref(engine->published);
     g_ptr_array_unref(engine->news);
+    g_clear_pointer(&engine->slotted, g_hash_table_unref);
     g_ptr_array_unref(engine->answered);
     gw_feed_free(engine->feed);
     g_free(engine->store_trouble);

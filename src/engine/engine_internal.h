@@ -31,8 +31,10 @@ struct GwEngine {
 
     GMutex lock; /* guards published */
     GwFabric *published;
-    GwFabric *draft;     /* being changed in this turn; NULL: nothing changed */
-    GPtrArray *news;     /* what the feed is to say when the draft is published */
+    GwFabric *draft; /* being changed in this turn; NULL: nothing changed */
+    GPtrArray *news; /* what the feed is to say when the draft is published */
+    GHashTable
+        *slotted; /* ids of hosts that were shown with slots in use; NULL: none was looked at */
     GPtrArray *answered; /* Call; to be told when the draft is published */
 
     guint64 last_request;
