@@ -40,6 +40,7 @@ struct GwEngine {
     guint64 last_request;
     GHashTable *pending;   /* request id -> Pending */
     GHashTable *hosts;     /* host id -> HostRun */
+    gint64 hosts_due_us;   /* none of their deadlines is earlier; 0: there is none */
     GHashTable *runs;      /* job id -> JobRun */
     GHashTable *planners;  /* GThread: each plans anew what is left of a plan */
     GHashTable *task_runs; /* job id -> TaskRun */
@@ -246,6 +247,8 @@ void gw_inventory_put_vm(GwEngine *engine, const char *host_id, const char *uuid
 void gw_inventory_derive_shares(GwEngine *engine);
 gint64 gw_inventory_next_us(GwEngine *engine);
 void gw_inventory_timers(GwEngine *engine, gint64 now_us);
+/* A host has a deadline then: said whenever one is set, or counts again. */
+void gw_inventory_due(GwEngine *engine, gint64 at_us);
 void gw_host_run_free(gpointer run);
 
 /* check.c: preflight on fresh facts ---------------------------------------------------------- */
@@ -498,8 +501,8 @@ void gw_certificates_host_comes(GwEngine *engine, const HostRun *run);
 void gw_certificates_host_up(GwEngine *engine, HostRun *run);
 /* What a person should know of its certificate; NULL: nothing. */
 char *gw_certificates_warning(GwEngine *engine, const HostRun *run, const GwHost *host);
-gint64 gw_certificates_next_us(GwEngine *engine);
-void gw_certificates_timers(GwEngine *engine, gint64 now_us);
+gint64 gw_certificates_next_us(const HostRun *run);
+void gw_certificates_timers(GwEngine *engine, HostRun *run, gint64 now_us);
 
 /* fabric_commands.c */
 /* Whether @host can be managed as it is: URI, name, group (whose id it gets), nobody's twin. */
