@@ -174,6 +174,7 @@ void day_look(Day *day)
     survey(day);
     for (guint i = 0; i < day->guests->len; i++)
         check_guest(day, day->guests->pdata[i]);
+    day->tally.checks += day->guests->len;
     for (guint i = 0; i < day->hosts->len; i++) {
         check_memory(day, fabric, day_host(day, i));
         check_slots(day, fabric, slots, day_host(day, i));
