@@ -87,6 +87,7 @@ static void host_free(gpointer data)
 {
     g_free(((DayHost *)data)->name);
     g_free(((DayHost *)data)->uri);
+    g_free(((DayHost *)data)->id);
     g_free(data);
 }
 
@@ -149,6 +150,7 @@ static void add_host(Day *day, const GwHost *made)
     g_clear_pointer(&host->facts, gw_host_facts_free);
     g_clear_pointer(&host->id, g_free);
     UNIT_OK((added = gw_engine_add_host(day->world.engine, host, error)) != NULL);
+    day_host(day, day_host_index(day, host->uri))->id = g_strdup(added->id);
 }
 
 static void add_group(Day *day, const GwGroup *made)
@@ -232,6 +234,7 @@ static void day_open(Day *day)
     day->guest_of = g_hash_table_new(g_str_hash, g_str_equal);
     day->rules = g_ptr_array_new_with_free_func(rule_free);
     day->over = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    day->reasons = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     GArray **lists[] = { &day->waited_ms, &day->errors, &day->ratios, &day->makespans_s,
                          &day->bounds_s };
     for (guint i = 0; i < G_N_ELEMENTS(lists); i++)
@@ -258,6 +261,7 @@ static void day_close(Day *day)
     g_hash_table_unref(day->host_index);
     g_ptr_array_unref(day->hosts);
     g_hash_table_unref(day->over);
+    g_hash_table_unref(day->reasons);
     g_hash_table_unref(day->found);
     GArray *lists[] = { day->waited_ms, day->errors, day->ratios, day->makespans_s, day->bounds_s };
     for (guint i = 0; i < G_N_ELEMENTS(lists); i++)
@@ -302,7 +306,7 @@ static gboolean is_busy(const Day *day)
 json_t *day_run(const DayOptions *options, GPtrArray *broken)
 {
     Day day = { .options = options, .broken = broken };
-    gint64 load_us = 0;
+    gint64 load_us = 0, say_us = 0;
 
     day_open(&day);
     gint64 last_us = day.end_us + MINUTES(SETTLE_MINUTES);
@@ -312,6 +316,10 @@ json_t *day_run(const DayOptions *options, GPtrArray *broken)
             load_us = day_now(&day) + MINUTES(15);
         }
         step(&day);
+        if (day_now(&day) >= say_us) {
+            day_jobs_say(&day);
+            say_us = day_now(&day) + MINUTES(60);
+        }
     }
     day_look_at_end(&day);
     json_t *report = day_report(&day);

@@ -31,7 +31,9 @@ ROWS = [("moves", "moves", ""), ("moves_of_plans", "  of plans", ""),
         ("plans", "plans that teams asked for", ""),
         ("plan_cpu_ms_sum", "  all of them", "ms of CPU"),
         ("plan_cpu_ms_most", "  the longest", "ms of CPU"),
-        ("events", "events in the feed", ""), ("most_mib", "memory, with the simulated world", "MiB")]
+        ("checks", "times that a VM was looked for on all hosts", ""),
+        ("events", "events in the feed", ""), ("most_mib", "memory, with the simulated world", "MiB"),
+        ("cpu_s", "CPU time, with the simulated world", "s")]
 
 
 def add_options(parser):
@@ -59,6 +61,8 @@ def run(options):
         raise BenchError("%s: %s" % (program, done.stderr or "see above"))
     found = json.loads(done.stdout)
     rows = [report.row(what, unit, [found[key]]) for key, what, unit in ROWS]
+    rows += [report.row("failed: " + code.replace("_", " "), "", [count])
+             for code, count in sorted(found["failed"].items())]
     rows += [report.row("happened: " + what.replace("_", " "), "", [count])
              for what, count in sorted(found["happened"].items())]
     return {"rows": rows, "ratios": []}

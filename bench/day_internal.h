@@ -33,7 +33,7 @@ typedef struct {
 } Guest;
 
 typedef struct {
-    char *name, *uri;
+    char *name, *uri, *id; /* the id: the controller's */
     gint64 memory_kib, reserve_kib;
     gint64 taken_kib;         /* by all that has a process there */
     gint64 away_until_us;     /* without power, or cut off */
@@ -73,6 +73,7 @@ typedef struct {
     guint drains, drained, undrains, undrained, given_up, moves_most;
     guint jobs, moves, done, failed, cancelled, part_of_plans;
     guint64 feed;
+    guint64 checks; /* whether a guest runs once, where it ought to */
     double plan_cpu_ms, plan_cpu_most_ms;
     guint plans;
 } DayTally;
@@ -90,8 +91,9 @@ typedef struct {
     GPtrArray *rules;       /* DayRule */
     GArray *teams;          /* Team */
     guint racks, next_rack;
-    GHashTable *over;  /* ids of jobs that were seen to be over */
-    GHashTable *found; /* what was found broken already */
+    GHashTable *over;    /* ids of jobs that were seen to be over */
+    GHashTable *found;   /* what was found broken already */
+    GHashTable *reasons; /* error code -> jobs that failed by it, as a number */
     GArray *waited_ms, *errors, *ratios, *makespans_s, *bounds_s; /* double */
     guint inside;      /* of errors: moves that took as long as their interval says */
     guint64 feed_last; /* 0: another controller's */
@@ -131,3 +133,5 @@ void day_look_at_end(Day *day);
 /* day_jobs.c */
 void day_jobs_look(Day *day, const GwFabric *fabric);
 json_t *day_report(Day *day);
+/* What it came to so far, for who watches. */
+void day_jobs_say(const Day *day);

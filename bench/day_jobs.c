@@ -52,12 +52,24 @@ static void check_plan(Day *day, const GwFabric *fabric, const GwJob *plan)
     }
 }
 
+static void count_reason(Day *day, const GwJob *job)
+{
+    const char *code = job->error != NULL && job->error->code != NULL ? job->error->code : "none";
+    guint count = GPOINTER_TO_UINT(g_hash_table_lookup(day->reasons, code));
+
+    g_hash_table_insert(day->reasons, g_strdup(code), GUINT_TO_POINTER(count + 1));
+    day_say(day, "'%s' failed: %s: %s", job->title, code,
+            job->error != NULL ? job->error->message : "");
+}
+
 static void note(Day *day, const GwFabric *fabric, const GwJob *job)
 {
     day->tally.jobs++;
     day->tally.done += job->state == (int)GW_JOB_DONE;
     day->tally.failed += job->state == (int)GW_JOB_FAILED;
     day->tally.cancelled += job->state == (int)GW_JOB_CANCELLED;
+    if (job->state == (int)GW_JOB_FAILED)
+        count_reason(day, job);
     if (job->state != (int)GW_JOB_DONE && (job->error == NULL || job->error->message == NULL))
         day_break(day, job->id, "'%s' is %s and does not say why", job->title,
                   gw_enum_word(&gw_job_state_enum, job->state));
@@ -112,6 +124,37 @@ static double sum(const GArray *values)
     return all;
 }
 
+static double cpu_s(const struct rusage *usage)
+{
+    return (double)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) +
+           (double)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) / 1e6;
+}
+
+void day_jobs_say(const Day *day)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    day_say(day,
+            "so far: %u moves, %u of %u jobs failed, %u of %u racks emptied, %u of %u predictions "
+            "hold, %u broken, %.0f s of CPU, %ld MiB",
+            day->tally.moves, day->tally.failed, day->tally.jobs, day->tally.drained,
+            day->tally.drains, day->inside, day->errors->len, day->broken->len, cpu_s(&usage),
+            usage.ru_maxrss / 1024);
+}
+
+static json_t *reasons(const Day *day)
+{
+    json_t *counts = json_object();
+    GHashTableIter iter;
+    gpointer code, count;
+
+    g_hash_table_iter_init(&iter, day->reasons);
+    while (g_hash_table_iter_next(&iter, &code, &count))
+        json_object_set_new(counts, code, json_integer(GPOINTER_TO_UINT(count)));
+    return counts;
+}
+
 static json_t *happened(const DayTally *t)
 {
     return json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "created",
@@ -158,6 +201,7 @@ json_t *day_report(Day *day)
         { "plan_cpu_ms_most", t->plan_cpu_most_ms },
         { "events", (double)t->feed },
         { "looks", t->looks },
+        { "checks", (double)t->checks },
         { "broken", day->broken->len },
     };
 
@@ -165,6 +209,8 @@ json_t *day_report(Day *day)
         json_object_set_new(report, figures[i].key, json_real(figures[i].value));
     getrusage(RUSAGE_SELF, &usage);
     json_object_set_new(report, "most_mib", json_real((double)usage.ru_maxrss / 1024));
+    json_object_set_new(report, "cpu_s", json_real(cpu_s(&usage)));
+    json_object_set_new(report, "failed", reasons(day));
     json_object_set_new(report, "happened", happened(t));
     return report;
 }

@@ -63,7 +63,7 @@ static void check_guest(Day *day, Guest *guest)
 /* The plan that brings a VM there, or just did; NULL: none. */
 static const GwJob *planned_arrival(const Day *day, const GwFabric *fabric, const DayHost *host)
 {
-    const GwHost *known = gw_fabric_find_host(fabric, host->name);
+    const GwHost *known = gw_fabric_host(fabric, host->id);
     GHashTableIter iter;
     gpointer value;
 
@@ -108,7 +108,7 @@ static gboolean is_at(const Guest *guest, guint host)
 
 static gboolean has_tag(const GwFabric *fabric, const DayHost *host, char *const *tags)
 {
-    const GwHost *known = gw_fabric_find_host(fabric, host->name);
+    const GwHost *known = gw_fabric_host(fabric, host->id);
 
     for (guint i = 0; tags[i] != NULL; i++) {
         if (known->tags != NULL && g_strv_contains((const char *const *)known->tags, tags[i]))
@@ -153,10 +153,11 @@ static void check_rule(Day *day, const GwFabric *fabric, DayRule *rule)
         day_break(day, rule->rule->id, "'%s' does not hold any more", rule->rule->name);
 }
 
-static void check_slots(Day *day, const GwFabric *fabric, DayHost *host)
+static void check_slots(Day *day, const GwFabric *fabric, GHashTable *slots, DayHost *host)
 {
-    const GwHost *known = gw_fabric_find_host(fabric, host->name);
-    gint64 used = gw_slots_in_use(fabric, known->id).live;
+    const GwHost *known = gw_fabric_host(fabric, host->id);
+    const GwSlots *in_use = g_hash_table_lookup(slots, host->id);
+    gint64 used = in_use != NULL ? in_use->live : 0;
 
     if (used <= known->live_limit)
         host->slots_allowed = known->live_limit;
@@ -168,13 +169,15 @@ static void check_slots(Day *day, const GwFabric *fabric, DayHost *host)
 void day_look(Day *day)
 {
     g_autoptr(GwFabric) fabric = gw_engine_fabric(day->world.engine);
+    g_autoptr(GHashTable) slots = gw_slots_table(fabric);
 
     survey(day);
     for (guint i = 0; i < day->guests->len; i++)
         check_guest(day, day->guests->pdata[i]);
+    day->tally.checks += day->guests->len;
     for (guint i = 0; i < day->hosts->len; i++) {
         check_memory(day, fabric, day_host(day, i));
-        check_slots(day, fabric, day_host(day, i));
+        check_slots(day, fabric, slots, day_host(day, i));
     }
     for (guint i = 0; i < day->rules->len; i++)
         check_rule(day, fabric, day->rules->pdata[i]);
@@ -227,7 +230,7 @@ void day_look_at_end(Day *day)
         day->tally.moves_most = MAX(day->tally.moves_most, most);
         if (most > host->slots_most)
             day_break(day, host->uri, "%u moves at once were under way on %s", most, host->name);
-        if (gw_fabric_find_host(fabric, host->name)->status == (int)GW_HOST_NOT_RESPONDING)
+        if (gw_fabric_host(fabric, host->id)->status == (int)GW_HOST_NOT_RESPONDING)
             day_break(day, host->uri, "%s is still missed", host->name);
     }
     none_of(day, gw_sim_violations(day->world.sim), "violated");

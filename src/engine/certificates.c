@@ -240,6 +240,7 @@ static void renewal_over(GwEngine *engine, HostRun *run, const GError *why)
 
     run->renewing = FALSE;
     run->renew_us = now + (why != NULL ? RETRY_US : LOOK_US);
+    gw_inventory_due(engine, run->renew_us);
     g_free(run->renew_trouble);
     run->renew_trouble = why != NULL ? g_strdup(why->message) : NULL;
     if (why == NULL)
@@ -339,6 +340,7 @@ static void look_at(GwEngine *engine, HostRun *run)
     gint64 end = host != NULL ? end_of(host) : 0;
 
     run->renew_us = gw_clock_now_us(engine->clock) + LOOK_US;
+    gw_inventory_due(engine, run->renew_us);
     if (engine->authority == NULL || end == 0 ||
         end - now_s(engine) > (gint64)GW_IDENTITY_RENEW_DAYS * DAY_S)
         return;
@@ -382,31 +384,15 @@ char *gw_certificates_warning(GwEngine *engine, const HostRun *run, const GwHost
                            run->renew_trouble != NULL ? run->renew_trouble : "");
 }
 
-gint64 gw_certificates_next_us(GwEngine *engine)
+gint64 gw_certificates_next_us(const HostRun *run)
 {
-    GHashTableIter iter;
-    gpointer value;
-    gint64 next = 0;
-
-    g_hash_table_iter_init(&iter, engine->hosts);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const HostRun *run = value;
-        if (run->connected && run->renew_us != 0 && !run->renewing &&
-            (next == 0 || run->renew_us < next))
-            next = run->renew_us;
-    }
-    return next;
+    return run->connected && !run->renewing ? run->renew_us : 0;
 }
 
-void gw_certificates_timers(GwEngine *engine, gint64 now_us)
+void gw_certificates_timers(GwEngine *engine, HostRun *run, gint64 now_us)
 {
-    GHashTableIter iter;
-    gpointer value;
+    gint64 due = gw_certificates_next_us(run);
 
-    g_hash_table_iter_init(&iter, engine->hosts);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        HostRun *run = value;
-        if (run->connected && run->renew_us != 0 && !run->renewing && run->renew_us <= now_us)
-            look_at(engine, run);
-    }
+    if (due != 0 && due <= now_us)
+        look_at(engine, run);
 }

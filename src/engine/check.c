@@ -46,13 +46,22 @@ static GwMovePlan *make_plan(const GwPlanInput *input, const GwMoveDecision *dec
     plan->source_host_id = g_strdup(input->source->id);
     plan->source_host_name = g_strdup(input->source->name);
     plan->candidate = gw_plan_candidate(input);
-    if (input->source != input->destination)
-        gw_plan_rate(input, plan->candidate);
     plan->commit_by_resume = decision->commit_by_resume;
     plan->method = g_strdup(decision->method_words);
+    return plan;
+}
+
+/* Moves of a plan, and jobs that begin, are checked far more often than anybody looks. */
+void gw_check_explain(CheckResult *result)
+{
+    const GwPlanInput *input = &result->input;
+    GwMovePlan *plan = result->plan;
+    g_autoptr(GwMoveDecision) decision = gw_plan_decide(input);
+
+    if (input->source != input->destination)
+        gw_plan_rate(input, plan->candidate);
     plan->script_cli = gw_plan_script_cli(input);
     plan->script_virsh = gw_plan_script_virsh(input, decision, TRUE);
-    return plan;
 }
 
 static GError *refusal(const GwCandidate *candidate, const char *vm_name)
@@ -81,20 +90,20 @@ static GPtrArray *disks_of(const GwPlanInput *input)
 
 static void judge(GwEngine *engine, Check *check, CheckResult *result)
 {
-    GwPlanInput input;
+    GwPlanInput *input = &result->input;
 
-    if (!gw_storage_check_input(engine, check->storage, &input)) {
+    if (!gw_storage_check_input(engine, check->storage, input)) {
         gw_error_set(&result->error, GW_ERR_NOT_FOUND, NULL, "a host of the move was removed");
         return;
     }
-    input.cpu = check->cpu;
-    input.cpu_why = check->cpu_why;
+    input->cpu = check->cpu;
+    input->cpu_why = check->cpu_why;
     result->vm = gw_vm_copy(check->vm);
-    result->decision = gw_plan_decide(&input);
-    result->plan = make_plan(&input, result->decision);
-    gw_predictions_add(engine, &input, result->plan->candidate);
+    result->decision = gw_plan_decide(input);
+    result->plan = make_plan(input, result->decision);
+    gw_predictions_add(engine, input, result->plan->candidate);
     if (result->plan->candidate->suitable) {
-        result->disks = disks_of(&input);
+        result->disks = disks_of(input);
         if (result->plan->candidate->nics != NULL)
             result->nics = g_ptr_array_ref(result->plan->candidate->nics);
         return;

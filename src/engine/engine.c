@@ -144,7 +144,6 @@ static gint64 next_deadline(GwEngine *engine)
 {
     gint64 next = gw_earlier(gw_inventory_next_us(engine), gw_jobs_next_us(engine));
     next = gw_earlier(next, gw_tasks_next_us(engine));
-    next = gw_earlier(next, gw_certificates_next_us(engine));
     next = gw_earlier(next, gw_links_next_us(engine));
     next = gw_earlier(next, gw_kept_next_us(engine));
     next = gw_earlier(next, gw_usage_next_us(engine));
@@ -201,7 +200,6 @@ gboolean gw_engine_turn(GwEngine *engine, gint64 wait_us)
         engine->hyper->driver->run(engine->hyper, now);
     expire_requests(engine, now);
     gw_inventory_timers(engine, now);
-    gw_certificates_timers(engine, now);
     gw_links_timers(engine, now);
     gw_tasks_timers(engine, now);
     gw_jobs_timers(engine, now);
@@ -377,6 +375,7 @@ void gw_engine_free(GwEngine *engine)
     gw_fabric_unref(engine->draft);
     gw_fabric_unref(engine->published);
     g_ptr_array_unref(engine->news);
+    g_clear_pointer(&engine->slotted, g_hash_table_unref);
     g_ptr_array_unref(engine->answered);
     gw_feed_free(engine->feed);
     g_free(engine->store_trouble);

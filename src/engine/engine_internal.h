@@ -31,13 +31,16 @@ struct GwEngine {
 
     GMutex lock; /* guards published */
     GwFabric *published;
-    GwFabric *draft;     /* being changed in this turn; NULL: nothing changed */
-    GPtrArray *news;     /* what the feed is to say when the draft is published */
+    GwFabric *draft; /* being changed in this turn; NULL: nothing changed */
+    GPtrArray *news; /* what the feed is to say when the draft is published */
+    GHashTable
+        *slotted; /* ids of hosts that were shown with slots in use; NULL: none was looked at */
     GPtrArray *answered; /* Call; to be told when the draft is published */
 
     guint64 last_request;
     GHashTable *pending;   /* request id -> Pending */
     GHashTable *hosts;     /* host id -> HostRun */
+    gint64 hosts_due_us;   /* none of their deadlines is earlier; 0: there is none */
     GHashTable *runs;      /* job id -> JobRun */
     GHashTable *planners;  /* GThread: each plans anew what is left of a plan */
     GHashTable *task_runs; /* job id -> TaskRun */
@@ -232,6 +235,8 @@ void gw_inventory_put_vm(GwEngine *engine, const char *host_id, const char *uuid
 void gw_inventory_derive_shares(GwEngine *engine);
 gint64 gw_inventory_next_us(GwEngine *engine);
 void gw_inventory_timers(GwEngine *engine, gint64 now_us);
+/* A host has a deadline then: said whenever one is set, or counts again. */
+void gw_inventory_due(GwEngine *engine, gint64 at_us);
 void gw_host_run_free(gpointer run);
 
 /* check.c: preflight on fresh facts ---------------------------------------------------------- */
@@ -243,8 +248,12 @@ typedef struct {
     GwVm *vm;                 /* as the source host just said */
     GError *error;            /* refused, or could not be asked */
     GPtrArray *nics;          /* GwNicMove: where each adapter goes; NULL where it is refused */
+    GwPlanInput input;        /* what it was judged by; borrowed, and nothing without a plan */
 } CheckResult;
 typedef void (*CheckFn)(GwEngine *engine, CheckResult *result, gpointer user);
+/* Adds to the plan what a person is shown beside the verdict: a rating, and scripts. Within @done,
+ * before anything of @result is taken. */
+void gw_check_explain(CheckResult *result);
 /* Asks source and destination (which may be one host: Migrate Storage), plans, and answers once;
  * @result belongs to the callee's call. */
 void gw_check_begin(GwEngine *engine, const char *vm_uuid, const char *source_id,
@@ -483,8 +492,8 @@ void gw_certificates_host_comes(GwEngine *engine, const HostRun *run);
 void gw_certificates_host_up(GwEngine *engine, HostRun *run);
 /* What a person should know of its certificate; NULL: nothing. */
 char *gw_certificates_warning(GwEngine *engine, const HostRun *run, const GwHost *host);
-gint64 gw_certificates_next_us(GwEngine *engine);
-void gw_certificates_timers(GwEngine *engine, gint64 now_us);
+gint64 gw_certificates_next_us(const HostRun *run);
+void gw_certificates_timers(GwEngine *engine, HostRun *run, gint64 now_us);
 
 /* fabric_commands.c */
 /* After a change of a new host: its caller is answered once it is listed. */

@@ -125,6 +125,12 @@ static gint64 back_off(guint failures)
     return MIN((gint64)1 << MIN(failures, 5), 30) * G_USEC_PER_SEC;
 }
 
+static void retry_at(GwEngine *engine, HostRun *run, gint64 at_us)
+{
+    run->retry_us = at_us;
+    gw_inventory_due(engine, at_us);
+}
+
 static void lost(GwEngine *engine, HostRun *run, const char *reason, const char *remedy)
 {
     run->connected = FALSE;
@@ -137,11 +143,11 @@ static void lost(GwEngine *engine, HostRun *run, const char *reason, const char 
     run->alarm_until_us = 0;
     g_hash_table_remove_all(run->asking);
     if (gw_clock_now_us(engine->clock) < run->awaited_us) {
-        run->retry_us = gw_clock_now_us(engine->clock) + AWAIT_US;
+        retry_at(engine, run, gw_clock_now_us(engine->clock) + AWAIT_US);
         set_status(engine, run->id, GW_HOST_CONNECTING, reason, remedy);
         return;
     }
-    run->retry_us = gw_clock_now_us(engine->clock) + back_off(run->failures++);
+    retry_at(engine, run, gw_clock_now_us(engine->clock) + back_off(run->failures++));
     set_status(engine, run->id, GW_HOST_NOT_RESPONDING, reason, remedy);
     answer_waiter(engine, run);
 }
@@ -214,6 +220,7 @@ static void facts_came(GwEngine *engine, const GwReply *reply, const char *host_
     if (run == NULL)
         return;
     run->facts_busy = FALSE;
+    gw_inventory_due(engine, run->facts_us); /* asked for meanwhile */
     if (reply->error == NULL) {
         gw_inventory_put_facts(engine, host_id, reply->facts);
         if (has_agent(engine, host_id))
@@ -225,8 +232,10 @@ static void facts_came(GwEngine *engine, const GwReply *reply, const char *host_
 void gw_inventory_ask_facts(GwEngine *engine, const char *host_id)
 {
     HostRun *run = gw_inventory_find(engine, host_id);
-    if (run != NULL && run->connected && run->facts_us == 0)
-        run->facts_us = gw_clock_now_us(engine->clock) + FACTS_DELAY_US;
+    if (run == NULL || !run->connected || run->facts_us != 0)
+        return;
+    run->facts_us = gw_clock_now_us(engine->clock) + FACTS_DELAY_US;
+    gw_inventory_due(engine, run->facts_us);
 }
 
 /* Connecting ------------------------------------------------------------------------------- */
@@ -317,6 +326,7 @@ static void connected(GwEngine *engine, const GwReply *reply, const char *host_i
     }
     run->connected = TRUE;
     run->retry_us = 0;
+    gw_inventory_due(engine, run->renew_us);
     gw_inventory_put_facts(engine, host_id, reply->facts);
     ask_list(engine, run);
 }
@@ -355,7 +365,7 @@ void gw_inventory_await_agent(GwEngine *engine, const char *host_id, gint64 span
     gint64 now = gw_clock_now_us(engine->clock);
 
     run->awaited_us = now + span_us;
-    run->retry_us = now + AWAIT_US;
+    retry_at(engine, run, now + AWAIT_US);
     set_status(engine, host_id, GW_HOST_CONNECTING, "its agent has joined and is expected to start",
                NULL);
 }
@@ -445,42 +455,58 @@ void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event)
 
 /* Timers ----------------------------------------------------------------------------------- */
 
+/* Turns are far more frequent than deadlines: the hosts are looked through when one of them is due,
+ * not with each turn. */
+void gw_inventory_due(GwEngine *engine, gint64 at_us)
+{
+    engine->hosts_due_us = gw_earlier(engine->hosts_due_us, at_us);
+}
+
 gint64 gw_inventory_next_us(GwEngine *engine)
+{
+    return engine->hosts_due_us;
+}
+
+static void find_due(GwEngine *engine)
 {
     GHashTableIter iter;
     gpointer value;
-    gint64 next = 0;
 
     g_hash_table_iter_init(&iter, engine->hosts);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const HostRun *run = value;
-        if (run->retry_us != 0 && (next == 0 || run->retry_us < next))
-            next = run->retry_us;
-        if (run->facts_us != 0 && !run->facts_busy && (next == 0 || run->facts_us < next))
-            next = run->facts_us;
-        if (run->relist_us != 0 && (next == 0 || run->relist_us < next))
-            next = run->relist_us;
+        gw_inventory_due(engine, run->retry_us);
+        gw_inventory_due(engine, run->relist_us);
+        if (!run->facts_busy)
+            gw_inventory_due(engine, run->facts_us);
+        gw_inventory_due(engine, gw_certificates_next_us(run));
     }
-    return next;
+}
+
+static void run_timers(GwEngine *engine, HostRun *run, gint64 now_us)
+{
+    if (run->retry_us != 0 && run->retry_us <= now_us)
+        connect_host(engine, run);
+    if (run->relist_us != 0 && run->relist_us <= now_us)
+        ask_list(engine, run);
+    if (run->facts_us != 0 && run->facts_us <= now_us && !run->facts_busy) {
+        run->facts_us = 0;
+        run->facts_busy = TRUE;
+        gw_engine_ask(engine, gw_request_new(GW_OP_FACTS, run->id, NULL), facts_came, run->id, 0);
+    }
+    gw_certificates_timers(engine, run, now_us);
 }
 
 void gw_inventory_timers(GwEngine *engine, gint64 now_us)
 {
     GHashTableIter iter;
-    gpointer value;
+    gpointer run;
 
+    if (engine->hosts_due_us == 0 || engine->hosts_due_us > now_us)
+        return;
     g_hash_table_iter_init(&iter, engine->hosts);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        HostRun *run = value;
-        if (run->retry_us != 0 && run->retry_us <= now_us)
-            connect_host(engine, run);
-        if (run->relist_us != 0 && run->relist_us <= now_us)
-            ask_list(engine, run);
-        if (run->facts_us != 0 && run->facts_us <= now_us && !run->facts_busy) {
-            run->facts_us = 0;
-            run->facts_busy = TRUE;
-            gw_engine_ask(engine, gw_request_new(GW_OP_FACTS, run->id, NULL), facts_came, run->id,
-                          0);
-        }
-    }
+    while (g_hash_table_iter_next(&iter, NULL, &run))
+        run_timers(engine, run, now_us);
+    engine->hosts_due_us = 0;
+    find_due(engine);
 }

@@ -19,6 +19,14 @@ static void keep_usage(GwEngine *engine, GwVm *vm, const GwVm *old, const GwJob 
         vm->usage = gw_vm_usage_copy(known->usage);
 }
 
+static void relist(GwEngine *engine, HostRun *run)
+{
+    if (run->relist_us != 0)
+        return;
+    run->relist_us = gw_clock_now_us(engine->clock) + RELIST_US;
+    gw_inventory_due(engine, run->relist_us);
+}
+
 /* The last that is heard of a VM that another tool moved here is that it runs; libvirt lets its
  * definition be read only a moment later, and tells nobody. Looked at once more for each news: one
  * that stays unreadable is no reason to list for ever. */
@@ -26,8 +34,8 @@ static void look_again(GwEngine *engine, const GwVm *vm)
 {
     HostRun *run = gw_inventory_find(engine, vm->host_id);
 
-    if (vm->error != NULL && vm->state == (int)GW_VM_RUNNING && run != NULL && run->relist_us == 0)
-        run->relist_us = gw_clock_now_us(engine->clock) + RELIST_US;
+    if (vm->error != NULL && vm->state == (int)GW_VM_RUNNING && run != NULL)
+        relist(engine, run);
 }
 
 /* Marks a VM with the job that moves it, so that lists can show it. */
@@ -87,8 +95,8 @@ static void vm_came(GwEngine *engine, const GwReply *reply, const char *key, gin
     g_hash_table_remove(run->asking, uuid);
     if (reply->error == NULL)
         gw_inventory_put_vm(engine, host_id, uuid, reply->vms);
-    else if (run->relist_us == 0) /* the event that made us ask does not come again */
-        run->relist_us = gw_clock_now_us(engine->clock) + RELIST_US;
+    else
+        relist(engine, run); /* the event that made us ask does not come again */
     if (ask_again)
         gw_inventory_ask_vm(engine, host_id, uuid);
 }

@@ -14,16 +14,15 @@ static gboolean is_empty(GwEngine *engine, const GwHost *host)
     gpointer vm;
 
     /* What has not been listed since the connection came up is not known. */
-    if (run == NULL || !run->listed || gw_fabric_job_of_host(fabric, host->id) != NULL)
+    if (run == NULL || !run->listed)
         return FALSE;
-    if (vms == NULL)
-        return TRUE;
-    g_hash_table_iter_init(&iter, vms);
-    while (g_hash_table_iter_next(&iter, NULL, &vm)) {
+    if (vms != NULL)
+        g_hash_table_iter_init(&iter, vms);
+    while (vms != NULL && g_hash_table_iter_next(&iter, NULL, &vm)) {
         if (gw_vm_is_active(vm))
             return FALSE;
     }
-    return TRUE;
+    return gw_fabric_job_of_host(fabric, host->id) == NULL; /* looks at all jobs: last */
 }
 
 GwMaintenance gw_maintenance_on(GwEngine *engine, const GwHost *host)

@@ -21,10 +21,12 @@ static void planned(GwEngine *engine, CheckResult *result, gpointer user)
     (void)engine;
     /* A dry run shows a refusal as the plan's findings; only what could not be asked is an error.
      */
-    if (result->plan != NULL)
-        gw_engine_answer(user, g_steal_pointer(&result->plan), NULL);
-    else
+    if (result->plan == NULL) {
         gw_engine_answer(user, NULL, g_steal_pointer(&result->error));
+        return;
+    }
+    gw_check_explain(result);
+    gw_engine_answer(user, g_steal_pointer(&result->plan), NULL);
 }
 
 static void plan_now(GwEngine *engine, gpointer user)
@@ -100,6 +102,8 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     Call *call = user;
 
     if (result->error != NULL) {
+        if (result->plan != NULL)
+            gw_check_explain(result);
         call->extra = g_steal_pointer(&result->plan);
         gw_engine_answer(call, NULL, g_steal_pointer(&result->error));
         return;

@@ -69,74 +69,103 @@ void gw_engine_tell(GwEngine *engine, const char *type, const char *id, const ch
     g_ptr_array_add(engine->news, news);
 }
 
-static json_t *news_body(const GwFabric *fabric, const News *news)
+/* NULL: it is gone. */
+static gconstpointer find_record(const GwFabric *fabric, const News *news, const GwRecord **type)
 {
-    gconstpointer record = NULL;
-    const GwRecord *type = NULL;
-
     if (strcmp(news->type, "vm") == 0) {
-        record = gw_fabric_vm(fabric, news->host_id, news->id);
-        type = &gw_vm_record;
-    } else if (strcmp(news->type, "host") == 0) {
-        record = gw_fabric_host(fabric, news->id);
-        type = &gw_host_record;
-    } else if (strcmp(news->type, "job") == 0) {
-        record = g_hash_table_lookup(fabric->jobs, news->id);
-        type = &gw_job_record;
-    } else if (strcmp(news->type, "group") == 0) {
-        record = g_hash_table_lookup(fabric->groups, news->id);
-        type = &gw_group_record;
-    } else if (strcmp(news->type, "kept") == 0) {
-        record = g_hash_table_lookup(fabric->kept, news->id);
-        type = &gw_kept_volume_record;
-    } else if (strcmp(news->type, "rule") == 0) {
-        record = g_hash_table_lookup(fabric->rules, news->id);
-        type = &gw_placement_rule_record;
-    } else {
-        record = g_hash_table_lookup(fabric->shares, news->id);
-        type = &gw_share_record;
+        *type = &gw_vm_record;
+        return gw_fabric_vm(fabric, news->host_id, news->id);
     }
-    if (record != NULL)
-        return gw_record_to_public_json(type, record);
-    json_t *gone = json_pack("{s:s,s:b}", "id", news->id, "removed", 1);
-    if (news->host_id != NULL)
-        json_object_set_new(gone, "host_id", json_string(news->host_id));
-    return gone;
+    const struct {
+        const char *name;
+        const GwRecord *record;
+        GHashTable *table;
+    } kinds[] = {
+        { "host", &gw_host_record, fabric->hosts },
+        { "job", &gw_job_record, fabric->jobs },
+        { "group", &gw_group_record, fabric->groups },
+        { "kept", &gw_kept_volume_record, fabric->kept },
+        { "rule", &gw_placement_rule_record, fabric->rules },
+        { "share", &gw_share_record, fabric->shares },
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        *type = kinds[i].record;
+        if (strcmp(news->type, kinds[i].name) == 0)
+            return g_hash_table_lookup(kinds[i].table, news->id);
+    }
+    g_return_val_if_reached(NULL);
 }
 
-static void show_slots(GwEngine *engine, const char *host_id)
+/* Owned. A job that carries out a large plan is told twice for each of its moves: what it says is
+ * written without a tree between. */
+static char *news_text(const GwFabric *fabric, const News *news)
+{
+    const GwRecord *type = NULL;
+    gconstpointer record = find_record(fabric, news, &type);
+    GString *text = NULL;
+
+    if (record != NULL) {
+        text = g_string_new(NULL);
+        gw_record_write(type, record, GW_INTERNAL, text);
+        return g_string_free(text, FALSE);
+    }
+    g_autoptr(GwJson) gone = json_pack("{s:s,s:b}", "id", news->id, "removed", 1);
+    if (news->host_id != NULL)
+        json_object_set_new(gone, "host_id", json_string(news->host_id));
+    return gw_json_text(gone);
+}
+
+static void show_slots(GwEngine *engine, const char *host_id, const GwSlots *used)
 {
     const GwHost *host = gw_fabric_host(engine->draft, host_id);
-    if (host == NULL)
-        return;
 
-    GwSlots used = gw_slots_in_use(engine->draft, host_id);
-    if (host->live_in_use == used.live && host->storage_in_use == used.storage)
+    if (host == NULL || (host->live_in_use == used->live && host->storage_in_use == used->storage))
         return;
     GwHost *shown = gw_host_copy(host);
-    shown->live_in_use = used.live;
-    shown->storage_in_use = used.storage;
+    shown->live_in_use = used->live;
+    shown->storage_in_use = used->storage;
     gw_fabric_put_host(engine->draft, shown);
     gw_engine_tell(engine, "host", host_id, NULL);
 }
 
-/* R23: what jobs use of their hosts is shown with the hosts. Only the hosts of jobs that changed
- * are counted anew. */
+static void show_unused(GwEngine *engine, GHashTable *used, GHashTable *ids)
+{
+    const GwSlots none = { 0, 0 };
+    GHashTableIter iter;
+    gpointer id;
+
+    g_hash_table_iter_init(&iter, ids);
+    while (g_hash_table_iter_next(&iter, &id, NULL)) {
+        if (!g_hash_table_contains(used, id))
+            show_slots(engine, id, &none);
+    }
+}
+
+/* R23: what jobs use of their hosts is shown with the hosts. All jobs are counted, once, whenever
+ * any changed; the hosts that are looked at are those where slots are in use, or were. */
 static void show_use(GwEngine *engine)
 {
-    GHashTableIter iter;
-    gpointer id, value;
-
-    if (engine->draft->jobs == engine->published->jobs)
+    if (engine->slotted != NULL && engine->draft->jobs == engine->published->jobs)
         return;
-    g_hash_table_iter_init(&iter, engine->draft->jobs);
-    while (g_hash_table_iter_next(&iter, &id, &value)) {
-        const GwJob *job = value;
-        if (g_hash_table_lookup(engine->published->jobs, id) == value)
-            continue;
-        show_slots(engine, job->source_host_id);
-        show_slots(engine, job->destination_host_id);
+    g_autoptr(GHashTable) used = gw_slots_table(engine->draft);
+    GHashTable *slotted = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    GHashTableIter iter;
+    gpointer id, slots;
+
+    g_hash_table_iter_init(&iter, used);
+    while (g_hash_table_iter_next(&iter, &id, &slots)) {
+        show_slots(engine, id, slots);
+        g_hash_table_add(slotted, g_strdup(id));
     }
+    /* At first all: what was stored with a host was so when it was stored. */
+    if (engine->slotted == NULL) {
+        g_autoptr(GHashTable) hosts = g_hash_table_ref(engine->draft->hosts);
+        show_unused(engine, used, hosts);
+    } else {
+        show_unused(engine, used, engine->slotted);
+        g_hash_table_unref(engine->slotted);
+    }
+    engine->slotted = slotted;
 }
 
 void gw_picture_publish(GwEngine *engine)
@@ -154,8 +183,7 @@ void gw_picture_publish(GwEngine *engine)
 
     for (guint i = 0; i < engine->news->len; i++) {
         const News *news = engine->news->pdata[i];
-        g_autoptr(GwJson) body = news_body(engine->published, news);
-        gw_feed_push(engine->feed, news->type, gw_json_text(body));
+        gw_feed_push(engine->feed, news->type, news_text(engine->published, news));
     }
     g_ptr_array_set_size(engine->news, 0);
 }

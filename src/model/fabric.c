@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model/fabric.h"
 
-#include <string.h>
-
-#include "base/error.h"
-
 /* A table's keys belong to its records, which never change while it holds them; host ids, keys of
  * the table of VM tables, are counted strings. So a copy takes references, and no memory but its
  * own. */
@@ -76,6 +72,8 @@ GwFabric *gw_fabric_new(void)
     };
     for (guint i = 0; i < G_N_ELEMENTS(tables); i++)
         g_hash_table_add(fabric->own, tables[i]);
+    fabric->places = gw_vm_places_new();
+    g_hash_table_add(fabric->own, fabric->places);
     return fabric;
 }
 
@@ -96,6 +94,7 @@ void gw_fabric_unref(GwFabric *fabric)
     g_hash_table_unref(fabric->kept);
     g_hash_table_unref(fabric->rules);
     g_hash_table_unref(fabric->vms);
+    gw_vm_places_unref(fabric->places);
     g_hash_table_unref(fabric->own);
     g_free(fabric);
 }
@@ -111,6 +110,7 @@ GwFabric *gw_fabric_next(const GwFabric *fabric)
     next->kept = g_hash_table_ref(fabric->kept);
     next->rules = g_hash_table_ref(fabric->rules);
     next->vms = g_hash_table_ref(fabric->vms);
+    next->places = gw_vm_places_ref(fabric->places);
     return next;
 }
 
@@ -147,6 +147,18 @@ static GHashTable *own_vms(GwFabric *fabric, const char *host_id)
     vms = vms != NULL ? copy_table(vms, &gw_vm_record) : record_table(&gw_vm_record);
     set_vm_table(fabric, host_id, vms);
     return vms;
+}
+
+static GwVmPlaces *own_places(GwFabric *fabric)
+{
+    GwVmPlaces *shared = fabric->places;
+
+    if (g_hash_table_contains(fabric->own, shared))
+        return shared;
+    fabric->places = gw_vm_places_copy(shared);
+    gw_vm_places_unref(shared);
+    g_hash_table_add(fabric->own, fabric->places);
+    return fabric->places;
 }
 
 void gw_fabric_put_group(GwFabric *fabric, GwGroup *group)
@@ -191,13 +203,32 @@ void gw_fabric_remove_rule(GwFabric *fabric, const char *id)
 
 void gw_fabric_put_vm(GwFabric *fabric, GwVm *vm)
 {
-    g_hash_table_replace(own_vms(fabric, vm->host_id), vm->uuid, vm);
+    GHashTable *vms = own_vms(fabric, vm->host_id);
+
+    if (g_hash_table_lookup(vms, vm->uuid) == NULL)
+        gw_vm_places_add(own_places(fabric), vm->uuid, vm->host_id);
+    g_hash_table_replace(vms, vm->uuid, vm);
 }
 
 void gw_fabric_remove_vm(GwFabric *fabric, const char *host_id, const char *uuid)
 {
-    if (gw_fabric_vm(fabric, host_id, uuid) != NULL)
-        g_hash_table_remove(own_vms(fabric, host_id), uuid);
+    if (gw_fabric_vm(fabric, host_id, uuid) == NULL)
+        return;
+    gw_vm_places_remove(own_places(fabric), uuid, host_id);
+    g_hash_table_remove(own_vms(fabric, host_id), uuid);
+}
+
+static void remove_places_of(GwFabric *fabric, const char *host_id)
+{
+    GHashTable *vms = g_hash_table_lookup(fabric->vms, host_id);
+    GHashTableIter iter;
+    gpointer uuid;
+
+    if (vms == NULL)
+        return;
+    g_hash_table_iter_init(&iter, vms);
+    while (g_hash_table_iter_next(&iter, &uuid, NULL))
+        gw_vm_places_remove(own_places(fabric), uuid, host_id);
 }
 
 static gboolean is_kept_at(gpointer id, gpointer kept, gpointer host_id)
@@ -217,6 +248,7 @@ void gw_fabric_remove_host(GwFabric *fabric, const char *host_id)
 {
     GHashTable *tables = own(fabric, &fabric->vms, NULL);
 
+    remove_places_of(fabric, host_id);
     g_hash_table_remove(fabric->own, g_hash_table_lookup(tables, host_id));
     g_hash_table_remove(tables, host_id);
     g_hash_table_remove(own(fabric, &fabric->hosts, &gw_host_record), host_id);
@@ -249,301 +281,8 @@ const GwVm *gw_fabric_vm(const GwFabric *fabric, const char *host_id, const char
     return vms != NULL && uuid != NULL ? g_hash_table_lookup(vms, uuid) : NULL;
 }
 
-/* Finding by what a person types --------------------------------------------------------- */
-
-typedef const char *(*NameOf)(gconstpointer record);
-
-static const char *host_name(gconstpointer record)
+const GwVm *gw_fabric_next_vm(const GwFabric *fabric, const char *uuid, guint *at)
 {
-    return ((const GwHost *)record)->name;
-}
-
-static const char *group_name(gconstpointer record)
-{
-    return ((const GwGroup *)record)->name;
-}
-
-static const char *share_name(gconstpointer record)
-{
-    return ((const GwShare *)record)->name;
-}
-
-static const char *rule_name(gconstpointer record)
-{
-    return ((const GwPlacementRule *)record)->name;
-}
-
-static gconstpointer find(GHashTable *table, const char *id_or_name, NameOf name_of)
-{
-    GHashTableIter iter;
-    gpointer value;
-
-    if (id_or_name == NULL)
-        return NULL;
-    gconstpointer by_id = g_hash_table_lookup(table, id_or_name);
-    if (by_id != NULL)
-        return by_id;
-    g_hash_table_iter_init(&iter, table);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        if (g_strcmp0(name_of(value), id_or_name) == 0)
-            return value;
-    }
-    return NULL;
-}
-
-const GwHost *gw_fabric_find_host(const GwFabric *fabric, const char *id_or_name)
-{
-    return find(fabric->hosts, id_or_name, host_name);
-}
-
-const GwGroup *gw_fabric_find_group(const GwFabric *fabric, const char *id_or_name)
-{
-    return find(fabric->groups, id_or_name, group_name);
-}
-
-const GwShare *gw_fabric_find_share(const GwFabric *fabric, const char *id_or_name)
-{
-    return find(fabric->shares, id_or_name, share_name);
-}
-
-const GwPlacementRule *gw_fabric_find_rule(const GwFabric *fabric, const char *id_or_name)
-{
-    return find(fabric->rules, id_or_name, rule_name);
-}
-
-/* How well a VM answers for its UUID: during and after a move two hosts hold one. */
-static int vm_rank(const GwVm *vm)
-{
-    if (gw_vm_is_running(vm) && !vm->incoming)
-        return 3;
-    return gw_vm_is_active(vm) && !vm->incoming ? 2 : vm->incoming ? 0 : 1;
-}
-
-typedef struct {
-    const GwVm *best;
-    gboolean ambiguous;
-} VmSearch;
-
-static void consider_vm(VmSearch *search, const GwVm *vm)
-{
-    const GwVm *best = search->best;
-
-    if (best == NULL) {
-        search->best = vm;
-        return;
-    }
-    if (vm_rank(vm) > vm_rank(best)) {
-        search->best = vm;
-        search->ambiguous = FALSE;
-    } else if (vm_rank(vm) == vm_rank(best)) {
-        search->ambiguous = TRUE;
-    }
-}
-
-static void search_host(VmSearch *search, GHashTable *vms, const char *which)
-{
-    GHashTableIter iter;
-    gpointer vm = g_hash_table_lookup(vms, which);
-
-    if (vm != NULL) {
-        consider_vm(search, vm);
-        return;
-    }
-    g_hash_table_iter_init(&iter, vms);
-    while (g_hash_table_iter_next(&iter, NULL, &vm)) {
-        if (g_strcmp0(((GwVm *)vm)->name, which) == 0)
-            consider_vm(search, vm);
-    }
-}
-
-static void search_everywhere(VmSearch *search, const GwFabric *fabric, const char *which)
-{
-    GHashTableIter iter;
-    gpointer vms;
-
-    g_hash_table_iter_init(&iter, fabric->vms);
-    while (g_hash_table_iter_next(&iter, NULL, &vms))
-        search_host(search, vms, which);
-}
-
-static void search_qualified(VmSearch *search, const GwFabric *fabric, const char *which)
-{
-    const char *slash = strchr(which, '/');
-    if (slash == NULL)
-        return;
-    g_autofree char *host_part = g_strndup(which, (gsize)(slash - which));
-    const GwHost *host = gw_fabric_find_host(fabric, host_part);
-    GHashTable *vms = host != NULL ? g_hash_table_lookup(fabric->vms, host->id) : NULL;
-    if (vms != NULL)
-        search_host(search, vms, slash + 1);
-}
-
-const GwVm *gw_fabric_find_vm(const GwFabric *fabric, const char *which, GError **error)
-{
-    VmSearch search = { NULL, FALSE };
-
-    search_everywhere(&search, fabric, which);
-    if (search.best == NULL)
-        search_qualified(&search, fabric, which);
-    if (search.best == NULL) {
-        gw_error_set(error, GW_ERR_NOT_FOUND, "List them: godwit vm list.",
-                     "no VM '%s' on any managed host", which);
-        return NULL;
-    }
-    if (search.ambiguous) {
-        gw_error_set(error, GW_ERR_CONFLICT, "Name it as HOST/NAME or by its UUID.",
-                     "several VMs answer to '%s'", which);
-        return NULL;
-    }
-    return search.best;
-}
-
-const GwJob *gw_fabric_find_job(const GwFabric *fabric, const char *which, GError **error)
-{
-    const GwJob *found = which != NULL ? g_hash_table_lookup(fabric->jobs, which) : NULL;
-    GHashTableIter iter;
-    gpointer job;
-
-    if (found != NULL)
-        return found;
-    g_hash_table_iter_init(&iter, fabric->jobs);
-    while (which != NULL && strlen(which) >= 6 && g_hash_table_iter_next(&iter, NULL, &job)) {
-        if (!g_str_has_suffix(((GwJob *)job)->id, which))
-            continue;
-        if (found != NULL) {
-            gw_error_set(error, GW_ERR_CONFLICT, "Give more characters of its id.",
-                         "several jobs end in '%s'", which);
-            return NULL;
-        }
-        found = job;
-    }
-    if (found == NULL)
-        gw_error_set(error, GW_ERR_NOT_FOUND, "List them: godwit job list.", "no job '%s'",
-                     which != NULL ? which : "");
-    return found;
-}
-
-const GwJob *gw_fabric_job_of_host(const GwFabric *fabric, const char *id)
-{
-    GHashTableIter iter;
-    gpointer value;
-
-    g_hash_table_iter_init(&iter, fabric->jobs);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const GwJob *job = value;
-        if (!gw_job_state_is_final(job->state) && (g_strcmp0(job->source_host_id, id) == 0 ||
-                                                   g_strcmp0(job->destination_host_id, id) == 0))
-            return job;
-    }
-    return NULL;
-}
-
-const GwJob *gw_fabric_job_of_vm(const GwFabric *fabric, const char *uuid)
-{
-    GHashTableIter iter;
-    gpointer value;
-
-    g_hash_table_iter_init(&iter, fabric->jobs);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const GwJob *job = value;
-        if (!gw_job_state_is_final(job->state) && g_strcmp0(job->vm_uuid, uuid) == 0)
-            return job;
-    }
-    return NULL;
-}
-
-/* Lists ---------------------------------------------------------------------------------- */
-
-static void add_values(GPtrArray *list, GHashTable *table)
-{
-    GHashTableIter iter;
-    gpointer value;
-
-    g_hash_table_iter_init(&iter, table);
-    while (g_hash_table_iter_next(&iter, NULL, &value))
-        g_ptr_array_add(list, value);
-}
-
-static GPtrArray *sorted(GHashTable *table, GCompareFunc compare)
-{
-    GPtrArray *list = g_ptr_array_new();
-    add_values(list, table);
-    g_ptr_array_sort(list, compare);
-    return list;
-}
-
-#define COMPARE(function, Type, a_expr, b_expr)                                                    \
-    static int function(gconstpointer pa, gconstpointer pb)                                        \
-    {                                                                                              \
-        const Type *a = *(Type *const *)pa;                                                        \
-        const Type *b = *(Type *const *)pb;                                                        \
-        return g_strcmp0(a_expr, b_expr);                                                          \
-    }
-COMPARE(compare_groups, GwGroup, a->name, b->name)
-COMPARE(compare_hosts, GwHost, a->name, b->name)
-COMPARE(compare_shares, GwShare, a->name, b->name)
-COMPARE(compare_rules, GwPlacementRule, a->name, b->name)
-COMPARE(compare_jobs, GwJob, b->id, a->id)
-#undef COMPARE
-
-static int compare_vms(gconstpointer pa, gconstpointer pb)
-{
-    const GwVm *a = *(GwVm *const *)pa;
-    const GwVm *b = *(GwVm *const *)pb;
-    int by_name = g_strcmp0(a->name, b->name);
-
-    if (by_name == 0)
-        by_name = g_strcmp0(a->uuid, b->uuid);
-    return by_name != 0 ? by_name : g_strcmp0(a->host_id, b->host_id);
-}
-
-GPtrArray *gw_fabric_list_groups(const GwFabric *fabric)
-{
-    return sorted(fabric->groups, compare_groups);
-}
-
-GPtrArray *gw_fabric_list_hosts(const GwFabric *fabric)
-{
-    return sorted(fabric->hosts, compare_hosts);
-}
-
-GPtrArray *gw_fabric_list_shares(const GwFabric *fabric)
-{
-    return sorted(fabric->shares, compare_shares);
-}
-
-GPtrArray *gw_fabric_list_rules(const GwFabric *fabric)
-{
-    return sorted(fabric->rules, compare_rules);
-}
-
-GPtrArray *gw_fabric_list_jobs(const GwFabric *fabric)
-{
-    return sorted(fabric->jobs, compare_jobs);
-}
-
-GPtrArray *gw_fabric_list_vms(const GwFabric *fabric, const char *host_id)
-{
-    GPtrArray *list = g_ptr_array_new();
-    GHashTableIter iter;
-    gpointer id, vms;
-
-    g_hash_table_iter_init(&iter, fabric->vms);
-    while (g_hash_table_iter_next(&iter, &id, &vms)) {
-        if (host_id == NULL || strcmp(id, host_id) == 0)
-            add_values(list, vms);
-    }
-    g_ptr_array_sort(list, compare_vms);
-    return list;
-}
-
-static int compare_kept(gconstpointer left, gconstpointer right)
-{
-    const GwKeptVolume *a = *(GwKeptVolume *const *)left, *b = *(GwKeptVolume *const *)right;
-    return strcmp(b->id, a->id);
-}
-
-GPtrArray *gw_fabric_list_kept(const GwFabric *fabric)
-{
-    return sorted(fabric->kept, compare_kept);
+    const char *host_id = uuid != NULL ? gw_vm_places_next(fabric->places, uuid, at) : NULL;
+    return host_id != NULL ? gw_fabric_vm(fabric, host_id, uuid) : NULL;
 }

@@ -3,6 +3,7 @@
 
 #include "model/job.h"
 #include "model/vm.h"
+#include "model/vm_places.h"
 
 /* An immutable picture of everything managed. The engine publishes a new one after each change;
  * readers hold a reference for as long as they like and never hold the engine up. Elements are
@@ -17,6 +18,7 @@ typedef struct {
     GHashTable *jobs;   /* id -> GwJob */
     GHashTable *kept;   /* id -> GwKeptVolume */
     GHashTable *rules;  /* id -> GwPlacementRule */
+    GwVmPlaces *places; /* UUID -> ids of the hosts whose tables in vms have it */
     GHashTable *own;    /* which tables belong to this picture alone; fabric.c's business */
 } GwFabric;
 
@@ -52,6 +54,9 @@ void gw_fabric_remove_job(GwFabric *fabric, const char *id);
 /* All return borrowed records, or NULL. */
 const GwHost *gw_fabric_host(const GwFabric *fabric, const char *id);
 const GwVm *gw_fabric_vm(const GwFabric *fabric, const char *host_id, const char *uuid);
+/* The next of the VMs of that UUID, on whatever host; during and after a move there are two. *@at
+ * begins as 0. */
+const GwVm *gw_fabric_next_vm(const GwFabric *fabric, const char *uuid, guint *at);
 /* By id or by name; names are unique among hosts, groups, shares. */
 const GwHost *gw_fabric_find_host(const GwFabric *fabric, const char *id_or_name);
 const GwGroup *gw_fabric_find_group(const GwFabric *fabric, const char *id_or_name);

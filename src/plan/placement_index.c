@@ -18,7 +18,7 @@ struct GwPlacementIndex {
     GPtrArray *views;    /* GwRuleView of enabled rules, by name, then id */
     GHashTable *of_vm;   /* UUID -> GPtrArray of GwRuleView that name it */
     GPtrArray *networks; /* GwRuleView of kind network */
-    GHashTable *where; /* UUIDs of VMs in rules between VMs -> GPtrArray of GwVm that are active */
+    GHashTable *between; /* UUIDs of VMs in rules between VMs */
     GHashTable *planned; /* UUID -> GArray of Planned, in the plans' order */
     char *vm_uuid;       /* whom @applied is about */
     char *job_id;
@@ -141,7 +141,7 @@ static void add_view(GwPlacementIndex *index, GwRuleView *view)
         if (views->len == 0 || views->pdata[views->len - 1] != view)
             g_ptr_array_add(views, view);
         if (is_between_vms(rule))
-            list_of(index->where, rule->vms[i]);
+            g_hash_table_add(index->between, rule->vms[i]);
     }
 }
 
@@ -176,59 +176,13 @@ static void find_rules(GwPlacementIndex *index)
         add_view(index, index->views->pdata[i]);
 }
 
-static void find_vms(GwPlacementIndex *index)
-{
-    GHashTableIter hosts, iter;
-    gpointer vms, value;
-
-    g_hash_table_iter_init(&hosts, index->shared->fabric->vms);
-    while (g_hash_table_iter_next(&hosts, NULL, &vms)) {
-        g_hash_table_iter_init(&iter, vms);
-        while (g_hash_table_iter_next(&iter, NULL, &value)) {
-            GwVm *vm = value;
-            GPtrArray *list = g_hash_table_lookup(index->where, vm->uuid);
-            if (list != NULL && gw_vm_is_active(vm))
-                g_ptr_array_add(list, vm);
-        }
-    }
-}
-
-static void find_vm(GwPlacementIndex *index, const char *uuid, GPtrArray *list)
-{
-    GHashTableIter hosts;
-    gpointer vms;
-
-    g_hash_table_iter_init(&hosts, index->shared->fabric->vms);
-    while (g_hash_table_iter_next(&hosts, NULL, &vms)) {
-        GwVm *vm = g_hash_table_lookup(vms, uuid);
-        if (vm != NULL && gw_vm_is_active(vm))
-            g_ptr_array_add(list, vm);
-    }
-}
-
-/* A few are looked up, many are met on the way through all there are. */
-static void find_where(GwPlacementIndex *index)
-{
-    enum { FEW = 8 };
-    GHashTableIter iter;
-    gpointer uuid, list;
-
-    if (g_hash_table_size(index->where) > FEW) {
-        find_vms(index);
-        return;
-    }
-    g_hash_table_iter_init(&iter, index->where);
-    while (g_hash_table_iter_next(&iter, &uuid, &list))
-        find_vm(index, uuid, list);
-}
-
 static void add_planned(GwPlacementIndex *index, const GwJob *job, const GwPlannedMove *move)
 {
     Planned planned = { job, move };
 
     if (move->vm_uuid == NULL || move->destination_host_id == NULL ||
         (move->state != (int)GW_PLANNED_WAITING && move->state != (int)GW_PLANNED_RUNNING) ||
-        !g_hash_table_contains(index->where, move->vm_uuid))
+        !g_hash_table_contains(index->between, move->vm_uuid))
         return;
     GArray *list = g_hash_table_lookup(index->planned, move->vm_uuid);
     if (list == NULL) {
@@ -259,12 +213,11 @@ static GwPlacementIndex *index_new(GwPlanShared *shared, const char *only)
     index->views = g_ptr_array_new_with_free_func(gw_rule_view_free);
     index->networks = g_ptr_array_new();
     index->of_vm = lists();
-    index->where = lists();
+    index->between = g_hash_table_new(g_str_hash, g_str_equal);
     index->planned =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_array_unref);
     index->applied = g_ptr_array_new_with_free_func(applied_free);
     find_rules(index);
-    find_where(index);
     find_planned(index);
     return index;
 }
@@ -276,7 +229,7 @@ void gw_placement_index_free(GwPlacementIndex *index)
     g_ptr_array_unref(index->applied);
     g_ptr_array_unref(index->networks);
     g_hash_table_unref(index->of_vm);
-    g_hash_table_unref(index->where);
+    g_hash_table_unref(index->between);
     g_hash_table_unref(index->planned);
     g_ptr_array_unref(index->views);
     g_free(index->only);
@@ -319,11 +272,12 @@ static gboolean brings(const GwPlanInput *input, const GwJob *job)
 
 static void add_present(const Search *search, const char *uuid)
 {
-    const GPtrArray *vms = g_hash_table_lookup(search->index->where, uuid);
+    const GwVm *vm;
+    guint at = 0;
 
-    for (guint i = 0; vms != NULL && i < vms->len; i++) {
-        const GwVm *vm = vms->pdata[i];
-        add_peer(search, vm->host_id, gw_plan_vm_name(vm), FALSE);
+    while ((vm = gw_fabric_next_vm(search->input->fabric, uuid, &at)) != NULL) {
+        if (gw_vm_is_active(vm))
+            add_peer(search, vm->host_id, gw_plan_vm_name(vm), FALSE);
     }
 }
 

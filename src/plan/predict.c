@@ -29,52 +29,35 @@
 #define SD_OTHERS 0.25
 #define SD_DISKS_UNKNOWN 0.3
 
+/* A controller finishes a move every few seconds, and asks of one link each time: what moves taught
+ * is sorted by their hosts at once, and learned from when it is asked for. */
 struct GwPredictor {
-    GwFit fabric[GW_CLASSES];
-    GHashTable *pairs; /* "class pair" -> GwFit: of those that moves were seen between */
+    GArray *taught;    /* GwTaught, the newest first */
+    GHashTable *pairs; /* pair -> GArray of its part of those, whose texts these borrow */
+    GHashTable *fits;  /* class, pair -> GwFit: what was asked for; of the fabric without a pair */
 };
 
-static char *pair_key(GwMoveClass class, const char *pair)
+static void take_pair(GHashTable *pairs, const GwTaught *taught)
 {
-    return g_strdup_printf("%d %s", (int)class, pair);
-}
+    GArray *own = g_hash_table_lookup(pairs, taught->pair);
 
-static const GwFit *find_pair(const GwPredictor *predictor, GwMoveClass class, const char *pair)
-{
-    g_autofree char *key = pair_key(class, pair);
-    return g_hash_table_lookup(predictor->pairs, key);
-}
-
-static void learn_pair(GwPredictor *predictor, const GArray *taught, GwMoveClass class,
-                       const char *pair)
-{
-    if (find_pair(predictor, class, pair) != NULL)
-        return;
-    GwFit prior = predictor->fabric[class];
-    /* Those of the fabric scatter by their links as well, which these two hosts' own do not. */
-    prior.total_sd = MIN(prior.total_sd, SD_PAIR);
-    GwFit fit = gw_fit_learn(taught, class, pair, &prior);
-    g_hash_table_insert(predictor->pairs, pair_key(class, pair), g_memdup2(&fit, sizeof fit));
+    if (own == NULL) {
+        own = g_array_new(FALSE, FALSE, sizeof(GwTaught));
+        g_hash_table_insert(pairs, taught->pair, own);
+    }
+    g_array_append_val(own, *taught);
 }
 
 GwPredictor *gw_predictor_new(const GwFabric *fabric)
 {
     GwPredictor *predictor = g_new0(GwPredictor, 1);
-    g_autoptr(GArray) taught = gw_taught_jobs(fabric);
 
-    predictor->pairs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    for (guint class = 0; class < GW_CLASSES; class ++) {
-        GwFit prior = gw_fit_prior((GwMoveClass) class);
-        predictor->fabric[class] = gw_fit_learn(taught, (GwMoveClass) class, NULL, &prior);
-    }
-    for (guint i = 0; i < taught->len; i++) {
-        const GwTaught *t = &g_array_index(taught, GwTaught, i);
-        for (guint class = 0; class < GW_CLASSES; class ++) {
-            gboolean alike = gw_class_is_live((GwMoveClass) class) && gw_class_is_live(t->class);
-            if (t->class == (GwMoveClass) class || alike)
-                learn_pair(predictor, taught, (GwMoveClass) class, t->pair);
-        }
-    }
+    predictor->taught = gw_taught_jobs(fabric);
+    predictor->pairs =
+        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_array_unref);
+    predictor->fits = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    for (guint i = 0; i < predictor->taught->len; i++)
+        take_pair(predictor->pairs, &g_array_index(predictor->taught, GwTaught, i));
     return predictor;
 }
 
@@ -82,8 +65,61 @@ void gw_predictor_free(GwPredictor *predictor)
 {
     if (predictor == NULL)
         return;
+    g_hash_table_unref(predictor->fits);
     g_hash_table_unref(predictor->pairs);
+    g_array_unref(predictor->taught);
     g_free(predictor);
+}
+
+static char *fit_key(GwMoveClass class, const char *pair)
+{
+    return g_strdup_printf("%d %s", (int)class, pair != NULL ? pair : "");
+}
+
+static const GwFit *learn(const GwPredictor *predictor, const GArray *taught, GwMoveClass class,
+                          const char *pair, const GwFit *prior)
+{
+    GwFit fit = gw_fit_learn(taught, class, pair, prior);
+    GwFit *kept = g_memdup2(&fit, sizeof fit);
+
+    g_hash_table_insert(predictor->fits, fit_key(class, pair), kept);
+    return kept;
+}
+
+static const GwFit *fabric_fit(const GwPredictor *predictor, GwMoveClass class)
+{
+    g_autofree char *key = fit_key(class, NULL);
+    const GwFit *known = g_hash_table_lookup(predictor->fits, key);
+
+    if (known != NULL)
+        return known;
+    GwFit prior = gw_fit_prior(class);
+    return learn(predictor, predictor->taught, class, NULL, &prior);
+}
+
+static gboolean teaches(const GArray *taught, GwMoveClass class)
+{
+    for (guint i = 0; taught != NULL && i < taught->len; i++) {
+        GwMoveClass other = g_array_index(taught, GwTaught, i).class;
+        if (other == class || (gw_class_is_live(class) && gw_class_is_live(other)))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* NULL: none of their moves says anything of that class. */
+static const GwFit *pair_fit(const GwPredictor *predictor, GwMoveClass class, const char *pair)
+{
+    const GArray *taught = g_hash_table_lookup(predictor->pairs, pair);
+    g_autofree char *key = fit_key(class, pair);
+    const GwFit *known = g_hash_table_lookup(predictor->fits, key);
+
+    if (known != NULL || !teaches(taught, class))
+        return known;
+    GwFit prior = *fabric_fit(predictor, class);
+    /* Those of the fabric scatter by their links as well, which these two hosts' own do not. */
+    prior.total_sd = MIN(prior.total_sd, SD_PAIR);
+    return learn(predictor, taught, class, pair, &prior);
 }
 
 /* The link ----------------------------------------------------------------------------------- */
@@ -118,10 +154,11 @@ static void find_fit(const GwPredictor *predictor, GwForecast *forecast)
 {
     const GwPlanInput *input = forecast->input;
     g_autofree char *pair = gw_taught_pair(input->source->id, input->destination->id);
-    const GwFit *own = find_pair(predictor, forecast->class, pair);
+    const GwFit *own = pair_fit(predictor, forecast->class, pair);
+    const GwFit *fabric = fabric_fit(predictor, forecast->class);
 
-    forecast->fit = own != NULL ? *own : predictor->fabric[forecast->class];
-    forecast->fabric_moves = predictor->fabric[forecast->class].moves;
+    forecast->fit = own != NULL ? *own : *fabric;
+    forecast->fabric_moves = fabric->moves;
     forecast->link = own != NULL                  ? GW_LINK_MOVES
                      : forecast->fabric_moves > 0 ? GW_LINK_FABRIC
                                                   : GW_LINK_GUESSED;

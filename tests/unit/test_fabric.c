@@ -174,6 +174,59 @@ static void test_finding_vms(void **state)
     assert_found(fabric, "web", "H1", "u-web");
 }
 
+/* How many hosts' tables hold it, and that each is named once. */
+static void assert_places(const GwFabric *fabric, const char *uuid)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_direct_hash, g_direct_equal);
+    guint at = 0, count = 0;
+    const GwVm *vm;
+
+    for (guint h = 0; h < 8; h++) {
+        g_autofree char *id = g_strdup_printf("H%u", h);
+        count += gw_fabric_vm(fabric, id, uuid) != NULL;
+    }
+    while ((vm = gw_fabric_next_vm(fabric, uuid, &at)) != NULL) {
+        assert_string_equal(vm->uuid, uuid);
+        assert_true(g_hash_table_add(seen, (gpointer)vm));
+    }
+    assert_int_equal(g_hash_table_size(seen), count);
+}
+
+/* Whatever comes and goes, of each picture, also while a newer one is made of it. */
+static void test_places_are_those_of_the_tables(void **state)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(7);
+    GwFabric *fabric = gw_fabric_new();
+    guint copies = 0;
+
+    for (guint round = 0; round < 400; round++) {
+        GwFabric *next = gw_fabric_next(fabric);
+        for (guint i = 0; i < 8; i++) {
+            g_autofree char *host = g_strdup_printf("H%d", g_rand_int_range(rand, 0, 8));
+            g_autofree char *uuid = g_strdup_printf("u-%d", g_rand_int_range(rand, 0, 400));
+            guint roll = (guint)g_rand_int_range(rand, 0, 20);
+            if (roll == 0)
+                gw_fabric_remove_host(next, host);
+            else if (roll < 6)
+                gw_fabric_remove_vm(next, host, uuid);
+            else
+                gw_fabric_put_vm(next, new_vm(host, uuid, "x", GW_VM_RUNNING));
+        }
+        for (guint i = 0; i < 400 && round % 20 == 0; i++) {
+            g_autofree char *uuid = g_strdup_printf("u-%u", i);
+            guint at = 0;
+            assert_places(fabric, uuid);
+            assert_places(next, uuid);
+            while (gw_fabric_next_vm(next, uuid, &at) != NULL)
+                copies++;
+        }
+        gw_fabric_unref(fabric);
+        fabric = next;
+    }
+    assert_true(copies > 400);
+    gw_fabric_unref(fabric);
+}
+
 static void test_finding_jobs(void **state)
 {
     g_autoptr(GwFabric) fabric = gw_fabric_new();
@@ -202,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_all_vms_of_a_host_are_replaced),
         cmocka_unit_test(test_lists_are_sorted),
         cmocka_unit_test(test_finding_vms),
+        cmocka_unit_test(test_places_are_those_of_the_tables),
         cmocka_unit_test(test_finding_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
