@@ -10,7 +10,7 @@ extern const GwColumn gw_check_columns[];
 extern const GwColumn gw_group_columns[];
 extern const GwColumn gw_vm_columns[], gw_vm_sheet[], gw_disk_columns[], gw_nic_columns[];
 extern const GwColumn gw_hostdev_columns[], gw_candidate_columns[], gw_plan_sheet[];
-extern const GwColumn gw_disk_move_columns[], gw_nic_move_columns[];
+extern const GwColumn gw_disk_move_columns[], gw_nic_move_columns[], gw_hba_move_columns[];
 extern const GwColumn gw_transfer_columns[], gw_location_columns[];
 extern const GwColumn gw_job_columns[], gw_job_sheet[], gw_step_columns[], gw_task_columns[];
 extern const GwColumn gw_kept_columns[], gw_kept_sheet[];

@@ -265,6 +265,36 @@ static int nic_names(GwSession *session, GError **error)
     return GW_EXIT_OK;
 }
 
+/* What --hba takes: each virtual HBA with none, and with each HBA of a host. */
+static int hba_names(GwSession *session, GError **error)
+{
+    g_autoptr(GwJson) hosts = gw_client_list(session->client, "/hosts", error);
+    g_autoptr(GHashTable) hbas = g_hash_table_new(g_str_hash, g_str_equal);
+    guint lines = 0;
+
+    for (gsize i = 0; i < json_array_size(hosts); i++) {
+        json_t *all = gw_at(json_array_get(hosts, i), "facts.hbas");
+        for (gsize k = 0; k < json_array_size(all); k++) {
+            const char *name = gw_at_text(json_array_get(all, k), "name");
+            if (is_completable(name))
+                g_hash_table_add(hbas, (gpointer)name);
+        }
+    }
+    g_hash_table_add(hbas, (gpointer) "none");
+    g_autoptr(GList) sorted = g_list_sort(g_hash_table_get_keys(hbas), (GCompareFunc)strcmp);
+    for (gsize i = 0; i < json_array_size(hosts); i++) {
+        json_t *pools = gw_at(json_array_get(hosts, i), "facts.pools");
+        for (gsize k = 0; k < json_array_size(pools); k++) {
+            const char *wwpn = gw_at_text(json_array_get(pools, k), "wwpn");
+            for (GList *at = sorted; is_completable(wwpn) && at != NULL; at = at->next) {
+                if (lines++ < NIC_LINES_MAX)
+                    g_print("%s=%s\n", wwpn, (const char *)at->data);
+            }
+        }
+    }
+    return GW_EXIT_OK;
+}
+
 static int names(GwSession *session, const GwArgs *args, GError **error)
 {
     static const char *const rows[][3] = {
@@ -282,6 +312,8 @@ static int names(GwSession *session, const GwArgs *args, GError **error)
         return pool_names(session, error);
     if (strcmp(kind, "nics") == 0)
         return nic_names(session, error);
+    if (strcmp(kind, "hbas") == 0)
+        return hba_names(session, error);
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         gboolean wanted = strcmp(rows[i][0], kind) == 0 || (i < 2 && both);
         if (!wanted)
@@ -324,7 +356,8 @@ static const GwArgument shell_argument[] = {
 };
 static const GwArgument kind_argument[] = {
     { "KIND", NULL,
-      "hosts, groups, destinations, vms, pools, nics, jobs, past-jobs, kept, rules or shares.",
+      "hosts, groups, destinations, vms, pools, nics, hbas, jobs, past-jobs, kept, rules or "
+      "shares.",
       GW_ARGUMENT_ONE },
     { .name = NULL },
 };

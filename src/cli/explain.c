@@ -5,6 +5,7 @@
 #include "cli/columns.h"
 #include "cli/dumps.h"
 #include "cli/format.h"
+#include "cli/hba_words.h"
 #include "cli/network_words.h"
 #include "cli/plan.h"
 #include "cli/prediction.h"

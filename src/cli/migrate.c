@@ -5,6 +5,7 @@
 #include "cli/columns.h"
 #include "cli/follow.h"
 #include "cli/format.h"
+#include "cli/hba_words.h"
 #include "cli/network_words.h"
 #include "cli/plan.h"
 #include "cli/storage_words.h"
@@ -85,6 +86,10 @@ const GwOption gw_migrate_options[] = {
       "The network or bridge of the destination that an adapter gets, or none; may be given for "
       "each; default: the best match (R40).",
       .many = TRUE, .complete = "nics" },
+    { "hba", GW_OPTION_TEXT, "WWPN=HBA|none",
+      "The HBA of the destination that a virtual HBA gets, or none: then its LUNs are copied; may "
+      "be given for each; default: the best match (R41).",
+      .many = TRUE, .complete = "hbas" },
     DISK_OPTIONS,
     { .name = NULL },
 };
@@ -271,14 +276,17 @@ static json_t *read_options(const GwArgs *args, GError **error)
     g_autoptr(GwJson) options = gw_args_body(args);
     g_autoptr(GwJson) disks = gw_disk_choices(args, error);
     g_autoptr(GwJson) nics = disks != NULL ? gw_nic_choices(args, error) : NULL;
+    g_autoptr(GwJson) hbas = nics != NULL ? gw_hba_choices(args, error) : NULL;
     const char *transfer = gw_args_text(args, "transfer");
 
-    if (nics == NULL || !gw_put_keep_source(args, -1, options, error))
+    if (hbas == NULL || !gw_put_keep_source(args, -1, options, error))
         return NULL;
     if (json_array_size(disks) > 0)
         json_object_set(options, "disks", disks);
     if (json_array_size(nics) > 0)
         json_object_set(options, "nics", nics);
+    if (json_array_size(hbas) > 0)
+        json_object_set(options, "hbas", hbas);
     if (transfer != NULL)
         json_object_set_new(options, "transfer", json_string(gw_transfer_of_word(transfer)));
     return g_steal_pointer(&options);

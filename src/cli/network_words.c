@@ -157,16 +157,3 @@ void gw_print_nic_moves(GwSession *session, const char *heading, json_t *nics)
     gw_print_heading(session, heading);
     gw_print_table(session, gw_nic_move_columns, nics);
 }
-
-static const GwColumn hba_move_columns[] = {
-    { "VIRTUAL HBA", "pool" },      { "FROM", "from" }, { "TO", "to" }, { "WWPN THERE", "wwpn" },
-    { "WHY", "why", .wrap = TRUE }, { .header = NULL },
-};
-
-void gw_print_hba_moves(GwSession *session, const char *heading, json_t *hbas)
-{
-    if (json_array_size(hbas) == 0)
-        return;
-    gw_print_heading(session, heading);
-    gw_print_table(session, hba_move_columns, hbas);
-}

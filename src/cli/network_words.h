@@ -12,5 +12,3 @@ json_t *gw_nic_choice_read(const char *text, GError **error);
 json_t *gw_nic_choices(const GwArgs *args, GError **error);
 /* Where each adapter goes; nothing where there is none. */
 void gw_print_nic_moves(GwSession *session, const char *heading, json_t *nics);
-/* Where virtual HBAs of a VM go (R41). */
-void gw_print_hba_moves(GwSession *session, const char *heading, json_t *hbas);

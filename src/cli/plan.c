@@ -3,6 +3,7 @@
 
 #include "cli/columns.h"
 #include "cli/format.h"
+#include "cli/hba_words.h"
 #include "cli/network_words.h"
 #include "cli/prediction.h"
 #include "cli/rating.h"
@@ -207,6 +208,7 @@ void gw_print_plan(GwSession *session, json_t *plan)
     gw_print_sheet(session, gw_plan_sheet, plan);
     gw_print_disk_moves(session, "Disks", gw_at(plan, "candidate.disks"));
     gw_print_nic_moves(session, "Networks", gw_at(plan, "candidate.nics"));
+    gw_print_hba_moves(session, "Virtual HBAs", gw_at(plan, "candidate.hbas"));
     print_choice(session, plan);
     gw_print_rating(session, "Rating Explanation", gw_at(plan, "candidate.rating"), findings);
     if (json_array_size(findings) > 0) {
@@ -226,6 +228,7 @@ void gw_print_refused_plan(GwSession *session, json_t *plan)
     session->to_stderr = TRUE;
     gw_print_disk_moves(session, "Disks", gw_at(plan, "candidate.disks"));
     gw_print_nic_moves(session, "Networks", gw_at(plan, "candidate.nics"));
+    gw_print_hba_moves(session, "Virtual HBAs", gw_at(plan, "candidate.hbas"));
     print_choice(session, plan);
     session->to_stderr = FALSE;
 }

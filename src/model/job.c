@@ -46,6 +46,9 @@ GW_DEFINE_RECORD(
     GW_F(GwMoveOptions, nics, GW_ARRAY, .of = &gw_nic_choice_record, .max = GW_NIC_CHOICES_MAX,
          .doc = "Networks chosen for single adapters (R40), each once; the others get the best "
                 "match."),
+    GW_F(GwMoveOptions, hbas, GW_ARRAY, .of = &gw_hba_choice_record, .max = GW_HBA_CHOICES_MAX,
+         .doc = "HBAs of the destination chosen for single virtual HBAs (R41), each once; the "
+                "others get the best match."),
     GW_F(GwMoveOptions, copy_all, GW_BOOL, .doc = "Copy also disks that both hosts reach."),
     GW_F(GwMoveOptions, network, GW_BOOL,
          .doc = "Transfer over the network even if a SAN transfer is available (R39)."),

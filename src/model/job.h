@@ -33,6 +33,7 @@ typedef struct {
                           NULL: the pool of the same name, or the first default location */
     GPtrArray *disks;  /* GwDiskChoice: chosen for single disks (R38) */
     GPtrArray *nics;   /* GwNicChoice: chosen for single adapters (R40) */
+    GPtrArray *hbas;   /* GwHbaChoice: chosen for single virtual HBAs (R41) */
     gboolean copy_all; /* also disks that both hosts reach are copied */
     gboolean network;  /* over the network even if a SAN transfer is available (R39) */
     gboolean flatten;  /* one image for each disk; else backing chains are kept */

@@ -59,6 +59,7 @@ static const struct {
     { "san-reach", GW_TOLD_BY_DISKS, SUBJECT_NONE },
     { "virtual-hba", GW_TOLD_BY_DISKS, SUBJECT_NONE },
     { "virtual-hba-san", GW_TOLD_BY_DISKS, SUBJECT_NONE },
+    { "hba-choice", GW_TOLD_BY_DOMAIN, SUBJECT_NONE },
     { "share-server", GW_TOLD_BY_DISKS, SUBJECT_NONE },
     { "storage-space", GW_TOLD_BY_DISKS, SUBJECT_NONE },
     { "volume-there", GW_TOLD_BY_DISKS, SUBJECT_NONE },

@@ -8,7 +8,7 @@
 /* Virtual HBAs (R41). A WWPN is logged in to its SAN once at a time, so the destination needs a
  * virtual HBA of its own for the same LUNs, as with Hyper-V's second set of addresses. libvirt
  * finds a disk by the name of its pool: that is what the two have in common. Where there is none,
- * the HBA that suits best is said. */
+ * the HBA that a person chose, or that suits best, is said. */
 
 #define HBAS_NAMED 20 /* of a host, in one sentence */
 
@@ -25,26 +25,25 @@ static const GwPool *pool_called(const GwHost *host, const char *name)
     return gw_record_find(&gw_pool_record, gw_plan_facts(host)->pools, "name", name);
 }
 
-static gboolean is_virtual_hba(const GwPool *pool)
+gboolean gw_plan_is_virtual_hba(const GwPool *pool)
 {
     return pool != NULL && pool->wwpn != NULL;
 }
 
-static const GwHba *hba_called(const GwHost *host, const char *name)
+const GwHba *gw_plan_hba_called(const GwHost *host, const char *name)
 {
     return name != NULL ? gw_record_find(&gw_hba_record, gw_plan_facts(host)->hbas, "name", name)
                         : NULL;
 }
 
-static gint64 free_ports(const GwHba *hba)
+gint64 gw_plan_hba_room(const GwHba *hba)
 {
     return hba->max_vports - MIN(hba->vports, hba->max_vports);
 }
 
 static gboolean same_fabric(const GwHba *a, const GwHba *b)
 {
-    return a != NULL && b != NULL && a->fabric_wwn != NULL && b->fabric_wwn != NULL &&
-           g_ascii_strcasecmp(a->fabric_wwn, b->fabric_wwn) == 0;
+    return a != NULL && b != NULL && gw_hba_same_wwn(a->fabric_wwn, b->fabric_wwn);
 }
 
 /* The same SAN first, then the one with most room, then by name. */
@@ -54,8 +53,8 @@ static gboolean is_better(const GwHba *hba, const GwHba *best, const GwHba *from
         return TRUE;
     if (same_fabric(from, hba) != same_fabric(from, best))
         return same_fabric(from, hba);
-    if (free_ports(hba) != free_ports(best))
-        return free_ports(hba) > free_ports(best);
+    if (gw_plan_hba_room(hba) != gw_plan_hba_room(best))
+        return gw_plan_hba_room(hba) > gw_plan_hba_room(best);
     return g_strcmp0(hba->name, best->name) < 0;
 }
 
@@ -66,14 +65,25 @@ static const GwHba *best_hba(const GwHost *host, const GwHba *from)
 
     for (guint i = 0; hbas != NULL && i < hbas->len; i++) {
         const GwHba *hba = hbas->pdata[i];
-        if (free_ports(hba) > 0 && is_better(hba, best, from))
+        if (gw_plan_hba_room(hba) > 0 && is_better(hba, best, from))
             best = hba;
     }
     return best;
 }
 
-/* "scsi_host3 (SAN 2001…, 12 of 32 free), …" */
-static char *list_hbas(const GwHost *host)
+const GwHbaChoice *gw_plan_hba_choice(const GwPlanInput *input, const char *wwpn)
+{
+    const GPtrArray *choices = gw_plan_options(input)->hbas;
+
+    for (guint i = 0; choices != NULL && i < choices->len; i++) {
+        const GwHbaChoice *choice = choices->pdata[i];
+        if (gw_hba_same_wwn(choice->wwpn, wwpn))
+            return choice;
+    }
+    return NULL;
+}
+
+char *gw_plan_list_hbas(const GwHost *host)
 {
     const GPtrArray *hbas = gw_plan_facts(host)->hbas;
     GString *out = g_string_new(NULL);
@@ -83,7 +93,7 @@ static char *list_hbas(const GwHost *host)
         g_string_append_printf(
             out, "%s%s (SAN %s, %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " virtual ones free)",
             i > 0 ? ", " : "", gw_plan_text(hba->name), gw_plan_text(hba->fabric_wwn),
-            free_ports(hba), hba->max_vports);
+            gw_plan_hba_room(hba), hba->max_vports);
     }
     if (out->len == 0)
         g_string_append(out, "none");
@@ -97,7 +107,7 @@ static void use_own(const GwPlanInput *input, GwHbaMove *move, const GwPool *her
     const char *to = gw_plan_host_name(input->destination);
     g_autofree char *quoted = gw_plan_quote(there->name);
 
-    if (g_ascii_strcasecmp(here->wwpn, there->wwpn) == 0) {
+    if (gw_hba_same_wwn(here->wwpn, there->wwpn)) {
         move->why = g_strdup_printf("%s is logged in with the same WWPN %s in its pool '%s'", to,
                                     there->wwpn, there->name);
         move->remedy = g_strdup_printf("A WWPN is logged in once. Give the pool on %s one of its "
@@ -112,8 +122,10 @@ static void use_own(const GwPlanInput *input, GwHbaMove *move, const GwPool *her
 }
 
 /* Why @hba suits, in words; owned. */
-static char *why_hba(const GwHba *hba, const GwHba *from)
+static char *why_hba(const GwHba *hba, const GwHba *from, gboolean chosen)
 {
+    if (chosen)
+        return g_strdup("as chosen");
     if (same_fabric(from, hba))
         return g_strdup_printf("it is on the same SAN %s", hba->fabric_wwn);
     return g_strdup_printf("it has most room, but is on SAN %s, not on %s",
@@ -128,7 +140,7 @@ static char *hand_over_words(const GwPlanInput *input, const GwHbaMove *move, co
 {
     const char *name = gw_plan_vm_name(input->vm);
     g_autofree char *pool = gw_plan_quote(move->pool);
-    g_autofree char *why = why_hba(hba, from);
+    g_autofree char *why = why_hba(hba, from, move->chosen);
     g_autofree char *down =
         gw_plan_is_live(input->vm) ? g_strdup_printf("shut %s down, then ", name) : g_strdup("");
 
@@ -141,14 +153,20 @@ static char *hand_over_words(const GwPlanInput *input, const GwHbaMove *move, co
         gw_plan_host_name(input->source), gw_plan_host_name(input->destination), hba->name);
 }
 
-static void refuse(const GwPlanInput *input, GwHbaMove *move)
+static void not_there(const GwPlanInput *input, GwHbaMove *move, const GwHbaChoice *choice)
 {
     const char *to = gw_plan_host_name(input->destination);
-    const GwHba *from = hba_called(input->source, move->from);
-    const GwHba *hba = best_hba(input->destination, from);
+    const GwHba *from = gw_plan_hba_called(input->source, move->from);
+    const GwHba *hba = choice != NULL ? gw_plan_hba_called(input->destination, choice->parent)
+                                      : best_hba(input->destination, from);
 
+    if (hba == NULL && choice != NULL) {
+        move->why = g_strdup("the HBA that was chosen cannot be had there");
+        move->remedy = g_strdup("Correct the choice, or leave it out.");
+        return;
+    }
     if (hba == NULL) {
-        g_autofree char *list = list_hbas(input->destination);
+        g_autofree char *list = gw_plan_list_hbas(input->destination);
         move->why =
             g_strdup_printf("%s has no HBA with room for a virtual one (it has: %s)", to, list);
         move->remedy = g_strdup("Choose a host on the same SAN whose HBAs offer NPIV: virsh "
@@ -160,30 +178,66 @@ static void refuse(const GwPlanInput *input, GwHbaMove *move)
     move->remedy = hand_over_words(input, move, hba, from);
 }
 
+/* The destination has one for the same pool that is logged in nowhere. */
+static void start_own(const GwPlanInput *input, GwHbaMove *move, const GwPool *there)
+{
+    g_autofree char *quoted = gw_plan_quote(there->name);
+
+    move->to = g_strdup(there->parent_hba);
+    move->why = g_strdup_printf("the virtual HBA that %s has for it is not active",
+                                gw_plan_host_name(input->destination));
+    move->remedy = g_strdup_printf("Start it there: virsh pool-start %s.", quoted);
+}
+
+static void name_taken(const GwPlanInput *input, GwHbaMove *move, const GwPool *there)
+{
+    move->why =
+        g_strdup_printf("%s has another pool '%s' (%s)", gw_plan_host_name(input->destination),
+                        there->name, gw_plan_text(there->type));
+    move->remedy = g_strdup("Call that pool otherwise: libvirt finds a disk by its pool's name.");
+}
+
+/* None stays none: what is logged in nowhere shows no LUNs. */
+static void stays_none(const GwPlanInput *input, GwHbaMove *move)
+{
+    g_autofree char *quoted = gw_plan_quote(move->pool);
+
+    move->how = GW_HBA_NONE;
+    move->why = g_strdup_printf("it is logged in nowhere, and gets no HBA: its pool is not active "
+                                "on %s",
+                                gw_plan_host_name(input->source));
+    move->remedy = g_strdup_printf("Start it: virsh pool-start %s.", quoted);
+}
+
+static void chosen_none(GwHbaMove *move)
+{
+    move->how = GW_HBA_NONE;
+    move->why = g_strdup("none was chosen for it");
+    move->remedy = g_strdup("Let its LUNs be copied, or leave the choice out.");
+}
+
 static GwHbaMove *plan_one(const GwPlanInput *input, const GwPool *here)
 {
     const GwPool *there = pool_called(input->destination, here->name);
+    const GwHbaChoice *choice = gw_plan_hba_choice(input, here->wwpn);
     GwHbaMove *move = gw_hba_move_new();
 
     move->pool = g_strdup(here->name);
+    move->source_wwpn = g_strdup(here->wwpn);
     move->from = g_strdup(here->parent_hba);
-    if (is_virtual_hba(there) && there->active) {
+    move->chosen = choice != NULL;
+    if (choice != NULL && choice->none)
+        chosen_none(move);
+    else if (gw_plan_is_virtual_hba(there) && there->active)
         use_own(input, move, here, there);
-    } else if (is_virtual_hba(there)) {
-        g_autofree char *quoted = gw_plan_quote(there->name);
-        move->to = g_strdup(there->parent_hba);
-        move->why = g_strdup_printf("the virtual HBA that %s has for it is not active",
-                                    gw_plan_host_name(input->destination));
-        move->remedy = g_strdup_printf("Start it there: virsh pool-start %s.", quoted);
-    } else if (there != NULL) {
-        move->why =
-            g_strdup_printf("%s has another pool '%s' (%s)", gw_plan_host_name(input->destination),
-                            there->name, gw_plan_text(there->type));
-        move->remedy =
-            g_strdup("Call that pool otherwise: libvirt finds a disk by its pool's name.");
-    } else {
-        refuse(input, move);
-    }
+    else if (gw_plan_is_virtual_hba(there))
+        start_own(input, move, there);
+    else if (there != NULL)
+        name_taken(input, move, there);
+    else if (!here->active)
+        stays_none(input, move);
+    else
+        not_there(input, move, choice);
     return move;
 }
 
@@ -197,7 +251,7 @@ GPtrArray *gw_plan_hbas(const GwPlanInput *input)
     for (guint i = 0; disks != NULL && i < disks->len; i++) {
         g_autofree char *name = pool_name(disks->pdata[i]);
         const GwPool *here = name != NULL ? pool_called(input->source, name) : NULL;
-        if (is_virtual_hba(here) &&
+        if (gw_plan_is_virtual_hba(here) &&
             gw_record_find(&gw_hba_move_record, hbas, "pool", here->name) == NULL)
             g_ptr_array_add(hbas, plan_one(input, here));
     }

@@ -8,3 +8,12 @@
 GPtrArray *gw_plan_hbas(const GwPlanInput *input);
 /* That of @disk, a volume of a virtual HBA's pool; NULL: it is none. */
 const GwHbaMove *gw_plan_hba_of(const GPtrArray *hbas, const GwDisk *disk);
+/* What a person chose for the virtual HBA with @wwpn; NULL: nothing. */
+const GwHbaChoice *gw_plan_hba_choice(const GwPlanInput *input, const char *wwpn);
+gboolean gw_plan_is_virtual_hba(const GwPool *pool);
+/* That HBA of @host; NULL: there is none, or @name is NULL. */
+const GwHba *gw_plan_hba_called(const GwHost *host, const char *name);
+/* How many more virtual ones it can carry. */
+gint64 gw_plan_hba_room(const GwHba *hba);
+/* "scsi_host3 (SAN 2001…, 12 of 32 virtual ones free), …", for people; owned. */
+char *gw_plan_list_hbas(const GwHost *host);

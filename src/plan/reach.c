@@ -177,7 +177,7 @@ static void reach_by_hba(GwReach *reach, const Ends *ends, const GwHbaMove *hba)
     const char *to = gw_plan_host_name(ends->destination);
     g_autofree char *pool = gw_plan_quote(hba->pool);
 
-    if (hba->how == (int)GW_HBA_NOT)
+    if (hba->how == (int)GW_HBA_NOT || hba->how == (int)GW_HBA_NONE)
         not_reached(
             reach,
             g_strdup_printf("its virtual HBA '%s' does not get there: %s", hba->pool, hba->why),

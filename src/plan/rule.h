@@ -62,7 +62,7 @@ extern const GwRule gw_rule_cpu_compatible, gw_rule_cpu_passthrough, gw_rule_mac
 extern const GwRule gw_rule_network, gw_rule_bridge, gw_rule_management_network, gw_rule_nic_choice,
     gw_rule_nic_passthrough, gw_rule_nic_kind, gw_rule_network_mtu, gw_rule_network_forward,
     gw_rule_network_vlan;
-extern const GwRule gw_rule_virtual_hba, gw_rule_virtual_hba_san;
+extern const GwRule gw_rule_virtual_hba, gw_rule_virtual_hba_san, gw_rule_hba_choice;
 extern const GwRule gw_rule_storage_reach, gw_rule_storage_path, gw_rule_san_reach,
     gw_rule_share_server, gw_rule_backing_chain, gw_rule_transfer_type, gw_rule_san_override;
 extern const GwRule gw_rule_storage_place, gw_rule_share_path, gw_rule_volume_name,

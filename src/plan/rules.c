@@ -46,6 +46,7 @@ const GwRule *const gw_rules[] = {
     &gw_rule_san_override,
     &gw_rule_virtual_hba,
     &gw_rule_virtual_hba_san,
+    &gw_rule_hba_choice,
     &gw_rule_share_server,
     &gw_rule_backing_chain,
     &gw_rule_pci_passthrough,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/error.h"
 #include "plan/hbas.h"
 #include "plan/rule.h"
 
@@ -22,9 +23,10 @@ static void check_reaches(const GwRule *self, const GwPlanInput *input, GPtrArra
 {
     for (guint i = 0; i < input->hbas->len; i++) {
         const GwHbaMove *hba = input->hbas->pdata[i];
-        if (hba->how != (int)GW_HBA_NOT)
-            continue;
         gboolean needed = is_needed(input, hba);
+        gboolean meant = hba->how == (int)GW_HBA_NONE && hba->chosen && !needed;
+        if (hba->how == (int)GW_HBA_OWN || meant)
+            continue;
         gw_rule_add_as(self, needed ? GW_SEVERITY_ERROR : GW_SEVERITY_WARNING, findings,
                        g_strdup_printf("Virtual HBA '%s' does not get to %s: %s%s", hba->pool,
                                        gw_plan_host_name(input->destination), hba->why,
@@ -42,9 +44,7 @@ const GwRule gw_rule_virtual_hba = {
 
 static const char *fabric_of(const GwHost *host, const char *name)
 {
-    const GwHba *hba = name != NULL
-                           ? gw_record_find(&gw_hba_record, gw_plan_facts(host)->hbas, "name", name)
-                           : NULL;
+    const GwHba *hba = gw_plan_hba_called(host, name);
     return hba != NULL ? hba->fabric_wwn : NULL;
 }
 
@@ -74,4 +74,100 @@ const GwRule gw_rule_virtual_hba_san = {
     "virtual-hba-san",   "R41",
     GW_SEVERITY_WARNING, "The virtual HBAs of both hosts are on the same SAN.",
     GW_RULE_MOVES,       check_san
+};
+
+/* Choices -------------------------------------------------------------------------------------- */
+
+static const GwHbaMove *move_of(const GwPlanInput *input, const char *wwpn)
+{
+    for (guint i = 0; i < input->hbas->len; i++) {
+        const GwHbaMove *move = input->hbas->pdata[i];
+        if (gw_hba_same_wwn(move->source_wwpn, wwpn))
+            return move;
+    }
+    return NULL;
+}
+
+/* "5001a4a0d2aa0001 (vhba1), …" */
+static char *list_virtual(const GwPlanInput *input)
+{
+    GString *out = g_string_new(NULL);
+
+    for (guint i = 0; i < MIN(input->hbas->len, 12); i++) {
+        const GwHbaMove *move = input->hbas->pdata[i];
+        g_string_append_printf(out, "%s%s (%s)", i > 0 ? ", " : "", move->source_wwpn, move->pool);
+    }
+    if (out->len == 0)
+        g_string_append(out, "none");
+    return g_string_free(out, FALSE);
+}
+
+static void choice_of_parent(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
+                             const GwHbaMove *move, const GwHbaChoice *choice)
+{
+    const char *to = gw_plan_host_name(input->destination);
+    const GwHba *hba = gw_plan_hba_called(input->destination, choice->parent);
+    g_autofree char *list = gw_plan_list_hbas(input->destination);
+
+    if (hba == NULL || gw_plan_hba_room(hba) <= 0)
+        gw_rule_add(self, findings,
+                    g_strdup_printf(hba == NULL
+                                        ? "HBA '%s' was chosen for virtual HBA %s, and %s has none "
+                                          "of that name that carries virtual ones"
+                                        : "HBA '%s' was chosen for virtual HBA %s, and that of %s "
+                                          "has no room for another",
+                                    choice->parent, choice->wwpn, to),
+                    g_strdup_printf("One of %s with room: %s.", to, list),
+                    g_strdup("Correct the choice, or leave it out."));
+    else if (move->how == (int)GW_HBA_OWN && g_strcmp0(move->to, choice->parent) != 0)
+        gw_rule_add(self, findings,
+                    g_strdup_printf("HBA '%s' was chosen for virtual HBA %s, and %s has one of its "
+                                    "own for pool '%s', carried by %s",
+                                    choice->parent, choice->wwpn, to, move->pool,
+                                    gw_plan_text(move->to)),
+                    g_strdup("One virtual HBA for a pool."),
+                    g_strdup("Leave the choice out, or remove that pool there."));
+}
+
+static void check_choice(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
+                         const GwHbaChoice *choice)
+{
+    const GwHbaMove *move = move_of(input, choice->wwpn);
+    g_autoptr(GError) shape = NULL;
+
+    if (!gw_hba_choice_check(choice, &shape)) {
+        gw_rule_add(self, findings, g_strdup(shape->message),
+                    g_strdup("A WWPN, and an HBA or none."), g_strdup(gw_error_remedy(shape)));
+    } else if (move == NULL) {
+        g_autofree char *list = list_virtual(input);
+        gw_rule_add(self, findings,
+                    g_strdup_printf("An HBA was chosen for virtual HBA %s, which %s does not have "
+                                    "(it has %s)",
+                                    choice->wwpn, gw_plan_vm_name(input->vm), list),
+                    g_strdup("The WWPN of one of the VM's virtual HBAs."),
+                    g_strdup("Correct the choice, or leave it out."));
+    } else if (!choice->none) {
+        choice_of_parent(self, input, findings, move, choice);
+    }
+}
+
+static void check_choices(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
+{
+    const GPtrArray *choices = gw_plan_options(input)->hbas;
+
+    for (guint i = 0; choices != NULL && i < choices->len; i++) {
+        const GwHbaChoice *choice = choices->pdata[i];
+        if (choice->wwpn == NULL || gw_plan_hba_choice(input, choice->wwpn) == choice)
+            check_choice(self, input, findings, choice);
+        else
+            gw_rule_add(self, findings,
+                        g_strdup_printf("HBAs were chosen twice for virtual HBA %s", choice->wwpn),
+                        g_strdup("One choice for each."), g_strdup("Leave one of them out."));
+    }
+}
+
+const GwRule gw_rule_hba_choice = {
+    "hba-choice",      "R41",
+    GW_SEVERITY_ERROR, "An HBA that is chosen for a virtual HBA must be there.",
+    GW_RULE_MOVES,     check_choices
 };

@@ -118,6 +118,7 @@ char **gw_plan_script_cli(const GwPlanInput *input)
         add_speed(line, options);
         add_transfer(line, options);
         gw_script_add_nics(line, options);
+        gw_script_add_hbas(line, options);
     }
     add_places(line, options);
     add_flag(line, "--", *vm == '-' || (last != NULL && *last == '-'));

@@ -18,6 +18,8 @@ void gw_script_comment(GStrvBuilder *lines, char *text);
 void gw_script_say_nics(GStrvBuilder *lines, const GwPlanInput *input);
 /* "--nic MAC=NETWORK" of each choice. */
 void gw_script_add_nics(GString *line, const GwMoveOptions *options);
+/* "--hba WWPN=HBA" of each choice. */
+void gw_script_add_hbas(GString *line, const GwMoveOptions *options);
 
 /* script_storage.c: what is done with disks. All need input->storage; @vm is quoted. */
 /* Whether it leaves definitions, secrets included, or images where it runs. */

@@ -4,7 +4,7 @@
 #include "plan/rule.h"
 #include "plan/script.h"
 
-/* Network adapters in virsh's words, and in our own (R40, R43). */
+/* Network adapters in virsh's words, and in our own (R40, R43); virtual HBAs (R41). */
 
 void gw_script_say_nics(GStrvBuilder *lines, const GwPlanInput *input)
 {
@@ -63,5 +63,16 @@ void gw_script_add_nics(GString *line, const GwMoveOptions *options)
         g_autofree char *words = choice_words(options->nics->pdata[i]);
         g_autofree char *quoted = gw_plan_quote(words);
         g_string_append_printf(line, " --nic %s", quoted);
+    }
+}
+
+void gw_script_add_hbas(GString *line, const GwMoveOptions *options)
+{
+    for (guint i = 0; options->hbas != NULL && i < options->hbas->len; i++) {
+        const GwHbaChoice *choice = options->hbas->pdata[i];
+        const char *parent = choice->none ? "none" : gw_plan_text(choice->parent);
+        g_autofree char *words = g_strdup_printf("%s=%s", gw_plan_text(choice->wwpn), parent);
+        g_autofree char *quoted = gw_plan_quote(words);
+        g_string_append_printf(line, " --hba %s", quoted);
     }
 }

@@ -12,6 +12,7 @@
 #include "cli/columns.h"
 #include "cli/exits.h"
 #include "cli/format.h"
+#include "cli/hba_words.h"
 #include "cli/help.h"
 #include "cli/network_words.h"
 #include "cli/progress.h"
@@ -160,6 +161,7 @@ static void test_columns(void **state)
     check_columns(gw_task_columns, &gw_task_record);
     check_columns(gw_disk_move_columns, &gw_disk_move_record);
     check_columns(gw_nic_move_columns, &gw_nic_move_record);
+    check_columns(gw_hba_move_columns, &gw_hba_move_record);
     check_columns(gw_transfer_columns, &gw_transfer_option_record);
     check_columns(gw_location_columns, &gw_storage_location_record);
     check_columns(gw_kept_columns, &gw_kept_volume_record);
@@ -374,6 +376,34 @@ static void test_nic_choices_refused(void **state)
         assert_null(nic);
         assert_true(g_error_matches(error, GW_ERROR, GW_ERR_INVALID));
         assert_true(g_str_has_prefix(error->message, "--nic '"));
+        assert_non_null(gw_error_remedy(error));
+    }
+}
+
+static void test_hba_choices(void **state)
+{
+    static const char *const refused[] = {
+        "",
+        "scsi_host5",
+        "=scsi_host5",
+        "5001a4a0d2aa000=scsi_host5",
+        "5001a4a0d2aa000g=scsi_host5",
+        "5001a4a0d2aa0001=",
+        "5001a4a0d2aa0001=\033[2J",
+    };
+    g_autoptr(GwJson) chosen = gw_hba_choice_read("5001a4a0d2aa0001=scsi_host5", NULL);
+    g_autoptr(GwJson) none = gw_hba_choice_read("5001A4A0D2AA0001=none", NULL);
+
+    assert_string_equal(gw_at_text(chosen, "wwpn"), "5001a4a0d2aa0001");
+    assert_string_equal(gw_at_text(chosen, "parent"), "scsi_host5");
+    assert_null(gw_at(chosen, "none"));
+    assert_true(gw_at_true(none, "none"));
+    assert_null(gw_at(none, "parent"));
+    for (guint i = 0; i < G_N_ELEMENTS(refused); i++) {
+        g_autoptr(GError) error = NULL;
+        assert_null(gw_hba_choice_read(refused[i], &error));
+        assert_true(g_error_matches(error, GW_ERROR, GW_ERR_INVALID));
+        assert_true(g_str_has_prefix(error->message, "--hba '"));
         assert_non_null(gw_error_remedy(error));
     }
 }
@@ -865,6 +895,7 @@ int main(void)
         cmocka_unit_test(test_disk_choices),
         cmocka_unit_test(test_nic_choices),
         cmocka_unit_test(test_nic_choices_refused),
+        cmocka_unit_test(test_hba_choices),
         cmocka_unit_test(test_disk_choices_refused),
         cmocka_unit_test(test_disks_of_a_command),
         cmocka_unit_test(test_durations),

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "ranking_check.h"
 #include "scenario.h"
+#include "scenario_hbas.h"
 
 static GHashTable *fired;  /* rule -> itself: rules that found something somewhere */
 static GHashTable *silent; /* rule -> itself: rules that found nothing somewhere */
@@ -215,6 +216,8 @@ static json_t *candidate_json(const Scenario *s, const GwCandidate *candidate)
         json_object_set_new(json, "disks", disks_json(candidate));
     if (shows_networks(s, candidate))
         json_object_set_new(json, "nics", nics_json(candidate));
+    if (scenario_has_hbas(candidate))
+        json_object_set_new(json, "hbas", scenario_hbas_json(candidate));
     if (s->rate)
         json_object_set_new(json, "rating", rating_json(candidate->rating));
     if (candidate->prediction != NULL)
@@ -355,6 +358,7 @@ static void why_candidate(GString *out, const Scenario *s, const GwCandidate *ca
         why_storage(out, candidate);
     if (shows_networks(s, candidate))
         why_networks(out, candidate);
+    scenario_why_hbas(out, candidate);
     if (s->rate)
         why_rating(out, candidate->rating);
     if (candidate->prediction != NULL)
@@ -461,7 +465,7 @@ static void rules_are_well_formed(void **state)
         assert_true(g_regex_match_simple("^[RI][1-9][0-9]?$", rule->requirement, 0, 0));
         assert_true(g_str_has_suffix(rule->summary, "."));
     }
-    assert_int_equal(g_hash_table_size(names), 74);
+    assert_int_equal(g_hash_table_size(names), 75);
 }
 
 static int compare_words(gconstpointer a, gconstpointer b)
