@@ -344,29 +344,34 @@ static gboolean move_disk(xmlNode *disk, const GPtrArray *images, GError **error
     return rename_chain(disk, images, error);
 }
 
-static xmlNode *find_disk_among(xmlNode *devices, const char *target)
+static void add_disks(GHashTable *disks, xmlNode *devices)
 {
     for (xmlNode *child = devices->children; child != NULL; child = child->next) {
         if (child->type != XML_ELEMENT_NODE || strcmp((const char *)child->name, "disk") != 0)
             continue;
         xmlNode *node = gw_xml_child(child, "target");
         g_autofree char *dev = node != NULL ? gw_xml_attribute(node, "dev") : NULL;
-        if (g_strcmp0(dev, target) == 0)
-            return child;
+        if (dev != NULL && !g_hash_table_contains(disks, dev))
+            g_hash_table_insert(disks, g_steal_pointer(&dev), child);
     }
-    return NULL;
 }
 
-/* libvirt reads, as libvirt_xml.c does, every <devices> that there is. */
-static xmlNode *find_disk(xmlNode *domain, const char *target)
+/* target -> <disk>: of two with one target the first. libvirt reads, as libvirt_xml.c does, every
+ * <devices> that there is. */
+static GHashTable *read_disks(xmlNode *domain)
 {
-    xmlNode *disk = NULL;
+    GHashTable *disks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
-    for (xmlNode *child = domain->children; child != NULL && disk == NULL; child = child->next) {
+    for (xmlNode *child = domain->children; child != NULL; child = child->next) {
         if (child->type == XML_ELEMENT_NODE && strcmp((const char *)child->name, "devices") == 0)
-            disk = find_disk_among(child, target);
+            add_disks(disks, child);
     }
-    return disk;
+    return disks;
+}
+
+static xmlNode *find_disk(GHashTable *disks, const char *target)
+{
+    return target != NULL ? g_hash_table_lookup(disks, target) : NULL;
 }
 
 /* The VM's other state ------------------------------------------------------------------------ */
@@ -439,8 +444,8 @@ static gboolean check_images(const GPtrArray *images, GError **error)
 }
 
 /* @lenient: a disk that is not there is none of this definition's. */
-static gboolean move_one(GwXml *xml, xmlNode *domain, const GwDiskMove *move, gboolean lenient,
-                         GError **error)
+static gboolean move_one(GwXml *xml, xmlNode *domain, GHashTable *there, const GwDiskMove *move,
+                         gboolean lenient, GError **error)
 {
     if (!check_images(move->images, error))
         return FALSE;
@@ -452,7 +457,7 @@ static gboolean move_one(GwXml *xml, xmlNode *domain, const GwDiskMove *move, gb
         move_tpm(xml, domain, to);
         return TRUE;
     }
-    xmlNode *disk = find_disk(domain, move->target);
+    xmlNode *disk = find_disk(there, move->target);
     if (disk != NULL)
         return move_disk(disk, move->images, error);
     if (!lenient)
@@ -463,9 +468,11 @@ static gboolean move_one(GwXml *xml, xmlNode *domain, const GwDiskMove *move, gb
 static gboolean move_all(GwXml *xml, xmlNode *domain, const GPtrArray *disks, gboolean lenient,
                          GError **error)
 {
+    g_autoptr(GHashTable) there = read_disks(domain);
+
     for (guint i = 0; disks != NULL && i < disks->len; i++) {
         const GwDiskMove *move = disks->pdata[i];
-        if (!stays(move) && !move_one(xml, domain, move, lenient, error)) {
+        if (!stays(move) && !move_one(xml, domain, there, move, lenient, error)) {
             g_prefix_error(error, "disk %s: ", move->target != NULL ? move->target : "(none)");
             return FALSE;
         }
@@ -523,9 +530,10 @@ char *gw_definition_snapshot(const char *text, const GPtrArray *disks, GError **
 char *gw_definition_unmap(const char *text, const char *const *targets, GError **error)
 {
     g_autoptr(GwXml) xml = parse(text, "domain", error);
+    g_autoptr(GHashTable) there = xml != NULL ? read_disks(gw_xml_root(xml)) : NULL;
 
     for (guint i = 0; xml != NULL && targets[i] != NULL; i++) {
-        xmlNode *disk = find_disk(gw_xml_root(xml), targets[i]);
+        xmlNode *disk = find_disk(there, targets[i]);
         if (disk != NULL)
             gw_xml_set_attribute(driver_of(disk), "discard", "unmap");
     }
@@ -536,10 +544,11 @@ char *gw_definition_disk(const char *text, const char *target, const GwVolume *v
                          GError **error)
 {
     g_autoptr(GwXml) xml = parse(text, "domain", error);
-    xmlNode *disk = xml != NULL ? find_disk(gw_xml_root(xml), target) : NULL;
 
     if (xml == NULL)
         return NULL;
+    g_autoptr(GHashTable) there = read_disks(gw_xml_root(xml));
+    xmlNode *disk = find_disk(there, target);
     if (disk == NULL) {
         gw_error_set(error, GW_ERR_NOT_FOUND, DISKS_CHANGED,
                      "disk %s: the definition has no such disk", target);

@@ -8,7 +8,7 @@
 /* What libvirt says in XML, as records. Pure functions of hostile text: no connection, no I/O; unit
  * tests and a fuzzer call them. */
 
-#define GW_LIBVIRT_DEVICES_MAX 4096 /* of one kind in one VM; the rest is named in vm->error */
+#define GW_LIBVIRT_DEVICES_MAX 1024 /* of one kind in one VM; the rest is named in vm->error */
 #define GW_LIBVIRT_CPU_XML_MAX (64 * 1024) /* bytes; a larger <cpu> is left out */
 #define GW_LIBVIRT_VALUE_MAX 4096          /* bytes of one name, path or address */
 

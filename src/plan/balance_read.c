@@ -145,6 +145,28 @@ static gboolean makes_rest(const GwFabric *fabric, const GwJob *job)
            gw_job_state_is_final((GwJobState)whole->state);
 }
 
+static gboolean is_later(const char *finished_at, const char *since)
+{
+    return finished_at != NULL && strncmp(finished_at, since, TIME_LENGTH) > 0;
+}
+
+/* The jobs of a plan's moves are forgotten before the plan's own is: when a move that was done, or
+ * that a balance tried, ended is known to be no later than the whole did. */
+static void read_moves(const Many *many, const GwJob *whole, const Chosen *chosen)
+{
+    const GwMigrationPlan *plan = whole->plan;
+
+    for (guint i = 0; plan->moves != NULL && i < plan->moves->len; i++) {
+        const GwPlannedMove *move = plan->moves->pdata[i];
+        gboolean counts =
+            move->state == (int)GW_PLANNED_DONE ||
+            (move->state == (int)GW_PLANNED_FAILED && plan->kind == (int)GW_PLAN_BALANCE);
+        if (counts && move->vm_uuid != NULL && move->job_id != NULL &&
+            !g_hash_table_contains(many->fabric->jobs, move->job_id))
+            g_hash_table_add(chosen->resting, move->vm_uuid);
+    }
+}
+
 static void read_jobs(const Many *many, const char *since, Chosen *chosen)
 {
     GHashTableIter iter;
@@ -153,12 +175,15 @@ static void read_jobs(const Many *many, const char *since, Chosen *chosen)
     g_hash_table_iter_init(&iter, many->fabric->jobs);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwJob *job = value;
+        gboolean over = gw_job_state_is_final((GwJobState)job->state);
+        gboolean rests = over && since != NULL && is_later(job->finished_at, since);
+        if (job->plan != NULL && rests)
+            read_moves(many, job, chosen);
         if (job->vm_uuid == NULL)
             continue;
-        if (!gw_job_state_is_final((GwJobState)job->state))
+        if (!over)
             g_hash_table_add(chosen->held, job->vm_uuid);
-        else if (since != NULL && job->finished_at != NULL &&
-                 strncmp(job->finished_at, since, TIME_LENGTH) > 0 && makes_rest(many->fabric, job))
+        else if (rests && makes_rest(many->fabric, job))
             g_hash_table_add(chosen->resting, job->vm_uuid);
     }
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "plan/networks.h"
+#include "plan/networks_index.h"
 
 #define SHOWN 12 /* names of one kind in a list for people */
 
@@ -13,7 +14,12 @@ static gboolean is_bridge(const GwNetwork *network)
 static const GwNetwork *find_record(const GwHost *host, gboolean bridge, const char *name)
 {
     const GPtrArray *networks = gw_plan_facts(host)->networks;
+    const GwNetIndex *index = gw_net_index(host);
 
+    if (index != NULL) {
+        const GwNetName *found = gw_net_index_find(index, name);
+        return bridge ? found->bridge : found->network;
+    }
     for (guint i = 0; name != NULL && networks != NULL && i < networks->len; i++) {
         const GwNetwork *network = networks->pdata[i];
         if (is_bridge(network) == bridge && g_strcmp0(network->name, name) == 0)
@@ -25,6 +31,10 @@ static const GwNetwork *find_record(const GwHost *host, gboolean bridge, const c
 static gboolean lists_bridge(const GwHost *host, const char *name)
 {
     char **bridges = gw_plan_facts(host)->bridges;
+    const GwNetIndex *index = gw_net_index(host);
+
+    if (index != NULL)
+        return gw_net_index_find(index, name)->listed;
     return bridges != NULL && g_strv_contains((const char *const *)bridges, name);
 }
 
@@ -71,7 +81,10 @@ static gboolean is_of_network(const GwHost *host, const char *name)
 {
     const GPtrArray *networks = gw_plan_facts(host)->networks;
     const GwNetwork *bridge = find_record(host, TRUE, name);
+    const GwNetIndex *index = gw_net_index(host);
 
+    if (index != NULL)
+        return gw_net_index_find(index, name)->of_network;
     for (guint i = 0; networks != NULL && i < networks->len; i++) {
         const GwNetwork *network = networks->pdata[i];
         if (!is_bridge(network) && g_strcmp0(network->bridge, name) == 0 &&
@@ -132,7 +145,10 @@ const char *gw_net_bridge(const GwNetPlace *place)
 static const GwNetwork *owner_of(const GwHost *host, const char *bridge)
 {
     const GPtrArray *networks = gw_plan_facts(host)->networks;
+    const GwNetIndex *index = gw_net_index(host);
 
+    if (index != NULL)
+        return gw_net_index_find(index, bridge)->owner;
     for (guint i = 0; networks != NULL && i < networks->len; i++) {
         const GwNetwork *network = networks->pdata[i];
         if (!is_bridge(network) && network->forward != NULL &&

@@ -358,6 +358,41 @@ static void test_bad(void **state)
     }
 }
 
+/* Each disk of a VM that has many, in two lists, and each of two with one target: the first goes,
+ * as libvirt would find it. */
+static void test_many_disks(void **state)
+{
+    enum { COUNT = 16000 };
+    g_autoptr(GString) text = g_string_new("<domain><devices>");
+    g_autoptr(GPtrArray) disks = moves();
+
+    for (guint i = 0; i < COUNT; i++) {
+        g_string_append_printf(text,
+                               "<disk type='file'><source file='/old/%u'/>"
+                               "<target dev='sd%u'/></disk>%s",
+                               i, i, i == COUNT / 2 ? "</devices><devices>" : "");
+        g_autofree char *target = g_strdup_printf("sd%u", COUNT - 1 - i);
+        g_autofree char *path = g_strdup_printf("/new/%u.raw", COUNT - 1 - i);
+        add(disks, target, file(path, "raw"));
+    }
+    g_string_append(text, "<disk type='file'><source file='/twin'/><target dev='sd0'/></disk>"
+                          "</devices></domain>");
+    g_autofree char *changed_text = gw_definition_with_disks(text->str, disks, NULL);
+    assert_non_null(changed_text);
+    assert_null(strstr(changed_text, "/old/"));
+    const char *at = changed_text;
+    for (guint i = 0; i < COUNT; i++) {
+        g_autofree char *path = g_strdup_printf("\"/new/%u.raw\"", i);
+        g_autofree char *target = g_strdup_printf("\"sd%u\"", i);
+        at = strstr(at, path);
+        assert_non_null(at);
+        at = strstr(at, "dev=");
+        assert_non_null(at);
+        assert_memory_equal(at + strlen("dev="), target, strlen(target));
+    }
+    assert_non_null(strstr(at, "file=\"/twin\""));
+}
+
 static void test_one_disk(void **state)
 {
     g_autoptr(GwVolume) to = file("/pool2/web1", "raw");
@@ -411,8 +446,9 @@ int main(void)
         cmocka_unit_test(test_chain_unsaid), cmocka_unit_test(test_volume),
         cmocka_unit_test(test_server),       cmocka_unit_test(test_raw_and_block),
         cmocka_unit_test(test_lun),          cmocka_unit_test(test_nvram_and_tpm),
-        cmocka_unit_test(test_bad),          cmocka_unit_test(test_one_disk),
-        cmocka_unit_test(test_unmap),        cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_bad),          cmocka_unit_test(test_many_disks),
+        cmocka_unit_test(test_one_disk),     cmocka_unit_test(test_unmap),
+        cmocka_unit_test(test_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
