@@ -11,7 +11,7 @@
 
 #define HOSTS 24
 #define VMS 90
-#define SEEDS 60
+#define SEEDS 30
 #define PICTURES 3
 #define QUESTIONS 6
 
