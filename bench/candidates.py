@@ -41,11 +41,18 @@ def run(options):
                 vm = "vm%05d" % (1 + number * 97 % (options.hosts * options.vms_per_host))
                 rows.add("candidates of one VM", "ms",
                          ask(controller, "/vms/%s/candidates" % vm, options.hosts))
-            text = controller.request("GET", "/vms/vm00001/candidates")[1]
-            rows.add("bytes of the answer", "KiB", len(text) / 1024)
+            for number in range(options.runs):
+                vm = "vm%05d" % (1 + number * 97 % (options.hosts * options.vms_per_host))
+                rows.add("  as vm candidates asks (brief)", "ms",
+                         ask(controller, "/vms/%s/candidates?brief=true" % vm, options.hosts))
+            for query in ("", "?brief=true"):
+                text = controller.request("GET", "/vms/vm00001/candidates" + query)[1]
+                rows.add("bytes of the answer" + (", brief" if query else ""), "KiB",
+                         len(text) / 1024)
             for _ in range(options.runs):
                 begun = time.monotonic()
                 controller.request("GET", "/hosts?limit=1")
                 rows.add("for comparison: one host", "ms", (time.monotonic() - begun) * 1000)
-    return {"rows": rows.rows(), "ratios": [report.ratio(
-        "candidates to one host", *(rows.rows()[i] for i in (0, 2)))]}
+    found = rows.rows()
+    return {"rows": found, "ratios": [report.ratio("candidates to one host", found[0], found[-1]),
+                                      report.ratio("candidates to brief", found[0], found[1])]}

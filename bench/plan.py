@@ -14,6 +14,7 @@ from common.machine import BenchError
 
 ROWS = [("rated_ms", "one VM rated against all hosts", "ms of CPU"),
         ("told_ms", "  and the first of them in words", "ms of CPU"),
+        ("anew_ms", "  and nothing known of the hosts before", "ms of CPU"),
         ("explained_ms", "  and every rating explained", "ms of CPU"),
         ("matrix_ms", "every VM against every host", "ms of CPU"),
         ("matrix_verdicts", "  verdicts that were made for it", ""),

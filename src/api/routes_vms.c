@@ -145,7 +145,10 @@ static const GwParam candidates_params[] = {
     { "storage", "string", "As if disks that cannot stay went there: a pool, or its path." },
     { "copy_all", "boolean", "true: as if disks that both hosts reach were copied too." },
     { "brief", "boolean",
-      "true: without what only explains, the factors of ratings and the transfer types." },
+      "true: without what only explains, the factors of ratings and the transfer types; and of "
+      "long lists only the first 64 suitable hosts and the first 64 others in full: of the rest "
+      "without disks, adapters and HBAs, and what is found alike on hosts that are alike has its "
+      "rule and what that requires, but not what was observed." },
     { .name = NULL },
 };
 

@@ -85,7 +85,8 @@ const GwColumn gw_hostdev_columns[] = {
     { .header = NULL },
 };
 
-/* The first thing that blocks; of a suitable host the first warning. */
+/* The first thing that blocks; of a suitable host the first warning. Far down in a long list it is
+ * said by what is required. */
 static char *show_first_reason(GwSession *session, json_t *row, const char *path)
 {
     json_t *findings = gw_at(row, path);
@@ -98,7 +99,8 @@ static char *show_first_reason(GwSession *session, json_t *row, const char *path
             break;
         }
     }
-    return gw_format_line(gw_at_text(first, "observed"));
+    const char *observed = gw_at_text(first, "observed");
+    return gw_format_line(observed != NULL ? observed : gw_at_text(first, "required"));
 }
 
 const GwColumn gw_candidate_columns[] = {

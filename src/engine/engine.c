@@ -251,6 +251,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
 
     g_mutex_init(&engine->lock);
     g_mutex_init(&engine->tokens_lock);
+    g_mutex_init(&engine->known_lock);
     engine->clock = config->clock;
     engine->authority = config->authority;
     engine->store = config->store;
@@ -273,6 +274,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->usage_wanted = config->usage_interval_us >= 0;
     engine->dirty = gw_dirty_new();
     engine->predictions = gw_predictions_new();
+    engine->known = gw_known_hosts_new();
     engine->balance = gw_balance_new();
     engine->kept = gw_kept_new();
     engine->epochs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -366,6 +368,7 @@ void gw_engine_free(GwEngine *engine)
     gw_usage_free(engine->usage);
     g_hash_table_unref(engine->dirty);
     gw_predictions_free(engine->predictions);
+    gw_known_hosts_free(engine->known);
     gw_balance_free(engine->balance);
     g_hash_table_unref(engine->kept);
     g_hash_table_unref(engine->epochs);
@@ -381,5 +384,6 @@ void gw_engine_free(GwEngine *engine)
     g_free(engine->store_trouble);
     g_mutex_clear(&engine->lock);
     g_mutex_clear(&engine->tokens_lock);
+    g_mutex_clear(&engine->known_lock);
     g_free(engine);
 }

@@ -50,6 +50,8 @@ struct GwEngine {
     gboolean usage_wanted; /* nothing is read or sampled otherwise */
     GHashTable *dirty;     /* "host/uuid" -> Sample: under way */
     GwPredictions *predictions;
+    GMutex known_lock; /* guards known */
+    GwKnownHosts *known;
     GwBalanceWatch *balance;
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */

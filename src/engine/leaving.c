@@ -69,9 +69,9 @@ static GwCandidate *explained(const GwFabric *fabric, const GwVm *vm, const GwCa
     return candidate;
 }
 
-static GwLeaving *judge(const GwFabric *fabric, const GwVm *vm)
+static GwLeaving *judge(const GwFabric *fabric, const GwVm *vm, GwKnownHosts *known)
 {
-    g_autoptr(GPtrArray) candidates = gw_plan_ranking(fabric, vm, NULL, 0);
+    g_autoptr(GPtrArray) candidates = gw_plan_ranking(fabric, vm, NULL, 0, known);
     GwCandidate *nearest = nearest_of(candidates, vm->host_id);
     GwLeaving *leaving = gw_leaving_new();
 
@@ -108,9 +108,10 @@ GPtrArray *gw_engine_leaving(GwEngine *engine, const char *host, GError **error)
         return NULL;
     }
     g_autoptr(GPtrArray) vms = gw_fabric_list_vms(fabric, found->id);
+    g_autoptr(GwKnownHosts) known = gw_known_hosts_new(); /* for all of them */
     GPtrArray *all = gw_record_array(&gw_leaving_record);
     for (guint i = 0; i < vms->len; i++)
-        g_ptr_array_add(all, judge(fabric, vms->pdata[i]));
+        g_ptr_array_add(all, judge(fabric, vms->pdata[i], known));
     g_ptr_array_sort(all, stays_first);
     return all;
 }

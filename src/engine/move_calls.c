@@ -238,6 +238,19 @@ static void sample_later(GwEngine *engine, gpointer data)
         gw_dirty_sample(engine, vm, NULL, NULL);
 }
 
+/* What is known of hosts is kept for the next list; who meets another list does without. */
+static GPtrArray *rank(GwEngine *engine, const GwFabric *fabric, const GwVm *vm,
+                       const GwMoveOptions *options)
+{
+    gboolean free = g_mutex_trylock(&engine->known_lock);
+    GPtrArray *candidates =
+        gw_plan_ranking(fabric, vm, options, GW_TOLD_MAX, free ? engine->known : NULL);
+
+    if (free)
+        g_mutex_unlock(&engine->known_lock);
+    return candidates;
+}
+
 /* On the caller's thread, over a picture: a thousand hosts would hold the loop up. */
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
                                 gboolean brief, GError **error)
@@ -247,8 +260,8 @@ GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOp
 
     if (found == NULL)
         return NULL;
-    GPtrArray *candidates = brief ? gw_plan_ranking(fabric, found, options, GW_TOLD_MAX)
-                                  : gw_plan_candidates(fabric, found, options);
+    GPtrArray *candidates =
+        brief ? rank(engine, fabric, found, options) : gw_plan_candidates(fabric, found, options);
     gw_predictions_add_all(fabric, found, options, candidates);
     gw_engine_post(engine, sample_later, g_strdup(found->uuid));
     return candidates;

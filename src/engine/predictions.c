@@ -60,13 +60,12 @@ static const GwPredictor *predictor_now(GwEngine *engine)
     return known->predictor;
 }
 
-static gboolean add(const GwPredictor *predictor, const GwPlanInput *input, GwCandidate *candidate)
+static void add(const GwPredictor *predictor, const GwPlanInput *input, GwCandidate *candidate)
 {
     if (!candidate->suitable || candidate->transfer == (int)GW_TRANSFER_NONE)
-        return FALSE;
+        return;
     gw_prediction_free(candidate->prediction);
     candidate->prediction = gw_predict(predictor, input, candidate);
-    return TRUE;
 }
 
 void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate *candidate)
@@ -74,21 +73,23 @@ void gw_predictions_add(GwEngine *engine, const GwPlanInput *input, GwCandidate 
     add(predictor_now(engine), input, candidate);
 }
 
-/* Any thread: over @fabric, and what its finished jobs teach. */
+/* Any thread: over @fabric, and what its finished jobs teach. Of the first suitable ones, which a
+ * ranking has in full. */
 void gw_predictions_add_all(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options,
                             const GPtrArray *candidates)
 {
     g_autoptr(GwPredictor) predictor = gw_predictor_new(fabric);
     g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
-    guint added = 0;
+    guint seen = 0;
     GwPlanInput input = { .fabric = fabric, .vm = vm, .options = options, .shared = shared };
 
     input.source = gw_fabric_host(fabric, vm->host_id);
-    for (guint i = 0; i < candidates->len && added < GW_TOLD_MAX; i++) {
+    for (guint i = 0; i < candidates->len && seen < GW_TOLD_MAX; i++) {
         GwCandidate *candidate = candidates->pdata[i];
         input.destination = gw_fabric_host(fabric, candidate->host_id);
         if (input.source != NULL && input.destination != NULL)
-            added += add(predictor, &input, candidate) ? 1 : 0;
+            add(predictor, &input, candidate);
+        seen += candidate->suitable ? 1 : 0;
     }
 }
 

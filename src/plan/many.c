@@ -86,7 +86,7 @@ void many_prepare(Many *many, const GwFabric *fabric, const GwPlanRequest *reque
         (Many){ .fabric = fabric,
                 .request = request,
                 .predictor = predictor,
-                .matrix = gw_matrix_new(fabric, request->options),
+                .matrix = gw_matrix_new(fabric, request->options, NULL),
                 .hosts = g_array_new(FALSE, FALSE, sizeof(ManyHost)),
                 .vms = g_array_new(FALSE, FALSE, sizeof(ManyVm)),
                 .units = g_array_new(FALSE, FALSE, sizeof(ManyUnit)),

@@ -65,7 +65,7 @@ static GHashTable *expected_hosts(const GwMigrationPlan *plan)
 static void rest_init(Rest *rest, const GwFabric *fabric, const GwMigrationPlan *plan)
 {
     *rest = (Rest){ .fabric = fabric,
-                    .shapes = gw_shapes_new(fabric, NULL),
+                    .shapes = gw_shapes_new(fabric, NULL, NULL),
                     .expected = expected_hosts(plan),
                     .known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL) };
 }

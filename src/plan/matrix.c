@@ -35,14 +35,14 @@ static void cell_free(gpointer data)
     g_free(cell);
 }
 
-GwMatrix *gw_matrix_new(const GwFabric *fabric, const GwMoveOptions *options)
+GwMatrix *gw_matrix_new(const GwFabric *fabric, const GwMoveOptions *options, GwKnownHosts *known)
 {
     GwMatrix *matrix = g_new0(GwMatrix, 1);
 
     matrix->fabric = fabric;
     matrix->options = options;
     matrix->shared = gw_plan_shared_new(fabric);
-    matrix->shapes = gw_shapes_new(fabric, options);
+    matrix->shapes = gw_shapes_new(fabric, options, known);
     matrix->vm_keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     matrix->vms = g_hash_table_new(NULL, NULL);
     matrix->hosts = g_hash_table_new(NULL, NULL);

@@ -28,8 +28,8 @@ typedef struct {
 extern const char *const gw_matrix_changes[];
 gboolean gw_matrix_is_changing(const char *rule);
 
-/* @options may be NULL. Both must outlive the matrix. */
-GwMatrix *gw_matrix_new(const GwFabric *fabric, const GwMoveOptions *options);
+/* @options may be NULL, and so may @known, what is kept of hosts. All must outlive the matrix. */
+GwMatrix *gw_matrix_new(const GwFabric *fabric, const GwMoveOptions *options, GwKnownHosts *known);
 void gw_matrix_free(GwMatrix *matrix);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwMatrix, gw_matrix_free)
 
@@ -53,9 +53,9 @@ guint gw_matrix_verdicts(const GwMatrix *matrix);
 
 /* shape.c: all of a VM that rules see and that it can have in common with others, in one text (the
  * caller's); and of a host, as bytes that are valid until the next of them are asked for, or as a
- * number, from 0. @options (may be NULL): what is chosen for all of them. @fabric must outlive it.
+ * number, from 0. @options (may be NULL): what is chosen for all of them; @known as of a matrix.
  */
-GwShapes *gw_shapes_new(const GwFabric *fabric, const GwMoveOptions *options);
+GwShapes *gw_shapes_new(const GwFabric *fabric, const GwMoveOptions *options, GwKnownHosts *known);
 void gw_shapes_free(GwShapes *shapes);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwShapes, gw_shapes_free)
 char *gw_shapes_of_vm(GwShapes *shapes, const GwVm *vm);

@@ -107,13 +107,23 @@ GwCandidate *gw_plan_candidate(const GwPlanInput *input);
 /* One candidate for every host (the source's own too, with its reason), rated, best first: suitable
  * before unsuitable, then by rating, name and id. options may be NULL. */
 GPtrArray *gw_plan_candidates(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options);
+/* known_hosts.c. What rankings of one picture after the other read of hosts, kept for as long as
+ * their records stay as they are: pictures that are published, since nobody changes those. For one
+ * ranking at a time. */
+typedef struct GwKnownHosts GwKnownHosts;
+GwKnownHosts *gw_known_hosts_new(void);
+/* For questions about one picture: less is read. */
+GwKnownHosts *gw_known_hosts_for_once(void);
+void gw_known_hosts_free(GwKnownHosts *known);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwKnownHosts, gw_known_hosts_free)
+
 /* ranking.c. The same hosts, in the same order, with the same transfer type, findings and rating,
  * for who looks at the order and reads few of them: those are @told, so many of the suitable ones
  * and of the others, and brief (GwPlanInput). Of the rest nothing is said of disks, adapters and
  * HBAs, and a finding that is the same for hosts that are alike has no words of its own: it says
- * what the rule requires. */
+ * what the rule requires. @known: NULL where nothing is kept. */
 GPtrArray *gw_plan_ranking(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options,
-                           guint told);
+                           guint told, GwKnownHosts *known);
 #define GW_TOLD_MAX 64 /* of a list: nobody reads a thousand */
 GwMoveDecision *gw_plan_decide(const GwPlanInput *input);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "plan/known_hosts.h"
 #include "plan/matrix.h"
 #include "plan/rating.h"
 #include "plan/storage_images.h"
@@ -28,6 +29,7 @@ typedef struct {
     guint vm_shape, kind;
     GPtrArray *verdicts; /* Verdict by the host's shape */
     GHashTable *apart;   /* ids of hosts that this VM has something of its own with */
+    GwKnownHosts *known; /* NULL: nothing is kept */
     GPtrArray *found;    /* GwFinding of the host that is being judged */
 } Ranking;
 
@@ -153,6 +155,18 @@ static GHashTable *find_apart(const GwFabric *fabric, const GwVm *vm)
     return apart;
 }
 
+/* Whether the rule may find anything of this host; to look at all its VMs takes longest. */
+static gboolean is_to_be_asked(const Ranking *ranking, const GwRule *rule)
+{
+    const GwHost *host = ranking->input.destination;
+
+    if (rule != &gw_rule_vm_twin || ranking->known == NULL)
+        return TRUE;
+    return gw_known_may_hold(ranking->known, host,
+                             g_hash_table_lookup(ranking->input.fabric->vms, host->id),
+                             ranking->input.vm);
+}
+
 /* What is found of the host, by its shape's verdict and by itself. */
 static void judge(Ranking *ranking, const Verdict *verdict, GwCandidate *candidate)
 {
@@ -163,10 +177,10 @@ static void judge(Ranking *ranking, const Verdict *verdict, GwCandidate *candida
     ranking->input.storage = &storage;
     for (guint i = 0; i < verdict->steps->len; i++) {
         const Step *step = &g_array_index(verdict->steps, Step, i);
-        if (step->rule != NULL)
-            gw_rule_run(step->rule, ranking->kind, &ranking->input, found);
-        else
+        if (step->rule == NULL)
             g_ptr_array_add(found, gw_record_ref(step->finding));
+        else if (is_to_be_asked(ranking, step->rule))
+            gw_rule_run(step->rule, ranking->kind, &ranking->input, found);
     }
     ranking->input.storage = NULL;
     if (found->len == verdict->findings->len) {
@@ -234,10 +248,11 @@ static void clear(Ranking *ranking)
 }
 
 GPtrArray *gw_plan_ranking(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options,
-                           guint told)
+                           guint told, GwKnownHosts *known)
 {
     GPtrArray *candidates = gw_record_array(&gw_candidate_record);
     Ranking ranking = { .input = { .fabric = fabric, .vm = vm, .options = options, .brief = TRUE },
+                        .known = known,
                         .kind = gw_plan_is_live(vm) ? GW_RULE_LIVE : GW_RULE_OFF };
     GHashTableIter iter;
     gpointer host;
@@ -245,7 +260,7 @@ GPtrArray *gw_plan_ranking(const GwFabric *fabric, const GwVm *vm, const GwMoveO
     ranking.input.source = gw_fabric_host(fabric, vm->host_id);
     if (ranking.input.source == NULL)
         return candidates; /* its host has just been removed */
-    ranking.matrix = gw_matrix_new(fabric, options);
+    ranking.matrix = gw_matrix_new(fabric, options, known);
     ranking.input.shared = gw_matrix_shared(ranking.matrix);
     ranking.vm_shape = gw_matrix_vm_alone(ranking.matrix, vm);
     ranking.verdicts = g_ptr_array_new_with_free_func(verdict_free);

@@ -1,29 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "plan/known_hosts.h"
 #include "plan/matrix.h"
 #include "plan/rule.h"
-#include "plan/shape_host.h"
 
 /* What makes two VMs, or two hosts (shape_host.c), alike to the rules. Of a VM a copy of the record
  * is taken, what is its own alone is blanked, and the rest is the shape: a field that is added
  * later counts until somebody shows that no rule looks at it. */
-
-/* The bytes of a host's shape, and its number. */
-typedef struct {
-    gconstpointer bytes;
-    gsize length;
-    guint hash, number;
-} HostKey;
 
 struct GwShapes {
     const GwFabric *fabric;
     GHashTable *of_hosts; /* id -> what names it, sorted: shares, rules */
     GHashTable *of_vms;   /* UUID -> rules that name it, sorted; NULL: not looked for */
     GHashTable *busy;     /* UUIDs; NULL: not looked for */
-    GHashTable *twice;    /* UUIDs of machines that several hosts claim to be */
-    GwHostShape *writer;
-    GHashTable *hosts; /* HostKey: those that have a number */
+    GwKnownHosts *known;
+    GwKnownHosts *own; /* the same, where nobody gave any */
+    guint count;       /* of numbers that were given to hosts */
+    GArray *numbers;   /* guint by what is known of a host, from 1; 0: none yet */
+    GHashTable *apart; /* text -> number, from 1, of hosts that something sets apart */
     gboolean macs;     /* adapters are told apart: networks were chosen for some */
 };
 
@@ -148,74 +143,21 @@ static void note_busy(GwShapes *shapes, const GwFabric *fabric)
     }
 }
 
-/* Eight bytes at a time: a shape has some hundred. */
-static guint hash_bytes(gconstpointer bytes, gsize length)
-{
-    guint64 hash = length, word = 0;
-
-    for (gsize i = 0; i < length; i += sizeof(word)) {
-        word = 0;
-        memcpy(&word, (const guint8 *)bytes + i, MIN(length - i, sizeof(word)));
-        hash = (hash ^ word) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
-        hash ^= hash >> 32;
-    }
-    return (guint)hash;
-}
-
-/* Of UUIDs. */
-static guint hash_text(gconstpointer text)
-{
-    return hash_bytes(text, strlen(text));
-}
-
-/* Two entries of one machine are told from two machines by it. */
-static void note_machines(GwShapes *shapes, const GwFabric *fabric)
-{
-    g_autoptr(GHashTable) seen = g_hash_table_new(hash_text, g_str_equal);
-    GHashTableIter iter;
-    gpointer value;
-
-    g_hash_table_iter_init(&iter, fabric->hosts);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        char *uuid = gw_plan_facts(value)->host_uuid;
-        if (uuid != NULL && !g_hash_table_add(seen, uuid))
-            g_hash_table_add(shapes->twice, uuid);
-    }
-}
-
-static guint hash_of_key(gconstpointer key)
-{
-    return ((const HostKey *)key)->hash;
-}
-
-static gboolean equal_keys(gconstpointer pa, gconstpointer pb)
-{
-    const HostKey *a = pa, *b = pb;
-    return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
-}
-
-static void free_key(gpointer data)
-{
-    HostKey *key = data;
-
-    g_free((gpointer)key->bytes);
-    g_free(key);
-}
-
-GwShapes *gw_shapes_new(const GwFabric *fabric, const GwMoveOptions *options)
+GwShapes *gw_shapes_new(const GwFabric *fabric, const GwMoveOptions *options, GwKnownHosts *known)
 {
     GwShapes *shapes = g_new0(GwShapes, 1);
 
     shapes->fabric = fabric;
     shapes->macs = options != NULL && options->nics != NULL && options->nics->len > 0;
     shapes->of_hosts = table_of_words();
-    shapes->twice = g_hash_table_new(g_str_hash, g_str_equal);
-    shapes->writer = gw_host_shape_new();
-    shapes->hosts = g_hash_table_new_full(hash_of_key, equal_keys, free_key, NULL);
+    shapes->own = known == NULL ? gw_known_hosts_for_once() : NULL;
+    shapes->known = known != NULL ? known : shapes->own;
+    shapes->numbers = g_array_new(FALSE, TRUE, sizeof(guint));
+    shapes->apart = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    gw_known_look(shapes->known, fabric);
     note_shares(shapes, fabric);
     note_rules(shapes->of_hosts, fabric, hosts_of);
     sort_words(shapes->of_hosts);
-    note_machines(shapes, fabric);
     return shapes;
 }
 
@@ -226,38 +168,58 @@ void gw_shapes_free(GwShapes *shapes)
     g_hash_table_unref(shapes->of_hosts);
     g_clear_pointer(&shapes->of_vms, g_hash_table_unref);
     g_clear_pointer(&shapes->busy, g_hash_table_unref);
-    g_hash_table_unref(shapes->twice);
-    gw_host_shape_free(shapes->writer);
-    g_hash_table_unref(shapes->hosts);
+    gw_known_hosts_free(shapes->own);
+    g_array_unref(shapes->numbers);
+    g_hash_table_unref(shapes->apart);
     g_free(shapes);
+}
+
+static const GPtrArray *words_of_host(const GwShapes *shapes, const GwHost *host)
+{
+    return host->id != NULL && g_hash_table_size(shapes->of_hosts) > 0
+               ? g_hash_table_lookup(shapes->of_hosts, host->id)
+               : NULL;
 }
 
 gconstpointer gw_shapes_of_host(GwShapes *shapes, const GwHost *host, gsize *length)
 {
-    const char *uuid = gw_plan_facts(host)->host_uuid;
-    gboolean twice = uuid != NULL && g_hash_table_size(shapes->twice) > 0 &&
-                     g_hash_table_contains(shapes->twice, uuid);
-    const GPtrArray *words = host->id != NULL && g_hash_table_size(shapes->of_hosts) > 0
-                                 ? g_hash_table_lookup(shapes->of_hosts, host->id)
-                                 : NULL;
+    return gw_host_shape_bytes(gw_known_writer(shapes->known), host,
+                               gw_known_is_twice(shapes->known, host), words_of_host(shapes, host),
+                               length);
+}
 
-    return gw_host_shape_bytes(shapes->writer, host, twice, words, length);
+/* Of a host that shares and rules name, or that is not the only entry of its machine. */
+static guint number_apart(GwShapes *shapes, const GwHost *host, guint known, const GPtrArray *words)
+{
+    GString *key = g_string_new(NULL);
+
+    g_string_append_printf(key, "%u", known);
+    if (gw_known_is_twice(shapes->known, host))
+        g_string_append_printf(key, "\nmachine %s", gw_plan_facts(host)->host_uuid);
+    for (guint i = 0; words != NULL && i < words->len; i++)
+        g_string_append_printf(key, "\n%s", (const char *)words->pdata[i]);
+    guint number = GPOINTER_TO_UINT(g_hash_table_lookup(shapes->apart, key->str));
+    if (number == 0) {
+        number = ++shapes->count;
+        g_hash_table_insert(shapes->apart, g_strdup(key->str), GUINT_TO_POINTER(number));
+    }
+    g_string_free(key, TRUE);
+    return number;
 }
 
 guint gw_shapes_number_of_host(GwShapes *shapes, const GwHost *host)
 {
-    HostKey key;
+    guint known = gw_known_shape(shapes->known, host);
+    const GPtrArray *words = words_of_host(shapes, host);
 
-    key.bytes = gw_shapes_of_host(shapes, host, &key.length);
-    key.hash = hash_bytes(key.bytes, key.length);
-    const HostKey *known = g_hash_table_lookup(shapes->hosts, &key);
-    if (known != NULL)
-        return known->number;
-    HostKey *own = g_memdup2(&key, sizeof(key));
-    own->bytes = g_memdup2(key.bytes, key.length);
-    own->number = g_hash_table_size(shapes->hosts);
-    g_hash_table_add(shapes->hosts, own);
-    return own->number;
+    if (words != NULL || gw_known_is_twice(shapes->known, host))
+        return number_apart(shapes, host, known, words) - 1;
+    if (shapes->numbers->len <= known)
+        g_array_set_size(shapes->numbers, known + 1);
+    guint *number = &g_array_index(shapes->numbers, guint, known);
+    if (*number == 0)
+        *number = ++shapes->count;
+    return *number - 1;
 }
 
 /* An ordinary file: what rules see of its path is the folder. Two disks in one file stay two disks

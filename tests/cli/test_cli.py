@@ -867,6 +867,19 @@ def stars_of(fake, godwit, stars):
     return godwit("vm", "candidates", "web1").out.splitlines()[1].split()[1]
 
 
+def test_first_reason(fake, godwit):
+    """Of hosts far down in a long list nothing was observed in words: the rule says what it wants."""
+    found = {"rule": "network", "severity": "error", "required": "Its network must be there."}
+    rows = [{"host_id": "host-2", "host_name": "kvm2", "suitable": False, "findings": [found]},
+            {"host_id": "host-3", "host_name": "kvm3", "suitable": False,
+             "findings": [dict(found, observed="kvm3 has no network 'lan'")]}]
+    fake.raw["/vms/web1/candidates"] = (200, "application/json",
+                                        json.dumps({"items": rows}).encode())
+    lines = godwit("vm", "candidates", "web1").out.splitlines()
+    assert lines[1].endswith("Its network must be there.")
+    assert lines[2].endswith("kvm3 has no network 'lan'")
+
+
 def test_explain(fake, godwit):
     run = godwit("explain", "web1", "All Hosts")
     assert run.status == 0 and re.search(r"^To +kvm2$", run.out, re.M)

@@ -55,11 +55,10 @@ static void take_details(GwCandidate *wanted, const GwCandidate *got)
     g_clear_pointer(&wanted->nics, g_ptr_array_unref);
 }
 
-GPtrArray *ranking_check(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options,
-                         guint told)
+static void check(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options, guint told,
+                  GwKnownHosts *known, const GPtrArray *full)
 {
-    GPtrArray *full = gw_plan_candidates(fabric, vm, options);
-    g_autoptr(GPtrArray) ranking = gw_plan_ranking(fabric, vm, options, told);
+    g_autoptr(GPtrArray) ranking = gw_plan_ranking(fabric, vm, options, told, known);
     guint seen[2] = { 0, 0 };
 
     assert_int_equal(ranking->len, full->len);
@@ -74,6 +73,16 @@ GPtrArray *ranking_check(const GwFabric *fabric, const GwVm *vm, const GwMoveOpt
         g_autofree char *got_text = text_of(got);
         assert_string_equal(got_text, wanted_text);
     }
+}
+
+GPtrArray *ranking_check(const GwFabric *fabric, const GwVm *vm, const GwMoveOptions *options,
+                         guint told, GwKnownHosts *known)
+{
+    GPtrArray *full = gw_plan_candidates(fabric, vm, options);
+
+    check(fabric, vm, options, told, NULL, full);
+    if (known != NULL)
+        check(fabric, vm, options, told, known, full);
     return full;
 }
 
@@ -129,12 +138,12 @@ void ranking_check_alike(GwFabric *fabric, const GwVm *vm, const GwMoveOptions *
         g_autoptr(GwHost) own = gw_host_copy(host);
         gw_fabric_put_host(fabric, alike(own, 1));
         gw_fabric_put_host(fabric, alike(own, 2));
-        g_autoptr(GwShapes) shapes = gw_shapes_new(fabric, options);
+        g_autoptr(GwShapes) shapes = gw_shapes_new(fabric, options, NULL);
         g_autofree char *first = g_strdup_printf("%s-like-1", own->id);
         g_autofree char *second = g_strdup_printf("%s-like-2", own->id);
         assert_int_equal(gw_shapes_number_of_host(shapes, gw_fabric_host(fabric, first)),
                          gw_shapes_number_of_host(shapes, gw_fabric_host(fabric, second)));
     }
-    g_ptr_array_unref(ranking_check(fabric, vm, options, 0));
-    g_ptr_array_unref(ranking_check(fabric, vm, options, 2));
+    g_ptr_array_unref(ranking_check(fabric, vm, options, 0, NULL));
+    g_ptr_array_unref(ranking_check(fabric, vm, options, 2, NULL));
 }

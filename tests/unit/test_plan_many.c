@@ -765,7 +765,7 @@ static void matrix_is_exact(void **state)
         options.odd_percent = 20;
         options.local_percent = 20;
         g_autoptr(GwFabric) fabric = fabric_make(&options);
-        g_autoptr(GwMatrix) matrix = gw_matrix_new(fabric, NULL);
+        g_autoptr(GwMatrix) matrix = gw_matrix_new(fabric, NULL, NULL);
         g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(fabric);
         for (guint s = 0; s < hosts->len; s++) {
             const GwHost *source = hosts->pdata[s];

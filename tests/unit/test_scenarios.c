@@ -432,8 +432,8 @@ static void run_scenario(void **state)
         check_transfers(candidates->pdata[i]);
         why_candidate(why, s, candidates->pdata[i]);
     }
-    g_ptr_array_unref(ranking_check(s->fabric, s->vm, s->options, G_MAXUINT));
-    g_ptr_array_unref(ranking_check(s->fabric, s->vm, s->options, 0));
+    g_ptr_array_unref(ranking_check(s->fabric, s->vm, s->options, G_MAXUINT, NULL));
+    g_ptr_array_unref(ranking_check(s->fabric, s->vm, s->options, 0, NULL));
     g_autoptr(GwJson) plan = plan_json(s, candidates);
     g_autofree char *text = gw_json_pretty(plan);
     compare(folder, "plan.json", text);
