@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-#define PARTS 256 /* of 10,000 VMs each holds 40: copied in a moment, and looked through in less   \
-                   */
+#define PARTS                                                                                      \
+    256 /* of 10,000 VMs each holds 40: copied in a moment, and looked through in less             \
+         */
 
 typedef struct {
     guint hash;
