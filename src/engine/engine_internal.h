@@ -255,6 +255,7 @@ typedef struct {
     GwVm *vm;                 /* as the source host just said */
     GError *error;            /* refused, or could not be asked */
     GPtrArray *nics;          /* GwNicMove: where each adapter goes; NULL where it is refused */
+    GPtrArray *hbas;          /* GwHbaMove, the same of virtual HBAs */
 } CheckResult;
 typedef void (*CheckFn)(GwEngine *engine, CheckResult *result, gpointer user);
 /* Asks source and destination (which may be one host: Migrate Storage), plans, and answers once;
