@@ -3,6 +3,7 @@
 #include "cli/columns.h"
 #include "cli/follow.h"
 #include "cli/format.h"
+#include "cli/hba_words.h"
 #include "cli/network_words.h"
 #include "cli/plan.h"
 #include "cli/plan_progress.h"
@@ -174,6 +175,7 @@ static int show(GwSession *session, const GwArgs *args, GError **error)
         gw_print_sheet(session, gw_job_sheet, job);
     gw_print_disk_moves(session, "Disks", gw_at(job, "disks"));
     gw_print_nic_moves(session, "Networks", gw_at(job, "nics"));
+    gw_print_hba_moves(session, "Virtual HBAs", gw_at(job, "hbas"));
     if (json_array_size(gw_at(job, "tasks")) > 0) {
         gw_print_heading(session, "Tasks");
         gw_print_table(session, gw_task_columns, gw_at(job, "tasks"));

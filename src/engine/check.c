@@ -106,6 +106,7 @@ static void judge(GwEngine *engine, Check *check, CheckResult *result)
         result->disks = disks_of(input);
         if (result->plan->candidate->nics != NULL)
             result->nics = g_ptr_array_ref(result->plan->candidate->nics);
+        result->hbas = g_ptr_array_ref(result->plan->candidate->hbas);
         return;
     }
     result->error = refusal(result->plan->candidate, check->vm->name);
@@ -125,6 +126,7 @@ static void finish(GwEngine *engine, Check *check)
     gw_move_decision_free(result.decision);
     g_clear_pointer(&result.disks, g_ptr_array_unref);
     g_clear_pointer(&result.nics, g_ptr_array_unref);
+    g_clear_pointer(&result.hbas, g_ptr_array_unref);
     gw_vm_free(result.vm);
     g_clear_error(&result.error);
     check_free(check);

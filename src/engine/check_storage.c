@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "engine/engine_internal.h"
+#include "plan/hbas.h"
 
 /* What preflight asks of storage. The planner says from facts alone where each disk would go; what
  * is copied, and what stays on a SAN, is then looked at on the hosts, all of it at once, and the
@@ -229,7 +230,14 @@ static gboolean is_on_san(const GwDisk *disk)
             g_strcmp0(disk->device, "lun") == 0);
 }
 
-static void ask_disk(StorageCheck *check, const GwDiskMove *move)
+/* What comes along with its virtual HBA is not there yet (R41). */
+static gboolean comes_along(const GPtrArray *hbas, const GwDisk *disk)
+{
+    const GwHbaMove *hba = disk->source != NULL ? gw_plan_hba_of(hbas, disk) : NULL;
+    return hba != NULL && hba->how == (int)GW_HBA_HANDED_OVER;
+}
+
+static void ask_disk(StorageCheck *check, const GwDiskMove *move, const GPtrArray *hbas)
 {
     const GwDisk *disk = disk_of(check->ask.vm, move->target);
 
@@ -244,6 +252,7 @@ static void ask_disk(StorageCheck *check, const GwDiskMove *move)
     case GW_DISK_STAYS:
     case GW_DISK_SAN:
         if (disk != NULL && (move->how == (int)GW_DISK_SAN || is_on_san(disk)) &&
+            !comes_along(hbas, disk) &&
             g_strcmp0(check->ask.source_id, check->ask.destination_id) != 0)
             ask_reach(check, disk);
         break;
@@ -391,9 +400,10 @@ static void next_round(GwEngine *engine, StorageCheck *check)
     gboolean known = gw_storage_check_input(engine, check, &input);
 
     if (known && check->error == NULL && check->rounds++ < ROUNDS_MAX) {
+        g_autoptr(GPtrArray) hbas = gw_plan_hbas(&input);
         g_autoptr(GwStoragePlan) plan = gw_plan_storage(&input);
         for (guint i = 0; i < plan->disks->len; i++)
-            ask_disk(check, plan->disks->pdata[i]);
+            ask_disk(check, plan->disks->pdata[i], hbas);
     }
     /* From here on what is not in the answers is known not to be there. */
     check->asked_any = TRUE;

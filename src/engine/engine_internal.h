@@ -250,6 +250,7 @@ typedef struct {
     GwVm *vm;                 /* as the source host just said */
     GError *error;            /* refused, or could not be asked */
     GPtrArray *nics;          /* GwNicMove: where each adapter goes; NULL where it is refused */
+    GPtrArray *hbas;          /* GwHbaMove, the same of virtual HBAs */
     GwPlanInput input;        /* what it was judged by; borrowed, and nothing without a plan */
 } CheckResult;
 typedef void (*CheckFn)(GwEngine *engine, CheckResult *result, gpointer user);

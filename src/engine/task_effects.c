@@ -20,6 +20,10 @@ static const TaskEffect *const effects[] = {
     [GW_TASK_VOLUME_DELETE] = &gw_task_volume_delete,
     [GW_TASK_OVERLAY] = &gw_task_overlay,
     [GW_TASK_MERGE] = &gw_task_merge,
+    [GW_TASK_HBA_STOP] = &gw_task_hba_stop,
+    [GW_TASK_HBA_START] = &gw_task_hba_start,
+    [GW_TASK_HBA_CHECK] = &gw_task_hba_check,
+    [GW_TASK_HBA_FORGET] = &gw_task_hba_forget,
 };
 
 GwJob *gw_task_job(GwEngine *engine, const TaskRun *run)

@@ -162,6 +162,7 @@ static gboolean is_passed(const TaskRun *run)
     case GW_TASK_SNAPSHOTS_REMEMBER:
     case GW_TASK_VOLUME_DELETE:
     case GW_TASK_MERGE:
+    case GW_TASK_HBA_FORGET:
         return !run->undo && run->turn == GW_TASK_AFTER;
     default:
         return FALSE;

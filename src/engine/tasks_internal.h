@@ -59,6 +59,9 @@ extern const TaskEffect gw_task_block_copy, gw_task_block_pivot, gw_task_overlay
 extern const TaskEffect gw_task_define, gw_task_undefine, gw_task_snapshots_forget,
     gw_task_snapshots_remember, gw_task_start, gw_task_autostart;
 
+/* task_hbas.c */
+extern const TaskEffect gw_task_hba_stop, gw_task_hba_start, gw_task_hba_check, gw_task_hba_forget;
+
 /* Deleting a large file, or making all of a volume at once, takes its time. */
 #define GW_TASK_LONG_US (120 * G_USEC_PER_SEC)
 

@@ -142,6 +142,7 @@ static GwJob *repair_job(GwEngine *engine, const GwJob *failed, GwLeftWay way, c
     job->snapshots = g_strdupv(failed->snapshots);
     job->snapshot_current = g_strdup(failed->snapshot_current);
     job->tasks = gw_left_tasks(gw_engine_now(engine), failed, way);
+    job->hbas = failed->hbas != NULL ? g_ptr_array_ref(failed->hbas) : NULL;
     job->keep_source_s = failed->keep_source_s;
     job->epoch = gw_moves_next_epoch(engine, job->vm_uuid, batch);
     return job;

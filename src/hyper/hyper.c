@@ -52,6 +52,9 @@ static const char *const op_words[GW_OP_COUNT] = {
     [GW_OP_SNAPSHOTS_REMEMBER] = "snapshots-remember",
     [GW_OP_OVERLAY] = "overlay",
     [GW_OP_MERGE] = "merge",
+    [GW_OP_HBA_LOOK] = "hba-look",
+    [GW_OP_HBA_STOP] = "hba-stop",
+    [GW_OP_HBA_START] = "hba-start",
     [GW_OP_PERMIT] = "permit",
     [GW_OP_CLOSE] = "close",
     [GW_OP_MEASURE] = "measure",
@@ -90,6 +93,7 @@ void gw_request_free(GwRequest *request)
     g_clear_pointer(&request->disks, g_ptr_array_unref);
     g_clear_pointer(&request->nics, g_ptr_array_unref);
     g_free(request->nics_xml);
+    gw_hba_move_free(request->hba);
     g_free(request->peer_host_id);
     g_strfreev(request->definitions);
     g_free(request);
@@ -216,6 +220,7 @@ void gw_reply_free(GwReply *reply)
     g_clear_pointer(&reply->lines, g_ptr_array_unref);
     gw_pool_free(reply->pool);
     gw_cpu_free(reply->cpu);
+    gw_virtual_hba_free(reply->hba);
     g_clear_pointer(&reply->volumes, g_ptr_array_unref);
     gw_copy_result_free(reply->copied);
     g_strfreev(reply->definitions);

@@ -95,6 +95,19 @@ typedef enum {
     GW_OP_MERGE,   /* vm_uuid, text: target, volume: what was laid above. Begins to merge it into
                       the one below; BLOCK_PROGRESS and BLOCK_PIVOT end it. Succeeds where it is the
                       disk's top no more */
+    /* Virtual HBAs (R41): pools of type scsi with a WWPN of their own. */
+    GW_OP_HBA_LOOK,  /* text: pool, read anew. Answers hba; NOT_FOUND: there is no such pool,
+                        CONFLICT: it is no virtual HBA */
+    GW_OP_HBA_STOP,  /* hba: where pool, WWPN and, where hba->was tells it, UUID are those of a
+                        virtual HBA here, it logs out, and does not start by itself any more; number
+                        1: its definition is removed as well, else it is kept. vm_uuid: whose it is.
+                        CONFLICT where another VM of the host, or that one as it runs, has disks
+                        behind it. Succeeds where there is none */
+    GW_OP_HBA_START, /* hba, peer_host_id: what the peer defines is defined here, carried by
+                        hba->to, and logs in; it starts by itself where hba->was did. The peer may
+                        be the host itself: as it is defined. Succeeds where it is so already;
+                        CONFLICT where another pool has its name. Where it fails, nothing is left
+                        logged in, as far as can be done */
     /* Only hosts with an agent; others answer UNSUPPORTED. */
     GW_OP_PERMIT,  /* permit. Gives the agent leave for one move's streams; of the source,
                       paths is answered. Again for the same job: renews it */
@@ -206,6 +219,7 @@ typedef struct {
     GPtrArray *disks; /* GwDiskMove */
     GPtrArray *nics;  /* GwNicMove */
     char *nics_xml;   /* as of GwMigrate */
+    GwHbaMove *hba;
     char *peer_host_id;
     char **definitions;
     gint64 timeout_us; /* the engine stops waiting then; a driver may give up earlier */
@@ -238,6 +252,7 @@ typedef struct {
     GPtrArray *lines; /* GwCheckLine */
     GwPool *pool;
     GwCpu *cpu;
+    GwVirtualHba *hba;
     GPtrArray *volumes; /* GwVolume */
     GwCopyResult *copied;
     char **definitions;

@@ -252,6 +252,17 @@ gboolean gw_lv_op_dirty_read(GwLvTask *task, GwReply *reply, GError **error);
 /* libvirt_hba.c: facts->hbas. */
 void gw_lv_read_hbas(virConnectPtr ptr, GwHostFacts *facts);
 
+/* libvirt_vport.c, as GW_OP_HBA_LOOK, HBA_STOP and HBA_START say. @own: the UUID of the VM that it
+ * goes along with. */
+GwVirtualHba *gw_lv_hba_look(virConnectPtr ptr, const char *pool, GError **error);
+gboolean gw_lv_hba_stop(virConnectPtr ptr, const GwHbaMove *hba, const char *own, gboolean forget,
+                        GError **error);
+gboolean gw_lv_hba_start(virConnectPtr here, virConnectPtr there, const GwHbaMove *hba,
+                         GError **error);
+gboolean gw_lv_op_hba_look(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_hba_stop(GwLvTask *task, GwReply *reply, GError **error);
+gboolean gw_lv_op_hba_start(GwLvTask *task, GwReply *reply, GError **error);
+
 /* libvirt_cpu.c */
 /* facts->vm_cpus, and the model that is shown. */
 void gw_lv_read_cpus(virConnectPtr ptr, GwHostFacts *facts);

@@ -256,6 +256,11 @@ static void perform(GwSim *sim, SimHost *host, const GwRequest *request, GwReply
     case GW_OP_REACH:
         gw_sim_volume_serve(sim, host, request, reply);
         break;
+    case GW_OP_HBA_LOOK:
+    case GW_OP_HBA_STOP:
+    case GW_OP_HBA_START:
+        gw_sim_hba_serve(sim, host, request, reply);
+        break;
     case GW_OP_COPY_PROGRESS:
     case GW_OP_COPY_ABORT:
         gw_sim_copy_serve(sim, host, request, reply);

@@ -82,6 +82,9 @@ void gw_sim_volume_serve(GwSim *sim, SimHost *host, const GwRequest *request, Gw
 /* Whether a VM of @host has @image as a disk, or below one. */
 gboolean gw_sim_is_used(GwSim *sim, const SimHost *host, const SimImage *image);
 
+/* sim_hba.c */
+void gw_sim_hba_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);
+
 /* sim_copy.c. Answers when it is over. */
 void gw_sim_begin_copy(GwSim *sim, SimHost *host, const GwRequest *request);
 void gw_sim_copy_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply);

@@ -238,6 +238,45 @@ static void make_migrate(GwJob *job, const GwVm *vm)
     add_old_copies(job);
 }
 
+static void add_hba(GwJob *job, GwTaskKind kind, GwTaskTurn turn, const char *host_id,
+                    const GwHbaMove *hba)
+{
+    GwTask *task = add(job, kind, turn, host_id);
+
+    task->volume = gw_volume_new();
+    task->volume->pool = g_strdup(hba->pool);
+    if (kind == GW_TASK_HBA_START)
+        task->peer_host_id = g_strdup(job->source_host_id);
+}
+
+static gboolean is_handed_over(const GwHbaMove *hba)
+{
+    return hba->how == (int)GW_HBA_HANDED_OVER;
+}
+
+/* R41: a WWPN leaves the source before it comes to the destination; what it shows there is looked
+ * at before the VM is defined on it. */
+static void add_hbas(GwJob *job)
+{
+    for (guint i = 0; job->hbas != NULL && i < job->hbas->len; i++) {
+        const GwHbaMove *hba = job->hbas->pdata[i];
+        if (!is_handed_over(hba))
+            continue;
+        add_hba(job, GW_TASK_HBA_STOP, GW_TASK_BEFORE, job->source_host_id, hba);
+        add_hba(job, GW_TASK_HBA_START, GW_TASK_BEFORE, job->destination_host_id, hba);
+        add_hba(job, GW_TASK_HBA_CHECK, GW_TASK_BEFORE, job->destination_host_id, hba);
+    }
+}
+
+static void forget_hbas(GwJob *job)
+{
+    for (guint i = 0; job->hbas != NULL && i < job->hbas->len; i++) {
+        if (is_handed_over(job->hbas->pdata[i]))
+            add_hba(job, GW_TASK_HBA_FORGET, GW_TASK_AFTER, job->source_host_id,
+                    job->hbas->pdata[i]);
+    }
+}
+
 /* Autostart goes off first: a source host that boots between the two definitions must not start
  * what is being moved. The source's definition goes only once the destination's is there (I2). */
 static void make_transfer(GwJob *job, const GwVm *vm)
@@ -247,6 +286,7 @@ static void make_transfer(GwJob *job, const GwVm *vm)
     if (job->vm_autostart)
         add(job, GW_TASK_AUTOSTART, GW_TASK_BEFORE, job->source_host_id);
     add_before(job);
+    add_hbas(job);
     GwTask *define = add(job, GW_TASK_DEFINE, GW_TASK_BEFORE, job->destination_host_id);
     define->peer_host_id = g_strdup(job->source_host_id);
     if (snapshots)
@@ -254,6 +294,7 @@ static void make_transfer(GwJob *job, const GwVm *vm)
 
     GwTask *undefine = add(job, GW_TASK_UNDEFINE, GW_TASK_AFTER, job->source_host_id);
     undefine->peer_host_id = g_strdup(job->destination_host_id);
+    forget_hbas(job);
     if (snapshots)
         add(job, GW_TASK_SNAPSHOTS_REMEMBER, GW_TASK_AFTER, job->destination_host_id);
     if (job->vm_autostart)

@@ -27,6 +27,8 @@ static gboolean has_undo(const GwTask *task)
     case GW_TASK_SNAPSHOTS_FORGET:
     case GW_TASK_AUTOSTART:
     case GW_TASK_OVERLAY:
+    case GW_TASK_HBA_STOP:
+    case GW_TASK_HBA_START:
         return TRUE;
     case GW_TASK_VOLUME_REPLACE:
     case GW_TASK_BLOCK_PIVOT:
@@ -35,6 +37,8 @@ static gboolean has_undo(const GwTask *task)
     case GW_TASK_VOLUME_KEEP:
     case GW_TASK_VOLUME_DELETE:
     case GW_TASK_MERGE:
+    case GW_TASK_HBA_CHECK:
+    case GW_TASK_HBA_FORGET:
         break;
     }
     return FALSE;
@@ -177,6 +181,25 @@ static gboolean is_named(const GwJob *job, const GwTask *task)
     return FALSE;
 }
 
+/* A WWPN that may still be logged in at the destination does not log in at the source again. */
+static gboolean is_elsewhere(const GwJob *job, const GwTask *task)
+{
+    for (guint i = 0; task->kind == GW_TASK_HBA_STOP && i < count(job); i++) {
+        const GwTask *other = job->tasks->pdata[i];
+        if (other->kind == GW_TASK_HBA_START && other->state == GW_TASK_UNDOING &&
+            g_strcmp0(other->volume->pool, task->volume->pool) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Of a virtual HBA both ways can be taken twice, so what its host said of a failure need not be
+ * relied upon. */
+static gboolean may_be_done(const GwTask *task)
+{
+    return task->made || task->kind == GW_TASK_HBA_STOP || task->kind == GW_TASK_HBA_START;
+}
+
 /* One that is under way may have been done, whatever is known; one that failed made what it is
  * marked to have made, and nothing else. */
 static gboolean is_to_undo(const GwTask *task)
@@ -186,7 +209,7 @@ static gboolean is_to_undo(const GwTask *task)
     if (task->state == GW_TASK_UNDOING)
         return task->why == NULL;
     return task->state == GW_TASK_DOING ||
-           (task->made && (task->state == GW_TASK_DONE || task->state == GW_TASK_FAILED));
+           (may_be_done(task) && (task->state == GW_TASK_DONE || task->state == GW_TASK_FAILED));
 }
 
 /* What removes what is left has nothing to take back. */
@@ -203,7 +226,8 @@ GwTask *gw_tasks_next_undo(const GwJob *job)
     for (guint i = count(job); i > 0; i--) {
         GwTask *task = job->tasks->pdata[i - 1];
         gboolean volume = task->kind == GW_TASK_VOLUME_CREATE;
-        if (is_to_undo(task) && !(volume && gw_tasks_stands_on(job, task)) && !is_named(job, task))
+        if (is_to_undo(task) && !(volume && gw_tasks_stands_on(job, task)) &&
+            !is_named(job, task) && !is_elsewhere(job, task))
             return task;
     }
     return NULL;
@@ -272,6 +296,16 @@ static char *volume_words(const GwTask *task, const char *host, const char *peer
         return g_strdup_printf("keeping the old copy %s of %s in %s", name, disk_of(task), where);
     case GW_TASK_VOLUME_DELETE:
         return g_strdup_printf("deleting %s of %s in %s", name, disk_of(task), where);
+    case GW_TASK_HBA_STOP:
+        return g_strdup_printf("logging virtual HBA %s out at %s", task->volume->pool, host);
+    case GW_TASK_HBA_START:
+        return g_strdup_printf("logging virtual HBA %s in at %s", task->volume->pool, host);
+    case GW_TASK_HBA_CHECK:
+        return g_strdup_printf("looking for the LUNs behind virtual HBA %s at %s",
+                               task->volume->pool, host);
+    case GW_TASK_HBA_FORGET:
+        return g_strdup_printf("removing the definition of virtual HBA %s at %s",
+                               task->volume->pool, host);
     case GW_TASK_OVERLAY:
         return g_strdup_printf("putting %s above %s in %s", name, disk_of(task), where);
     default:

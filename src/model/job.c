@@ -171,6 +171,8 @@ GW_DEFINE_RECORD(
     GW_F(GwJob, disks, GW_ARRAY, .of = &gw_disk_move_record,
          .doc = "Where each disk goes; empty: all stay where they are."),
     GW_F(GwJob, nics, GW_ARRAY, .of = &gw_nic_move_record, .doc = "Where each adapter goes."),
+    GW_F(GwJob, hbas, GW_ARRAY, .of = &gw_hba_move_record,
+         .doc = "Where each virtual HBA goes (R41)."),
     GW_F(GwJob, tasks, GW_ARRAY, .of = &gw_task_record, .doc = "What is done on the hosts."),
     GW_F(GwJob, snapshots, GW_STRINGS, .flags = GW_INTERNAL,
          .doc = "Metadata of the VM's snapshots before the move, parents first."),

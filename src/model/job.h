@@ -172,6 +172,7 @@ typedef struct {
     char *saved_xml;  /* the inactive definition before Begin */
     GPtrArray *disks; /* GwDiskMove: where each disk goes; empty: all stay */
     GPtrArray *nics;  /* GwNicMove: where each adapter goes */
+    GPtrArray *hbas;  /* GwHbaMove: where each virtual HBA goes */
     GPtrArray *tasks; /* GwTask: what is, or was, done on the hosts, in order */
     char **snapshots; /* their metadata (XML), parents first, before it is forgotten */
     char *snapshot_current;

@@ -87,10 +87,12 @@ GW_DEFINE_RECORD(GwDiskReached, gw_disk_reached, "DiskReached",
 
 const GwEnum gw_task_kind_enum = {
     "TaskKind",
-    (const char *const[]){ "volume-create", "volume-replace", "volume-copy", "block-copy",
-                           "block-pivot", "define", "undefine", "snapshots-forget",
-                           "snapshots-remember", "start", "autostart", "volume-keep",
-                           "volume-delete", "overlay", "merge", NULL }
+    (const char *const[]){
+        "volume-create",      "volume-replace", "volume-copy", "block-copy",
+        "block-pivot",        "define",         "undefine",    "snapshots-forget",
+        "snapshots-remember", "start",          "autostart",   "volume-keep",
+        "volume-delete",      "overlay",        "merge",       "hba-stop",
+        "hba-start",          "hba-check",      "hba-forget",  NULL }
 };
 
 const GwEnum gw_task_state_enum = { "TaskState",

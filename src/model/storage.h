@@ -124,6 +124,10 @@ typedef enum {
     GW_TASK_VOLUME_DELETE, /* proved not to be in use; no undo */
     GW_TASK_OVERLAY,       /* a running VM's writes go to a new image above @from; undo: merge */
     GW_TASK_MERGE,         /* and back into it */
+    GW_TASK_HBA_STOP,      /* the virtual HBA that is @volume's pool logs out; undo: log in again */
+    GW_TASK_HBA_START,     /* it logs in as @peer_host_id defines it; undo: log out, and forget */
+    GW_TASK_HBA_CHECK,     /* it shows the VM's LUNs, and the same; nothing is done */
+    GW_TASK_HBA_FORGET,    /* its definition is removed; no undo */
 } GwTaskKind;
 extern const GwEnum gw_task_kind_enum;
 

@@ -83,6 +83,7 @@ static void judge(GwCandidate *candidate, GwPlanInput *own, GPtrArray *found)
     own->reaches = reaches;
     g_autoptr(GwStoragePlan) storage = gw_plan_storage(own);
     own->storage = storage;
+    gw_plan_hbas_settle(own, hbas);
 
     candidate->transfer = (int)storage->transfer;
     g_clear_pointer(&candidate->transfers, g_ptr_array_unref);

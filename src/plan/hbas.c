@@ -7,8 +7,9 @@
 
 /* Virtual HBAs (R41). A WWPN is logged in to its SAN once at a time, so the destination needs a
  * virtual HBA of its own for the same LUNs, as with Hyper-V's second set of addresses. libvirt
- * finds a disk by the name of its pool: that is what the two have in common. Where there is none,
- * the HBA that a person chose, or that suits best, is said. */
+ * finds a disk by the name of its pool: that is what the two have in common. Where there is none, a
+ * VM that is off takes its own along, to the HBA that a person chose, or that suits best: the same
+ * WWPN leaves one host before it comes to the other. */
 
 #define HBAS_NAMED 20 /* of a host, in one sentence */
 
@@ -133,24 +134,97 @@ static char *why_hba(const GwHba *hba, const GwHba *from, gboolean chosen)
                            from != NULL ? gw_plan_text(from->fabric_wwn) : "(unknown)");
 }
 
-/* By hand, since a WWPN must leave one host before it comes to the other, and other VMs may have
- * disks behind it. */
-static char *hand_over_words(const GwPlanInput *input, const GwHbaMove *move, const GwHba *hba,
-                             const GwHba *from)
+/* Another one for the same LUNs lets the VM move while it runs. */
+static char *own_words(const GwPlanInput *input, const GwHbaMove *move, const GwHba *hba,
+                       const GwHba *from)
+{
+    g_autofree char *why = why_hba(hba, from, move->chosen);
+
+    return g_strdup_printf("Give %s a virtual HBA of its own: define and start a pool '%s' there, "
+                           "carried by %s (%s), with a WWPN that is zoned to the same LUNs",
+                           gw_plan_host_name(input->destination), move->pool, hba->name, why);
+}
+
+/* Two hosts cannot be logged in with one WWPN, and a running VM needs its LUNs on both at once. */
+static void runs(const GwPlanInput *input, GwHbaMove *move, const GwHba *hba, const GwHba *from)
 {
     const char *name = gw_plan_vm_name(input->vm);
-    g_autofree char *pool = gw_plan_quote(move->pool);
-    g_autofree char *why = why_hba(hba, from, move->chosen);
-    g_autofree char *down =
-        gw_plan_is_live(input->vm) ? g_strdup_printf("shut %s down, then ", name) : g_strdup("");
+    g_autofree char *own = own_words(input, move, hba, from);
 
-    return g_strdup_printf(
-        "Give %s a virtual HBA of its own: define and start a pool '%s' there, "
-        "carried by %s (%s), with a WWPN that is zoned to the same LUNs. Or %shand "
-        "this one over: virsh pool-destroy %s on %s, and define and start it on "
-        "%s with parent='%s'.",
-        gw_plan_host_name(input->destination), move->pool, hba->name, why, down, pool,
-        gw_plan_host_name(input->source), gw_plan_host_name(input->destination), hba->name);
+    move->why = g_strdup_printf("%s has none of its own for the same LUNs, and %s runs: a WWPN is "
+                                "logged in at one host at a time",
+                                gw_plan_host_name(input->destination), name);
+    move->remedy = g_strdup_printf("%s (a second set of addresses, as Hyper-V alternates between "
+                                   "two). Or shut %s down: its virtual HBA is then handed over.",
+                                   own, name);
+}
+
+static gboolean is_behind(const GwVm *vm, const char *pool)
+{
+    for (guint i = 0; vm->disks != NULL && i < vm->disks->len; i++) {
+        g_autofree char *name = pool_name(vm->disks->pdata[i]);
+        if (g_strcmp0(name, pool) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Another VM of the source that would lose its disks; NULL: there is none. */
+static const GwVm *other_behind(const GwPlanInput *input, const char *pool)
+{
+    GHashTable *vms = g_hash_table_lookup(input->fabric->vms, input->source->id);
+    const GwVm *first = NULL;
+    GHashTableIter iter;
+    gpointer value;
+
+    if (vms == NULL)
+        return NULL;
+    g_hash_table_iter_init(&iter, vms);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwVm *vm = value;
+        if (g_strcmp0(vm->uuid, input->vm->uuid) != 0 && is_behind(vm, pool) &&
+            (first == NULL || g_strcmp0(vm->name, first->name) < 0))
+            first = vm;
+    }
+    return first;
+}
+
+static void has_others(const GwPlanInput *input, GwHbaMove *move, const GwHba *hba,
+                       const GwHba *from, const GwVm *other)
+{
+    g_autofree char *own = own_words(input, move, hba, from);
+
+    move->why = g_strdup_printf("VM %s of %s has disks behind it as well, and would lose them",
+                                gw_plan_vm_name(other), gw_plan_host_name(input->source));
+    move->remedy =
+        g_strdup_printf("%s. Or give each of the two VMs a virtual HBA of its own.", own);
+}
+
+/* The names of what the VM has in the pool. */
+static char **volumes_behind(const GwVm *vm, const char *pool)
+{
+    g_autoptr(GStrvBuilder) volumes = g_strv_builder_new();
+
+    for (guint i = 0; vm->disks != NULL && i < vm->disks->len; i++) {
+        const GwDisk *disk = vm->disks->pdata[i];
+        g_autofree char *name = pool_name(disk);
+        if (g_strcmp0(name, pool) == 0 && strchr(disk->source, '/') != NULL)
+            g_strv_builder_add(volumes, strchr(disk->source, '/') + 1);
+    }
+    return g_strv_builder_end(volumes);
+}
+
+static void hand_over(const GwPlanInput *input, GwHbaMove *move, const GwHba *hba,
+                      const GwHba *from)
+{
+    g_autofree char *why = why_hba(hba, from, move->chosen);
+
+    move->how = GW_HBA_HANDED_OVER;
+    move->wwpn = g_strdup(move->source_wwpn);
+    move->volumes = volumes_behind(input->vm, move->pool);
+    move->why = g_strdup_printf("%s is off: it leaves %s, and logs in through %s of %s (%s)",
+                                gw_plan_vm_name(input->vm), gw_plan_host_name(input->source),
+                                hba->name, gw_plan_host_name(input->destination), why);
 }
 
 static void not_there(const GwPlanInput *input, GwHbaMove *move, const GwHbaChoice *choice)
@@ -173,9 +247,14 @@ static void not_there(const GwPlanInput *input, GwHbaMove *move, const GwHbaChoi
                                 "nodedev-list --cap vports.");
         return;
     }
+    const GwVm *other = other_behind(input, move->pool);
     move->to = g_strdup(hba->name);
-    move->why = g_strdup_printf("%s has none of its own for the same LUNs", to);
-    move->remedy = hand_over_words(input, move, hba, from);
+    if (gw_plan_is_live(input->vm))
+        runs(input, move, hba, from);
+    else if (other != NULL)
+        has_others(input, move, hba, from, other);
+    else
+        hand_over(input, move, hba, from);
 }
 
 /* The destination has one for the same pool that is logged in nowhere. */
@@ -183,6 +262,14 @@ static void start_own(const GwPlanInput *input, GwHbaMove *move, const GwPool *t
 {
     g_autofree char *quoted = gw_plan_quote(there->name);
 
+    if (gw_hba_same_wwn(move->source_wwpn, there->wwpn)) {
+        move->why = g_strdup_printf("%s has a definition of it too, with the same WWPN",
+                                    gw_plan_host_name(input->destination));
+        move->remedy = g_strdup_printf("Remove that, which must not be started beside this one: "
+                                       "virsh pool-undefine %s.",
+                                       quoted);
+        return;
+    }
     move->to = g_strdup(there->parent_hba);
     move->why = g_strdup_printf("the virtual HBA that %s has for it is not active",
                                 gw_plan_host_name(input->destination));
@@ -213,7 +300,6 @@ static void chosen_none(GwHbaMove *move)
 {
     move->how = GW_HBA_NONE;
     move->why = g_strdup("none was chosen for it");
-    move->remedy = g_strdup("Let its LUNs be copied, or leave the choice out.");
 }
 
 static GwHbaMove *plan_one(const GwPlanInput *input, const GwPool *here)
@@ -262,4 +348,34 @@ const GwHbaMove *gw_plan_hba_of(const GPtrArray *hbas, const GwDisk *disk)
 {
     g_autofree char *name = pool_name(disk);
     return name != NULL ? gw_record_find(&gw_hba_move_record, hbas, "pool", name) : NULL;
+}
+
+void gw_plan_hbas_settle(const GwPlanInput *input, GPtrArray *hbas)
+{
+    for (guint i = 0; i < hbas->len; i++) {
+        GwHbaMove *move = hbas->pdata[i];
+        guint stay = 0, copied = 0;
+        gw_plan_hba_disks(input, move, &stay, &copied);
+        if (move->how != (int)GW_HBA_HANDED_OVER || stay > 0 || copied == 0)
+            continue;
+        move->how = GW_HBA_NONE;
+        g_clear_pointer(&move->wwpn, g_free);
+        g_clear_pointer(&move->to, g_free);
+        g_free(move->why);
+        move->why = g_strdup("it does not come along: its LUNs are copied");
+    }
+}
+
+void gw_plan_hba_disks(const GwPlanInput *input, const GwHbaMove *hba, guint *stay, guint *copied)
+{
+    const GPtrArray *disks = input->vm->disks;
+
+    for (guint i = 0; disks != NULL && i < disks->len; i++) {
+        const GwDisk *disk = disks->pdata[i];
+        g_autofree char *name = pool_name(disk);
+        if (g_strcmp0(name, hba->pool) != 0)
+            continue;
+        gboolean is_copied = gw_plan_is_copied(gw_plan_disk_move(input, disk->target));
+        *(is_copied ? copied : stay) += 1;
+    }
 }

@@ -8,6 +8,11 @@
 GPtrArray *gw_plan_hbas(const GwPlanInput *input);
 /* That of @disk, a volume of a virtual HBA's pool; NULL: it is none. */
 const GwHbaMove *gw_plan_hba_of(const GPtrArray *hbas, const GwDisk *disk);
+/* Once it is known where the disks go: one that would be handed over, and all of whose LUNs are
+ * copied, stays. */
+void gw_plan_hbas_settle(const GwPlanInput *input, GPtrArray *hbas);
+/* How many disks behind it stay on their LUNs, and how many are copied: added to both. */
+void gw_plan_hba_disks(const GwPlanInput *input, const GwHbaMove *hba, guint *stay, guint *copied);
 /* What a person chose for the virtual HBA with @wwpn; NULL: nothing. */
 const GwHbaChoice *gw_plan_hba_choice(const GwPlanInput *input, const char *wwpn);
 gboolean gw_plan_is_virtual_hba(const GwPool *pool);

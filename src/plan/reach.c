@@ -177,11 +177,15 @@ static void reach_by_hba(GwReach *reach, const Ends *ends, const GwHbaMove *hba)
     const char *to = gw_plan_host_name(ends->destination);
     g_autofree char *pool = gw_plan_quote(hba->pool);
 
-    if (hba->how == (int)GW_HBA_NOT || hba->how == (int)GW_HBA_NONE)
+    reach->by_hba = hba->how == (int)GW_HBA_HANDED_OVER;
+    if (reach->by_hba) /* the zones are of its WWPN, and what it shows is compared when it is there
+                        */
+        reach->how = GW_REACH_SAME;
+    else if (hba->how == (int)GW_HBA_NOT || hba->how == (int)GW_HBA_NONE)
         not_reached(
             reach,
             g_strdup_printf("its virtual HBA '%s' does not get there: %s", hba->pool, hba->why),
-            g_strdup(hba->remedy));
+            g_strdup(hba->remedy != NULL ? hba->remedy : "Leave that choice out (--hba)."));
     else
         not_shown(
             reach,

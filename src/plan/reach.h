@@ -19,6 +19,7 @@ typedef struct {
     const GwPool *source;      /* the pool the disk is in, where known */
     const GwPool *destination; /* its counterpart, where known */
     const GwShare *share;      /* the proved share both pools belong to, where there is one */
+    gboolean by_hba;           /* its virtual HBA goes along */
     gboolean other_path;       /* the destination shows the storage at another path */
     const GwPool *hidden_by;   /* or at the same, but with this other pool over the disk's path */
     char *why;                 /* where not reached, or not shown */

@@ -8,15 +8,31 @@
 /* Whether a disk of it is to be reached through it; else its LUNs are copied. */
 static gboolean is_needed(const GwPlanInput *input, const GwHbaMove *hba)
 {
-    const GPtrArray *disks = input->vm->disks;
+    guint stay = 0, copied = 0;
 
-    for (guint i = 0; disks != NULL && i < disks->len; i++) {
-        const GwDisk *disk = disks->pdata[i];
-        if (gw_plan_hba_of(input->hbas, disk) == hba &&
-            !gw_plan_is_copied(gw_plan_disk_move(input, disk->target)))
-            return TRUE;
-    }
-    return FALSE;
+    gw_plan_hba_disks(input, hba, &stay, &copied);
+    return stay > 0;
+}
+
+/* While it is copied a LUN is read through the very virtual HBA that is to leave, and its old copy
+ * would leave with it. */
+static void check_all(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
+                      const GwHbaMove *hba)
+{
+    guint stay = 0, copied = 0;
+
+    gw_plan_hba_disks(input, hba, &stay, &copied);
+    if (copied == 0 || stay == 0)
+        return;
+    gw_rule_add(self, findings,
+                g_strdup_printf("Virtual HBA '%s' is handed over to %s, and %u of the %u disks "
+                                "behind it are copied",
+                                hba->pool, gw_plan_host_name(input->destination), copied,
+                                copied + stay),
+                g_strdup("All disks behind it go along, or all are copied."),
+                g_strdup_printf("Let all be copied (--hba %s=none), or leave the disks' choices "
+                                "out.",
+                                hba->source_wwpn));
 }
 
 static void check_reaches(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
@@ -24,15 +40,19 @@ static void check_reaches(const GwRule *self, const GwPlanInput *input, GPtrArra
     for (guint i = 0; i < input->hbas->len; i++) {
         const GwHbaMove *hba = input->hbas->pdata[i];
         gboolean needed = is_needed(input, hba);
-        gboolean meant = hba->how == (int)GW_HBA_NONE && hba->chosen && !needed;
-        if (hba->how == (int)GW_HBA_OWN || meant)
+        gboolean meant = hba->how == (int)GW_HBA_NONE && hba->remedy == NULL && !needed;
+        if (hba->how == (int)GW_HBA_HANDED_OVER)
+            check_all(self, input, findings, hba);
+        if (hba->how == (int)GW_HBA_OWN || hba->how == (int)GW_HBA_HANDED_OVER || meant)
             continue;
         gw_rule_add_as(self, needed ? GW_SEVERITY_ERROR : GW_SEVERITY_WARNING, findings,
                        g_strdup_printf("Virtual HBA '%s' does not get to %s: %s%s", hba->pool,
                                        gw_plan_host_name(input->destination), hba->why,
                                        needed ? "" : "; its LUNs are copied"),
                        g_strdup("A way into the same SAN at the destination."),
-                       g_strdup(hba->remedy));
+                       g_strdup(hba->remedy != NULL
+                                    ? hba->remedy
+                                    : "Let its LUNs be copied, or leave the choice out."));
     }
 }
 
@@ -57,16 +77,17 @@ static void check_san(const GwRule *self, const GwPlanInput *input, GPtrArray *f
         const char *here = fabric_of(input->source, hba->from);
         const char *there = fabric_of(input->destination, hba->to);
         /* One that is not told says nothing. */
-        if (hba->how != (int)GW_HBA_OWN || here == NULL || there == NULL ||
-            g_ascii_strcasecmp(here, there) == 0)
+        gboolean there_too = hba->how == (int)GW_HBA_OWN || hba->how == (int)GW_HBA_HANDED_OVER;
+        if (!there_too || here == NULL || there == NULL || g_ascii_strcasecmp(here, there) == 0)
             continue;
         gw_rule_add(self, findings,
-                    g_strdup_printf("Virtual HBA '%s' is on SAN %s, and that of %s (%s) on %s",
-                                    hba->pool, here, to, hba->to, there),
+                    g_strdup_printf(
+                        "Virtual HBA '%s' is on SAN %s, and %s %s (%s) on %s", hba->pool, here,
+                        hba->how == (int)GW_HBA_OWN ? "that of" : "the HBA of", to, hba->to, there),
                     g_strdup("Both on the same SAN."),
                     g_strdup_printf("See that the SANs are joined, or let an HBA of the same SAN "
-                                    "carry the one on %s.",
-                                    to));
+                                    "carry %s on %s.",
+                                    hba->how == (int)GW_HBA_OWN ? "the one" : "it (--hba)", to));
     }
 }
 
@@ -119,6 +140,17 @@ static void choice_of_parent(const GwRule *self, const GwPlanInput *input, GPtrA
                                     choice->parent, choice->wwpn, to),
                     g_strdup_printf("One of %s with room: %s.", to, list),
                     g_strdup("Correct the choice, or leave it out."));
+    else if (move->how == (int)GW_HBA_NOT)
+        gw_rule_add(self, findings,
+                    g_strdup_printf("HBA '%s' was chosen for virtual HBA %s, which does not get "
+                                    "there: %s",
+                                    choice->parent, choice->wwpn, move->why),
+                    g_strdup("A virtual HBA that can be handed over."), g_strdup(move->remedy));
+    else if (move->how == (int)GW_HBA_NONE && move->remedy != NULL)
+        gw_rule_add(self, findings,
+                    g_strdup_printf("HBA '%s' was chosen for virtual HBA %s, and %s",
+                                    choice->parent, choice->wwpn, move->why),
+                    g_strdup("A virtual HBA that is logged in."), g_strdup(move->remedy));
     else if (move->how == (int)GW_HBA_OWN && g_strcmp0(move->to, choice->parent) != 0)
         gw_rule_add(self, findings,
                     g_strdup_printf("HBA '%s' was chosen for virtual HBA %s, and %s has one of its "

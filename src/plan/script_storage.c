@@ -291,6 +291,7 @@ static void redefine(GStrvBuilder *lines, const GwPlanInput *input, const char *
 void gw_script_off(GStrvBuilder *lines, const GwPlanInput *input, const char *vm)
 {
     copy_all(lines, input);
+    gw_script_say_hbas(lines, input);
     redefine(lines, input, vm);
     if (input->vm->snapshots > 0)
         gw_script_comment(lines,

@@ -282,7 +282,9 @@ static void plan_off(GwStorage *st, GwDiskWay *way)
     gboolean over = st->options->network || st->options->transfer == (int)GW_TRANSFER_NETWORK;
 
     if (way->reached && !is_chosen(st, way) && way->lun && !over)
-        settle(way, GW_DISK_SAN, g_strdup("handed over: both hosts reach the LUN"));
+        settle(way, GW_DISK_SAN,
+               g_strdup(way->reach->by_hba ? "handed over with its virtual HBA"
+                                           : "handed over: both hosts reach the LUN"));
     else if (way->reached && !is_chosen(st, way) && !way->lun)
         settle(way, GW_DISK_STAYS, g_strdup(why_stays(way)));
     else

@@ -254,6 +254,10 @@ static char *explain_san(const GwStorage *st, gboolean *available)
         return g_strdup_printf("The LUN of disk %s is handed over, but disk %s is to be copied.",
                                gw_plan_text(lun->disk->target), gw_plan_text(copied->disk->target));
     *available = TRUE;
+    if (lun->reach->by_hba)
+        return g_strdup_printf("The LUN of disk %s comes along with its virtual HBA: nothing is "
+                               "copied.",
+                               gw_plan_text(lun->disk->target));
     return g_strdup_printf("%s reaches the LUN of disk %s%s: it is handed over, not copied.", to,
                            gw_plan_text(lun->disk->target),
                            lun->reach->how == GW_REACH_UNSHOWN && !was_tried(st, lun)

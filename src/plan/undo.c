@@ -255,6 +255,29 @@ static GPtrArray *nics_back(const GwFabric *fabric, const GwJob *job, const GwVm
     return choices;
 }
 
+/* What came along goes back with it, to the HBA that it was on where that is known. */
+static GPtrArray *hbas_back(const GwFabric *fabric, const GwJob *job, GStrvBuilder *steps)
+{
+    GPtrArray *choices = gw_record_array(&gw_hba_choice_record);
+
+    for (guint i = 0; job->hbas != NULL && i < job->hbas->len; i++) {
+        const GwHbaMove *move = job->hbas->pdata[i];
+        if (move->how != (int)GW_HBA_HANDED_OVER)
+            continue;
+        say(steps,
+            g_strdup_printf("Hand virtual HBA '%s' (%s) back to %s of %s", move->pool,
+                            move->source_wwpn, move->from != NULL ? move->from : "the best HBA",
+                            gw_undo_host(fabric, job->source_host_id)));
+        if (move->from == NULL)
+            continue;
+        GwHbaChoice *choice = gw_hba_choice_new();
+        choice->wwpn = g_strdup(move->source_wwpn);
+        choice->parent = g_strdup(move->from);
+        g_ptr_array_add(choices, choice);
+    }
+    return choices;
+}
+
 static GwMoveOptions *options_back(const GwJob *job, GPtrArray *choices)
 {
     GwMoveOptions *options =
@@ -267,6 +290,7 @@ static GwMoveOptions *options_back(const GwJob *job, GPtrArray *choices)
     g_clear_pointer(&options->disks, g_ptr_array_unref);
     options->disks = g_ptr_array_ref(choices);
     g_clear_pointer(&options->nics, g_ptr_array_unref);
+    g_clear_pointer(&options->hbas, g_ptr_array_unref);
     options->post_copy = FALSE;
     return options;
 }
@@ -281,6 +305,7 @@ static void plan_move_back(GwUndoPlan *plan, const GwFabric *fabric, const GwJob
     request->destination = g_strdup(job->source_host_id);
     request->options = options_back(job, choices);
     request->options->nics = nics_back(fabric, job, vm, steps);
+    request->options->hbas = hbas_back(fabric, job, steps);
     plan->kind = g_strdup(live ? GW_JOB_KIND_MIGRATE : GW_JOB_KIND_TRANSFER);
     say(steps,
         g_strdup_printf(live ? "Move %s live from %s back to %s"

@@ -147,6 +147,10 @@ static int task_against(GwTaskKind kind)
         return GW_TASK_SNAPSHOTS_REMEMBER;
     case GW_TASK_OVERLAY:
         return GW_TASK_MERGE;
+    case GW_TASK_HBA_START:
+        return GW_TASK_HBA_FORGET;
+    case GW_TASK_HBA_STOP:
+        return GW_TASK_HBA_START; /* as its own host defines it */
     default:
         return -1;
     }
@@ -182,6 +186,8 @@ static GwTask *task_back(const GwFabric *fabric, const GwJob *job, const GwTask 
         task->from = gw_volume_copy(left->from);
     if (kind == (int)GW_TASK_UNDEFINE)
         task->peer_host_id = g_strdup(job->source_host_id);
+    if (kind == (int)GW_TASK_HBA_START)
+        task->peer_host_id = g_strdup(left->host_id);
     return task;
 }
 

@@ -93,6 +93,12 @@ char *gw_undo_left_words(const GwFabric *fabric, const GwJob *job, const GwTask 
     }
     if (task->kind == (int)GW_TASK_SNAPSHOTS_FORGET)
         return g_strdup_printf("Give the records of its snapshots back to %s", on);
+    if (task->kind == (int)GW_TASK_HBA_START && task->volume != NULL)
+        return g_strdup_printf("Log virtual HBA '%s' out at %s, and remove its definition there",
+                               gw_plan_text(task->volume->pool), on);
+    if (task->kind == (int)GW_TASK_HBA_STOP && task->volume != NULL)
+        return g_strdup_printf("Log virtual HBA '%s' in at %s again",
+                               gw_plan_text(task->volume->pool), on);
     return NULL;
 }
 
@@ -116,6 +122,9 @@ char *gw_undo_task_words(const GwFabric *fabric, const GwJob *job, const GwTask 
                                gw_plan_text(task->target));
     case GW_TASK_SNAPSHOTS_REMEMBER:
         return g_strdup_printf("Give the records of its snapshots to %s", on);
+    case GW_TASK_HBA_FORGET:
+        return g_strdup_printf("Remove the definition of virtual HBA '%s' from %s",
+                               gw_plan_text(task->volume->pool), on);
     case GW_TASK_AUTOSTART:
         return g_strdup_printf("Let %s start with %s", gw_plan_text(job->vm_name), on);
     default:
