@@ -23,8 +23,7 @@ typedef struct {
     guint shape;
     guint round;     /* when it was seen last */
     GHashTable *vms; /* whose these are; a reference; NULL: not read */
-    guint32 *marks;  /* of UUIDs and names */
-    guint count;
+    GArray *marks;   /* guint32: what the VMs are called, and where their disks are */
 } Entry;
 
 struct GwKnownHosts {
@@ -80,7 +79,7 @@ static void free_entry(gpointer data)
 
     gw_host_free(entry->host);
     g_clear_pointer(&entry->vms, g_hash_table_unref);
-    g_free(entry->marks);
+    g_clear_pointer(&entry->marks, g_array_unref);
     g_free(entry);
 }
 
@@ -214,9 +213,16 @@ GwHostShape *gw_known_writer(GwKnownHosts *known)
 
 /* VMs --------------------------------------------------------------------------------------- */
 
-static guint32 mark_of(const char *text)
+guint32 gw_known_mark(const char *text)
 {
     return text != NULL ? hash_text(text) : 0;
+}
+
+static void add_mark(GArray *marks, const char *text)
+{
+    guint32 mark = gw_known_mark(text);
+
+    g_array_append_val(marks, mark);
 }
 
 static void read_vms(Entry *entry, GHashTable *vms)
@@ -226,20 +232,25 @@ static void read_vms(Entry *entry, GHashTable *vms)
 
     g_clear_pointer(&entry->vms, g_hash_table_unref);
     entry->vms = g_hash_table_ref(vms);
-    entry->marks = g_renew(guint32, entry->marks, 2 * (gsize)g_hash_table_size(vms) + 1);
-    entry->count = 0;
+    if (entry->marks == NULL)
+        entry->marks = g_array_new(FALSE, FALSE, sizeof(guint32));
+    g_array_set_size(entry->marks, 0);
     g_hash_table_iter_init(&iter, vms);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwVm *vm = value;
-        entry->marks[entry->count++] = mark_of(vm->uuid);
-        entry->marks[entry->count++] = mark_of(vm->name);
+        add_mark(entry->marks, vm->uuid);
+        add_mark(entry->marks, vm->name);
+        for (guint i = 0; vm->disks != NULL && i < vm->disks->len; i++) {
+            const GwDisk *disk = vm->disks->pdata[i];
+            add_mark(entry->marks, disk->source);
+            add_mark(entry->marks, disk->backing_path);
+        }
     }
 }
 
-gboolean gw_known_may_hold(GwKnownHosts *known, const GwHost *host, GHashTable *vms, const GwVm *vm)
+gboolean gw_known_may_have(GwKnownHosts *known, const GwHost *host, GHashTable *vms, guint32 mark)
 {
     Entry *entry = known->kept ? g_hash_table_lookup(known->hosts, host) : NULL;
-    guint32 uuid = mark_of(vm->uuid), name = mark_of(vm->name);
 
     if (vms == NULL)
         return FALSE;
@@ -247,8 +258,8 @@ gboolean gw_known_may_hold(GwKnownHosts *known, const GwHost *host, GHashTable *
         return TRUE;
     if (entry->vms != vms)
         read_vms(entry, vms);
-    for (guint i = 0; i < entry->count; i++) {
-        if (entry->marks[i] == uuid || entry->marks[i] == name)
+    for (guint i = 0; i < entry->marks->len; i++) {
+        if (g_array_index(entry->marks, guint32, i) == mark)
             return TRUE;
     }
     return FALSE;

@@ -13,8 +13,10 @@ void gw_known_look(GwKnownHosts *known, const GwFabric *fabric);
 guint gw_known_shape(GwKnownHosts *known, const GwHost *host);
 /* Whether another entry has the UUID of @host's machine. */
 gboolean gw_known_is_twice(const GwKnownHosts *known, const GwHost *host);
-/* FALSE: @host, which has @vms (may be NULL), has surely none of @vm's UUID, nor of its name. */
-gboolean gw_known_may_hold(GwKnownHosts *known, const GwHost *host, GHashTable *vms,
-                           const GwVm *vm);
+/* Short for a text; NULL has one, too. */
+guint32 gw_known_mark(const char *text);
+/* FALSE: @host, which has @vms (may be NULL), has surely none whose UUID or name, nor a disk whose
+ * path or backing path is that of @mark. */
+gboolean gw_known_may_have(GwKnownHosts *known, const GwHost *host, GHashTable *vms, guint32 mark);
 /* Writes @host's shape; one for all, by turns. */
 GwHostShape *gw_known_writer(GwKnownHosts *known);

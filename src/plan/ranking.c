@@ -30,6 +30,7 @@ typedef struct {
     GPtrArray *verdicts; /* Verdict by the host's shape */
     GHashTable *apart;   /* ids of hosts that this VM has something of its own with */
     GwKnownHosts *known; /* NULL: nothing is kept */
+    guint32 uuid, name;  /* the VM's, as marks */
     GPtrArray *found;    /* GwFinding of the host that is being judged */
 } Ranking;
 
@@ -60,6 +61,16 @@ static GwFinding *without_words(const GwRule *rule, const GwFinding *finding)
     return bare;
 }
 
+/* To look at all VMs of a host takes longest. */
+static gboolean may_have(const Ranking *ranking, guint32 mark)
+{
+    const GwHost *host = ranking->input.destination;
+
+    return ranking->known == NULL ||
+           gw_known_may_have(ranking->known, host,
+                             g_hash_table_lookup(ranking->input.fabric->vms, host->id), mark);
+}
+
 /* Whether a VM of the destination may use what would be written there: its verdict is its own then,
  * in place of what volume-there found. */
 static gboolean may_be_in_use(const Ranking *ranking, const GwMatrixCell *cell)
@@ -70,7 +81,8 @@ static gboolean may_be_in_use(const Ranking *ranking, const GwMatrixCell *cell)
         const GwDiskMove *move = disks->pdata[i];
         for (guint k = 0; move->images != NULL && k < move->images->len; k++) {
             const GwVolume *to = ((const GwImageMove *)move->images->pdata[k])->to;
-            if (to != NULL && gw_images_user(&ranking->input, to->path) != NULL)
+            if (to != NULL && may_have(ranking, gw_known_mark(to->path)) &&
+                gw_images_user(&ranking->input, to->path) != NULL)
                 return TRUE;
         }
     }
@@ -155,16 +167,11 @@ static GHashTable *find_apart(const GwFabric *fabric, const GwVm *vm)
     return apart;
 }
 
-/* Whether the rule may find anything of this host; to look at all its VMs takes longest. */
+/* Whether the rule may find anything of this host. */
 static gboolean is_to_be_asked(const Ranking *ranking, const GwRule *rule)
 {
-    const GwHost *host = ranking->input.destination;
-
-    if (rule != &gw_rule_vm_twin || ranking->known == NULL)
-        return TRUE;
-    return gw_known_may_hold(ranking->known, host,
-                             g_hash_table_lookup(ranking->input.fabric->vms, host->id),
-                             ranking->input.vm);
+    return rule != &gw_rule_vm_twin || may_have(ranking, ranking->uuid) ||
+           may_have(ranking, ranking->name);
 }
 
 /* What is found of the host, by its shape's verdict and by itself. */
@@ -253,6 +260,8 @@ GPtrArray *gw_plan_ranking(const GwFabric *fabric, const GwVm *vm, const GwMoveO
     GPtrArray *candidates = gw_record_array(&gw_candidate_record);
     Ranking ranking = { .input = { .fabric = fabric, .vm = vm, .options = options, .brief = TRUE },
                         .known = known,
+                        .uuid = gw_known_mark(vm->uuid),
+                        .name = gw_known_mark(vm->name),
                         .kind = gw_plan_is_live(vm) ? GW_RULE_LIVE : GW_RULE_OFF };
     GHashTableIter iter;
     gpointer host;
