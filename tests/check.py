@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs the checks: ./check [fast | NAME...]
 
-Without a name: fast, then the API and the command line, the unit tests built by clang with its
-sanitizers, and the tests on the lab's hosts. Those leave the machine idle for most of their time, so
-that the others run beside them, with the lowest priority. Every test case is counted; the last line is their sum. A step whose room has no
-tests yet, or that cannot run here, counts as skipped and says why.
+Without a name: fast, then, side by side, the API, the command line and the unit tests under clang's
+sanitizers, and the tests on the lab's hosts. Every test case is counted; the last line is their sum.
+A step whose room has no tests yet, or that cannot run here, counts as skipped and says why.
 """
 import collections
 import importlib.util
@@ -66,7 +65,8 @@ class Tally:
 # Programs ----------------------------------------------------------------------------------------
 
 running = set()  # to be ended where we are interrupted
-beside = threading.local()  # .yes: in the thread of what runs beside the lab
+interrupted = threading.Event()
+priority = threading.local()  # .nice, of what this thread runs
 
 
 def end_group(process):
@@ -86,7 +86,7 @@ def run(argv, log, timeout, env=None, cwd=ROOT):
     with open(path, "w", encoding="utf-8") as out:
         out.write("$ " + " ".join(map(str, argv)) + "\n")
         out.flush()
-        nice = ["nice", "-n", "19"] if getattr(beside, "yes", False) else []
+        nice = ["nice", "-n", str(getattr(priority, "nice", 0))]
         with subprocess.Popen([*nice, *map(str, argv)], stdin=subprocess.DEVNULL, stdout=out,
                               stderr=subprocess.STDOUT, cwd=cwd, start_new_session=True,
                               env=dict(os.environ, **(env or {}))) as process:
@@ -332,22 +332,22 @@ def step_cli(tally):
 
 def step_lab(tally):
     """the lab catches what it must"""
-    lab_pytest(tally, "lab", 720, "-m", "not long")
+    lab_pytest(tally, "lab", 1500, "-m", "not long")
 
 
 def step_e2e(tally):
     """the product on real hosts"""
-    lab_pytest(tally, "e2e", 1000, "-m", "not long")
+    lab_pytest(tally, "e2e", 1500, "-m", "not long")
 
 
 def step_agent(tally):
     """moves through agents, on hosts with no other port open"""
-    lab_pytest(tally, "agent", 900)
+    lab_pytest(tally, "agent", 1500)
 
 
 def step_storage(tally):
     """moves of disks on real storage"""
-    lab_pytest(tally, "storage", 900, "-m", "not long")
+    lab_pytest(tally, "storage", 1500, "-m", "not long")
 
 
 def step_long(tally):
@@ -460,10 +460,10 @@ def step_coverage(tally):
                    f"{percent} % of the branches, at least 95 are required")
 
 
-BESIDE = ["api", "cli", "clang"]
-LAB = ["lab", "e2e", "agent", "storage"]
+LANES = [["lab", "e2e"], ["agent", "storage"], ["api", "cli", "clang"]]
+LAB = LANES[0] + LANES[1]
 FAST = ["format", "floors", "build", "unit", "scenarios"]
-ALL = FAST + BESIDE + LAB
+ALL = FAST + LANES[2] + LAB
 NAMED = ["long", "analyze", "valgrind", "tsan", "coverage"]
 STEPS = {name: globals()[f"step_{name}"] for name in ALL + NAMED}
 
@@ -482,8 +482,7 @@ def take_labs_down():
 
 
 def run_step(name):
-    if not getattr(beside, "yes", False):
-        print(f"{name}: {STEPS[name].__doc__}", flush=True)
+    print(f"{name}: {STEPS[name].__doc__}", flush=True)
     tally = Tally()
     begun = time.monotonic()
     try:
@@ -493,39 +492,52 @@ def run_step(name):
     except Exception as error:  # a defect of a step must not hide the others
         tally.case(name, f"{type(error).__name__}: {error}")
     lines = [f"  FAILED {case}\n    " + why.replace("\n", "\n    ") for case, why in tally.failed]
-    lines.append(f"  {tally} ({time.monotonic() - begun:.0f} s)")
-    if getattr(beside, "yes", False):
-        lines.insert(0, f"{name}, beside it: {STEPS[name].__doc__}")
+    lines.append(f"  {name}: {tally} ({time.monotonic() - begun:.0f} s)")
     print("\n".join(lines), flush=True)
     return tally
 
 
+def run_lane(names, tallies):
+    priority.nice = 19 if names[0] not in LAB else 0
+    for name in names:
+        if not interrupted.is_set():
+            tallies.append(run_step(name))
+
+
 def run_steps(names, total):
-    """In their order; those of BESIDE while those of the lab run, where both are wanted."""
-    aside = [name for name in names if name in BESIDE] if set(names) & set(LAB) else []
-    names = [name for name in names if name not in aside]
-
-    def run_aside():
-        beside.yes = True
-        for name in aside:
-            found.add(run_step(name))
-
-    found, thread = Tally(), None
-    try:
-        for name in names:
-            if name in LAB and thread is None:
-                gcc_folder(total)  # both need it: it is made once
-                thread = threading.Thread(target=run_aside, daemon=True)
-                thread.start()
+    """In their order. What needs the lab waits most of its time, so that once the rest is done it
+    runs in two lanes, with labs of their own, and in a third, of the lowest priority, what does
+    not."""
+    lanes = [[name for name in names if name in lane] for lane in LANES]
+    lanes = [lane for lane in lanes if lane] if set(names) & set(LAB) else []
+    for name in names:
+        if not any(name in lane for lane in lanes):
             total.add(run_step(name))
-        if thread is not None:
+    if not lanes:
+        return
+    # What all of them need, made once.
+    gcc_folder(total)
+    if os.geteuid() == 0:
+        status, output = run([ROOT / "lab/lab", "install"], "lab-install.log", 900)
+        if status != 0:
+            total.case("lab/lab install", tail(output))
+    tallies = []
+    threads = [threading.Thread(target=run_lane, args=(lane, tallies)) for lane in lanes]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
             thread.join()
-            total.add(found)
     except Interrupted:
-        aside.clear()
+        interrupted.set()
         for process in list(running):
             end_group(process)
+        for thread in threads:
+            thread.join()
         raise
+    finally:
+        for tally in tallies:
+            total.add(tally)
 
 
 def choose(argv):
@@ -558,12 +570,12 @@ def main(argv):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     total = Tally()
-    interrupted = None
+    stopped_by = None
     begun = time.monotonic()
     try:
         run_steps(names, total)
     except Interrupted as error:
-        interrupted = str(error)
+        stopped_by = str(error)
     finally:
         take_labs_down()
     if total.failed:
@@ -575,8 +587,8 @@ def main(argv):
         for case, reason in total.skipped:
             print(f"  {case}: {reason}")
     print(f"\n{time.monotonic() - begun:.0f} s; logs in {OUT.name}/logs")
-    if interrupted:
-        print(f"interrupted by {interrupted}")
+    if stopped_by:
+        print(f"interrupted by {stopped_by}")
         total.case("the run", "interrupted")
     print(total, flush=True)
     return 1 if total.failed or not total.passed else 0
