@@ -174,3 +174,14 @@ void gw_xml_remove(xmlNode *node)
     xmlUnlinkNode(node);
     xmlFreeNode(node);
 }
+
+void gw_xml_remove_children(xmlNode *node, const char *const *names)
+{
+    xmlNode *next = NULL;
+
+    for (xmlNode *child = node->children; child != NULL; child = next) {
+        next = child->next;
+        if (child->type == XML_ELEMENT_NODE && g_strv_contains(names, (const char *)child->name))
+            gw_xml_remove(child);
+    }
+}

@@ -38,3 +38,5 @@ char *gw_xml_attribute(xmlNode *node, const char *name);
 void gw_xml_set_attribute(xmlNode *node, const char *name, const char *value);
 /* Takes @node, and what is below it, out of the document, and the white space before it. */
 void gw_xml_remove(xmlNode *node);
+/* Its elements of these names, each as above. */
+void gw_xml_remove_children(xmlNode *node, const char *const *names);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/xml.h"
+#include "model/definition_source.h"
 
 /* libvirt's domain XML (formatdomain.html, "Hard drives, floppy disks, CDROMs"). Only what belongs
  * to the old image is changed or taken away; a disk keeps its address, its serial, its limits, its
@@ -13,175 +14,20 @@
 #define DISKS_CHANGED "Plan the move anew: the VM's disks have changed."
 #define CHAIN_MAX 200 /* as libvirt's own ceiling of images one below the other */
 
-/* Sources ------------------------------------------------------------------------------------- */
-
-/* What a <source> says of the image itself: none of it holds for another image. */
-static const char *const image_attributes[] = {
-    "file", "dev",   "dir",  "pool",    "volume",  "mode",      "protocol", "name",   "query",
-    "tls",  "index", "type", "managed", "fdgroup", "namespace", "path",     "driver", "tlsHostname"
-};
-/* The attributes of those that say how a server is talked to, which holds as long as the protocol
- * does. */
-static const char *const server_attributes[] = { "query", "tls", "tlsHostname" };
-/* Of the image: what part of its file it is, where its data are, and at which of its server's
- * snapshots. */
-static const char *const image_elements[] = { "host",    "slices",      "dataStore", "snapshot",
-                                              "address", "privateData", NULL };
-/* Of how a server is talked to. */
-static const char *const server_elements[] = { "auth",     "initiator",  "config",  "cookies",
-                                               "ssl",      "readahead",  "timeout", "reconnect",
-                                               "identity", "knownHosts", NULL };
-
-static gboolean is_server(const GwVolume *volume)
-{
-    return g_strcmp0(volume->kind, "network") == 0;
-}
-
-/* The protocol of "rbd:pool/image". */
-static char *protocol_of(const GwVolume *volume)
-{
-    const char *colon = volume->path != NULL ? strchr(volume->path, ':') : NULL;
-
-    return colon != NULL ? g_strndup(volume->path, (gsize)(colon - volume->path)) : NULL;
-}
-
-/* libvirt finds a volume of a pool by itself. A disk that was so named stays so named; another is
- * only where nobody said its path. */
-static const char *type_of(const char *was, const GwVolume *to)
-{
-    if (to->pool != NULL && to->name != NULL && !is_server(to) &&
-        (g_strcmp0(was, "volume") == 0 || to->path == NULL))
-        return "volume";
-    if (is_server(to))
-        return "network";
-    if (g_strcmp0(to->kind, "block") == 0)
-        return "block";
-    return g_strcmp0(to->kind, "directory") == 0 ? "dir" : "file";
-}
-
-static void remove_children(xmlNode *node, const char *const *names)
-{
-    xmlNode *next = NULL;
-
-    for (xmlNode *child = node->children; child != NULL; child = next) {
-        next = child->next;
-        if (child->type == XML_ELEMENT_NODE && g_strv_contains(names, (const char *)child->name))
-            gw_xml_remove(child);
-    }
-}
-
-/* A label that could not be set ("labelskip") is libvirt's note on the old image. What a person
- * wrote stays where the image is of the same nature still: its owner and label are made the same
- * (R30). */
-static void prune_labels(xmlNode *source, gboolean same_nature)
-{
-    xmlNode *next = NULL;
-
-    for (xmlNode *child = source->children; child != NULL; child = next) {
-        next = child->next;
-        if (child->type != XML_ELEMENT_NODE || strcmp((const char *)child->name, "seclabel") != 0)
-            continue;
-        g_autofree char *skipped = gw_xml_attribute(child, "labelskip");
-        if (!same_nature || g_strcmp0(skipped, "yes") == 0)
-            gw_xml_remove(child);
-    }
-}
-
-static void prune_source(xmlNode *source, const GwVolume *to, gboolean same_nature)
-{
-    static const char *const reservations[] = { "reservations", NULL };
-    g_autofree char *was = gw_xml_attribute(source, "protocol");
-    g_autofree char *is = is_server(to) ? protocol_of(to) : NULL;
-    gboolean same_protocol = was != NULL && g_strcmp0(was, is) == 0;
-
-    for (guint i = 0; i < G_N_ELEMENTS(image_attributes); i++) {
-        gboolean keep = FALSE;
-        for (guint k = 0; same_protocol && k < G_N_ELEMENTS(server_attributes); k++)
-            keep = keep || strcmp(image_attributes[i], server_attributes[k]) == 0;
-        if (!keep)
-            gw_xml_set_attribute(source, image_attributes[i], NULL);
-    }
-    remove_children(source, image_elements);
-    if (!same_protocol)
-        remove_children(source, server_elements);
-    if (g_strcmp0(to->kind, "block") != 0)
-        remove_children(source, reservations);
-    prune_labels(source, same_nature);
-}
-
-/* "host", "host:port", "[::1]:port", "/socket" as source_hosts of the driver wrote them. */
-static void add_host(xmlNode *source, const char *text)
-{
-    xmlNode *host = gw_xml_add(source, source->children, "host", NULL);
-    const char *bracket = *text == '[' ? strchr(text, ']') : NULL;
-    const char *colon = strrchr(bracket != NULL ? bracket : text, ':');
-    gboolean bare_six = bracket == NULL && colon != NULL && strchr(text, ':') != colon;
-
-    if (*text == '/') {
-        gw_xml_set_attribute(host, "transport", "unix");
-        gw_xml_set_attribute(host, "socket", text);
-        return;
-    }
-    if (bare_six) /* an IPv6 address; its port, if any, cannot be told from it */
-        colon = NULL;
-    gsize length = colon != NULL ? (gsize)(colon - text) : strlen(text);
-    g_autofree char *name = bracket != NULL ? g_strndup(text + 1, (gsize)(bracket - text) - 1)
-                                            : g_strndup(text, length);
-    gw_xml_set_attribute(host, "name", name);
-    gw_xml_set_attribute(host, "port", colon != NULL ? colon + 1 : NULL);
-}
-
-static gboolean name_server(xmlNode *source, const GwVolume *to, GError **error)
-{
-    g_autofree char *protocol = protocol_of(to);
-
-    if (protocol == NULL) {
-        gw_error_set(error, GW_ERR_INVALID, NULL,
-                     "its new image '%s' is on a server, required is PROTOCOL:NAME",
-                     to->path != NULL ? to->path : "");
-        return FALSE;
-    }
-    gw_xml_set_attribute(source, "protocol", protocol);
-    gw_xml_set_attribute(source, "name", to->path + strlen(protocol) + 1);
-    g_auto(GStrv) hosts = g_strsplit(to->server != NULL ? to->server : "", ",", -1);
-    for (guint i = g_strv_length(hosts); i > 0; i--) {
-        if (*hosts[i - 1] != '\0')
-            add_host(source, hosts[i - 1]);
-    }
-    return TRUE;
-}
-
-static gboolean name_source(xmlNode *source, const char *type, const GwVolume *to, GError **error)
-{
-    if (strcmp(type, "network") == 0)
-        return name_server(source, to, error);
-    if (strcmp(type, "volume") == 0) {
-        gw_xml_set_attribute(source, "pool", to->pool);
-        gw_xml_set_attribute(source, "volume", to->name);
-        return TRUE;
-    }
-    if (to->path == NULL || !g_path_is_absolute(to->path)) {
-        gw_error_set(error, GW_ERR_INVALID, NULL,
-                     "its new image is '%s', required is an absolute path or a pool's volume",
-                     to->path != NULL ? to->path : "");
-        return FALSE;
-    }
-    gw_xml_set_attribute(source, strcmp(type, "block") == 0 ? "dev" : type, to->path);
-    return TRUE;
-}
-
 /* Chains -------------------------------------------------------------------------------------- */
 
 /* <backingStore> of one image below another, with what lies below that. */
 static xmlNode *add_backing(xmlNode *above, xmlNode *before, const GwVolume *to, GError **error)
 {
-    const char *type = type_of(NULL, to);
+    const char *type = gw_definition_source_type(NULL, to);
     xmlNode *backing = gw_xml_add(above, before, "backingStore", NULL);
 
     gw_xml_set_attribute(backing, "type", type);
     xmlNode *format = gw_xml_add(backing, NULL, "format", NULL);
     gw_xml_set_attribute(format, "type", to->format != NULL ? to->format : "raw");
-    return name_source(gw_xml_add(backing, NULL, "source", NULL), type, to, error) ? backing : NULL;
+    return gw_definition_source_name(gw_xml_add(backing, NULL, "source", NULL), type, to, error)
+               ? backing
+               : NULL;
 }
 
 /* The <backingStore> that lies @depth images below the disk's top: 1 is the first. */
@@ -301,7 +147,7 @@ static void set_format(xmlNode *disk, const char *format)
     if (strcmp(format, "qcow2") == 0)
         return;
     gw_xml_set_attribute(driver, "discard_no_unref", NULL);
-    remove_children(driver, of_qcow2);
+    gw_xml_remove_children(driver, of_qcow2);
 }
 
 static gboolean is_local(const char *type)
@@ -326,20 +172,20 @@ static gboolean move_disk(xmlNode *disk, const GPtrArray *images, GError **error
     static const char *const of_server[] = { "auth", NULL };
     const GwVolume *to = ((const GwImageMove *)images->pdata[0])->to;
     g_autofree char *was = gw_xml_attribute(disk, "type");
-    const char *type = type_of(was, to);
+    const char *type = gw_definition_source_type(was, to);
     xmlNode *source = gw_xml_child(disk, "source");
 
     if (!check_device(disk, type, error))
         return FALSE;
     if (source == NULL)
         source = gw_xml_add(disk, gw_xml_child(disk, "target"), "source", NULL);
-    prune_source(source, to, is_local(was) == is_local(type));
+    gw_definition_source_prune(source, to, is_local(was) == is_local(type));
     gw_xml_set_attribute(disk, "type", type);
-    if (!name_source(source, type, to, error))
+    if (!gw_definition_source_name(source, type, to, error))
         return FALSE;
-    remove_children(disk, notes);
+    gw_xml_remove_children(disk, notes);
     if (strcmp(type, "network") != 0) /* where older definitions have it */
-        remove_children(disk, of_server);
+        gw_xml_remove_children(disk, of_server);
     set_format(disk, to->format);
     return rename_chain(disk, images, error);
 }
@@ -392,16 +238,16 @@ static gboolean move_nvram(xmlNode *domain, const GwVolume *to, GError **error)
     if (to->format != NULL && (format != NULL || strcmp(to->format, "raw") != 0))
         gw_xml_set_attribute(nvram, "format", to->format);
     xmlNode *source = gw_xml_child(nvram, "source");
-    if (source != NULL || is_server(to)) {
+    if (source != NULL || g_strcmp0(to->kind, "network") == 0) {
         g_autofree char *was = gw_xml_attribute(nvram, "type");
-        const char *type = type_of(was, to);
+        const char *type = gw_definition_source_type(was, to);
         if (source == NULL) {
             gw_xml_set_text(nvram, "");
             source = gw_xml_add(nvram, NULL, "source", NULL);
         }
-        prune_source(source, to, is_local(was) == is_local(type));
+        gw_definition_source_prune(source, to, is_local(was) == is_local(type));
         gw_xml_set_attribute(nvram, "type", type);
-        return name_source(source, type, to, error);
+        return gw_definition_source_name(source, type, to, error);
     }
     if (to->path == NULL || !g_path_is_absolute(to->path)) {
         gw_error_set(error, GW_ERR_INVALID, NULL, "the new path is not absolute: '%s'",

@@ -24,21 +24,10 @@ static const char *const foreign_elements[] = { "backend", "portForward", "ip", 
 /* A host's own program, and a device's name there. */
 static const char *const host_elements[] = { "script", "downscript", "target", NULL };
 
-static void remove_children(xmlNode *node, const char *const *names)
-{
-    xmlNode *next = NULL;
-
-    for (xmlNode *child = node->children; child != NULL; child = next) {
-        next = child->next;
-        if (child->type == XML_ELEMENT_NODE && g_strv_contains(names, (const char *)child->name))
-            gw_xml_remove(child);
-    }
-}
-
 static void remove_child(xmlNode *node, const char *name)
 {
     const char *const names[] = { name, NULL };
-    remove_children(node, names);
+    gw_xml_remove_children(node, names);
 }
 
 static gboolean is_type(const char *type, const char *other)
@@ -109,7 +98,7 @@ static void set_source(xmlNode *nic, const char *was, const GwNic *to)
     for (guint i = 0; i < G_N_ELEMENTS(source_attributes); i++)
         gw_xml_set_attribute(source, source_attributes[i], NULL);
     if (!is_of_host(was))
-        remove_children(source, source_elements);
+        gw_xml_remove_children(source, source_elements);
     gw_xml_set_attribute(source, to->type, to->source);
     if (is_type(to->type, "network"))
         gw_xml_set_attribute(source, "portgroup", to->port_group);
@@ -168,9 +157,9 @@ static void move_nic(xmlNode *nic, const GwNic *to, gboolean inactive)
     g_autofree char *was = gw_xml_attribute(nic, "type");
 
     if (!is_of_host(was) && !is_type(was, "ethernet"))
-        remove_children(nic, foreign_elements);
+        gw_xml_remove_children(nic, foreign_elements);
     if (!is_type(was, to->type))
-        remove_children(nic, host_elements);
+        gw_xml_remove_children(nic, host_elements);
     gw_xml_set_attribute(nic, "type", to->type);
     set_source(nic, was, to);
     set_virtual_port(nic, to);
@@ -293,7 +282,7 @@ static void take_back(xmlNode *nic, xmlNode *saved)
     static const char *const parts[] = { "source",     "virtualport", "vlan", "script",
                                          "downscript", "port",        NULL };
 
-    remove_children(nic, parts);
+    gw_xml_remove_children(nic, parts);
     for (xmlNode *child = saved->children; child != NULL; child = child->next) {
         if (child->type == XML_ELEMENT_NODE && g_strv_contains(parts, (const char *)child->name))
             xmlAddChild(nic, xmlDocCopyNode(child, nic->doc, 1));
