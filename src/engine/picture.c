@@ -124,20 +124,19 @@ static void show_slots(GwEngine *engine, const char *host_id, const GwSlots *use
     GwHost *shown = gw_host_copy(host);
     shown->live_in_use = used->live;
     shown->storage_in_use = used->storage;
+    /* The host that was there goes, and @host_id with it where that is its own. */
     gw_fabric_put_host(engine->draft, shown);
-    gw_engine_tell(engine, "host", host_id, NULL);
+    gw_engine_tell(engine, "host", shown->id, NULL);
 }
 
 static void show_unused(GwEngine *engine, GHashTable *used, GHashTable *ids)
 {
     const GwSlots none = { 0, 0 };
-    GHashTableIter iter;
-    gpointer id;
+    g_autoptr(GList) list = g_hash_table_get_keys(ids); /* it may be the hosts' own table */
 
-    g_hash_table_iter_init(&iter, ids);
-    while (g_hash_table_iter_next(&iter, &id, NULL)) {
-        if (!g_hash_table_contains(used, id))
-            show_slots(engine, id, &none);
+    for (GList *item = list; item != NULL; item = item->next) {
+        if (!g_hash_table_contains(used, item->data))
+            show_slots(engine, item->data, &none);
     }
 }
 
@@ -158,13 +157,8 @@ static void show_use(GwEngine *engine)
         g_hash_table_add(slotted, g_strdup(id));
     }
     /* At first all: what was stored with a host was so when it was stored. */
-    if (engine->slotted == NULL) {
-        g_autoptr(GHashTable) hosts = g_hash_table_ref(engine->draft->hosts);
-        show_unused(engine, used, hosts);
-    } else {
-        show_unused(engine, used, engine->slotted);
-        g_hash_table_unref(engine->slotted);
-    }
+    show_unused(engine, used, engine->slotted != NULL ? engine->slotted : engine->draft->hosts);
+    g_clear_pointer(&engine->slotted, g_hash_table_unref);
     engine->slotted = slotted;
 }
 

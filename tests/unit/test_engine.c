@@ -415,6 +415,33 @@ static void test_default_storage_is_of_the_host(void **unused)
     world_free(&world);
 }
 
+static gint64 live_in_use(World *world, const char *name)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    return gw_fabric_find_host(fabric, name)->live_in_use;
+}
+
+/* R23: a host that was stored while a move held one of its slots holds none after a restart. */
+static void test_slots_in_use_are_counted_anew_at_start(void **unused)
+{
+    World world;
+    (void)unused;
+
+    open_world(&world);
+    g_autofree char *id = begin_move(&world);
+    world_run(&world, SECONDS(1) / 10);
+    assert_int_equal(live_in_use(&world, "a"), 1);
+    g_autoptr(GwHost) stored = set_storage(&world, "images", NULL);
+    assert_non_null(stored);
+    world_run(&world, SECONDS(200));
+    assert_int_equal(live_in_use(&world, "a"), 0);
+    world_kill(&world);
+    world_start(&world);
+    world_run(&world, SECONDS(1));
+    assert_int_equal(live_in_use(&world, "a"), 0);
+    world_free(&world);
+}
+
 /* Also of one that is added with them: it is connected to first. */
 static void test_default_storage_of_a_new_host(void **unused)
 {
@@ -511,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_a_host_in_use_keeps_its_uri),
         cmocka_unit_test(test_default_storage_is_of_the_host),
         cmocka_unit_test(test_default_storage_of_a_new_host),
+        cmocka_unit_test(test_slots_in_use_are_counted_anew_at_start),
         cmocka_unit_test(test_another_machine_is_not_taken_for_the_host),
         cmocka_unit_test(test_queue_obeys_the_limit),
     };
