@@ -125,6 +125,16 @@ static void repair_free(Repair *repair)
     g_free(repair);
 }
 
+/* A job's own, which its tasks write in. */
+static GPtrArray *copy_hbas(const GPtrArray *hbas)
+{
+    GPtrArray *copies = hbas != NULL ? gw_record_array(&gw_hba_move_record) : NULL;
+
+    for (guint i = 0; hbas != NULL && i < hbas->len; i++)
+        g_ptr_array_add(copies, gw_hba_move_copy(hbas->pdata[i]));
+    return copies;
+}
+
 static GwJob *repair_job(GwEngine *engine, const GwJob *failed, GwLeftWay way, const char *user,
                          GwBatch *batch)
 {
@@ -142,7 +152,7 @@ static GwJob *repair_job(GwEngine *engine, const GwJob *failed, GwLeftWay way, c
     job->snapshots = g_strdupv(failed->snapshots);
     job->snapshot_current = g_strdup(failed->snapshot_current);
     job->tasks = gw_left_tasks(gw_engine_now(engine), failed, way);
-    job->hbas = failed->hbas != NULL ? g_ptr_array_ref(failed->hbas) : NULL;
+    job->hbas = copy_hbas(failed->hbas);
     job->keep_source_s = failed->keep_source_s;
     job->epoch = gw_moves_next_epoch(engine, job->vm_uuid, batch);
     return job;
