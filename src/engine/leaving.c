@@ -59,10 +59,12 @@ static char *why_of(const GwCandidate *nearest)
 /* In full, what has no words in the ranking. */
 static GwCandidate *explained(const GwFabric *fabric, const GwVm *vm, const GwCandidate *nearest)
 {
+    g_autoptr(GwPlanShared) shared = gw_plan_shared_new(fabric);
     const GwPlanInput input = { .fabric = fabric,
                                 .vm = vm,
                                 .source = gw_fabric_host(fabric, vm->host_id),
-                                .destination = gw_fabric_host(fabric, nearest->host_id) };
+                                .destination = gw_fabric_host(fabric, nearest->host_id),
+                                .shared = shared };
     GwCandidate *candidate = gw_plan_candidate(&input);
 
     gw_plan_rate(&input, candidate);

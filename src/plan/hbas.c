@@ -47,26 +47,38 @@ static gboolean same_fabric(const GwHba *a, const GwHba *b)
     return a != NULL && b != NULL && gw_hba_same_wwn(a->fabric_wwn, b->fabric_wwn);
 }
 
+/* What is left of an HBA's room once those of @taken that go there are there. */
+static gint64 room_beside(const GPtrArray *taken, const GwHba *hba)
+{
+    gint64 room = gw_plan_hba_room(hba);
+
+    for (guint i = 0; i < taken->len; i++) {
+        const GwHbaMove *move = taken->pdata[i];
+        room -= move->how == (int)GW_HBA_HANDED_OVER && g_strcmp0(move->to, hba->name) == 0;
+    }
+    return room;
+}
+
 /* The same SAN first, then the one with most room, then by name. */
-static gboolean is_better(const GwHba *hba, const GwHba *best, const GwHba *from)
+static gboolean is_better(const GPtrArray *taken, const GwHba *hba, const GwHba *best,
+                          const GwHba *from)
 {
     if (best == NULL)
         return TRUE;
     if (same_fabric(from, hba) != same_fabric(from, best))
         return same_fabric(from, hba);
-    if (gw_plan_hba_room(hba) != gw_plan_hba_room(best))
-        return gw_plan_hba_room(hba) > gw_plan_hba_room(best);
-    return g_strcmp0(hba->name, best->name) < 0;
+    gint64 room = room_beside(taken, hba), most = room_beside(taken, best);
+    return room != most ? room > most : g_strcmp0(hba->name, best->name) < 0;
 }
 
-static const GwHba *best_hba(const GwHost *host, const GwHba *from)
+static const GwHba *best_hba(const GPtrArray *taken, const GwHost *host, const GwHba *from)
 {
     const GPtrArray *hbas = gw_plan_facts(host)->hbas;
     const GwHba *best = NULL;
 
     for (guint i = 0; hbas != NULL && i < hbas->len; i++) {
         const GwHba *hba = hbas->pdata[i];
-        if (gw_plan_hba_room(hba) > 0 && is_better(hba, best, from))
+        if (room_beside(taken, hba) > 0 && is_better(taken, hba, best, from))
             best = hba;
     }
     return best;
@@ -227,12 +239,13 @@ static void hand_over(const GwPlanInput *input, GwHbaMove *move, const GwHba *hb
                                 hba->name, gw_plan_host_name(input->destination), why);
 }
 
-static void not_there(const GwPlanInput *input, GwHbaMove *move, const GwHbaChoice *choice)
+static void not_there(const GwPlanInput *input, const GPtrArray *taken, GwHbaMove *move,
+                      const GwHbaChoice *choice)
 {
     const char *to = gw_plan_host_name(input->destination);
     const GwHba *from = gw_plan_hba_called(input->source, move->from);
     const GwHba *hba = choice != NULL ? gw_plan_hba_called(input->destination, choice->parent)
-                                      : best_hba(input->destination, from);
+                                      : best_hba(taken, input->destination, from);
 
     if (hba == NULL && choice != NULL) {
         move->why = g_strdup("the HBA that was chosen cannot be had there");
@@ -302,7 +315,8 @@ static void chosen_none(GwHbaMove *move)
     move->why = g_strdup("none was chosen for it");
 }
 
-static GwHbaMove *plan_one(const GwPlanInput *input, const GwPool *here)
+/* @taken: what was decided of the VM's others. */
+static GwHbaMove *plan_one(const GwPlanInput *input, const GPtrArray *taken, const GwPool *here)
 {
     const GwPool *there = pool_called(input->destination, here->name);
     const GwHbaChoice *choice = gw_plan_hba_choice(input, here->wwpn);
@@ -323,7 +337,7 @@ static GwHbaMove *plan_one(const GwPlanInput *input, const GwPool *here)
     else if (!here->active)
         stays_none(input, move);
     else
-        not_there(input, move, choice);
+        not_there(input, taken, move, choice);
     return move;
 }
 
@@ -339,7 +353,7 @@ GPtrArray *gw_plan_hbas(const GwPlanInput *input)
         const GwPool *here = name != NULL ? pool_called(input->source, name) : NULL;
         if (gw_plan_is_virtual_hba(here) &&
             gw_record_find(&gw_hba_move_record, hbas, "pool", here->name) == NULL)
-            g_ptr_array_add(hbas, plan_one(input, here));
+            g_ptr_array_add(hbas, plan_one(input, hbas, here));
     }
     return hbas;
 }

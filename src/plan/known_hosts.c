@@ -9,7 +9,9 @@
  * picture has it. A list of candidates of 1,000 hosts then looks at 1,000 small entries, not at all
  * there is to know of each host, and at each of 10,000 VMs. */
 
-#define SHAPES_PER_HOST 8 /* more are left from hosts as they were once */
+/* More are left from hosts as they were once. */
+#define SHAPES_PER_HOST 8
+#define SHAPE_BYTES_MAX (64 * 1024 * 1024)
 
 /* The bytes of a shape, and its number. */
 typedef struct {
@@ -31,6 +33,7 @@ struct GwKnownHosts {
     guint round;
     GHashTable *hosts;  /* GwHost -> Entry */
     GHashTable *shapes; /* Shape */
+    gsize shape_bytes;  /* of theirs */
     GHashTable *twice;  /* UUIDs of machines that several hosts claim to be; borrowed from them */
     GwHostShape *writer;
 };
@@ -128,6 +131,7 @@ static guint number_of(GwKnownHosts *known, const GwHost *host)
     Shape *own = g_memdup2(&shape, sizeof(shape));
     own->bytes = g_memdup2(shape.bytes, shape.length);
     own->number = g_hash_table_size(known->shapes);
+    known->shape_bytes += shape.length;
     g_hash_table_add(known->shapes, own);
     return own->number;
 }
@@ -176,7 +180,9 @@ void gw_known_look(GwKnownHosts *known, const GwFabric *fabric)
     GHashTableIter iter;
     gpointer host;
 
-    if (g_hash_table_size(known->shapes) > SHAPES_PER_HOST * (count + 1)) {
+    if (g_hash_table_size(known->shapes) > SHAPES_PER_HOST * (count + 1) ||
+        known->shape_bytes > SHAPE_BYTES_MAX) {
+        known->shape_bytes = 0;
         g_hash_table_remove_all(known->twice);
         g_hash_table_remove_all(known->hosts);
         g_hash_table_remove_all(known->shapes);

@@ -38,10 +38,11 @@ static char *places_words(const GwPlanInput *input, const GwPlacementRule *rule,
     guint hosts = 0, tags = 0;
 
     for (; rule->hosts != NULL && rule->hosts[hosts] != NULL; hosts++) {
+        if (hosts >= SHOWN)
+            continue;
         const GwHost *host = gw_fabric_host(input->fabric, rule->hosts[hosts]);
-        if (hosts < SHOWN)
-            g_string_append_printf(out, "%s%s", hosts > 0 ? ", " : "",
-                                   host != NULL ? gw_plan_host_name(host) : rule->hosts[hosts]);
+        g_string_append_printf(out, "%s%s", hosts > 0 ? ", " : "",
+                               host != NULL ? gw_plan_host_name(host) : rule->hosts[hosts]);
     }
     if (hosts > SHOWN)
         g_string_append_printf(out, " and %u more", hosts - SHOWN);

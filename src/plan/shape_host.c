@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "plan/hbas.h"
+
 /* What rules do not see of a host, or not as it is. A field that is not named here counts whole: so
  * does one that is added later, until somebody shows that no rule looks at it. */
 typedef enum {
@@ -10,7 +12,7 @@ typedef enum {
     LEFT_OUT,
     WHETHER, /* a number: only whether there is any */
     ADDRESS, /* a URI: that it is remote, and how, but not where */
-    ROOM,    /* of an HBA: whether it can carry one more */
+    ROOM,    /* of an HBA: how many more it can carry */
 } Use;
 
 typedef struct {
@@ -275,7 +277,7 @@ static void put_record(GwHostShape *out, const Step *steps, gconstpointer self)
         else if (s->use == ADDRESS)
             put_address(out, MEMBER(self, s->field, char *));
         else if (s->use == ROOM)
-            put_byte(out, ((const GwHba *)self)->max_vports > ((const GwHba *)self)->vports);
+            put_number(out, gw_plan_hba_room(self));
     }
 }
 
