@@ -66,7 +66,7 @@ class Tally:
 
 running = set()  # to be ended where we are interrupted
 interrupted = threading.Event()
-priority = threading.local()  # .nice, of what this thread runs
+priority = threading.local()  # .last, where that is what this thread runs
 
 
 def end_group(process):
@@ -79,6 +79,16 @@ def end_group(process):
             pass
 
 
+def comes_last(pid):
+    """Only what nobody else wants. Nice counts within a session; where sessions are groups of their
+    own to the scheduler, the session has one as well."""
+    try:
+        os.setpriority(os.PRIO_PGRP, pid, 19)
+        pathlib.Path(f"/proc/{pid}/autogroup").write_text("19", encoding="ascii")
+    except OSError:  # it is over already, or there are no such groups
+        pass
+
+
 def run(argv, log, timeout, env=None, cwd=ROOT):
     """Runs a program with its output in OUT/logs/@log. Returns (exit status or None, output)."""
     path = OUT / "logs" / log
@@ -86,12 +96,15 @@ def run(argv, log, timeout, env=None, cwd=ROOT):
     with open(path, "w", encoding="utf-8") as out:
         out.write("$ " + " ".join(map(str, argv)) + "\n")
         out.flush()
-        nice = ["nice", "-n", str(getattr(priority, "nice", 0))]
-        with subprocess.Popen([*nice, *map(str, argv)], stdin=subprocess.DEVNULL, stdout=out,
+        with subprocess.Popen(list(map(str, argv)), stdin=subprocess.DEVNULL, stdout=out,
                               stderr=subprocess.STDOUT, cwd=cwd, start_new_session=True,
                               env=dict(os.environ, **(env or {}))) as process:
             running.add(process)
+            if getattr(priority, "last", False):
+                comes_last(process.pid)
             try:
+                if interrupted.is_set():  # it was begun as all others were ended
+                    end_group(process)
                 status = process.wait(timeout)
             except subprocess.TimeoutExpired:
                 end_group(process)
@@ -446,6 +459,7 @@ def step_coverage(tally):
     meson_tests(tally, folder, [], "coverage-unit")
     for room in ("plan", "job"):
         summary = OUT / f"coverage-{room}.json"
+        summary.unlink(missing_ok=True)
         run(["gcovr", "--root", ROOT, "--filter", f"{ROOT}/src/{room}/", "--branches",
              "--exclude-unreachable-branches", "--json-summary", summary, "--json-summary-pretty",
              "--txt", OUT / f"coverage-{room}.txt", folder], f"coverage-{room}.log", 300)
@@ -470,7 +484,7 @@ STEPS = {name: globals()[f"step_{name}"] for name in ALL + NAMED}
 
 # The run -----------------------------------------------------------------------------------------
 
-def take_labs_down():
+def take_labs_down(total):
     """Whether the tests that brought them up are done, failed or were interrupted."""
     for name in sorted(begun_labs):
         if not pathlib.Path(f"/var/lib/godwit-lab-{name}").exists():
@@ -479,6 +493,7 @@ def take_labs_down():
                              {"GODWIT_LAB_NAME": name})
         if status != 0:
             print(f"lab '{name}' could not be taken down:\n{tail(output)}", flush=True)
+            total.case(f"lab {name} taken down", tail(output))
 
 
 def run_step(name):
@@ -498,10 +513,10 @@ def run_step(name):
 
 
 def run_lane(names, tallies):
-    priority.nice = 19 if names[0] not in LAB else 0
+    priority.last = names[0] not in LAB
     for name in names:
         if not interrupted.is_set():
-            tallies.append(run_step(name))
+            tallies.append((name, run_step(name)))
 
 
 def run_steps(names, total):
@@ -521,6 +536,7 @@ def run_steps(names, total):
         status, output = run([ROOT / "lab/lab", "install"], "lab-install.log", 900)
         if status != 0:
             total.case("lab/lab install", tail(output))
+            lanes = [lane for lane in lanes if lane[0] not in LAB]
     tallies = []
     threads = [threading.Thread(target=run_lane, args=(lane, tallies)) for lane in lanes]
     try:
@@ -533,11 +549,16 @@ def run_steps(names, total):
         for process in list(running):
             end_group(process)
         for thread in threads:
-            thread.join()
+            if thread.ident:
+                thread.join()
+        interrupted.clear()
         raise
     finally:
-        for tally in tallies:
+        for _, tally in tallies:
             total.add(tally)
+    done = [name for name, _ in tallies]
+    for name in [name for lane in lanes for name in lane if name not in done]:
+        total.case(name, "it broke off")
 
 
 def choose(argv):
@@ -577,7 +598,7 @@ def main(argv):
     except Interrupted as error:
         stopped_by = str(error)
     finally:
-        take_labs_down()
+        take_labs_down(total)
     if total.failed:
         print("\nFailed:")
         for case, _ in total.failed:

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 
-from .run import run, write
+from .run import lock, run, write
 from .settings import CACHE, HERE, LabError, TREE
 
 BACKPORTED = """libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu
@@ -157,11 +157,11 @@ def build():
 
 
 def install():
-    os.makedirs(CACHE, exist_ok=True)
-    install_packages()
-    prepare_backports()
-    prepare_kernel()
-    build()
+    with lock(CACHE):
+        install_packages()
+        prepare_backports()
+        prepare_kernel()
+        build()
     print("installed: the cache is", CACHE)
 
 
@@ -169,4 +169,5 @@ def require_installed():
     for path in (TREE, CACHE + "/kernel"):
         if not os.path.exists(path + "/complete"):
             raise LabError("%s is not complete: run `lab/lab install`" % path)
-    build()
+    with lock(CACHE):
+        build()

@@ -45,10 +45,11 @@ def read_json(path):
 
 
 @contextlib.contextmanager
-def lock():
-    """One change of the lab at a time; the lock goes with the process that held it."""
-    os.makedirs(STATE, exist_ok=True)
-    handle = os.open(STATE + "/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def lock(folder=STATE):
+    """One change of the lab, or of what all labs share, at a time; the lock goes with the process
+    that held it."""
+    os.makedirs(folder, exist_ok=True)
+    handle = os.open(folder + "/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
