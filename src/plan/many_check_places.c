@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "plan/many_check.h"
+#include "plan/shared.h"
 
 /* Who is where when a plan is replayed, and what is left on each host. */
 
@@ -22,11 +23,8 @@ static gint64 other_jobs_kib(const GwFabric *fabric, const GwMigrationPlan *plan
     g_hash_table_iter_init(&iter, fabric->jobs);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwJob *job = value;
-        gint64 percent = job->state == (int)GW_JOB_COPYING && job->progress != NULL
-                             ? CLAMP(job->progress->percent, 0, 100)
-                             : 0;
         if (job->state <= (int)GW_JOB_COPYING && g_strcmp0(job->destination_host_id, host_id) == 0)
-            sum += CLAMP(job->vm_memory_kib, 0, (gint64)1 << 40) * (100 - percent) / 100;
+            sum += MIN(gw_job_arriving_kib(job), (gint64)1 << 40);
     }
     return sum;
 }

@@ -49,14 +49,10 @@ static GHashTable *expected_kib(const GwFabric *fabric)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GwJob *job = value;
         const GPtrArray *moves = job->plan != NULL ? job->plan->moves : NULL;
-        gint64 percent = job->state == (int)GW_JOB_COPYING && job->progress != NULL
-                             ? CLAMP(job->progress->percent, 0, 100)
-                             : 0;
         if (gw_job_state_is_final((GwJobState)job->state))
             continue;
         if (job->state <= (int)GW_JOB_COPYING)
-            expect(table, job->destination_host_id,
-                   CLAMP(job->vm_memory_kib, 0, KIB_MAX / 1000) * (100 - percent) / 100);
+            expect(table, job->destination_host_id, MIN(gw_job_arriving_kib(job), KIB_MAX / 1000));
         for (guint i = 0; moves != NULL && i < moves->len; i++) {
             const GwPlannedMove *move = moves->pdata[i];
             if (move->state == (int)GW_PLANNED_WAITING)

@@ -105,6 +105,19 @@ static gboolean counts(const GwPlanInput *input, const GwJob *job)
            (input->job_id == NULL || g_strcmp0(job->id, input->job_id) <= 0);
 }
 
+gint64 gw_job_arriving_kib(const GwJob *job)
+{
+    /* Hosts' own numbers: kept from overflowing. */
+    gint64 memory_kib = CLAMP(job->vm_memory_kib, 0, G_MAXINT64 / 1000000);
+    gint64 sent_kib = 0;
+
+    if (job->state == (int)GW_JOB_COPYING && job->progress != NULL)
+        sent_kib =
+            (MAX(job->progress->processed_bytes, 0) - MAX(job->progress->disk_processed_bytes, 0)) /
+            1024;
+    return memory_kib - CLAMP(sent_kib, 0, memory_kib);
+}
+
 GwArrivals gw_shared_arrivals(const GwPlanInput *input)
 {
     const GPtrArray *jobs = gw_shared_jobs_to(input, input->destination->id);
@@ -114,12 +127,7 @@ GwArrivals gw_shared_arrivals(const GwPlanInput *input)
         const GwJob *job = jobs->pdata[i];
         if (!counts(input, job))
             continue;
-        gint64 percent = job->state == (int)GW_JOB_COPYING && job->progress != NULL
-                             ? CLAMP(job->progress->percent, 0, 100)
-                             : 0;
-        /* Hosts' own numbers: kept from overflowing. */
-        sum.memory_kib +=
-            CLAMP(job->vm_memory_kib, 0, G_MAXINT64 / 1000000) * (100 - percent) / 100;
+        sum.memory_kib += gw_job_arriving_kib(job);
         sum.jobs++;
         const GwVm *vm = gw_fabric_vm(input->fabric, job->source_host_id, job->vm_uuid);
         if (vm == NULL || g_strcmp0(job->source_host_id, job->destination_host_id) == 0)

@@ -39,6 +39,9 @@ typedef struct {
     gint64 network_bps;
 } GwArrivals;
 
+/* What of a VM's memory its destination does not hold yet. The percent of progress are of what the
+ * guest uses, so they say nothing of the rest, which it may use there at once (R45). */
+gint64 gw_job_arriving_kib(const GwJob *job);
 GwArrivals gw_shared_arrivals(const GwPlanInput *input);
 /* What @vm takes of CPU where it runs, permille of one CPU. @known gets whether it was seen; else
  * it is half of its virtual CPUs. */
