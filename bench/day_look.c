@@ -40,6 +40,31 @@ static void survey(Day *day)
     gw_sim_survey(day->world.sim, see, day);
 }
 
+/* I1: where a VM in flight runs is not known until the host that is away says so. */
+static gboolean waits_for_a_host(Day *day, const Guest *guest)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(day->world.engine);
+    const GwJob *held = NULL;
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, fabric->jobs);
+    while (held == NULL && g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *job = value;
+        if (!gw_job_state_is_final((GwJobState)job->state) &&
+            g_strcmp0(job->vm_uuid, guest->uuid) == 0)
+            held = job;
+    }
+    for (guint i = 0; held != NULL && i < day->hosts->len; i++) {
+        const DayHost *host = day_host(day, i);
+        gboolean is_end = g_strcmp0(host->id, held->source_host_id) == 0 ||
+                          g_strcmp0(host->id, held->destination_host_id) == 0;
+        if (is_end && day_now(day) < host->away_until_us + LOST_PATIENCE_US)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* I1; and nobody is powered off (complaint 4). One that lost its host is off until it is started;
  * during a switchover a VM is paused for a moment. */
 static void check_guest(Day *day, Guest *guest)
@@ -52,7 +77,7 @@ static void check_guest(Day *day, Guest *guest)
         guest->lost_us = 0;
     else if (guest->lost_us == 0)
         guest->lost_us = day_now(day);
-    else if (day_now(day) - guest->lost_us > LOST_PATIENCE_US)
+    else if (day_now(day) - guest->lost_us > LOST_PATIENCE_US && !waits_for_a_host(day, guest))
         day_break(day, guest->uuid, "%s is to be %s; %u hosts have a process of it, %u run it",
                   guest->uuid, guest->wanted == GUEST_RUNS ? "running" : "off", guest->active,
                   guest->running);

@@ -11,7 +11,7 @@
 /* More than what is slowest here, with hosts of the rack away for half an hour: one that is not
  * over by then hangs. */
 #define PATIENCE_MINUTES 180
-#define TRIES 3
+#define TRIES 12 /* an hour: a VM of it may be in another team's job */
 
 void day_teams_new(Day *day)
 {
