@@ -21,7 +21,13 @@ typedef enum {
 } Broken;
 
 static Broken broken;
-static virConnectPtr broken_at;  /* NULL: everywhere */
+static virConnectPtr broken_at; /* NULL: everywhere */
+static struct {
+    GMutex lock;
+    GCond changed;
+    gboolean hangs;     /* the end of a pool */
+    GPtrArray *replies; /* GwReply */
+} hang;
 static virConnectPtr logs_in_at; /* as a pool there ends, somebody has made one by hand */
 
 /* libvirt's own last error is set by what cannot be done. */
@@ -79,8 +85,12 @@ char *virNodeDeviceGetXMLDesc(virNodeDevicePtr device, unsigned int flags)
 int virStoragePoolDestroy(virStoragePoolPtr pool)
 {
     virConnectPtr ptr = virStoragePoolGetConnect(pool);
-    int result = REAL(virStoragePoolDestroy)(pool);
 
+    g_mutex_lock(&hang.lock);
+    while (hang.hangs)
+        g_cond_wait(&hang.changed, &hang.lock);
+    g_mutex_unlock(&hang.lock);
+    int result = REAL(virStoragePoolDestroy)(pool);
     if (logs_in_at == ptr)
         vport_log_in(ptr);
     return result;
@@ -286,6 +296,113 @@ static void what_it_is_is_read_whole_or_not(void **state)
     vport_close(&world);
 }
 
+/* In turn ---------------------------------------------------------------------------------- */
+
+static void replied(GwReply *reply, gpointer user)
+{
+    g_mutex_lock(&hang.lock);
+    g_ptr_array_add(hang.replies, reply);
+    g_cond_broadcast(&hang.changed);
+    g_mutex_unlock(&hang.lock);
+}
+
+static void heard(GwHyperEvent *event, gpointer user)
+{
+    gw_hyper_event_free(event);
+}
+
+/* The reply to question @id, when it has come; the driver's until the end. */
+static const GwReply *reply_to(guint64 id)
+{
+    const GwReply *found = NULL;
+
+    g_mutex_lock(&hang.lock);
+    while (found == NULL) {
+        for (guint i = 0; i < hang.replies->len; i++) {
+            const GwReply *reply = hang.replies->pdata[i];
+            found = reply->id == id ? reply : found;
+        }
+        if (found == NULL)
+            g_cond_wait(&hang.changed, &hang.lock);
+    }
+    g_mutex_unlock(&hang.lock);
+    return found;
+}
+
+static void set_hanging(gboolean hangs)
+{
+    g_mutex_lock(&hang.lock);
+    hang.hangs = hangs;
+    g_cond_broadcast(&hang.changed);
+    g_mutex_unlock(&hang.lock);
+}
+
+static void ask(GwHyper *hyper, guint64 id, GwOp op, const GwHbaMove *hba, gint64 timeout_us)
+{
+    GwRequest *request = gw_request_new(op, "a", VM);
+
+    request->id = id;
+    request->hba = gw_hba_move_copy(hba);
+    request->timeout_us = timeout_us;
+    gw_hyper_submit(hyper, request);
+}
+
+/* Host "a", as CONNECT leaves it; nothing in the driver connects to a test driver. */
+static GwLvHost *add_host(GwHyper *hyper, virConnectPtr ptr)
+{
+    GwLvDriver *driver = (GwLvDriver *)hyper;
+
+    ask(hyper, 1, GW_OP_HBA_STOP, NULL, 0);
+    assert_non_null(reply_to(1)->error); /* not connected */
+    g_mutex_lock(&driver->lock);
+    GwLvHost *host = gw_lv_host(driver, "a");
+    g_mutex_unlock(&driver->lock);
+    GwLvTask task = { .driver = driver, .host = host };
+    assert_int_equal(virConnectRef(ptr), 0);
+    GwLvConn *conn = gw_lv_conn_new(&task, ptr);
+    g_mutex_lock(&driver->lock);
+    host->lines[0].conn = conn;
+    host->lines[GW_LV_STORAGE_LINE].conn = gw_lv_conn_ref(conn);
+    g_mutex_unlock(&driver->lock);
+    return host;
+}
+
+static guint waiting(GwHyper *hyper, const GwLvHost *host)
+{
+    GwLvDriver *driver = (GwLvDriver *)hyper;
+
+    g_mutex_lock(&driver->lock);
+    guint count = host->waiting.length;
+    g_mutex_unlock(&driver->lock);
+    return count;
+}
+
+/* A stop hangs past its time; what undoes it comes after it, however late that is, and what was
+ * given up by then is not done at all. */
+static void a_start_comes_after_the_stop_that_hangs(void **state)
+{
+    World world;
+    const GwHyperSink sink = { replied, heard, NULL };
+    vport_open(&world);
+    hang.replies = g_ptr_array_new_with_free_func((GDestroyNotify)gw_reply_free);
+    GwHyper *hyper = gw_libvirt_open(sink, NULL);
+    const GwLvHost *host = add_host(hyper, world.a);
+
+    set_hanging(TRUE);
+    ask(hyper, 2, GW_OP_HBA_STOP, world.hba, 1);
+    unit_assert_error(reply_to(2)->error, GW_ERR_TIMEOUT, "did not answer in time");
+    ask(hyper, 3, GW_OP_HBA_STOP, world.hba, 1);
+    unit_assert_error(reply_to(3)->error, GW_ERR_TIMEOUT, "not begun in time");
+    ask(hyper, 4, GW_OP_HBA_START, world.hba, G_TIME_SPAN_HOUR);
+    assert_int_equal(waiting(hyper, host), 1);
+    set_hanging(FALSE);
+    assert_null(reply_to(4)->error);
+    assert_true(is_active(world.a));
+    gw_hyper_close(hyper);
+    g_ptr_array_unref(hang.replies);
+    vport_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +415,7 @@ int main(void)
         cmocka_unit_test(nor_while_the_source_is_logged_in),
         cmocka_unit_test(one_that_is_started_asks_nobody),
         cmocka_unit_test(nor_where_this_host_does_not_say),
+        cmocka_unit_test(a_start_comes_after_the_stop_that_hangs),
         cmocka_unit_test(what_it_is_is_read_whole_or_not),
     };
 
