@@ -47,17 +47,20 @@ static void look(GwEngine *engine, TaskRun *run, const GwHbaMove *hba,
 
 /* Stop ------------------------------------------------------------------------------------- */
 
-static void stop_now(GwEngine *engine, gpointer data)
+/* Cancelled while what it shows was being journaled: it is as it was, which its undo sees to. */
+static void stop_now(GwEngine *engine, TaskRun *run)
 {
-    g_autofree char *job_id = data;
-    TaskRun *run = g_hash_table_lookup(engine->task_runs, job_id);
-
-    if (run == NULL || run->task == NULL || run->task->kind != GW_TASK_HBA_STOP || run->undo ||
-        gw_task_job(engine, run) == NULL)
-        return;
+    g_autoptr(GError) cancelled = NULL;
     const GwHbaMove *hba = hba_of(engine, run);
-    if (hba != NULL)
+
+    if (hba == NULL)
+        return;
+    if (!run->stopping) {
         ask(engine, run, GW_OP_HBA_STOP, hba, 0, NULL);
+        return;
+    }
+    gw_error_set(&cancelled, GW_ERR_CANCELLED, NULL, "cancelled before it logged out");
+    gw_task_over(engine, run, cancelled);
 }
 
 /* Only what the VM has behind it is compared later, and kept. */
@@ -99,9 +102,7 @@ static void source_looked(GwEngine *engine, TaskRun *run, const GwReply *reply)
     }
     gw_virtual_hba_free(hba->was);
     hba->was = without_others(reply->hba, hba->volumes);
-    GwBatch *batch = gw_batch_new();
-    gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
-    gw_engine_journal(engine, batch, stop_now, NULL, g_strdup(job->id));
+    gw_task_journal(engine, run, job, gw_batch_new(), "virtual HBA read", hba->pool, stop_now);
 }
 
 static void stop(GwEngine *engine, TaskRun *run)
@@ -113,7 +114,7 @@ static void stop(GwEngine *engine, TaskRun *run)
     if (hba->was == NULL)
         look(engine, run, hba, source_looked);
     else
-        stop_now(engine, g_strdup(run->job_id));
+        stop_now(engine, run);
 }
 
 /* What was never read was never asked to stop. */

@@ -102,12 +102,15 @@ typedef enum {
                         virtual HBA here, it logs out, and does not start by itself any more; number
                         1: its definition is removed as well, else it is kept. vm_uuid: whose it is.
                         CONFLICT where another VM of the host, or that one as it runs, has disks
-                        behind it. Succeeds where there is none */
+                        behind it; BUSY where that, or what is here, cannot be told, and while the
+                        WWPN is logged in through another pool, or none. Succeeds where there is
+                        none */
     GW_OP_HBA_START, /* hba, peer_host_id: what the peer defines is defined here, carried by
                         hba->to, and logs in; it starts by itself where hba->was did. The peer may
                         be the host itself: as it is defined. Succeeds where it is so already;
-                        CONFLICT where another pool has its name. Where it fails, nothing is left
-                        logged in, as far as can be done */
+                        CONFLICT where another pool has its name, or the peer is logged in with the
+                        WWPN; BUSY where that cannot be told. Where it fails, nothing is left logged
+                        in, as far as can be done */
     /* Only hosts with an agent; others answer UNSUPPORTED. */
     GW_OP_PERMIT,  /* permit. Gives the agent leave for one move's streams; of the source,
                       paths is answered. Again for the same job: renews it */

@@ -134,10 +134,7 @@ char *gw_lv_device_user(const GwLvPlace *place)
     char *user = NULL;
 
     for (int i = 0; i < count; i++) {
-        /* One that arrives can be read only once it is there. */
-        gboolean arriving =
-            virDomainIsActive(domains[i]) == 1 && gw_lv_job(domains[i]) == GW_LV_JOB_IN;
-        if (user == NULL && !arriving &&
+        if (user == NULL && !gw_lv_is_arriving(domains[i]) &&
             (has_device(place, domains[i], 0) ||
              has_device(place, domains[i], VIR_DOMAIN_XML_INACTIVE)))
             user = g_strdup_printf("VM '%s'", virDomainGetName(domains[i]));
@@ -184,8 +181,7 @@ static gboolean check_definition(const GwLvPlace *place, const char *what, virDo
 static gboolean check_domain(const GwLvPlace *place, const char *what, virDomainPtr domain,
                              GError **error)
 {
-    if (virDomainIsActive(domain) == 1 && gw_lv_job(domain) == GW_LV_JOB_IN) {
-        /* Its definition can be read only once it is there. */
+    if (gw_lv_is_arriving(domain)) {
         gw_error_set(error, GW_ERR_BUSY, "Try again when it has arrived.",
                      "VM '%s' is arriving; whether it uses %s cannot be told yet",
                      virDomainGetName(domain), what);

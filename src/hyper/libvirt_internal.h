@@ -212,6 +212,8 @@ virDomainPtr gw_lv_find(GwLvTask *task, GError **error);
 /* The same, but that is an error. */
 virDomainPtr gw_lv_need(GwLvTask *task, GError **error);
 GwLvJob gw_lv_job(virDomainPtr domain);
+/* It migrates in: its definition can be read only once it is there. */
+gboolean gw_lv_is_arriving(virDomainPtr domain);
 /* Its definition by libvirt's flags (virDomainXMLFlags). Free with g_free. */
 char *gw_lv_xml(virDomainPtr domain, guint flags, GError **error);
 gboolean gw_lv_op_list(GwLvTask *task, GwReply *reply, GError **error);
@@ -262,6 +264,23 @@ gboolean gw_lv_hba_start(virConnectPtr here, virConnectPtr there, const GwHbaMov
 gboolean gw_lv_op_hba_look(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_hba_stop(GwLvTask *task, GwReply *reply, GError **error);
 gboolean gw_lv_op_hba_start(GwLvTask *task, GwReply *reply, GError **error);
+
+/* libvirt_vport_logins.c */
+/* What could not be looked at is BUSY, or its host cannot be reached; in the words of @error @what
+ * ("the state of pool"). FALSE. */
+gboolean gw_lv_cannot_tell(virConnectPtr ptr, const char *what, const char *name, const char *why,
+                           GError **error);
+/* The virtual HBA that is logged in with @wwpn, by whoever made it. NULL with @error unset: none
+ * is, or this kind of host does not tell its devices. */
+virNodeDevicePtr gw_lv_hba_login(virConnectPtr ptr, const char *wwpn, GError **error);
+/* BUSY where one is. Nobody knows who uses it, so it is not ours to end. */
+gboolean gw_lv_hba_logged_out(virConnectPtr ptr, const char *wwpn, GError **error);
+/* Ends one whose pool was ours and used by nobody. */
+gboolean gw_lv_hba_log_out(virConnectPtr ptr, const char *wwpn, GError **error);
+
+/* libvirt_vport_users.c. CONFLICT where a VM has disks behind it, other than @own while that is
+ * off; BUSY where that cannot be told. */
+gboolean gw_lv_hba_unused(virConnectPtr ptr, const char *own, const char *pool, GError **error);
 
 /* libvirt_cpu.c */
 /* facts->vm_cpus, and the model that is shown. */
@@ -341,5 +360,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(virNetwork, virNetworkFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virInterface, virInterfaceFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStoragePool, virStoragePoolFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStorageVol, virStorageVolFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virNodeDevice, virNodeDeviceFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStream, virStreamFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomainSnapshot, virDomainSnapshotFree)

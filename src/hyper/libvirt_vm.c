@@ -74,6 +74,11 @@ GwLvJob gw_lv_job(virDomainPtr domain)
     return job_of_operation(operation);
 }
 
+gboolean gw_lv_is_arriving(virDomainPtr domain)
+{
+    return virDomainIsActive(domain) == 1 && gw_lv_job(domain) == GW_LV_JOB_IN;
+}
+
 /* Copies, commits and pulls that show in the definition are there already; the others only show
  * here. */
 static void ask_block_jobs(virDomainPtr domain, GwVm *vm)

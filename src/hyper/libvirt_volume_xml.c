@@ -9,7 +9,6 @@
 
 #define SECTOR_BYTES 512
 #define TARGETS_MAX 10000
-#define DEVICES_MAX 256
 
 /* Reading ------------------------------------------------------------------------------------- */
 
@@ -350,7 +349,8 @@ char **gw_libvirt_domain_devices(const char *text)
         xml != NULL ? gw_xml_nodes(xml, NULL, "/domain/devices/disk/descendant::source/@*") : NULL;
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
 
-    for (guint i = 0, count = 0; nodes != NULL && i < nodes->len && count < DEVICES_MAX; i++) {
+    for (guint i = 0, count = 0;
+         nodes != NULL && i < nodes->len && count < GW_LIBVIRT_BLOCK_DEVICES_MAX; i++) {
         g_autofree char *path = gw_xml_string(xml, nodes->pdata[i], ".");
         if (path == NULL || !g_str_has_prefix(path, "/dev/") || strlen(path) > GW_LIBVIRT_VALUE_MAX)
             continue;

@@ -33,8 +33,9 @@ gboolean gw_libvirt_volume_is_fresh(const GwVolume *found, const GwVolume *volum
  * read. */
 gboolean gw_libvirt_domain_names(const char *text, const char *path, const char *pool,
                                  const char *name, char **vm);
+#define GW_LIBVIRT_BLOCK_DEVICES_MAX 256
 /* The block devices that the disks of a domain's definition name, and what lies below them; the
- * first 256. Free with g_strfreev. */
+ * first GW_LIBVIRT_BLOCK_DEVICES_MAX. Free with g_strfreev. */
 char **gw_libvirt_domain_devices(const char *text);
 /* The targets in what virConnectFindStoragePoolSources found: array of char *. */
 GPtrArray *gw_libvirt_sources_targets(const char *text);

@@ -76,10 +76,10 @@ char *gw_lun_id(const char *key)
     return gw_text_printable(serial, GW_TEXT_NAME_MAX);
 }
 
-char *gw_virtual_hba_wwpn(const char *text)
+char *gw_virtual_hba_wwpn(const char *text, GError **error)
 {
     static const char host[] = "/device/capability[@type='scsi_host']";
-    g_autoptr(GwXml) xml = gw_xml_parse(text != NULL ? text : "", NULL);
+    g_autoptr(GwXml) xml = gw_xml_parse(text != NULL ? text : "", error);
     g_autofree char *ports = g_strconcat(host, "/capability[@type='vport_ops']", NULL);
     g_autofree char *wwpn = g_strconcat(host, "/capability[@type='fc_host']/wwpn", NULL);
 

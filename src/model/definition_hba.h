@@ -15,5 +15,6 @@ GwVirtualHba *gw_virtual_hba_from_xml(const char *xml, GError **error);
  * name without the port it was seen through, or target and number on the fabric without the PCI
  * address of the HBA. NULL: the key is of that host alone. Free with g_free. */
 char *gw_lun_id(const char *key);
-/* The WWPN that a node device is logged in with, where it is a virtual HBA; else NULL. */
-char *gw_virtual_hba_wwpn(const char *xml);
+/* The WWPN that a node device is logged in with, where it is a virtual HBA; else NULL, with @error
+ * unset where it is none. */
+char *gw_virtual_hba_wwpn(const char *xml, GError **error);

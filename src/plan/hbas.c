@@ -297,6 +297,33 @@ static void name_taken(const GwPlanInput *input, GwHbaMove *move, const GwPool *
     move->remedy = g_strdup("Call that pool otherwise: libvirt finds a disk by its pool's name.");
 }
 
+/* Any pool of the host that has the WWPN; NULL: there is none. */
+static const GwPool *pool_with(const GwHost *host, const char *wwpn)
+{
+    const GPtrArray *pools = gw_plan_facts(host)->pools;
+
+    for (guint i = 0; pools != NULL && i < pools->len; i++) {
+        const GwPool *pool = pools->pdata[i];
+        if (gw_plan_is_virtual_hba(pool) && gw_hba_same_wwn(pool->wwpn, wwpn))
+            return pool;
+    }
+    return NULL;
+}
+
+/* Under another name: VMs there may use it, and libvirt defines no second pool of one WWPN. */
+static void wwpn_taken(const GwPlanInput *input, GwHbaMove *move, const GwPool *there)
+{
+    g_autofree char *quoted = gw_plan_quote(there->name);
+
+    move->why = g_strdup_printf("%s has the same WWPN %s in its pool '%s'%s",
+                                gw_plan_host_name(input->destination), there->wwpn, there->name,
+                                there->active ? ", which is active" : "");
+    move->remedy = g_strdup_printf("A WWPN is logged in once. Remove that pool (virsh pool-destroy "
+                                   "where it is active, virsh pool-undefine %s), or give it a WWPN "
+                                   "of its own: virsh pool-edit %s.",
+                                   quoted, quoted);
+}
+
 /* None stays none: what is logged in nowhere shows no LUNs. */
 static void stays_none(const GwPlanInput *input, GwHbaMove *move)
 {
@@ -319,6 +346,7 @@ static void chosen_none(GwHbaMove *move)
 static GwHbaMove *plan_one(const GwPlanInput *input, const GPtrArray *taken, const GwPool *here)
 {
     const GwPool *there = pool_called(input->destination, here->name);
+    const GwPool *taken = pool_with(input->destination, here->wwpn);
     const GwHbaChoice *choice = gw_plan_hba_choice(input, here->wwpn);
     GwHbaMove *move = gw_hba_move_new();
 
@@ -336,6 +364,8 @@ static GwHbaMove *plan_one(const GwPlanInput *input, const GPtrArray *taken, con
         name_taken(input, move, there);
     else if (!here->active)
         stays_none(input, move);
+    else if (taken != NULL)
+        wwpn_taken(input, move, taken);
     else
         not_there(input, taken, move, choice);
     return move;

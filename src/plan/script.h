@@ -18,7 +18,8 @@ void gw_script_comment(GStrvBuilder *lines, char *text);
 void gw_script_say_nics(GStrvBuilder *lines, const GwPlanInput *input);
 /* "--nic MAC=NETWORK" of each choice. */
 void gw_script_add_nics(GString *line, const GwMoveOptions *options);
-/* Virtual HBAs that are handed over; needs input->storage. */
+
+/* script_hbas.c: virtual HBAs that are handed over; needs input->storage. */
 void gw_script_say_hbas(GStrvBuilder *lines, const GwPlanInput *input);
 /* "--hba WWPN=HBA" of each choice. */
 void gw_script_add_hbas(GString *line, const GwMoveOptions *options);

@@ -271,6 +271,49 @@ static void what_is_stuck_there_does_not_log_in_here(void **state)
     world_free(&world);
 }
 
+/* What its virtual HBA showed, as far as is shown of the job. */
+static const GwVirtualHba *read_of(const GwJob *job)
+{
+    return job->hbas != NULL ? ((const GwHbaMove *)job->hbas->pdata[0])->was : NULL;
+}
+
+static int state_of(const GwJob *job, GwTaskKind kind)
+{
+    for (guint i = 0; job->tasks != NULL && i < job->tasks->len; i++) {
+        const GwTask *task = job->tasks->pdata[i];
+        if (task->kind == (int)kind)
+            return task->state;
+    }
+    return -1;
+}
+
+/* What it showed is journaled, with a row of the history, and shown, before it is asked to stop. */
+static void what_was_read_is_shown_before_it_stops(void **state)
+{
+    World world;
+    gboolean noted = FALSE;
+
+    open_world_of(&world, TRUE);
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
+    g_autofree char *id = storage_begin(&world, "web", request);
+    g_autoptr(GwJob) job = world_job(&world, id);
+    for (int i = 0; i < 20000 && read_of(job) == NULL; i++) {
+        world_run(&world, SECONDS(1) / 1000);
+        gw_job_free(job);
+        job = world_job(&world, id);
+    }
+    assert_non_null(read_of(job));
+    assert_int_equal(read_of(job)->luns->len, 1);
+    assert_int_equal(state_of(job, GW_TASK_HBA_STOP), GW_TASK_DOING);
+    g_autoptr(GPtrArray) rows = gw_store_journal(world.store, id, NULL);
+    for (guint i = 0; i < rows->len; i++)
+        noted = noted || strcmp(((GwJournalRow *)rows->pdata[i])->event, "virtual HBA read") == 0;
+    assert_true(noted);
+    G_GNUC_UNUSED g_autoptr(GwJob) over = ends_in(&world, id, GW_JOB_DONE);
+    check_at(&world, "b", "shown");
+    world_free(&world);
+}
+
 static void check_over(World *world, const char *id, gboolean called_off, const char *when)
 {
     g_autoptr(GwJob) job = ends(world, id);
@@ -312,6 +355,7 @@ int main(void)
         cmocka_unit_test(whatever_fails_it_is_logged_in_once),
         cmocka_unit_test(luns_that_are_not_seen_undo_it),
         cmocka_unit_test(what_is_stuck_there_does_not_log_in_here),
+        cmocka_unit_test(what_was_read_is_shown_before_it_stops),
         cmocka_unit_test(cancelled_at_every_moment),
         cmocka_unit_test(killed_at_every_moment),
         cmocka_unit_test(cut_at_every_moment),

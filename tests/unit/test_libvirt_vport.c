@@ -1,138 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "unit.h"
+#include "vport_world.h"
 
-#include <string.h>
-#include <unistd.h>
-
-#include "base/error.h"
-#include "hyper/libvirt_internal.h"
 #include "model/definition_hba.h"
 
-/* Virtual HBAs that are handed over (R41), between two hosts of libvirt's own test driver, which
- * makes and removes virtual HBAs as pools of type scsi begin and end. It has no LUNs: a volume that
- * is made there stands for one. Its "pool-start" of a defined pool makes no virtual HBA, and so
- * cannot be ended: nothing here ends one that was started again. */
-
-#define WWPN "5001a4a0d2aa0001"
-#define VM "11111111-0000-4000-8000-000000000001"
-#define POOL(parent, more)                                                                         \
-    "<pool type='scsi'><name>vhba1</name><uuid>22222222-0000-4000-8000-000000000001</uuid>"        \
-    "<source><adapter type='fc_host' parent='" parent "' " more "wwnn='5001a4a0d2aa0000' "         \
-    "wwpn='" WWPN "'/></source><target><path>/dev/disk/by-path</path></target></pool>"
-/* As udev names what is behind a virtual HBA; another HBA is another PCI device. */
-#define LUN "pci-0000:04:00.1-vport-0x" WWPN "-fc-0x203400a0b85ad1d7-lun-0"
-
-#define DEVICE(name, wwn, parent, more)                                                            \
-    "<device><name>" name "</name><parent>" parent "</parent><capability type='scsi_host'>"        \
-    "<host>1</host><unique_id>0</unique_id><capability type='fc_host'><wwnn>20000000" wwn          \
-    "</wwnn><wwpn>10000000" wwn "</wwpn><fabric_wwn>2000000043214321</fabric_wwn></capability>"    \
-    "" more "</capability></device>"
-#define PORTS                                                                                      \
-    "<capability type='vport_ops'><max_vports>8</max_vports><vports>0</vports></capability>"
-/* scsi_host11 is what the driver makes others like. */
-static const char node_xml[] =
-    "<node><domain type='test'><name>web1</name><uuid>" VM
-    "</uuid><memory>8192</memory><os><type>hvm</type>"
-    "</os><devices><disk type='volume' device='disk'><source pool='vhba1' volume='" LUN "'/>"
-    "<target dev='vda' bus='virtio'/></disk></devices></domain>"
-    "<device><name>computer</name><capability type='system'><hardware><uuid>"
-    "33333333-0000-4000-8000-000000000001</uuid></hardware><firmware/></capability></"
-    "device>" DEVICE("scsi_host1", "12341234", "computer", PORTS)
-        DEVICE("scsi_host2", "56785678", "computer", PORTS)
-            DEVICE("scsi_host11", "34563456", "scsi_host1", "") "</node>";
-
-typedef struct {
-    virConnectPtr a, b;
-    GwHbaMove *hba;
-} World;
-
-static virConnectPtr open_host(gboolean has_vm)
-{
-    g_autofree char *folder = g_dir_make_tmp("godwit-vport-XXXXXX", NULL);
-    g_autofree char *path = g_build_filename(folder, "node.xml", NULL);
-    g_autofree char *uri = g_strconcat("test://", path, NULL);
-
-    assert_true(g_file_set_contents(path, node_xml, -1, NULL));
-    virConnectPtr ptr = virConnectOpen(uri);
-    unlink(path);
-    rmdir(folder);
-    assert_non_null(ptr);
-    virDomainPtr vm = virDomainLookupByUUIDString(ptr, VM);
-    assert_non_null(vm);
-    virDomainDestroy(vm); /* the driver starts what is in the file */
-    if (!has_vm)
-        virDomainUndefine(vm);
-    virDomainFree(vm);
-    return ptr;
-}
-
-static void add_lun(virConnectPtr ptr, const char *name, int mib)
-{
-    g_autofree char *xml = g_strdup_printf("<volume><name>%s</name><capacity unit='MiB'>%d"
-                                           "</capacity></volume>",
-                                           name, mib);
-    g_autoptr(virStoragePool) pool = virStoragePoolLookupByName(ptr, "vhba1");
-    g_autoptr(virStorageVol) volume = virStorageVolCreateXML(pool, xml, 0);
-
-    assert_non_null(volume);
-}
-
-/* The VM is off at a, with its virtual HBA on scsi_host1, which logs in as its host boots. */
-static void setup(World *world)
-{
-    static const char *const volumes[] = { LUN, NULL };
-    world->a = open_host(TRUE);
-    world->b = open_host(FALSE);
-    g_autoptr(virStoragePool) pool =
-        virStoragePoolCreateXML(world->a, POOL("scsi_host1", "managed='yes' "), 0);
-    assert_non_null(pool);
-    g_autoptr(virStoragePool) defined =
-        virStoragePoolDefineXML(world->a, POOL("scsi_host1", "managed='yes' "), 0);
-    assert_non_null(defined);
-    assert_int_equal(virStoragePoolSetAutostart(pool, 1), 0);
-    add_lun(world->a, LUN, 64);
-    world->hba = gw_hba_move_new();
-    world->hba->pool = g_strdup("vhba1");
-    world->hba->source_wwpn = g_strdup(WWPN);
-    world->hba->to = g_strdup("scsi_host2");
-    world->hba->volumes = g_strdupv((char **)volumes);
-    world->hba->was = gw_lv_hba_look(world->a, "vhba1", NULL);
-    assert_non_null(world->hba->was);
-}
-
-static void teardown(World *world)
-{
-    gw_hba_move_free(world->hba);
-    virConnectClose(world->a);
-    virConnectClose(world->b);
-}
-
-/* How many virtual HBAs beside the one of the file. */
-static int logins(virConnectPtr ptr)
-{
-    virNodeDevicePtr *devices = NULL;
-    int count = virConnectListAllNodeDevices(ptr, &devices, 0);
-
-    for (int i = 0; i < count; i++)
-        virNodeDeviceFree(devices[i]);
-    free(devices);
-    return count - 4;
-}
-
-/* Which HBA is to carry it; the driver's own likeness of a virtual HBA is on another, whatever is
- * asked. */
-static char *parent_of_pool(virConnectPtr ptr)
-{
-    g_autoptr(virStoragePool) pool = virStoragePoolLookupByName(ptr, "vhba1");
-    g_autoptr(GwPool) record = gw_lv_read_pool(pool);
-
-    return g_strdup(record->parent_hba);
-}
+/* Virtual HBAs that are handed over (R41). */
 
 static void what_it_is_is_read(void **state)
 {
     World world;
-    setup(&world);
+    vport_open(&world);
     const GwVirtualHba *was = world.hba->was;
 
     assert_string_equal(was->pool, "vhba1");
@@ -144,15 +20,15 @@ static void what_it_is_is_read(void **state)
     assert_string_equal(lun->name, LUN);
     assert_string_equal(lun->id, "fc-0x203400a0b85ad1d7-lun-0");
     assert_int_equal(lun->capacity_bytes, 64 << 20);
-    assert_int_equal(logins(world.a), 1);
-    teardown(&world);
+    assert_int_equal(vport_logins(world.a), 1);
+    vport_close(&world);
 }
 
 static void what_is_none_is_refused(void **state)
 {
     World world;
     g_autoptr(GError) none = NULL, other = NULL;
-    setup(&world);
+    vport_open(&world);
     g_autoptr(virStoragePool) dir = virStoragePoolDefineXML(
         world.b, "<pool type='dir'><name>files</name><target><path>/f</path></target></pool>", 0);
 
@@ -162,24 +38,24 @@ static void what_is_none_is_refused(void **state)
     assert_null(gw_lv_hba_look(world.b, "files", &other));
     assert_true(g_error_matches(other, GW_ERROR, GW_ERR_CONFLICT));
     assert_non_null(gw_error_remedy(other));
-    teardown(&world);
+    vport_close(&world);
 }
 
 /* It leaves a, and is on the HBA that was chosen at b; each step can be taken twice. */
 static void it_is_handed_over(void **state)
 {
     World world;
-    setup(&world);
+    vport_open(&world);
 
     for (int i = 0; i < 2; i++)
         UNIT_OK(gw_lv_hba_stop(world.a, world.hba, VM, FALSE, error));
-    assert_int_equal(logins(world.a), 0);
+    assert_int_equal(vport_logins(world.a), 0);
     g_autoptr(GwVirtualHba) left = gw_lv_hba_look(world.a, "vhba1", NULL);
     assert_false(left->active || left->autostart); /* its definition is kept */
     for (int i = 0; i < 2; i++)
         UNIT_OK(gw_lv_hba_start(world.b, world.a, world.hba, error));
-    assert_int_equal(logins(world.b), 1);
-    g_autofree char *parent = parent_of_pool(world.b);
+    assert_int_equal(vport_logins(world.b), 1);
+    g_autofree char *parent = vport_parent(world.b);
     assert_string_equal(parent, "scsi_host2");
     g_autoptr(GwVirtualHba) there = gw_lv_hba_look(world.b, "vhba1", NULL);
     assert_true(there->active && there->autostart);
@@ -187,99 +63,86 @@ static void it_is_handed_over(void **state)
     g_autoptr(GError) unseen = NULL;
     assert_false(gw_virtual_hba_check(world.hba->was, there, world.hba->volumes, &unseen));
     assert_true(g_error_matches(unseen, GW_ERROR, GW_ERR_BUSY));
-    add_lun(world.b, LUN, 64); /* the SAN shows it */
+    vport_add_lun(world.b, LUN, 64); /* the SAN shows it */
     g_autoptr(GwVirtualHba) seen = gw_lv_hba_look(world.b, "vhba1", NULL);
     UNIT_OK(gw_virtual_hba_check(world.hba->was, seen, world.hba->volumes, error));
     for (int i = 0; i < 2; i++)
         UNIT_OK(gw_lv_hba_stop(world.a, world.hba, VM, TRUE, error));
     assert_null(gw_lv_hba_look(world.a, "vhba1", NULL));
-    teardown(&world);
+    vport_close(&world);
 }
 
 static void and_is_taken_back(void **state)
 {
     World world;
-    setup(&world);
+    vport_open(&world);
 
     UNIT_OK(gw_lv_hba_stop(world.a, world.hba, VM, FALSE, error));
     UNIT_OK(gw_lv_hba_start(world.b, world.a, world.hba, error));
     for (int i = 0; i < 2; i++)
         UNIT_OK(gw_lv_hba_stop(world.b, world.hba, VM, TRUE, error));
-    assert_int_equal(logins(world.b), 0);
+    assert_int_equal(vport_logins(world.b), 0);
     assert_null(gw_lv_hba_look(world.b, "vhba1", NULL));
     for (int i = 0; i < 2; i++)
         UNIT_OK(gw_lv_hba_start(world.a, world.a, world.hba, error));
     g_autoptr(GwVirtualHba) back = gw_lv_hba_look(world.a, "vhba1", NULL);
     assert_true(back->active && back->autostart);
-    teardown(&world);
+    vport_close(&world);
 }
 
 static void it_is_not_logged_in_twice(void **state)
 {
     World world;
     g_autoptr(GError) error = NULL;
-    setup(&world);
+    vport_open(&world);
 
     assert_false(gw_lv_hba_start(world.b, world.a, world.hba, &error));
     assert_true(g_error_matches(error, GW_ERROR, GW_ERR_CONFLICT));
     assert_non_null(strstr(error->message, "is logged in at the other host"));
-    assert_int_equal(logins(world.b), 0);
-    teardown(&world);
+    assert_int_equal(vport_logins(world.b), 0);
+    vport_close(&world);
 }
 
-/* A virtual HBA that somebody made by hand stays when its pool ends: it is ended too. */
-static void what_was_made_by_hand_logs_out_too(void **state)
+/* Of one that no pool of ours carries nobody knows who uses it. */
+static void what_was_made_by_hand_is_not_ours_to_end(void **state)
 {
     World world;
-    setup(&world);
-    virNodeDevicePtr device = virNodeDeviceCreateXML(
-        world.b,
-        "<device><parent>scsi_host2</parent><capability type='scsi_host'><capability "
-        "type='fc_host'><wwnn>5001a4a0d2aa0000</wwnn><wwpn>" WWPN "</wwpn></capability>"
-        "</capability></device>",
-        0);
+    g_autoptr(GError) error = NULL;
+    vport_open(&world);
 
-    assert_non_null(device);
-    virNodeDeviceFree(device);
-    assert_int_equal(logins(world.b), 1);
-    UNIT_OK(gw_lv_hba_stop(world.b, world.hba, VM, TRUE, error));
-    assert_int_equal(logins(world.b), 0);
-    teardown(&world);
-}
-
-static void set_running(virConnectPtr ptr)
-{
-    virDomainPtr vm = virDomainLookupByUUIDString(ptr, VM);
-
-    assert_int_equal(virDomainCreate(vm), 0);
-    virDomainFree(vm);
+    vport_log_in(world.b);
+    assert_int_equal(vport_logins(world.b), 1);
+    assert_false(gw_lv_hba_stop(world.b, world.hba, VM, TRUE, &error));
+    unit_assert_error(error, GW_ERR_BUSY, "is logged in");
+    assert_int_equal(vport_logins(world.b), 1);
+    vport_close(&world);
 }
 
 static void whoever_uses_it_keeps_it(void **state)
 {
     World world;
     g_autoptr(GError) other = NULL, runs = NULL;
-    setup(&world);
+    vport_open(&world);
 
     /* Of another VM's own, off or not. */
     assert_false(
         gw_lv_hba_stop(world.a, world.hba, "44444444-0000-4000-8000-000000000001", FALSE, &other));
     assert_true(g_error_matches(other, GW_ERROR, GW_ERR_CONFLICT));
     assert_non_null(strstr(other->message, "'web1'"));
-    set_running(world.a);
+    vport_set_running(world.a);
     assert_false(gw_lv_hba_stop(world.a, world.hba, VM, FALSE, &runs));
     assert_true(g_error_matches(runs, GW_ERROR, GW_ERR_CONFLICT));
     g_autoptr(GwVirtualHba) still = gw_lv_hba_look(world.a, "vhba1", NULL);
     assert_true(still->active && still->autostart);
-    assert_int_equal(logins(world.a), 1);
-    teardown(&world);
+    assert_int_equal(vport_logins(world.a), 1);
+    vport_close(&world);
 }
 
 static void what_is_another_one_stays(void **state)
 {
     World world;
-    g_autoptr(GError) taken = NULL;
-    setup(&world);
+    g_autoptr(GError) taken = NULL, still = NULL;
+    vport_open(&world);
     g_autoptr(virStoragePool) own = virStoragePoolCreateXML(
         world.b,
         "<pool type='scsi'><name>vhba1</name><source><adapter type='fc_host' parent='scsi_host1' "
@@ -288,19 +151,21 @@ static void what_is_another_one_stays(void **state)
         0);
 
     assert_non_null(own);
-    UNIT_OK(gw_lv_hba_stop(world.b, world.hba, VM, TRUE, error)); /* another UUID: not ours */
+    /* Another UUID: not ours; but as long as it is there the WWPN has not left. */
+    assert_false(gw_lv_hba_stop(world.b, world.hba, VM, TRUE, &still));
+    unit_assert_error(still, GW_ERR_BUSY, "is logged in");
     assert_int_equal(virStoragePoolIsActive(own), 1);
     UNIT_OK(gw_lv_hba_stop(world.a, world.hba, VM, FALSE, error));
     assert_false(gw_lv_hba_start(world.b, world.a, world.hba, &taken));
     assert_true(g_error_matches(taken, GW_ERROR, GW_ERR_CONFLICT));
-    teardown(&world);
+    vport_close(&world);
 }
 
 static void an_hba_that_is_not_there_leaves_nothing(void **state)
 {
     World world;
     g_autoptr(GError) why = NULL;
-    setup(&world);
+    vport_open(&world);
 
     UNIT_OK(gw_lv_hba_stop(world.a, world.hba, VM, FALSE, error));
     g_free(world.hba->to);
@@ -308,8 +173,8 @@ static void an_hba_that_is_not_there_leaves_nothing(void **state)
     assert_false(gw_lv_hba_start(world.b, world.a, world.hba, &why));
     assert_non_null(why);
     assert_null(gw_lv_hba_look(world.b, "vhba1", NULL));
-    assert_int_equal(logins(world.b), 0);
-    teardown(&world);
+    assert_int_equal(vport_logins(world.b), 0);
+    vport_close(&world);
 }
 
 /* Words ----------------------------------------------------------------------------------------
@@ -397,10 +262,6 @@ static void another_lun_is_not_taken(void **state)
     }
 }
 
-static void silent(void *user, virErrorPtr error)
-{
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,7 +270,7 @@ int main(void)
         cmocka_unit_test(it_is_handed_over),
         cmocka_unit_test(and_is_taken_back),
         cmocka_unit_test(it_is_not_logged_in_twice),
-        cmocka_unit_test(what_was_made_by_hand_logs_out_too),
+        cmocka_unit_test(what_was_made_by_hand_is_not_ours_to_end),
         cmocka_unit_test(whoever_uses_it_keeps_it),
         cmocka_unit_test(what_is_another_one_stays),
         cmocka_unit_test(an_hba_that_is_not_there_leaves_nothing),
@@ -418,6 +279,6 @@ int main(void)
         cmocka_unit_test(another_lun_is_not_taken),
     };
 
-    virSetErrorFunc(NULL, silent);
+    virSetErrorFunc(NULL, vport_silent);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
