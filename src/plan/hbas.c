@@ -346,7 +346,7 @@ static void chosen_none(GwHbaMove *move)
 static GwHbaMove *plan_one(const GwPlanInput *input, const GPtrArray *taken, const GwPool *here)
 {
     const GwPool *there = pool_called(input->destination, here->name);
-    const GwPool *taken = pool_with(input->destination, here->wwpn);
+    const GwPool *same = pool_with(input->destination, here->wwpn);
     const GwHbaChoice *choice = gw_plan_hba_choice(input, here->wwpn);
     GwHbaMove *move = gw_hba_move_new();
 
@@ -364,8 +364,8 @@ static GwHbaMove *plan_one(const GwPlanInput *input, const GPtrArray *taken, con
         name_taken(input, move, there);
     else if (!here->active)
         stays_none(input, move);
-    else if (taken != NULL)
-        wwpn_taken(input, move, taken);
+    else if (same != NULL)
+        wwpn_taken(input, move, same);
     else
         not_there(input, taken, move, choice);
     return move;
