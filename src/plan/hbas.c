@@ -184,21 +184,14 @@ static gboolean is_behind(const GwVm *vm, const char *pool)
 /* Another VM of the source that would lose its disks; NULL: there is none. */
 static const GwVm *other_behind(const GwPlanInput *input, const char *pool)
 {
-    GHashTable *vms = g_hash_table_lookup(input->fabric->vms, input->source->id);
-    const GwVm *first = NULL;
-    GHashTableIter iter;
-    gpointer value;
+    g_autoptr(GPtrArray) vms = gw_fabric_list_vms(input->fabric, input->source->id);
 
-    if (vms == NULL)
-        return NULL;
-    g_hash_table_iter_init(&iter, vms);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const GwVm *vm = value;
-        if (g_strcmp0(vm->uuid, input->vm->uuid) != 0 && is_behind(vm, pool) &&
-            (first == NULL || g_strcmp0(vm->name, first->name) < 0))
-            first = vm;
+    for (guint i = 0; i < vms->len; i++) {
+        const GwVm *vm = vms->pdata[i];
+        if (g_strcmp0(vm->uuid, input->vm->uuid) != 0 && is_behind(vm, pool))
+            return vm;
     }
-    return first;
+    return NULL;
 }
 
 static void has_others(const GwPlanInput *input, GwHbaMove *move, const GwHba *hba,
