@@ -239,6 +239,20 @@ static void a_move_is_sampled_before_it_begins(void **unused)
     }
 }
 
+/* Two hosts, of which this question is answered after a minute. */
+static void open_slow(World *world, const char *at)
+{
+    json_t *json = fabric_json(TRUE);
+
+    json_object_set_new(json, "faults",
+                        json_pack("[{s:s,s:s,s:i}]", "at", at, "do", "slow", "ms", 60000));
+    world_make(world, gw_clock_new_virtual(SECONDS(1700000000)), json);
+    world_start(world);
+    world_add_host(world, 0);
+    world_add_host(world, 1);
+    world_run(world, SECONDS(5));
+}
+
 /* A host that says nothing of its VM costs the move the sample's second, and half of another. */
 static void a_move_waits_for_no_late_sample(void **unused)
 {
@@ -246,14 +260,7 @@ static void a_move_waits_for_no_late_sample(void **unused)
 
     for (guint i = 0; i < G_N_ELEMENTS(at); i++) {
         World world;
-        json_t *json = fabric_json(TRUE);
-        json_object_set_new(json, "faults",
-                            json_pack("[{s:s,s:s,s:i}]", "at", at[i], "do", "slow", "ms", 60000));
-        world_make(&world, gw_clock_new_virtual(SECONDS(1700000000)), json);
-        world_start(&world);
-        world_add_host(&world, 0);
-        world_add_host(&world, 1);
-        world_run(&world, SECONDS(5));
+        open_slow(&world, at[i]);
         g_autofree char *id = move(&world);
         world_run(&world, SECONDS(1));
         g_autoptr(GwJob) waiting = world_job(&world, id);
@@ -274,16 +281,8 @@ static void a_move_is_cancelled_while_it_is_sampled(void **unused)
 {
     World world;
     g_autoptr(GError) error = NULL;
-    json_t *json = fabric_json(TRUE);
 
-    json_object_set_new(
-        json, "faults",
-        json_pack("[{s:s,s:s,s:i}]", "at", "dirty-start", "do", "slow", "ms", 60000));
-    world_make(&world, gw_clock_new_virtual(SECONDS(1700000000)), json);
-    world_start(&world);
-    world_add_host(&world, 0);
-    world_add_host(&world, 1);
-    world_run(&world, SECONDS(5));
+    open_slow(&world, "dirty-start");
     g_autofree char *id = move(&world);
     G_GNUC_UNUSED g_autoptr(GwJob) said = gw_engine_cancel_job(world.engine, id, &error);
     assert_null(error);
