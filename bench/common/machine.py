@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,14 @@ SOURCE = os.path.dirname(HERE)
 
 class BenchError(Exception):
     """Something a person must know: what was seen, and what to do about it."""
+
+
+class Ended(SystemExit):
+    """By a signal. What has turns of its own may catch it to tell what it has; all else ends."""
+
+
+def end(number, _frame):
+    raise Ended("bench/run: ended by %s" % signal.Signals(number).name)
 
 
 def first_line(*argv):

@@ -243,6 +243,8 @@ def add_guest_commands(commands):
                        help="read back and compare at this rate (default 32, 0: full speed)")
     start.add_argument("--interval", type=int, default=1000, metavar="us",
                        help="time between heartbeats (default 1000)")
+    start.add_argument("--disk-interval", type=int, default=50, metavar="ms",
+                       help="time between writes to the first disk (default 50)")
     start.add_argument("--disk", choices=["shared", "local", "none"] + storage.KINDS + ["block"],
                        default="shared", help="the first disk's pool, a LUN (iscsi) or a block "
                        "device")

@@ -142,7 +142,8 @@ def domain_xml(guest):
              "gw.name=" + guest["name"], "gw.uuid=" + guest["uuid"], "gw.ip=" + guest["address"],
              "gw.witness=" + GATEWAY, "gw.dirty=%d" % guest["dirty"],
              "gw.set=%d" % guest["working_set"], "gw.fill=%d" % guest["fill"],
-             "gw.verify=%d" % guest["verify"], "gw.interval=%d" % guest["interval"]]
+             "gw.verify=%d" % guest["verify"], "gw.interval=%d" % guest["interval"],
+             "gw.disk=%d" % guest.get("disk_interval", 50)]
     if guest.get("spread"):
         words += ["gw.spread=%d" % guest["spread"], "gw.spreadfill=%d" % guest["spread_fill"],
                   "gw.spreadrate=%d" % guest["spread_rate"], "gw.spreadlearn=1"]

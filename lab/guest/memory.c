@@ -15,7 +15,7 @@
 #define PAGE 4096u
 #define WORDS (PAGE / sizeof(uint64_t))
 #define TICK_NS 5000000ull         /* while pages are rewritten */
-#define IDLE_TICK_NS 20000000ull   /* an idle guest should cost its host little */
+#define IDLE_TICK_NS 50000000ull   /* an idle guest should cost its host little */
 #define MAX_BACKLOG_NS 50000000ull /* a starved guest does not burst afterwards */
 #define BODY_STEP 0x9e3779b97f4a7c15ull
 
