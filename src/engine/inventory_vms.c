@@ -27,14 +27,18 @@ static void relist(GwEngine *engine, HostRun *run)
     gw_inventory_due(engine, run->relist_us);
 }
 
-/* The last that is heard of a VM that another tool moved here is that it runs; libvirt lets its
- * definition be read only a moment later, and tells nobody. Looked at once more for each news: one
- * that stays unreadable is no reason to list for ever. */
+/* The last that is heard of a VM that another tool moves is that it runs there, where libvirt lets
+ * its definition be read only a moment later, and that it stopped here, where its definition goes a
+ * moment later; of neither moment it tells anybody. Looked at once more for each news: one that
+ * stays unreadable, or stays defined, is no reason to list for ever. */
 static void look_again(GwEngine *engine, const GwVm *vm)
 {
     HostRun *run = gw_inventory_find(engine, vm->host_id);
+    gboolean comes = vm->error != NULL && vm->state == (int)GW_VM_RUNNING;
+    gboolean goes = vm->state == (int)GW_VM_OFF && vm->job_id == NULL &&
+                    g_strcmp0(vm->state_reason, "migrated") == 0;
 
-    if (vm->error != NULL && vm->state == (int)GW_VM_RUNNING && run != NULL)
+    if (run != NULL && (comes || goes))
         relist(engine, run);
 }
 

@@ -6,6 +6,8 @@
 /* What people do past the controller, and what a day does to guests; and the whole world as a
  * witness sees it. */
 
+#define UNDEFINE_US (G_USEC_PER_SEC / 4)
+
 static gint64 memory_of(const GwVm *vm)
 {
     return MAX(MAX(vm->memory_kib, vm->max_memory_kib), 0);
@@ -94,7 +96,22 @@ static SimVm *find_running(GwSim *sim, const char *vm_uuid, SimHost **at)
     return NULL;
 }
 
-/* The guest goes on, so its disks go with it. */
+static gboolean is_undefined(gpointer uuid, gpointer value, gpointer user)
+{
+    (void)uuid;
+    (void)user;
+    return ((SimVm *)value)->undefined;
+}
+
+static void forget_undefined(GwSim *sim, gpointer host)
+{
+    (void)sim;
+    g_hash_table_foreach_remove(((SimHost *)host)->vms, is_undefined, NULL);
+}
+
+/* The guest goes on, so its disks go with it. As after virsh migrate --undefinesource, the last
+ * that is heard of the source is that it stopped: its definition goes a moment later, and libvirt
+ * tells nobody. */
 gboolean gw_sim_move_by_hand(GwSim *sim, const char *vm_uuid, const char *uri)
 {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
@@ -106,9 +123,10 @@ gboolean gw_sim_move_by_hand(GwSim *sim, const char *vm_uuid, const char *uri)
     SimVm *moved = gw_sim_add_vm(to, vm->vm);
     moved->vm->state = GW_VM_PAUSED;
     moved->memory = vm->memory;
-    vm->vm->persistent = FALSE;
     gw_sim_set_state(sim, from, vm, GW_VM_PAUSED, "migration");
+    vm->undefined = TRUE;
     gw_sim_end_process(sim, from, vm_uuid, "migrated");
+    gw_sim_later(sim, UNDEFINE_US, forget_undefined, from);
     gw_sim_lifecycle(sim, to, vm_uuid, "started", "migrated");
     gw_sim_set_state(sim, to, moved, GW_VM_RUNNING, "migrated");
     return TRUE;

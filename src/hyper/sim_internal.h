@@ -17,7 +17,8 @@ typedef struct {
     char *snapshot;       /* the current one's name */
     char *reason;
     gboolean job;
-    guint memory; /* which of the disk's states this memory belongs to; 0: it is incomplete */
+    gboolean undefined; /* its definition goes soon, untold (sim_hands.c) */
+    guint memory;       /* which of the disk's states this memory belongs to; 0: it is incomplete */
 } SimVm;
 
 typedef struct SimLeave SimLeave;

@@ -172,6 +172,32 @@ static void test_a_vm_is_moved_by_hand_meanwhile(void **unused)
     }
 }
 
+/* By virsh, past the controller: the source's definition goes a moment after all that is heard. */
+static void test_a_vm_moved_past_the_controller_is_seen_once(void **unused)
+{
+    PlanWorld world;
+    g_autofree char *uri = world_uri(3);
+    g_autofree char *uuid = trial_uuid(0);
+    guint seen = 0;
+    (void)unused;
+
+    plan_open_default(&world);
+    assert_true(gw_sim_move_by_hand(world.world.sim, uuid, uri));
+    plan_run(&world, SECONDS(10));
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.world.engine);
+    g_autoptr(GPtrArray) vms = gw_fabric_list_vms(fabric, NULL);
+    for (guint i = 0; i < vms->len; i++) {
+        const GwVm *vm = vms->pdata[i];
+        seen += strcmp(vm->uuid, uuid) == 0;
+        if (strcmp(vm->uuid, uuid) == 0)
+            assert_int_equal(vm->state, GW_VM_RUNNING);
+    }
+    assert_int_equal(seen, 1);
+    assert_int_equal(plan_where(&world, 0), 'd');
+    plan_check_vms(&world);
+    plan_close(&world);
+}
+
 /* vm1, which is large, has been on its way by hand for 2 s when its host, or where it goes, is
  * drained; answers the drain's job. */
 static char *drain_a_beside(PlanWorld *world, const char *places, const char *to, GwJob **by_hand)
@@ -324,6 +350,7 @@ int main(void)
         cmocka_unit_test(test_a_vm_is_removed_meanwhile),
         cmocka_unit_test(test_a_vm_is_shut_down_meanwhile),
         cmocka_unit_test(test_a_vm_is_moved_by_hand_meanwhile),
+        cmocka_unit_test(test_a_vm_moved_past_the_controller_is_seen_once),
         cmocka_unit_test(test_a_vm_that_another_job_holds),
         cmocka_unit_test(test_a_vm_that_another_job_brings),
         cmocka_unit_test(test_room_is_counted_once),
