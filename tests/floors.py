@@ -35,7 +35,7 @@ NEVER = {
 # Outside libraries: which files may include a header. The first pattern that matches decides.
 LIBRARIES = [
     (r"libvirt/", r"hyper/libvirt[^/]*\.[ch]"),
-    (r"sqlite3\.h", r"store/sqlite\.c"),
+    (r"sqlite3\.h", r"store/sqlite[^/]*\.[ch]"),
     (r"libpq|postgres", r"store/postgres\.c"),
     (r"microhttpd\.h", r"api/.*"),
     (r"wslay/", r"api/.*"),

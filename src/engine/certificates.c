@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "engine/engine_internal.h"
+#include "engine/inventory.h"
 
 /* The certificates of agents: made, renewed before they end, and revoked when their host goes. The
  * serials that are revoked are told to every agent, when it is connected and when they change. */

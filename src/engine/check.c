@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "engine/engine_internal.h"
+#include "engine/inventory.h"
 
 /* Preflight: the source is asked for the VM as it is now, the destination for its facts and for a
  * remnant of the same VM; then, at once, for its opinion of the VM's CPU and both for the storage

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "engine/engine_internal.h"
+#include "engine/inventory.h"
 #include "plan/hbas.h"
 
 /* What preflight asks of storage. The planner says from facts alone where each disk would go; what

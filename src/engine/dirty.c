@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "engine/engine_internal.h"
+#include "engine/inventory.h"
 
 /* How much memory a VM dirties, sampled when a prediction is asked for (R66): for two seconds, or
  * for one where a move is about to begin, if the last sample is older than a minute, never while

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/engine_internal.h"
+#include "engine/inventory.h"
 
 #include "base/error.h"
 #include "base/text.h"

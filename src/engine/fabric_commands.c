@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "engine/inventory.h"
 #include "engine/records_internal.h"
 
 /* Adding, changing and removing hosts; how any record is changed is in records.c. */

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/inventory.h"
 #include "base/error.h"
 #include "base/text.h"
-#include "engine/engine_internal.h"
 
 /* Keeps the picture of each host current: connect, list once, then follow events. */
 
 #define CONNECT_TIMEOUT_US (15 * G_USEC_PER_SEC)
 #define AWAIT_US (2 * G_USEC_PER_SEC) /* between looks for an agent that is about to start */
 #define ALARM_SHOWN_US (24 * 3600 * (gint64)G_USEC_PER_SEC)
-#define FACTS_DELAY_US (G_USEC_PER_SEC / 2) /* events come in bursts: ask once for a burst */
 
 void gw_host_run_free(gpointer data)
 {
@@ -47,12 +46,6 @@ static void set_status(GwEngine *engine, const char *host_id, GwHostStatus statu
     gw_fabric_put_host(gw_engine_change(engine), host);
     gw_engine_tell(engine, "host", host_id, NULL);
     engine->schedule = TRUE;
-}
-
-static gboolean has_agent(GwEngine *engine, const char *host_id)
-{
-    const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
-    return host != NULL && gw_host_has_agent(host);
 }
 
 static void add_warning(GPtrArray *all, const char *text)
@@ -150,92 +143,6 @@ static void lost(GwEngine *engine, HostRun *run, const char *reason, const char 
     retry_at(engine, run, gw_clock_now_us(engine->clock) + back_off(run->failures++));
     set_status(engine, run->id, GW_HOST_NOT_RESPONDING, reason, remedy);
     answer_waiter(engine, run);
-}
-
-/* Facts ------------------------------------------------------------------------------------ */
-
-static void derive_share_ids(const GwFabric *fabric, GwHost *host)
-{
-    for (guint i = 0; host->facts->pools != NULL && i < host->facts->pools->len; i++) {
-        GwPool *pool = host->facts->pools->pdata[i];
-        g_free(pool->share_id);
-        pool->share_id = gw_share_id_of_pool(fabric, host, pool);
-    }
-}
-
-void gw_inventory_put_facts(GwEngine *engine, const char *host_id, const GwHostFacts *facts)
-{
-    const GwHost *old = gw_fabric_host(gw_engine_now(engine), host_id);
-    if (old == NULL)
-        return;
-
-    GwHost *host = gw_host_copy(old);
-    gw_host_facts_free(host->facts);
-    host->facts = gw_host_facts_copy(facts);
-    if (host->facts->usage == NULL && old->facts != NULL) /* read by itself: usage.c */
-        host->facts->usage = gw_host_usage_copy(old->facts->usage);
-    derive_share_ids(gw_engine_now(engine), host);
-    gboolean news = gw_restart_is_news(old->facts, facts);
-    gw_fabric_put_host(gw_engine_change(engine), host);
-    gw_engine_tell(engine, "host", host_id, NULL);
-    if (news)
-        gw_restart_derive_all(engine, host_id);
-}
-
-void gw_inventory_put_pool(GwEngine *engine, const char *host_id, const char *name,
-                           const GwPool *pool)
-{
-    const GwHost *host = gw_fabric_host(gw_engine_now(engine), host_id);
-    if (host == NULL || host->facts == NULL)
-        return;
-
-    g_autoptr(GwHostFacts) facts = gw_host_facts_copy(host->facts);
-    GwPool *known = gw_record_find(&gw_pool_record, facts->pools, "name", name);
-    if (known == NULL)
-        return; /* who lists pools is the host's facts */
-    known->active = pool->active;
-    known->capacity_bytes = pool->capacity_bytes;
-    known->available_bytes = pool->available_bytes;
-    gw_inventory_put_facts(engine, host_id, facts);
-}
-
-void gw_inventory_derive_shares(GwEngine *engine)
-{
-    g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(gw_engine_now(engine));
-
-    for (guint i = 0; i < hosts->len; i++) {
-        const GwHost *host = hosts->pdata[i];
-        if (host->facts != NULL) {
-            g_autoptr(GwHostFacts) facts = gw_host_facts_copy(host->facts);
-            gw_inventory_put_facts(engine, host->id, facts);
-        }
-    }
-}
-
-static void facts_came(GwEngine *engine, const GwReply *reply, const char *host_id, gint64 unused)
-{
-    HostRun *run = gw_inventory_find(engine, host_id);
-
-    (void)unused;
-    if (run == NULL)
-        return;
-    run->facts_busy = FALSE;
-    gw_inventory_due(engine, run->facts_us); /* asked for meanwhile */
-    if (reply->error == NULL) {
-        gw_inventory_put_facts(engine, host_id, reply->facts);
-        if (has_agent(engine, host_id))
-            gw_inventory_show_up(engine, host_id);
-    } else
-        g_debug("facts of %s: %s", host_id, reply->error->message);
-}
-
-void gw_inventory_ask_facts(GwEngine *engine, const char *host_id)
-{
-    HostRun *run = gw_inventory_find(engine, host_id);
-    if (run == NULL || !run->connected || run->facts_us != 0)
-        return;
-    run->facts_us = gw_clock_now_us(engine->clock) + FACTS_DELAY_US;
-    gw_inventory_due(engine, run->facts_us);
 }
 
 /* Connecting ------------------------------------------------------------------------------- */
@@ -489,11 +396,7 @@ static void run_timers(GwEngine *engine, HostRun *run, gint64 now_us)
         connect_host(engine, run);
     if (run->relist_us != 0 && run->relist_us <= now_us)
         ask_list(engine, run);
-    if (run->facts_us != 0 && run->facts_us <= now_us && !run->facts_busy) {
-        run->facts_us = 0;
-        run->facts_busy = TRUE;
-        gw_engine_ask(engine, gw_request_new(GW_OP_FACTS, run->id, NULL), facts_came, run->id, 0);
-    }
+    gw_inventory_facts_timers(engine, run, now_us);
     gw_certificates_timers(engine, run, now_us);
 }
 

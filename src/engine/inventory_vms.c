@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
-#include "engine/engine_internal.h"
+#include "engine/inventory.h"
 
 /* Which VMs a host has, and what each is like: all of them once, each again when something is heard
  * of it. */

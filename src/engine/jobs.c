@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/inventory.h"
 #include "engine/jobs_internal.h"
 
 #include <string.h>

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "engine/inventory.h"
 #include "engine/joins_internal.h"
 #include "engine/records_internal.h"
 

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "engine/engine_internal.h"
+#include "engine/inventory.h"
 
 /* The paths between agents, measured so that predictions and people know them: each pair once a
  * day, from one of the two, at most 16 MiB or a second in the class that everything else goes

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/inventory.h"
 #include "engine/records_internal.h"
 
 /* Maintenance of a host (R49): it gets no VM any more, and is in maintenance once nothing runs

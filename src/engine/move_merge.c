@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/inventory.h"
 #include "engine/moves_internal.h"
 
 /* R31: a move that is to wait for a merge waits in the queue until no block job runs on a disk. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
+#include "engine/inventory.h"
 #include "engine/moves_internal.h"
 #include "model/definition.h"
 #include "model/definition_nics.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
+#include "engine/inventory.h"
 #include "engine/plans_internal.h"
 
 /* Jobs that carry out a plan of many moves, as a kind of job: their steps, and when they are looked

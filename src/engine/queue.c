@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/inventory.h"
 #include "engine/plans_internal.h"
 
 /* The queue: what waits for hosts and slots, what it is told to wait for, and in what order it

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "engine/inventory.h"
 #include "engine/records_internal.h"
 
 /* How any record of the fabric is changed: hosts (fabric_commands.c), groups (groups.c), rules

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/engine_internal.h"
+#include "engine/inventory.h"
 
 /* "Restart pending" (R11): what a VM's next start would change follows from its definition and from
  * what its host can give now, and is worked out whenever one of the two is read anew. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "base/text.h"
+#include "engine/inventory.h"
 #include "engine/jobs_internal.h"
 
 /* Shares: a directory declared shared is proved so (R2). A marker with a fresh number is written

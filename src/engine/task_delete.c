@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "engine/inventory.h"
 #include "engine/tasks_internal.h"
 #include "plan/reach.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
+#include "engine/inventory.h"
 #include "engine/tasks_internal.h"
 
 /* Tasks as requests to hosts: which file does which, and what all of them need. */

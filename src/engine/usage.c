@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "engine/engine_internal.h"
+#include "engine/inventory.h"
 
 /* What hosts and VMs use, read from each host about once a minute, for ratings (R33) and
  * predictions (R66). Figures never stand quite still: only those that changed noticeably make a new

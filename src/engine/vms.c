@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 #include "engine/engine_internal.h"
+#include "engine/inventory.h"
 
 /* Starting a VM, so that it can be moved while it runs (R3). A VM that another host holds is
  * started only where that other copy is known not to run (I1). */

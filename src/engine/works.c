@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/inventory.h"
 #include "engine/works_internal.h"
 
 /* Jobs that are nothing but tasks. What such a job wants done is in work_effects.c. */

@@ -9,7 +9,6 @@
  * a controller lives (docs/agent-protocol.md). Leave and epochs outlive an agent's death, as what
  * is on disk does. */
 
-#define LINK_US 1000 /* one way, between two agents, or to an agent's own libvirt */
 #define POLL_US G_USEC_PER_SEC
 #define FOLDER "/run/libvirt/godwit/"
 
@@ -46,20 +45,6 @@ gboolean gw_sim_has_agent(const SimHost *host)
     return host->leaves != NULL;
 }
 
-static gboolean is_up(const GwSim *sim, const SimHost *host)
-{
-    return gw_sim_has_agent(host) && gw_clock_now_us(sim->clock) >= host->agent_down_until_us;
-}
-
-static gboolean is_linked(const GwSim *sim, const SimHost *a, const SimHost *b)
-{
-    gint64 now = gw_clock_now_us(sim->clock);
-
-    return is_up(sim, a) && is_up(sim, b) &&
-           !(sim->cut_until_us > now &&
-             ((sim->cut[0] == a && sim->cut[1] == b) || (sim->cut[0] == b && sim->cut[1] == a)));
-}
-
 static SimHost *other_end(const SimLeave *leave)
 {
     return leave->host == leave->source ? leave->destination : leave->source;
@@ -86,13 +71,13 @@ static gboolean has_nothing(GwSeen seen)
 /* A slow host does late what it is asked. */
 static gint64 delay_of(const GwSim *sim, const SimHost *host)
 {
-    return MAX(LINK_US, host->stalled_until_us - gw_clock_now_us(sim->clock));
+    return MAX(GW_SIM_LINK_US, host->stalled_until_us - gw_clock_now_us(sim->clock));
 }
 
 static gboolean commits(const GwSim *sim, const SimLeave *leave)
 {
     return !leave->replaced && !leave->closed && leave->permit->commit_by_resume &&
-           gw_clock_now_us(sim->clock) < leave->expires_us && is_up(sim, leave->host);
+           gw_clock_now_us(sim->clock) < leave->expires_us && gw_sim_agent_is_up(sim, leave->host);
 }
 
 /* Commit ----------------------------------------------------------------------------------- */
@@ -130,7 +115,7 @@ static void attested(GwSim *sim, gpointer data)
     SimLeave *leave = data;
 
     leave->asking = FALSE;
-    if (is_linked(sim, leave->source, leave->destination))
+    if (gw_sim_is_linked(sim, leave->source, leave->destination))
         decide(sim, leave, leave->seen, leave->seen_moved, leave->seen_closed);
 }
 
@@ -143,7 +128,7 @@ static void attest(GwSim *sim, gpointer data)
 
     asks->seen = (GwSeen){ .side = GW_SIDE_UNKNOWN };
     asks->seen_moved = asks->seen_closed = FALSE;
-    if (is_linked(sim, host, asks->host) && leave != NULL &&
+    if (gw_sim_is_linked(sim, host, asks->host) && leave != NULL &&
         leave->permit->epoch == asks->permit->epoch) {
         asks->seen = own_look(sim, host, leave->permit->vm_uuid);
         leave->moved = leave->moved || asks->seen.side == GW_SIDE_MIGRATED;
@@ -151,7 +136,7 @@ static void attest(GwSim *sim, gpointer data)
         asks->seen_moved = leave->moved;
         asks->seen_closed = leave->closed;
     }
-    gw_sim_later(sim, LINK_US, attested, asks);
+    gw_sim_later(sim, GW_SIM_LINK_US, attested, asks);
 }
 
 /* Whether this host's VM waits for what the other agent has to say. */
@@ -167,7 +152,7 @@ static void poll(GwSim *sim, gpointer data)
 {
     SimLeave *leave = data;
 
-    if (wonders(sim, leave) && is_linked(sim, leave->source, leave->destination)) {
+    if (wonders(sim, leave) && gw_sim_is_linked(sim, leave->source, leave->destination)) {
         leave->asking = TRUE;
         gw_sim_later(sim, delay_of(sim, other_end(leave)), attest, leave);
     }
@@ -179,7 +164,7 @@ static void source_gone(GwSim *sim, gpointer data)
 {
     SimLeave *leave = data; /* the destination's */
 
-    if (is_linked(sim, leave->source, leave->destination))
+    if (gw_sim_is_linked(sim, leave->source, leave->destination))
         decide(sim, leave, (GwSeen){ .side = GW_SIDE_MIGRATED, .persistent = TRUE }, TRUE, FALSE);
 }
 
@@ -224,7 +209,7 @@ const char *gw_sim_agent_refuses(const GwSim *sim, const SimHost *source, const 
         return "the leave for this move is not for disks";
     if (ours->closed || theirs->closed || now >= ours->expires_us || now >= theirs->expires_us)
         return "the leave for this move has ended";
-    return is_linked(sim, source, to) ? NULL : "the agents do not reach each other";
+    return gw_sim_is_linked(sim, source, to) ? NULL : "the agents do not reach each other";
 }
 
 /* Requests --------------------------------------------------------------------------------- */
@@ -252,7 +237,7 @@ gboolean gw_sim_agents_may_copy(GwSim *sim, const SimHost *from, const SimHost *
         gw_error_set(error, GW_ERR_UNSUPPORTED, NULL, "a host of the two has no agent");
         return FALSE;
     }
-    if (!is_linked(sim, from, to)) {
+    if (!gw_sim_is_linked(sim, from, to)) {
         gw_error_set(error, GW_ERR_UNREACHABLE, NULL, "the agents do not reach each other");
         return FALSE;
     }
@@ -325,7 +310,7 @@ static void do_permit(GwSim *sim, SimHost *host, const GwRequest *request, GwRep
     }
     if (!may_begin(leave_of(host, permit->vm_uuid), permit, &reply->error))
         return;
-    if (host == source && !is_linked(sim, source, to)) {
+    if (host == source && !gw_sim_is_linked(sim, source, to)) {
         gw_error_set(&reply->error, GW_ERR_UNREACHABLE,
                      "See that the port of the destination's agent is open to the source: godwit "
                      "host check.",
@@ -369,67 +354,6 @@ static void do_close(GwSim *sim, SimHost *host, const GwRequest *request)
         gw_sim_break_copies(sim, host, NULL, request->vm_uuid);
 }
 
-/* An agent keeps what it measured last, and tells it with its facts. */
-static void keep_link(const SimHost *host, const GwLinkFacts *link)
-{
-    GwAgentFacts *agent = host->facts->agent;
-
-    if (agent == NULL)
-        return;
-    if (agent->links == NULL)
-        agent->links = gw_record_array(&gw_link_facts_record);
-    GwLinkFacts *old =
-        gw_record_find(&gw_link_facts_record, agent->links, "host_id", link->host_id);
-    if (old != NULL)
-        g_ptr_array_remove(agent->links, old);
-    g_ptr_array_add(agent->links, gw_link_facts_copy(link));
-}
-
-static void do_measure(GwSim *sim, const SimHost *host, const GwRequest *request, GwReply *reply)
-{
-    const SimHost *other = gw_sim_host_by_name(sim, request->text);
-
-    if (other == NULL || other == host || !is_linked(sim, host, other)) {
-        gw_error_set(&reply->error, GW_ERR_UNREACHABLE, "See that its port is open.",
-                     "the other agent does not answer");
-        return;
-    }
-    reply->link = gw_link_facts_new();
-    reply->link->host_id = g_strdup(request->text);
-    reply->link->bytes_per_s = sim->link_bps;
-    reply->link->round_trip_us = reply->link->round_trip_max_us = 2 * LINK_US;
-    reply->link->retransmitted = -1;
-    reply->link->measured_bytes = MIN(sim->link_bps / 10, 16 * 1024 * 1024);
-    keep_link(host, reply->link);
-}
-
-static void add_line(GwReply *reply, const SimHost *host, const char *name, gboolean ok,
-                     const char *required)
-{
-    GwCheckLine *line = gw_check_line_new();
-
-    line->name = g_strdup(name);
-    line->host_id = g_strdup(host->id);
-    line->outcome = ok ? GW_CHECK_OK : GW_CHECK_FAILED;
-    line->observed = g_strdup(ok ? "it works" : "no answer");
-    line->required = g_strdup(required);
-    line->remedy = ok ? NULL : g_strdup("See that port 8447 is open between the two hosts.");
-    g_ptr_array_add(reply->lines, line);
-}
-
-static void do_check(GwSim *sim, const SimHost *host, const GwRequest *request, GwReply *reply)
-{
-    const SimHost *other = gw_sim_host_by_name(sim, request->text);
-
-    reply->lines = gw_record_array(&gw_check_line_record);
-    add_line(reply, host, "agent", TRUE, "An agent that answers.");
-    add_line(reply, host, "libvirt", gw_clock_now_us(sim->clock) >= host->libvirtd_down_until_us,
-             "A libvirtd that answers the agent.");
-    if (request->text != NULL)
-        add_line(reply, host, "peer", other != NULL && is_linked(sim, host, other),
-                 "The other host's agent answers this one.");
-}
-
 void gw_sim_agent_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwReply *reply)
 {
     if (!gw_sim_has_agent(host)) {
@@ -445,10 +369,10 @@ void gw_sim_agent_serve(GwSim *sim, SimHost *host, const GwRequest *request, GwR
         do_close(sim, host, request);
         break;
     case GW_OP_MEASURE:
-        do_measure(sim, host, request, reply);
+        gw_sim_measure_link(sim, host, request, reply);
         break;
     case GW_OP_CHECK:
-        do_check(sim, host, request, reply);
+        gw_sim_check_agent(sim, host, request, reply);
         break;
     case GW_OP_RENEW:
         if (request->text == NULL)
@@ -474,29 +398,12 @@ void gw_sim_agent_dies(GwSim *sim, SimHost *host, gint64 ms)
     gw_sim_break_copies(sim, host, NULL, NULL);
 }
 
-void gw_sim_link_cut(GwSim *sim, SimHost *a, SimHost *b, gint64 ms)
-{
-    sim->cut[0] = a;
-    sim->cut[1] = b;
-    sim->cut_until_us = gw_clock_now_us(sim->clock) + ms * 1000;
-    gw_sim_break_moves(sim, a, b, NULL);
-    gw_sim_break_copies(sim, a, b, NULL);
-}
-
 void gw_sim_kill_agent(GwSim *sim, const char *uri, gint64 ms)
 {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     SimHost *host = gw_sim_host_by_uri(sim, uri);
     if (host != NULL)
         gw_sim_agent_dies(sim, host, ms);
-}
-
-void gw_sim_cut_link(GwSim *sim, const char *uri, const char *other_uri, gint64 ms)
-{
-    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
-    SimHost *a = gw_sim_host_by_uri(sim, uri), *b = gw_sim_host_by_uri(sim, other_uri);
-    if (a != NULL && b != NULL)
-        gw_sim_link_cut(sim, a, b, ms);
 }
 
 void gw_sim_lose_notice(GwSim *sim)
@@ -510,7 +417,7 @@ void gw_sim_alarm(GwSim *sim, const char *uri, const char *vm_uuid, const char *
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
     const SimHost *host = gw_sim_host_by_uri(sim, uri);
 
-    if (host == NULL || !is_up(sim, host))
+    if (host == NULL || !gw_sim_agent_is_up(sim, host))
         return;
     GwHyperEvent *event = gw_hyper_event_new(GW_EVENT_ALARM, host->id, vm_uuid);
     event->text = g_strdup(text);

@@ -4,8 +4,9 @@
 #include "hyper/sim.h"
 
 /* sim.c: the world, its hosts and simple requests. sim_load.c: the file it is made from.
- * sim_move.h: moves, and what strikes them. sim_agent.c: the hosts' agents. sim_storage.h: what
- * hosts keep. All under sim->lock. sim_witness.c: what happened, seen from outside. */
+ * sim_move.h: moves, and what strikes them. sim_agent.c: the hosts' agents. sim_link.c: the
+ * paths between them. sim_storage.h: what hosts keep. All under sim->lock. sim_witness.c: what
+ * happened, seen from outside. */
 
 typedef struct SimStore SimStore;
 
@@ -179,6 +180,14 @@ const char *gw_sim_agent_refuses(const GwSim *sim, const SimHost *source, const 
                                  const GwMigrate *how, const char *vm_uuid);
 SimLeave *gw_sim_agent_way(const SimHost *source, const GwMigrate *how, const char *vm_uuid);
 void gw_sim_agent_dies(GwSim *sim, SimHost *host, gint64 ms);
+
+/* sim_link.c */
+#define GW_SIM_LINK_US 1000 /* one way, between two agents, or to an agent's own libvirt */
+gboolean gw_sim_agent_is_up(const GwSim *sim, const SimHost *host);
+/* Whether the agents of the two reach each other. */
+gboolean gw_sim_is_linked(const GwSim *sim, const SimHost *a, const SimHost *b);
+void gw_sim_measure_link(GwSim *sim, const SimHost *host, const GwRequest *request, GwReply *reply);
+void gw_sim_check_agent(GwSim *sim, const SimHost *host, const GwRequest *request, GwReply *reply);
 void gw_sim_link_cut(GwSim *sim, SimHost *a, SimHost *b, gint64 ms);
 
 /* sim_hands.c. What the host has free; where the world counts, by the VMs that have a process. */

@@ -165,10 +165,10 @@ static void say_changes(GStrvBuilder *lines, const GwPlanInput *input)
         if (!gw_plan_is_copied(move) || move->images->len == 0 || !is_elsewhere(image_at(move, 0)))
             continue;
         const GwVolume *to = image_at(move, 0)->to;
-        gw_script_comment(lines,
-                          g_strdup_printf("In " XML_FILE ", let %s be %s%s%s.", move->target,
-                                          gw_plan_text(to->path), to->format != NULL ? ", " : "",
-                                          to->format != NULL ? to->format : ""));
+        gw_script_comment(lines, g_strdup_printf("In " XML_FILE ", let %s be %s%s%s.",
+                                                 gw_plan_text(move->target), gw_plan_text(to->path),
+                                                 to->format != NULL ? ", " : "",
+                                                 to->format != NULL ? to->format : ""));
     }
     gw_script_say_nics(lines, input);
 }
@@ -257,7 +257,8 @@ void gw_script_migrate_disks(GString *line, const GwPlanInput *input)
         const GwDiskMove *move = input->storage->disks->pdata[i];
         if (move->how != (int)GW_DISK_MIRROR || move->images->len == 0)
             continue;
-        g_string_append_printf(targets, "%s%s", targets->len > 0 ? "," : "", move->target);
+        g_string_append_printf(targets, "%s%s", targets->len > 0 ? "," : "",
+                               gw_plan_text(move->target));
         below |= image_at(move, 0)->to->backing_path != NULL;
     }
     if (targets->len > 0) {

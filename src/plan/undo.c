@@ -145,7 +145,8 @@ static const GwVm *where_left(GwUndoPlan *plan, const GwFabric *fabric, const Gw
                g_strdup_printf("Undo that one first: godwit job undo %s.", later->id));
     else if (gw_fabric_host(fabric, job->source_host_id) == NULL)
         refuse(plan,
-               g_strdup_printf("%s, where it came from, is no longer managed", job->source_host_id),
+               g_strdup_printf("%s, where it came from, is no longer managed",
+                               gw_undo_host(fabric, job->source_host_id)),
                g_strdup("Add that host again, or move the VM elsewhere: godwit vm migrate."));
     else if (other != NULL)
         refuse(plan,
@@ -206,8 +207,9 @@ static gboolean bring_back(GwUndoPlan *plan, const GwFabric *fabric, const GwJob
         } else if (is_within(job)) {
             g_autofree char *dir = g_path_get_dirname(gw_plan_text(old->path));
             refuse(plan,
-                   g_strdup_printf("disk %s was at %s, which is in no pool of %s", move->target,
-                                   gw_plan_text(old->path), gw_undo_host(fabric, vm->host_id)),
+                   g_strdup_printf("disk %s was at %s, which is in no pool of %s",
+                                   gw_plan_text(move->target), gw_plan_text(old->path),
+                                   gw_undo_host(fabric, vm->host_id)),
                    g_strdup_printf("Make %s a pool there, and move the disk to it: godwit vm "
                                    "migrate-storage.",
                                    dir));

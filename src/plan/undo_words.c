@@ -60,8 +60,8 @@ char *gw_undo_copy_words(const GwFabric *fabric, const GwJob *job, const GwDiskM
     g_autofree char *from = place_words(now);
     g_autofree char *to = place_words(old);
 
-    return g_strdup_printf("Copy %s from %s of %s back to %s of %s, %s", move->target, from,
-                           gw_undo_host(fabric, job->destination_host_id), to,
+    return g_strdup_printf("Copy %s from %s of %s back to %s of %s, %s", gw_plan_text(move->target),
+                           from, gw_undo_host(fabric, job->destination_host_id), to,
                            gw_undo_host(fabric, job->source_host_id),
                            delta          ? "onto the copy that was kept there: only what changed "
                                             "since"

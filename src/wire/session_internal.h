@@ -8,9 +8,10 @@
 #include "wire/scheduler.h"
 #include "wire/session.h"
 
-/* How the files of a session see it. session.c: its life; session_io.c: the connection, TLS and
- * what goes out in which order; session_feed.c: what comes in; session_calls.c: calls and notices;
- * stream.c: streams; windows.c: their credit; dial.c: reaching the other.
+/* How the files of a session see it. session.c: its life; session_io.c: the connection and
+ * TLS; session_out.c: what goes out in which order; session_feed.c: what comes in; session_calls.c:
+ * calls and notices; stream.c: how streams begin and end; stream_flow.c: what flows in them;
+ * windows.c: the credit that the other has; dial.c: reaching the other.
  *
  * Nothing is freed, and no gone, done or closed is called, but from the session's own turn
  * (gw_session_defer): so callbacks may call anything. */
@@ -173,6 +174,14 @@ void gw_session_io_stop(GwSession *session);
 void gw_session_io_trim(GwSession *session);
 /* Sends what there is to send, as far as it goes. */
 void gw_session_flush(GwSession *session);
+
+/* session_out.c */
+#define GW_SESSION_CHUNK (64 * 1024) /* of ciphertext read, of plaintext sent at a time */
+/* The largest frame may begin right before the end of a chunk. */
+#define GW_SESSION_FILL_MAX (GW_SESSION_CHUNK + GW_FRAME_HEADER + GW_FRAME_DATA_MAX)
+/* Fills with about a chunk of plaintext, what goes first first; @into has room for
+ * GW_SESSION_FILL_MAX bytes. */
+gsize gw_session_fill(GwSession *session, guint8 *into);
 void gw_session_want(GwSession *session);
 void gw_session_send(GwSession *session, GwFrameType type, guint32 id, gconstpointer payload,
                      gsize length);
@@ -193,20 +202,28 @@ void gw_session_free_calls(GwSession *session);
 void gw_session_fail_calls(GwSession *session, const GError *why);
 
 /* stream.c */
+GwStream *gw_stream_find(GwSession *session, guint32 id);
+/* An id that was in use: what crossed a stream's end is no violation. */
+gboolean gw_stream_is_past(const GwSession *session, guint32 id);
+/* A stream that may say something now; else a violation. */
+GwStream *gw_stream_find_speaking(GwSession *session, guint32 id, const char *word);
 void gw_stream_on_open(GwSession *session, guint32 id, guint32 window, const json_t *what);
 void gw_stream_on_opened(GwSession *session, guint32 id, guint32 window);
 void gw_stream_on_refused(GwSession *session, guint32 id, const json_t *why);
 void gw_stream_on_reset(GwSession *session, guint32 id, const json_t *why);
 void gw_stream_on_end(GwSession *session, guint32 id);
+void gw_stream_say_end(GwStream *stream);
+void gw_stream_tell_gone(GwSession *session);
+void gw_stream_end_all(GwSession *session, const GError *why);
+void gw_stream_free_all(GwSession *session);
+
+/* stream_flow.c */
+#define GW_STREAM_CREDIT_MAX ((gint64)1 << 31)
 void gw_stream_on_credit(GwSession *session, guint32 id, guint32 bytes);
 /* Whether a DATA frame of so many bytes may come now; breaks the session where not. */
 gboolean gw_stream_on_data(GwSession *session, guint32 id, guint32 length);
 void gw_stream_on_piece(GwSession *session, guint32 id, const guint8 *bytes, gsize length);
 void gw_stream_update(GwStream *stream);
-void gw_stream_say_end(GwStream *stream);
-void gw_stream_tell_gone(GwSession *session);
-void gw_stream_end_all(GwSession *session, const GError *why);
-void gw_stream_free_all(GwSession *session);
 
 /* windows.c */
 gint64 gw_window_first(const GwSession *session);

@@ -10,15 +10,13 @@
 #include "wire/session_internal.h"
 
 #define REFUSALS_MAX 1024 /* unconfirmed ones over GW_SESSION_STREAMS_MAX before it is too much */
-#define CREDIT_MAX ((gint64)1 << 31)
 
-static GwStream *find(GwSession *session, guint32 id)
+GwStream *gw_stream_find(GwSession *session, guint32 id)
 {
     return g_hash_table_lookup(session->streams, GUINT_TO_POINTER(id));
 }
 
-/* An id that was in use: what crossed a stream's end is no violation. */
-static gboolean is_past(const GwSession *session, guint32 id)
+gboolean gw_stream_is_past(const GwSession *session, guint32 id)
 {
     gboolean ours = (id & 1) == (session->next_id & 1);
 
@@ -53,12 +51,6 @@ static void give_window(GwStream *stream)
 {
     stream->window = stream->allowed = gw_window_first(stream->session);
     stream->session->windows += stream->window - GW_STREAM_WINDOW_MIN;
-}
-
-void gw_stream_update(GwStream *stream)
-{
-    gw_scheduler_set(&stream->turn, stream->wants && stream->credit > 0 && !stream->end_wanted &&
-                                        stream->state == GW_STREAM_OPEN);
 }
 
 /* Ends -------------------------------------------------------------------------------------------
@@ -259,7 +251,7 @@ GwStream *gw_stream_open(GwSession *session, json_t *what_stolen, const GwStream
 /* The answer to one of ours, or NULL: nothing of it, or a violation. */
 static GwStream *find_opening(GwSession *session, guint32 id, const char *word)
 {
-    GwStream *stream = find(session, id);
+    GwStream *stream = gw_stream_find(session, id);
 
     if (stream != NULL && stream->ours && stream->state == GW_STREAM_OPENING)
         return stream;
@@ -276,7 +268,7 @@ void gw_stream_on_opened(GwSession *session, guint32 id, guint32 window)
 
     if (stream == NULL || stream->state == GW_STREAM_BROKEN)
         return;
-    if (window > CREDIT_MAX / 2) {
+    if (window > GW_STREAM_CREDIT_MAX / 2) {
         gw_session_violation(session, "an OPENED with a window of %u bytes", window);
         return;
     }
@@ -391,11 +383,11 @@ void gw_stream_refuse(GwStream *stream, const GError *why)
 
 void gw_stream_on_reset(GwSession *session, guint32 id, const json_t *json)
 {
-    GwStream *stream = find(session, id);
+    GwStream *stream = gw_stream_find(session, id);
     g_autoptr(GError) why = gw_session_error_from_json(json);
 
     if (stream == NULL) {
-        if (!is_past(session, id))
+        if (!gw_stream_is_past(session, id))
             gw_session_violation(session, "RESET for the stream %u, which does not exist", id);
         return;
     }
@@ -410,10 +402,9 @@ void gw_stream_on_reset(GwSession *session, guint32 id, const json_t *json)
     bury(stream, tomb);
 }
 
-/* A stream that may say something now; else a violation. */
-static GwStream *find_speaking(GwSession *session, guint32 id, const char *word)
+GwStream *gw_stream_find_speaking(GwSession *session, guint32 id, const char *word)
 {
-    GwStream *stream = find(session, id);
+    GwStream *stream = gw_stream_find(session, id);
 
     if (stream == NULL || stream->state == GW_STREAM_OPENING || stream->state == GW_STREAM_PENDING)
         gw_session_violation(session, "%s for the stream %u, which is not open", word, id);
@@ -426,7 +417,7 @@ static GwStream *find_speaking(GwSession *session, guint32 id, const char *word)
 
 void gw_stream_on_end(GwSession *session, guint32 id)
 {
-    GwStream *stream = find_speaking(session, id, "END");
+    GwStream *stream = gw_stream_find_speaking(session, id, "END");
 
     if (stream == NULL)
         return;
@@ -435,67 +426,6 @@ void gw_stream_on_end(GwSession *session, guint32 id)
         stream->ops.ended(stream, stream->user);
     if (stream->state != GW_STREAM_OVER)
         maybe_over(stream);
-}
-
-void gw_stream_on_credit(GwSession *session, guint32 id, guint32 bytes)
-{
-    GwStream *stream = find(session, id);
-
-    if (stream == NULL && is_past(session, id))
-        return;
-    if (stream == NULL || bytes == 0 || stream->state == GW_STREAM_OPENING ||
-        stream->credit + bytes > CREDIT_MAX) {
-        gw_session_violation(session, "CREDIT of %u bytes for the stream %u", bytes, id);
-        return;
-    }
-    stream->credit += bytes;
-    gw_stream_update(stream);
-    gw_session_want(session);
-}
-
-gboolean gw_stream_on_data(GwSession *session, guint32 id, guint32 length)
-{
-    GwStream *stream = find_speaking(session, id, "DATA");
-
-    if (stream == NULL)
-        return FALSE;
-    if (length > stream->allowed) {
-        gw_session_violation(session,
-                             "DATA of %u bytes for the stream %u, which has a window of "
-                             "%" G_GINT64_FORMAT,
-                             length, id, stream->allowed);
-        return FALSE;
-    }
-    stream->allowed -= length;
-    return TRUE;
-}
-
-void gw_stream_on_piece(GwSession *session, guint32 id, const guint8 *bytes, gsize length)
-{
-    GwStream *stream = find(session, id);
-
-    session->received_bytes += length;
-    if (stream == NULL || stream->state != GW_STREAM_OPEN)
-        return;
-    stream->held += (gint64)length;
-    stream->ops.push(stream, bytes, length, stream->user);
-}
-
-void gw_stream_consumed(GwStream *stream, gsize bytes)
-{
-    g_return_if_fail((gint64)bytes <= stream->held);
-    stream->held -= (gint64)bytes;
-    stream->owed += (gint64)bytes;
-    gw_window_give(stream);
-}
-
-void gw_stream_ready(GwStream *stream)
-{
-    stream->wants = stream->kicked = TRUE;
-    if (stream->state != GW_STREAM_OPEN)
-        return;
-    gw_stream_update(stream);
-    gw_session_want(stream->session);
 }
 
 void gw_stream_say_end(GwStream *stream)

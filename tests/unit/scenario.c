@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "scenario.h"
 
+#include <string.h>
+
 #include "base/error.h"
 #include "plan/restart.h"
 
@@ -244,4 +246,45 @@ GwPlanInput scenario_input(const Scenario *s)
         .there = s->there,
         .reached = s->reached,
     };
+}
+
+void scenario_complete_plan(json_t *in)
+{
+    json_t *list = json_object_get(in, "vms");
+
+    for (gsize i = 0; i < json_array_size(list); i++) {
+        json_t *vm = json_array_get(list, i);
+        const char *name = json_string_value(json_object_get(vm, "name"));
+        g_autofree char *path = g_strdup_printf("/srv/vms/%s.qcow2", name);
+        if (json_object_get(vm, "uuid") == NULL)
+            json_object_set_new(vm, "uuid", json_string(name));
+        if (json_object_get(vm, "disks") == NULL)
+            json_object_set_new(vm, "disks",
+                                json_pack("[{s:s, s:s}]", "source", path, "cache", "none"));
+    }
+}
+
+static int compare_words(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+GPtrArray *scenario_folders(const char *root)
+{
+    GPtrArray *folders = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GDir) dir = g_dir_open(root, 0, &error);
+    const char *name = NULL;
+
+    if (dir == NULL)
+        g_error("%s", error->message);
+    while ((name = g_dir_read_name(dir)) != NULL) {
+        char *path = g_build_filename(root, name, NULL);
+        if (g_file_test(path, G_FILE_TEST_IS_DIR))
+            g_ptr_array_add(folders, path);
+        else
+            g_free(path);
+    }
+    g_ptr_array_sort(folders, compare_words);
+    return folders;
 }

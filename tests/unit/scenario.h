@@ -24,3 +24,8 @@ typedef struct {
 Scenario *scenario_new(json_t *base, json_t *in, GError **error);
 void scenario_free(Scenario *scenario);
 GwPlanInput scenario_input(const Scenario *scenario);
+/* The input of tests/plans: a VM is told by its name there, which is its UUID and its disk's as
+ * well. */
+void scenario_complete_plan(json_t *in);
+/* The folders in @root, by name; owned. */
+GPtrArray *scenario_folders(const char *root);

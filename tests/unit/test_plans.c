@@ -15,21 +15,6 @@
 
 static json_t *base;
 
-/* A VM is told by its name here, which is its UUID and its disk's as well. */
-static void complete_vms(json_t *list)
-{
-    for (gsize i = 0; i < json_array_size(list); i++) {
-        json_t *vm = json_array_get(list, i);
-        const char *name = json_string_value(json_object_get(vm, "name"));
-        g_autofree char *path = g_strdup_printf("/srv/vms/%s.qcow2", name);
-        if (json_object_get(vm, "uuid") == NULL)
-            json_object_set_new(vm, "uuid", json_string(name));
-        if (json_object_get(vm, "disks") == NULL)
-            json_object_set_new(vm, "disks",
-                                json_pack("[{s:s, s:s}]", "source", path, "cache", "none"));
-    }
-}
-
 static void compare(const char *folder, const char *got)
 {
     g_autofree char *path = g_build_filename(folder, "plan.txt", NULL);
@@ -57,7 +42,7 @@ static void run_plan(void **state)
 
     if (in == NULL)
         fail_msg("%s: %s", path, error->message);
-    complete_vms(json_object_get(in, "vms"));
+    scenario_complete_plan(in);
     Scenario *s = scenario_new(base, in, &error);
     if (s == NULL)
         fail_msg("%s: %s", path, error->message);
@@ -79,31 +64,9 @@ static void run_plan(void **state)
     scenario_free(s);
 }
 
-static int compare_names(gconstpointer a, gconstpointer b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static GPtrArray *list_folders(const char *root)
-{
-    GPtrArray *folders = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GDir) dir = g_dir_open(root, 0, &error);
-    const char *name = NULL;
-
-    if (dir == NULL)
-        g_error("%s", error->message);
-    while ((name = g_dir_read_name(dir)) != NULL) {
-        if (strcmp(name, "README.md") != 0)
-            g_ptr_array_add(folders, g_build_filename(root, name, NULL));
-    }
-    g_ptr_array_sort(folders, compare_names);
-    return folders;
-}
-
 int main(void)
 {
-    g_autoptr(GPtrArray) folders = list_folders(GW_PLANS);
+    g_autoptr(GPtrArray) folders = scenario_folders(GW_PLANS);
     g_autoptr(GArray) tests = g_array_new(FALSE, TRUE, sizeof(struct CMUnitTest));
     g_autofree char *path = g_build_filename(GW_SCENARIOS, "base.json", NULL);
     g_autoptr(GError) error = NULL;

@@ -468,35 +468,10 @@ static void rules_are_well_formed(void **state)
     assert_int_equal(g_hash_table_size(names), 75);
 }
 
-static int compare_words(gconstpointer a, gconstpointer b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static GPtrArray *list_folders(const char *root)
-{
-    GPtrArray *folders = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GDir) dir = g_dir_open(root, 0, &error);
-    const char *name = NULL;
-
-    if (dir == NULL)
-        g_error("%s", error->message);
-    while ((name = g_dir_read_name(dir)) != NULL) {
-        char *path = g_build_filename(root, name, NULL);
-        if (g_file_test(path, G_FILE_TEST_IS_DIR))
-            g_ptr_array_add(folders, path);
-        else
-            g_free(path);
-    }
-    g_ptr_array_sort(folders, compare_words);
-    return folders;
-}
-
 int main(void)
 {
     const char *root = GW_SCENARIOS;
-    g_autoptr(GPtrArray) folders = list_folders(root);
+    g_autoptr(GPtrArray) folders = scenario_folders(root);
     g_autoptr(GArray) tests = g_array_new(FALSE, TRUE, sizeof(struct CMUnitTest));
     g_autofree char *base_path = g_build_filename(root, "base.json", NULL);
     g_autoptr(GError) error = NULL;
