@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/xml_scan.h"
 
 struct GwXml {
     xmlDoc *doc;
@@ -30,15 +31,20 @@ GwXml *gw_xml_parse(const char *text, GError **error)
         return NULL;
     }
 
+    if (!gw_xml_scan(text, error))
+        return NULL;
+
     g_autoptr(GwXml) xml = g_new0(GwXml, 1);
     int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING;
-    xml->doc = xmlReadMemory(text, (int)length, NULL, NULL, options);
-    if (xml->doc == NULL || xml->doc->intSubset != NULL) {
+    /* Whatever encoding it declares: libvirt writes UTF-8, and what was looked at is what is read.
+     */
+    xml->doc = xmlReadMemory(text, (int)length, NULL, "UTF-8", options);
+    if (xml->doc == NULL) {
         const xmlError *last = xmlGetLastError();
         const char *why = last != NULL && last->message != NULL ? last->message : "empty";
         g_autofree char *line = g_strchomp(g_strdup(why));
         gw_error_set(error, GW_ERR_INVALID, "Correct the definition on its host (virsh edit).",
-                     "not usable XML: %s", xml->doc != NULL ? "it has a DTD" : line);
+                     "not usable XML: %s", line);
         return NULL;
     }
     xml->xpath = xmlXPathNewContext(xml->doc);

@@ -12,7 +12,7 @@ const GwExitRow gw_exit_rows[] = {
       "The controller cannot be reached, or does not accept the token or allow the action." },
     { GW_EXIT_CANCELLED, "The job was cancelled." },
     { GW_EXIT_HELD, "The job is held and waits for a person's answer (godwit job settle)." },
-    { GW_EXIT_NOT_FOUND, "No such host, group, VM, job, kept copy or share." },
+    { GW_EXIT_NOT_FOUND, "No such host, group, VM, job, rule, kept copy or share." },
     { GW_EXIT_CONFLICT, "Right in itself, but not now: a duplicate, or the wrong state." },
     { GW_EXIT_INTERRUPTED, "Interrupted by Ctrl-C; a job that was begun goes on." },
     { 0, NULL },

@@ -13,7 +13,7 @@ import unicodedata
 import pytest
 
 import fake as fakes
-from conftest import PROGRAM
+from conftest import PROGRAM, ROOT
 from fake import FINDINGS, MIB, RESULT, SMOOTH, STUCK, progress
 from terminal import Terminal
 
@@ -480,6 +480,15 @@ def test_man_page_of_every_command(godwit, command):
     text = re.sub(r".\x08|\x1b\[[0-9;]*m", "", shown.stdout)
     assert f"   godwit {command}\n" in text
     assert "\\" not in text.replace("\\n", "")
+
+
+def test_every_man_page_that_is_named_is_built(godwit):
+    build = (ROOT / "docs" / "man" / "meson.build").read_text()
+    built = re.search(r"foreach group : \[(.*)\]", build).group(1)
+    named = re.search(r"# SEE ALSO\n\n(.*)", godwit("man-source").out).group(1)
+    groups = {command.split()[0] for command in EVERYTHING if " " in command}
+    assert set(re.findall(r"'([a-z]+)'", built)) == groups
+    assert set(re.findall(r"godwit-([a-z]+)\*\(1\)", named)) == groups
 
 
 def test_man_page_has_the_tables(godwit):
