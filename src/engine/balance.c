@@ -22,14 +22,15 @@ typedef struct {
     char *waits;
     char *job_id;
     guint over; /* looks in a row that found it uneven enough */
-    gboolean planning;
 } Watched;
 
 struct GwBalanceWatch {
     GHashTable *groups; /* id -> Watched */
     GTimeZone *zone;    /* the controller's, for schedules */
-    gint64 due_us;      /* of the next look; 0: nothing is balanced */
-    gboolean wanted;    /* as soon as a picture is published */
+    gint64 due_us;      /* of the next looks; 0: nothing is balanced */
+    gboolean wanted;    /* all groups, as soon as a picture is published */
+    GQueue *waiting;    /* ids of groups that are still to be looked at, in order */
+    gboolean looking;   /* at one of them */
 };
 
 static void watched_free(gpointer data)
@@ -51,6 +52,7 @@ GwBalanceWatch *gw_balance_new(void)
 
     watch->groups = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, watched_free);
     watch->zone = g_time_zone_new_local();
+    watch->waiting = g_queue_new();
     return watch;
 }
 
@@ -60,6 +62,7 @@ void gw_balance_free(GwBalanceWatch *watch)
         return;
     g_hash_table_unref(watch->groups);
     g_time_zone_unref(watch->zone);
+    g_queue_free_full(watch->waiting, g_free);
     g_free(watch);
 }
 
@@ -151,21 +154,25 @@ static char *holds_back(GwEngine *engine, const GwGroup *group, const Watched *w
     return until != NULL ? g_strdup_printf("the end of the cool-down, %s", until) : NULL;
 }
 
-static void consider(GwEngine *engine, const GwGroup *group, Watched *watched)
+/* @proven: the watched plan, ready to be carried out. */
+static void consider(GwEngine *engine, const GwGroup *group, Watched *watched,
+                     const GwMigrationPlan *proven)
 {
     if (watched->plan == NULL)
         return;
     set_waits(watched, holds_back(engine, group, watched));
     if (watched->waits == NULL && group->balance->mode == (int)GW_BALANCE_AUTOMATIC)
-        gw_plans_apply(engine, watched->plan, USER, begun, g_strdup(group->id));
+        gw_plans_apply(engine, proven, USER, begun, g_strdup(group->id));
 }
 
 /* Recommendations -------------------------------------------------------------------------------
  */
 
+/* It would do the same, and what it rests on is as it was. */
 static gboolean is_same(const GwMigrationPlan *a, const GwMigrationPlan *b)
 {
-    gboolean same = a != NULL && b != NULL && a->moves->len == b->moves->len;
+    gboolean same = a != NULL && b != NULL && a->moves->len == b->moves->len &&
+                    g_strcmp0(a->fingerprint, b->fingerprint) == 0;
 
     for (guint i = 0; same && i < a->moves->len; i++) {
         const GwPlannedMove *one = a->moves->pdata[i], *other = b->moves->pdata[i];
@@ -198,17 +205,9 @@ static void take(GwEngine *engine, Watched *watched, const GwBalanceSettings *se
         g_clear_pointer(&watched->plan, gw_migration_plan_free);
 }
 
-static void drop_if_drifted(const GwFabric *fabric, Watched *watched)
-{
-    g_autofree char *now =
-        watched->plan != NULL ? gw_plan_fingerprint(fabric, watched->plan) : NULL;
-
-    if (now != NULL && strcmp(now, watched->plan->fingerprint) != 0)
-        g_clear_pointer(&watched->plan, gw_migration_plan_free);
-}
-
 /* Looks -----------------------------------------------------------------------------------------
- */
+ * One at a time, however many groups there are: each plans for as long as a second, and has a core
+ * meanwhile. What it finds is proven there as well; the loop looks at what is cheap to know. */
 
 typedef struct {
     GwEngine *engine;
@@ -217,8 +216,20 @@ typedef struct {
     GwFabric *fabric;
     GwPlanRequest *request;
     GwMigrationPlan *plan;
-    GError *error; /* what the plan would break */
+    GwMigrationPlan *proven; /* the same, to be carried out; NULL: nothing is to be */
+    GError *error;           /* what the plan would break */
 } Look;
+
+static void look_free(Look *look)
+{
+    g_clear_error(&look->error);
+    gw_migration_plan_free(look->plan);
+    gw_migration_plan_free(look->proven);
+    gw_plan_request_free(look->request);
+    gw_fabric_unref(look->fabric);
+    g_free(look->group_id);
+    g_free(look);
+}
 
 static void looked(GwEngine *engine, gpointer data)
 {
@@ -228,23 +239,24 @@ static void looked(GwEngine *engine, gpointer data)
 
     if (look->thread != NULL && g_hash_table_remove(engine->planners, look->thread))
         g_thread_join(look->thread);
-    if (watched != NULL)
-        watched->planning = FALSE;
+    engine->balance->looking = FALSE;
     /* Switched off meanwhile, no round begins. */
     if (watched != NULL && look->plan != NULL && group != NULL && group->balance != NULL &&
         group->balance->mode != (int)GW_BALANCE_OFF && !g_atomic_int_get(&engine->stopping)) {
         set_waits(watched, NULL);
         take(engine, watched, group->balance, g_steal_pointer(&look->plan));
-        consider(engine, group, watched);
+        consider(engine, group, watched, look->proven);
     }
     if (watched != NULL && look->error != NULL)
         set_waits(watched, g_strdup(look->error->message));
-    g_clear_error(&look->error);
-    gw_migration_plan_free(look->plan);
-    gw_plan_request_free(look->request);
-    gw_fabric_unref(look->fabric);
-    g_free(look->group_id);
-    g_free(look);
+    look_free(look);
+}
+
+/* The plan stays as it was made: that is what people are shown. */
+static gboolean prove(Look *look)
+{
+    look->proven = gw_migration_plan_copy(look->plan);
+    return gw_plans_prove(look->fabric, look->proven, &look->error);
 }
 
 static gpointer look_thread(gpointer data)
@@ -254,23 +266,23 @@ static gpointer look_thread(gpointer data)
 
     /* No plan: the group was removed. */
     look->plan = gw_plan_many(look->fabric, look->request, predictor, NULL);
-    if (look->plan != NULL && !gw_plan_many_check(look->fabric, look->plan, &look->error))
+    if (look->plan != NULL && look->plan->moves->len > 0 && !prove(look))
         g_clear_pointer(&look->plan, gw_migration_plan_free);
     gw_engine_post(look->engine, looked, look);
     return NULL;
 }
 
-static void begin_look(GwEngine *engine, Watched *watched)
+static void begin_look(GwEngine *engine, const char *group_id)
 {
     Look *look = g_new0(Look, 1);
 
-    watched->planning = TRUE;
+    engine->balance->looking = TRUE;
     look->engine = engine;
-    look->group_id = g_strdup(watched->group_id);
+    look->group_id = g_strdup(group_id);
     look->fabric = gw_fabric_ref(engine->published);
     look->request = gw_plan_request_new();
     look->request->kind = GW_PLAN_BALANCE;
-    look->request->group = g_strdup(watched->group_id);
+    look->request->group = g_strdup(group_id);
     look->request->as_of = gw_engine_rfc3339(engine);
     if (gw_clock_is_virtual(engine->clock)) { /* the same order of events each time */
         look_thread(look);
@@ -284,12 +296,9 @@ static void look_at(GwEngine *engine, const GwGroup *group)
 {
     Watched *watched = watch_group(engine, group);
 
-    if (watched->planning)
-        return;
-    drop_if_drifted(engine->published, watched);
     set_waits(watched, gw_balance_waits(engine, engine->published, group));
     if (watched->waits == NULL)
-        begin_look(engine, watched);
+        begin_look(engine, watched->group_id);
     else
         watched->over = 0; /* what is uneven then may be of that job's making */
 }
@@ -308,18 +317,33 @@ static gboolean is_off(gpointer id, gpointer value, gpointer data)
     return group == NULL || !is_watched(group);
 }
 
+/* Those that still wait from the last time keep their place. */
+static void want_all(GwEngine *engine)
+{
+    GwBalanceWatch *watch = engine->balance;
+    g_autoptr(GPtrArray) groups = gw_fabric_list_groups(engine->published);
+
+    g_hash_table_foreach_remove(watch->groups, is_off, engine->published);
+    for (guint i = 0; i < groups->len; i++) {
+        const GwGroup *group = groups->pdata[i];
+        if (is_watched(group) &&
+            g_queue_find_custom(watch->waiting, group->id, (GCompareFunc)strcmp) == NULL)
+            g_queue_push_tail(watch->waiting, g_strdup(group->id));
+    }
+}
+
 void gw_balance_published(GwEngine *engine)
 {
-    g_autoptr(GPtrArray) groups = NULL;
+    GwBalanceWatch *watch = engine->balance;
 
-    if (!engine->balance->wanted)
-        return;
-    engine->balance->wanted = FALSE;
-    groups = gw_fabric_list_groups(engine->published);
-    g_hash_table_foreach_remove(engine->balance->groups, is_off, engine->published);
-    for (guint i = 0; i < groups->len; i++) {
-        if (is_watched(groups->pdata[i]))
-            look_at(engine, groups->pdata[i]);
+    if (watch->wanted)
+        want_all(engine);
+    watch->wanted = FALSE;
+    while (!watch->looking && !g_queue_is_empty(watch->waiting)) {
+        g_autofree char *id = g_queue_pop_head(watch->waiting);
+        const GwGroup *group = g_hash_table_lookup(engine->published->groups, id);
+        if (group != NULL && is_watched(group))
+            look_at(engine, group);
     }
 }
 
@@ -397,7 +421,6 @@ static void call_balance(GwEngine *engine, Call *call)
     if (status->mode != (int)GW_BALANCE_OFF && (watched == NULL || watched->looked_at == NULL))
         status->waiting_for = g_strdup("the first look at its hosts");
     if (status->mode != (int)GW_BALANCE_OFF && watched != NULL) {
-        drop_if_drifted(fabric, watched);
         if (watched->waits != NULL) {
             g_free(status->waiting_for);
             status->waiting_for = g_strdup(watched->waits);
@@ -412,7 +435,20 @@ static void call_balance(GwEngine *engine, Call *call)
     gw_engine_answer(call, status, NULL);
 }
 
+/* What does not hold any more is not recommended; the next look finds out what does. */
+static void drop_if_drifted(GwEngine *engine, GwBalanceStatus *status)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+
+    if (!gw_plan_check_drift(fabric, status->recommendation, NULL))
+        g_clear_pointer(&status->recommendation, gw_migration_plan_free);
+}
+
 GwBalanceStatus *gw_engine_balance(GwEngine *engine, const char *group, GError **error)
 {
-    return gw_engine_call(engine, call_balance, group, NULL, NULL, NULL, error);
+    GwBalanceStatus *status = gw_engine_call(engine, call_balance, group, NULL, NULL, NULL, error);
+
+    if (status != NULL && status->recommendation != NULL)
+        drop_if_drifted(engine, status); /* not on the loop: it reads all rules, and hosts whole */
+    return status;
 }

@@ -42,7 +42,7 @@ struct GwEngine {
     GHashTable *hosts;     /* host id -> HostRun */
     gint64 hosts_due_us;   /* none of their deadlines is earlier; 0: there is none */
     GHashTable *runs;      /* job id -> JobRun */
-    GHashTable *planners;  /* GThread: each plans anew what is left of a plan */
+    GHashTable *planners;  /* GThread: each plans anew what is left of a plan, or for a balance */
     GHashTable *task_runs; /* job id -> TaskRun */
     guint64 last_task_question;
     GwLinks *links;

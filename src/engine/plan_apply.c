@@ -286,12 +286,15 @@ static void let_go(GwEngine *engine, const GwJob *job, gboolean stored, gpointer
         g_hash_table_remove(engine->accepting, keys->pdata[i]);
 }
 
+/* What was proven a moment ago, over another picture: that its hosts are managed, its VMs where
+ * they were, and nothing else is under way for either, is looked at again. */
 static void call_apply(GwEngine *engine, Call *call)
 {
     const Apply *apply = call->in[0];
     const GwFabric *fabric = gw_engine_now(engine);
     GError *error = NULL;
-    g_auto(GStrv) hosts = hosts_of(fabric, apply->plan, &error);
+    g_auto(GStrv) hosts =
+        check_form(fabric, apply->plan, &error) ? hosts_of(fabric, apply->plan, &error) : NULL;
     g_autoptr(GPtrArray) keys = hosts != NULL ? keys_of(apply->plan, hosts) : NULL;
 
     if (hosts == NULL || !is_alone(fabric, apply->plan, hosts, &error) ||
@@ -381,6 +384,12 @@ static gboolean check(const GwFabric *fabric, GwMigrationPlan *plan, GError **er
     return TRUE;
 }
 
+gboolean gw_plans_prove(const GwFabric *fabric, GwMigrationPlan *plan, GError **error)
+{
+    begin_anew(plan);
+    return check(fabric, plan, error);
+}
+
 /* It is proven on the caller's thread, over a picture: thousands of moves take a second. What
  * changes until the loop takes it is as what changes right after: its moves are checked on fresh
  * facts when they begin, and what is left is planned anew. */
@@ -391,33 +400,14 @@ GwJob *gw_engine_apply_plan(GwEngine *engine, const GwMigrationPlan *plan, const
     g_autoptr(GwMigrationPlan) proven = gw_migration_plan_copy(plan);
     Apply apply = { .plan = proven, .user = user };
 
-    begin_anew(proven);
-    return check(fabric, proven, error)
+    return gw_plans_prove(fabric, proven, error)
                ? gw_engine_call(engine, call_apply, &apply, NULL, NULL, NULL, error)
                : NULL;
-}
-
-/* What the controller itself planned, a moment ago. */
-static void call_prove_and_apply(GwEngine *engine, Call *call)
-{
-    const Apply *wanted = call->in[0];
-    g_autoptr(GwMigrationPlan) proven = gw_migration_plan_copy(wanted->plan);
-    const Apply apply = { .plan = proven, .user = wanted->user };
-    GError *error = NULL;
-
-    begin_anew(proven);
-    if (!check(gw_engine_now(engine), proven, &error)) {
-        gw_engine_answer(call, NULL, error);
-        return;
-    }
-    call->in[0] = &apply;
-    call_apply(engine, call);
-    call->in[0] = wanted;
 }
 
 void gw_plans_apply(GwEngine *engine, const GwMigrationPlan *plan, const char *user, CallOver over,
                     gpointer data)
 {
     Apply apply = { .plan = plan, .user = user };
-    gw_call_from_loop(engine, call_prove_and_apply, &apply, over, data);
+    gw_call_from_loop(engine, call_apply, &apply, over, data);
 }

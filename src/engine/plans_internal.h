@@ -55,8 +55,11 @@ void gw_plans_record(GwEngine *engine, JobRun *base, GwBatch *batch);
  * same record. */
 gboolean gw_plans_is_closing_changed(GwEngine *engine, const PlanRun *run);
 
-/* plan_apply.c. The loop only: what gw_engine_apply_plan does; @over gets the job (its own), or the
- * error. */
+/* plan_apply.c. Any thread: makes @plan one of which nothing has begun, and shows that it holds in
+ * @fabric; it may take a second. */
+gboolean gw_plans_prove(const GwFabric *fabric, GwMigrationPlan *plan, GError **error);
+/* The loop only: what gw_engine_apply_plan does with a plan that was just proven; @over gets the
+ * job (its own), or the error. */
 void gw_plans_apply(GwEngine *engine, const GwMigrationPlan *plan, const char *user, CallOver over,
                     gpointer data);
 
