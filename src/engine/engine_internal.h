@@ -58,6 +58,7 @@ struct GwEngine {
     GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
     GQueue *changes;       /* Waiting: changes that are to be checked after these */
     GHashTable *accepting; /* whose new job is being journaled: VM UUIDs; "host/ID", "plan/UUID" */
+    GPtrArray *coming;     /* GwJob, borrowed: new ones that are being journaled */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
     GMutex tokens_lock;
@@ -507,5 +508,5 @@ gboolean gw_hosts_check(GwEngine *engine, GwHost *host, GError **error);
  * pools of a host with @facts (R16). */
 gboolean gw_hosts_check_storage(const GwHost *host, const GwHost *old, const GwHostFacts *facts,
                                 GError **error);
-/* Whether no job uses it. */
+/* Whether no job uses it, nor one that is being accepted. */
 gboolean gw_hosts_check_unused(GwEngine *engine, const GwHost *host, GError **error);
