@@ -431,7 +431,9 @@ void gw_undo_put_link(GwEngine *engine, GwBatch *batch, const GwJob *job);
 void gw_undo_show_link(GwEngine *engine, const GwJob *job);
 
 /* default_storage.c (R18): the pools that @job moved disks to become default locations of their
- * host where that was asked for: in @batch, or after the change of that host that is under way. */
+ * host, where that was asked for: in the picture, and in @batch. In turn (gw_records_in_turn): what
+ * is being stored of the host knows nothing of them. */
+gboolean gw_default_storage_is_wanted(const GwJob *job);
 void gw_default_storage_add(GwEngine *engine, GwBatch *batch, const GwJob *job);
 
 /* kept.c: old copies of disks */
