@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
-#include "engine/records_internal.h"
+#include "engine/engine_internal.h"
 
 /* R18, R37: "Add this path to the list of default storage locations on the host". */
 
@@ -49,30 +49,15 @@ static void add_all(GwEngine *engine, GwBatch *batch, const GwHost *old, const G
     gw_fabric_put_host(gw_engine_change(engine), host);
 }
 
-/* Where the store refuses, the journal tries again: the job has ended. */
-static void add_in_turn(GwEngine *engine, gpointer data)
+gboolean gw_default_storage_is_wanted(const GwJob *job)
 {
-    GwJob *job = data;
-    const GwHost *host = gw_fabric_host(gw_engine_now(engine), job->destination_host_id);
-
-    if (host != NULL && !g_atomic_int_get(&engine->stopping)) {
-        GwBatch *batch = gw_batch_new();
-        add_all(engine, batch, host, job->disks);
-        gw_engine_journal(engine, batch, NULL, NULL, NULL);
-    }
-    gw_job_free(job);
+    return job->options != NULL && job->options->add_default_storage && job->disks != NULL;
 }
 
 void gw_default_storage_add(GwEngine *engine, GwBatch *batch, const GwJob *job)
 {
     const GwHost *host = gw_fabric_host(gw_engine_now(engine), job->destination_host_id);
 
-    if (host == NULL || job->options == NULL || !job->options->add_default_storage ||
-        job->disks == NULL)
-        return;
-    /* What is being stored of the host just now knows nothing of them: they come after it. */
-    if (gw_records_is_changing(engine, host->id))
-        gw_records_in_turn(engine, add_in_turn, gw_job_copy(job));
-    else
+    if (host != NULL && gw_default_storage_is_wanted(job))
         add_all(engine, batch, host, job->disks);
 }

@@ -269,6 +269,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->task_runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_task_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     engine->changing = g_ptr_array_new();
+    engine->coming = g_ptr_array_new();
     engine->changes = g_queue_new();
     engine->links = gw_links_new();
     engine->usage = gw_usage_new(config->usage_interval_us);
@@ -364,6 +365,7 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->planners);
     g_hash_table_unref(engine->accepting);
     g_ptr_array_unref(engine->changing);
+    g_ptr_array_unref(engine->coming);
     g_queue_free(engine->changes); /* all were run: their callers are answered */
     gw_links_free(engine->links);
     gw_usage_free(engine->usage);

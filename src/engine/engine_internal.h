@@ -58,6 +58,7 @@ struct GwEngine {
     GPtrArray *changing;   /* ids of groups, hosts and rules whose change is being journaled */
     GQueue *changes;       /* Waiting: changes that are to be checked after these */
     GHashTable *accepting; /* whose new job is being journaled: VM UUIDs; "host/ID", "plan/UUID" */
+    GPtrArray *coming;     /* GwJob, borrowed: new ones that are being journaled */
     GHashTable *epochs;    /* vm uuid -> gint64 *, the highest handed out */
     GHashTable *tokens; /* SHA-256 of token, hex -> user; read by check_token under tokens_lock */
     GMutex tokens_lock;
@@ -371,7 +372,9 @@ void gw_undo_put_link(GwEngine *engine, GwBatch *batch, const GwJob *job);
 void gw_undo_show_link(GwEngine *engine, const GwJob *job);
 
 /* default_storage.c (R18): the pools that @job moved disks to become default locations of their
- * host where that was asked for: in @batch, or after the change of that host that is under way. */
+ * host, where that was asked for: in the picture, and in @batch. In turn (gw_records_in_turn): what
+ * is being stored of the host knows nothing of them. */
+gboolean gw_default_storage_is_wanted(const GwJob *job);
 void gw_default_storage_add(GwEngine *engine, GwBatch *batch, const GwJob *job);
 
 /* kept.c: old copies of disks */
@@ -448,5 +451,5 @@ gboolean gw_hosts_check(GwEngine *engine, GwHost *host, GError **error);
  * pools of a host with @facts (R16). */
 gboolean gw_hosts_check_storage(const GwHost *host, const GwHost *old, const GwHostFacts *facts,
                                 GError **error);
-/* Whether no job uses it. */
+/* Whether no job uses it, nor one that is being accepted. */
 gboolean gw_hosts_check_unused(GwEngine *engine, const GwHost *host, GError **error);

@@ -4,11 +4,13 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/inventory.h"
+#include "engine/jobs_internal.h"
 #include "engine/records_internal.h"
 
 /* Adding, changing and removing hosts; how any record is changed is in records.c. */
 
-/* A URI is tried under a name of its own before anything is stored. */
+/* A URI is tried before anything is stored, under an id of its own: the end of one trial must not
+ * take the connection of another, of the same host. */
 #define TRIAL_PREFIX "trial:"
 
 typedef struct {
@@ -188,7 +190,8 @@ static void try_host(GwEngine *engine, Call *call, GwHost *host, const RecordEdi
     trial->host = host;
     trial->edit = edit;
     trial->uri = g_strdup(host->uri);
-    trial->trial_id = g_strconcat(TRIAL_PREFIX, host->id, NULL);
+    g_autofree char *own = gw_engine_new_id(engine);
+    trial->trial_id = g_strconcat(TRIAL_PREFIX, own, NULL);
     GwRequest *request = gw_request_new(GW_OP_CONNECT, trial->trial_id, NULL);
     request->text = g_strdup(host->uri);
     request->timeout_us = 15 * G_USEC_PER_SEC;
@@ -231,6 +234,8 @@ gboolean gw_hosts_check_unused(GwEngine *engine, const GwHost *host, GError **er
 
     if (job == NULL)
         job = gw_plans_job_for(engine, host->id);
+    if (job == NULL)
+        job = gw_jobs_coming_for(engine, host->id);
     if (job == NULL)
         return TRUE;
     gw_error_set(error, GW_ERR_CONFLICT, "Wait for the job, or cancel it.",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/inventory.h"
 #include "engine/jobs_internal.h"
+#include "engine/records_internal.h"
 
 #include <string.h>
 
@@ -98,12 +99,21 @@ gint64 gw_jobs_keep_source_s(GwEngine *engine, const GwJob *job)
 
 /* Steps ------------------------------------------------------------------------------------ */
 
-/* Effects that wait for the journal. */
+/* A step and its effects, which wait for the journal. */
 typedef struct {
     char *job_id;
+    GwBatch *batch; /* NULL once the journal has it */
+    gint64 wall_us;
     GwLifeOutcome outcome;
     JobDecision decided;
 } Deferred;
+
+static void deferred_free(Deferred *deferred)
+{
+    gw_batch_free(deferred->batch);
+    g_free(deferred->job_id);
+    g_free(deferred);
+}
 
 static void journaled(GwEngine *engine, gpointer data)
 {
@@ -116,8 +126,7 @@ static void journaled(GwEngine *engine, gpointer data)
     }
     if (run != NULL && gw_job_state_is_final((GwJobState)run->job->state))
         g_hash_table_remove(engine->runs, deferred->job_id);
-    g_free(deferred->job_id);
-    g_free(deferred);
+    deferred_free(deferred);
 }
 
 static void put_step(GwEngine *engine, GwBatch *batch, const GwJob *job, gint64 wall_us)
@@ -130,6 +139,26 @@ static void put_step(GwEngine *engine, GwBatch *batch, const GwJob *job, gint64 
     }
     gw_batch_put(batch, GW_KIND_JOB, job->id, gw_record_to_json(&gw_job_record, job));
     gw_batch_journal(batch, job->id, wall_us, step->state, step->event, step->why);
+}
+
+static void journal_step(GwEngine *engine, gpointer data)
+{
+    Deferred *deferred = data;
+    const JobRun *run = gw_jobs_find(engine, deferred->job_id);
+
+    if (run == NULL) { /* the controller is stopping */
+        deferred_free(deferred);
+        return;
+    }
+    put_step(engine, deferred->batch, run->job, deferred->wall_us);
+    gw_engine_journal(engine, g_steal_pointer(&deferred->batch), journaled, NULL, deferred);
+}
+
+/* R18: a job that adds to its host's default storage ends and adds in one commit. That comes after
+ * a change of records that is being journaled; who dies before has the job's end still to come. */
+static gboolean ends_in_turn(const GwJob *job)
+{
+    return job->state == (int)GW_JOB_DONE && gw_default_storage_is_wanted(job);
 }
 
 void gw_jobs_follow(GwEngine *engine, JobRun *run, const GwLifeOutcome *outcome, gint64 now_us,
@@ -150,13 +179,17 @@ void gw_jobs_follow(GwEngine *engine, JobRun *run, const GwLifeOutcome *outcome,
     }
     Deferred *deferred = g_new0(Deferred, 1);
     deferred->job_id = g_strdup(job->id);
+    deferred->batch = batch;
+    deferred->wall_us = wall_us;
     deferred->outcome = *outcome;
     deferred->decided = decided;
     engine->schedule = TRUE;
     if (gw_job_state_is_final((GwJobState)job->state))
         mark_vm(engine, job);
-    put_step(engine, batch, job, wall_us);
-    gw_engine_journal(engine, batch, journaled, NULL, deferred);
+    if (ends_in_turn(job))
+        gw_records_in_turn(engine, journal_step, deferred);
+    else
+        journal_step(engine, deferred);
 }
 
 /* Timers and news -------------------------------------------------------------------------- */

@@ -64,13 +64,15 @@ void gw_jobs_follow(GwEngine *engine, JobRun *run, const GwLifeOutcome *outcome,
 /* accept.c */
 /* A job that is QUEUED from now on, with an id and its times. */
 GwJob *gw_jobs_new(GwEngine *engine, const char *kind, const char *user);
-/* @stored: it begins; else the store refused, and the job goes. */
-typedef void (*JobAccepted)(GwEngine *engine, const GwJob *job, gboolean stored, gpointer user);
-/* Makes a new job durable, with what else is in @batch; then lets go of its VM (engine->accepting),
- * calls @over (may be NULL), begins it, and answers @call (NULL: nobody waits) with it. Takes
- * @batch and @job. */
+/* @error: why it is not begun, and goes; NULL: it begins. */
+typedef void (*JobAccepted)(GwEngine *engine, const GwJob *job, const GError *error, gpointer user);
+/* Makes a new job durable, with what else is in @batch, once changes of records that are being
+ * journaled are over; then lets go of its VM (engine->accepting), calls @over (may be NULL), begins
+ * it, and answers @call (NULL: nobody waits) with it. Takes @batch and @job. */
 void gw_jobs_accept(GwEngine *engine, Call *call, GwBatch *batch, GwJob *job, JobAccepted over,
                     gpointer user);
+/* One that is being journaled and is for that host, or NULL; nobody else sees it yet. */
+const GwJob *gw_jobs_coming_for(const GwEngine *engine, const char *host_id);
 
 /* queue.c */
 /* Lets begin what may: whose hosts answer, whose slots are free (R23). */

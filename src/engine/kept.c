@@ -226,13 +226,13 @@ static GwJob *removal_job(GwEngine *engine, const GwKeptVolume *kept, const char
 }
 
 /* @user: the copy's id. */
-static void removal_accepted(GwEngine *engine, const GwJob *job, gboolean stored, gpointer user)
+static void removal_accepted(GwEngine *engine, const GwJob *job, const GError *error, gpointer user)
 {
     g_autofree char *kept_id = user;
     gint64 now = gw_clock_now_us(engine->clock);
 
     (void)job;
-    if (stored) {
+    if (error == NULL) {
         engine->kept_us = now + BUSY_LOOK_US;
         return;
     }

@@ -179,12 +179,9 @@ static void part_over(GwEngine *engine, Part *part, const GwJob *job, const GErr
     g_free(part);
 }
 
-static void part_accepted(GwEngine *engine, const GwJob *job, gboolean stored, gpointer user)
+static void part_accepted(GwEngine *engine, const GwJob *job, const GError *error, gpointer user)
 {
-    g_autoptr(GError) error =
-        stored ? NULL : gw_engine_store_error(engine, "the move was not begun, since it");
-
-    part_over(engine, user, stored ? job : NULL, error);
+    part_over(engine, user, error == NULL ? job : NULL, error);
 }
 
 static void part_checked(GwEngine *engine, CheckResult *result, gpointer user)

@@ -276,12 +276,12 @@ static gboolean is_kept(GwEngine *engine, const GPtrArray *keys, const GwMigrati
     return FALSE;
 }
 
-static void let_go(GwEngine *engine, const GwJob *job, gboolean stored, gpointer user)
+static void let_go(GwEngine *engine, const GwJob *job, const GError *error, gpointer user)
 {
     g_autoptr(GPtrArray) keys = user;
 
     (void)job;
-    (void)stored;
+    (void)error;
     for (guint i = 0; i < keys->len; i++)
         g_hash_table_remove(engine->accepting, keys->pdata[i]);
 }

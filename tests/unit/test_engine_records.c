@@ -288,15 +288,22 @@ typedef struct {
     GwJob *job;
 } JobEnds;
 
-static void end_job(GwEngine *engine, gpointer data)
+static void end_in_turn(GwEngine *engine, gpointer data)
 {
     const JobEnds *ends = data;
     GwBatch *batch = gw_batch_new();
 
-    if (ends->other != NULL)
-        say_other(engine, ends->other);
     gw_default_storage_add(engine, batch, ends->job);
     gw_engine_journal(engine, batch, NULL, NULL, NULL);
+}
+
+static void end_job(GwEngine *engine, gpointer data)
+{
+    const JobEnds *ends = data;
+
+    if (ends->other != NULL)
+        say_other(engine, ends->other);
+    gw_records_in_turn(engine, end_in_turn, data);
 }
 
 static void assert_added(World *world, gint64 storage_limit)
