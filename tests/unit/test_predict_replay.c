@@ -30,13 +30,21 @@ typedef struct {
     guint count;
 } Replay;
 
-static Scenario *fabric_of_two(void)
+/* Two hosts with a share whose locks hold. */
+static const char fabric_of_two[] =
+    "{'destination': 'kvm2', 'options': {}, 'hosts': [{'id': 'kvm1'}, {'id': 'kvm2'}],"
+    " 'shares': [{'id': 'S1', 'name': 'images', 'proved': true, 'locks_proved': true, 'members':"
+    "  [{'host_id': 'kvm1', 'pool': 'images'}, {'host_id': 'kvm2', 'pool': 'images'}]}],"
+    " 'vms': [{'disks': [{'source': '/var/lib/libvirt/images/web1.qcow2', 'cache': 'none'}]}]}";
+
+static Scenario *fabric_new(void)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *path = g_build_filename(GW_SCENARIOS, "base.json", NULL);
+    g_autofree char *text = g_strdelimit(g_strdup(fabric_of_two), "'", '"');
     g_autoptr(GwJson) base = gw_json_load(path, &error);
-    g_autoptr(GwJson) in = json_pack("{s:s, s:{}}", "destination", "kvm2", "options");
-    Scenario *s = base != NULL ? scenario_new(base, in, &error) : NULL;
+    g_autoptr(GwJson) in = gw_json_parse(text, strlen(text), GW_JSON_TEXT_MAX, &error);
+    Scenario *s = base != NULL && in != NULL ? scenario_new(base, in, &error) : NULL;
 
     if (s == NULL)
         fail_msg("%s", error->message);
@@ -68,6 +76,8 @@ static GwPrediction *predict(Scenario *s, const GwJob *job, const GwVm *seen)
     vm->max_memory_kib = seen->max_memory_kib;
     gw_vm_usage_free(vm->usage);
     vm->usage = gw_vm_usage_copy(seen->usage);
+    /* No lock says that the source is gone: the destination waits for word of it. */
+    ((GwDisk *)vm->disks->pdata[0])->shareable = job->commit_by_resume;
     input.images = images;
     input.destination = gw_fabric_host(s->fabric, "kvm2");
     return gw_predict(predictor, &input, candidate);
@@ -124,7 +134,7 @@ static Replay *replay_file(const char *path)
         outcome->nth = (guint)json_integer_value(json_object_get(row, "nth"));
         if (outcome->nth == 0) {
             g_clear_pointer(&s, scenario_free);
-            s = fabric_of_two();
+            s = fabric_new();
         }
         replay_row(s, row, outcome);
     }
