@@ -70,7 +70,15 @@ static gboolean list_jobs(GwCall *call, GError **error)
 static gboolean get_job(GwCall *call, GError **error)
 {
     const GwJob *job = gw_fabric_find_job(call->fabric, call->id, error);
-    return job != NULL && gw_call_answer(call, 200, &gw_job_record, job);
+    gboolean plan = TRUE;
+
+    if (job == NULL ||
+        (gw_call_query(call, "plan") != NULL && !gw_call_query_bool(call, "plan", &plan, error)))
+        return FALSE;
+    GwJob brief = *job;
+    if (!plan)
+        brief.plan = NULL;
+    return gw_call_answer(call, 200, &gw_job_record, &brief);
 }
 
 /* Takes @job (NULL: the error is set). */
@@ -139,6 +147,11 @@ static const GwParam list_params[] = {
     { .name = NULL },
 };
 
+static const GwParam job_params[] = {
+    { "plan", "boolean", "false: without the plan, which can be long; plan_progress sums it up." },
+    { .name = NULL },
+};
+
 static const GwParam undo_params[] = {
     { "dry_run", "boolean", "true: say what undoing would do, and do nothing." },
     { .name = NULL },
@@ -152,7 +165,7 @@ const GwRoute gw_job_routes[] = {
         .role = GW_ROLE_READ,
         .query = list_params,
         .answers = { { 200, GW_ANSWER_PAGE, &gw_job_record,
-                       "Jobs, newest first, no steps or tasks." } },
+                       "Jobs, newest first, no steps, tasks or plans." } },
         .summary = "List the jobs.",
         .requirement = "R6",
         .handler = list_jobs,
@@ -162,7 +175,9 @@ const GwRoute gw_job_routes[] = {
         .path = "/api/v1/jobs/{id}",
         .operation = "getJob",
         .role = GW_ROLE_READ,
-        .answers = { { 200, GW_ANSWER_RECORD, &gw_job_record, "The job and its history." } },
+        .query = job_params,
+        .answers = { { 200, GW_ANSWER_RECORD, &gw_job_record,
+                       "The job, its history, and all of its plan." } },
         .summary = "Read a job, by id or the last six or more characters of it.",
         .requirement = "R6",
         .handler = get_job,

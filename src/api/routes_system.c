@@ -114,8 +114,9 @@ const GwRoute gw_system_routes[] = {
         .operation = "followEvents",
         .role = GW_ROLE_READ,
         .answers = { { 200, GW_ANSWER_EVENTS, NULL,
-                       "Events host, group, vm, share, job (data: the record, or its id and "
-                       "removed), ready once, reset where events were missed." } },
+                       "Events host, group, vm, share, job (data: the record, of a job without its "
+                       "plan, or its id and removed), ready once, reset where events were "
+                       "missed." } },
         .summary = "Follow all changes (server-sent events); Last-Event-ID resumes.",
         .requirement = "R6",
         .handler = gw_events_answer,

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "cli/format.h"
+#include "cli/plan_progress.h"
 #include "cli/progress.h"
 #include "client/events.h"
 #include "model/job.h"
@@ -197,18 +198,6 @@ static void hear(Watch *watch, Followed *f, json_t *job)
         show(watch, f);
 }
 
-static void hear_event(Watch *watch, const GwStreamEvent *event)
-{
-    if (strcmp(event->type, "job") != 0)
-        return;
-    g_autoptr(GwJson) job = gw_json_parse(event->data, strlen(event->data), GW_JSON_TEXT_MAX, NULL);
-    for (guint i = 0; i < watch->all->len; i++) {
-        Followed *f = watch->all->pdata[i];
-        if (g_strcmp0(gw_at_text(job, "id"), f->id) == 0)
-            hear(watch, f, job);
-    }
-}
-
 /* FALSE: nothing more can be learnt, @error says why. */
 static gboolean controller_is_gone(Watch *watch, GError *why, GError **error)
 {
@@ -236,12 +225,30 @@ static gboolean controller_is_gone(Watch *watch, GError *why, GError **error)
     return wait;
 }
 
-static gboolean ask_one(Watch *watch, Followed *f, GError **error)
+/* What became of each move of a plan is asked for once, at its end: until then it is enough how
+ * many. */
+static gboolean is_cut_short(json_t *job)
+{
+    return gw_plan_progress_is_brief(job) && is_over(job);
+}
+
+static json_t *get_job(const Watch *watch, const Followed *f, GError **error)
 {
     g_autofree char *segment = gw_client_segment(f->id);
     g_autofree char *path = g_strdup_printf("/jobs/%s", segment);
+    g_autofree char *brief = g_strdup_printf("%s?plan=false", path);
+    json_t *job = gw_client_get(watch->session->client, brief, error);
+
+    if (job == NULL || !is_cut_short(job))
+        return job;
+    json_decref(job);
+    return gw_client_get(watch->session->client, path, error);
+}
+
+static gboolean ask_one(Watch *watch, Followed *f, GError **error)
+{
     GError *why = NULL;
-    g_autoptr(GwJson) job = gw_client_get(watch->session->client, path, &why);
+    g_autoptr(GwJson) job = get_job(watch, f, &why);
 
     if (job == NULL)
         return controller_is_gone(watch, why, error);
@@ -250,6 +257,23 @@ static gboolean ask_one(Watch *watch, Followed *f, GError **error)
         put_note(watch, "the controller answers again");
     }
     hear(watch, f, job);
+    return TRUE;
+}
+
+static gboolean hear_event(Watch *watch, const GwStreamEvent *event, GError **error)
+{
+    if (strcmp(event->type, "job") != 0)
+        return TRUE;
+    g_autoptr(GwJson) job = gw_json_parse(event->data, strlen(event->data), GW_JSON_TEXT_MAX, NULL);
+    for (guint i = 0; i < watch->all->len; i++) {
+        Followed *f = watch->all->pdata[i];
+        if (g_strcmp0(gw_at_text(job, "id"), f->id) != 0)
+            continue;
+        if (!is_cut_short(job))
+            hear(watch, f, job);
+        else if (!f->over && !ask_one(watch, f, error))
+            return FALSE;
+    }
     return TRUE;
 }
 
@@ -288,7 +312,8 @@ static gboolean step(Watch *watch, GwEventStream *stream, GError **error)
     case GW_STREAM_EVENT:
         if (strcmp(event->type, "reset") == 0) /* events were missed */
             return ask_all(watch, error);
-        hear_event(watch, event);
+        if (!hear_event(watch, event, error))
+            return FALSE;
         break;
     case GW_STREAM_DOWN:
         watch->streaming = FALSE;

@@ -6,43 +6,19 @@
 #include "cli/format.h"
 #include "model/job.h"
 
-#define NAMES_MAX 4  /* of VMs on their way, in a line */
 #define STAYS_MAX 20 /* in a summary; job show has all */
+
+/* All but the summary's rows is from what is said of a job everywhere, also where its plan is left
+ * out: that may be megabytes. */
 
 gboolean gw_plan_progress_is(json_t *job)
 {
-    return json_is_object(gw_at(job, "plan"));
+    return json_is_object(gw_at(job, "plan_progress"));
 }
 
-static gboolean is_move_in(json_t *move, const char *state)
+gboolean gw_plan_progress_is_brief(json_t *job)
 {
-    return g_strcmp0(gw_at_text(move, "state"), state) == 0;
-}
-
-static void add_vm(GHashTable *vms, json_t *row)
-{
-    const char *uuid = gw_at_text(row, "vm_uuid");
-
-    if (uuid != NULL)
-        g_hash_table_add(vms, (gpointer)uuid);
-}
-
-/* A VM that steps aside first moves twice, and counts once. */
-static guint count_vms(json_t *job, gboolean done_only)
-{
-    g_autoptr(GHashTable) vms = g_hash_table_new(g_str_hash, g_str_equal);
-    json_t *moves = gw_at(job, "plan.moves");
-
-    for (gsize i = 0; i < json_array_size(moves); i++) {
-        json_t *move = json_array_get(moves, i);
-        gboolean done = is_move_in(move, "done") && !gw_at_true(move, "detour");
-        if (!is_move_in(move, "skipped") && (done || !done_only))
-            add_vm(vms, move);
-    }
-    json_t *stays = done_only ? NULL : gw_at(job, "plan.stays");
-    for (gsize i = 0; i < json_array_size(stays); i++)
-        add_vm(vms, json_array_get(stays, i));
-    return g_hash_table_size(vms);
+    return gw_plan_progress_is(job) && gw_at(job, "plan") == NULL;
 }
 
 char *gw_plan_progress_phase(json_t *job)
@@ -61,26 +37,25 @@ char *gw_plan_progress_phase(json_t *job)
 
 char *gw_plan_progress_count(json_t *job)
 {
-    guint all = count_vms(job, FALSE);
-    return g_strdup_printf("%u of %u VM%s", count_vms(job, TRUE), all, all == 1 ? "" : "s");
+    gint64 all = gw_at_int(job, "plan_progress.vms", 0);
+    return g_strdup_printf("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " VM%s",
+                           gw_at_int(job, "plan_progress.vms_moved", 0), all, all == 1 ? "" : "s");
 }
 
 char *gw_plan_progress_moving(json_t *job)
 {
-    json_t *moves = gw_at(job, "plan.moves");
+    json_t *moving = gw_at(job, "plan_progress.moving");
+    gint64 running = gw_at_int(job, "plan_progress.running", 0);
+    gsize named = MIN(json_array_size(moving), GW_PLAN_MOVING_SHOWN);
     GString *names = g_string_new(NULL);
-    guint count = 0;
 
-    for (gsize i = 0; i < json_array_size(moves); i++) {
-        json_t *move = json_array_get(moves, i);
-        if (!is_move_in(move, "running") || ++count > NAMES_MAX)
-            continue;
-        g_autofree char *name = gw_format_line(gw_at_text(move, "vm_name"));
-        g_string_append_printf(names, "%s%s", names->len > 0 ? ", " : "", name);
+    for (gsize i = 0; i < named; i++) {
+        g_autofree char *name = gw_format_line(json_string_value(json_array_get(moving, i)));
+        g_string_append_printf(names, "%s%s", i > 0 ? ", " : "", name);
     }
-    if (count > NAMES_MAX)
-        g_string_append_printf(names, " and %u more", count - NAMES_MAX);
-    return g_string_free(names, count == 0);
+    if (running > (gint64)named && named > 0)
+        g_string_append_printf(names, " and %" G_GINT64_FORMAT " more", running - (gint64)named);
+    return g_string_free(names, named == 0);
 }
 
 void gw_plan_progress_facts(json_t *job, GPtrArray *facts)
@@ -88,7 +63,7 @@ void gw_plan_progress_facts(json_t *job, GPtrArray *facts)
     g_autofree char *moving = gw_plan_progress_moving(job);
     gint64 eta = gw_at_int(job, "progress.eta_ms", 0);
     g_autofree char *moved = gw_plan_progress_count(job);
-    gsize stays = json_array_size(gw_at(job, "plan.stays"));
+    gint64 stays = gw_at_int(job, "plan_progress.stays", 0);
 
     g_ptr_array_add(facts, g_strdup_printf("%s moved", moved));
     if (moving != NULL)
@@ -98,7 +73,7 @@ void gw_plan_progress_facts(json_t *job, GPtrArray *facts)
         g_ptr_array_add(facts, g_strdup_printf("about %s left", left));
     }
     if (stays > 0)
-        g_ptr_array_add(facts, g_strdup_printf("%" G_GSIZE_FORMAT " cannot move", stays));
+        g_ptr_array_add(facts, g_strdup_printf("%" G_GINT64_FORMAT " cannot move", stays));
 }
 
 static char *took_words(json_t *job)

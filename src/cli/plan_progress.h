@@ -6,6 +6,8 @@
 /* A job that carries out a plan of many moves, in words; pure. Strings are owned by the caller. */
 
 gboolean gw_plan_progress_is(json_t *job);
+/* It does, and its plan was left out. */
+gboolean gw_plan_progress_is_brief(json_t *job);
 /* "moving VMs", "paused", "cancelling"; the state where it is not under way. */
 char *gw_plan_progress_phase(json_t *job);
 /* "3 of 5 VMs": moved; those that cannot move are among all. */

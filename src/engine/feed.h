@@ -12,7 +12,8 @@ typedef struct {
     gatomicrefcount refs;
     guint64 id;
     char *type; /* "host", "group", "vm", "share", "job", "kept", "rule" */
-    char *data; /* one line of JSON: {"id": …, "removed": true} or the record's public form */
+    char *data; /* one line of JSON: {"id": …, "removed": true} or the record's public form (of a
+                   job without its plan) */
 } GwFeedItem;
 
 GwFeed *gw_feed_new(guint capacity);

@@ -96,14 +96,27 @@ static gconstpointer find_record(const GwFabric *fabric, const News *news, const
     g_return_val_if_reached(NULL);
 }
 
-/* Owned. A job that carries out a large plan is told twice for each of its moves: what it says is
- * written without a tree between. */
+/* A job that carries out a plan is told twice for each of its moves, which may be thousands: how
+ * far it is, and not the plan. Each of its moves that begins is a job, and told by itself. */
+static char *job_text(const GwJob *job)
+{
+    GString *text = g_string_new(NULL);
+    GwJob brief = *job;
+
+    brief.plan = NULL;
+    gw_record_write(&gw_job_record, &brief, GW_INTERNAL, text);
+    return g_string_free(text, FALSE);
+}
+
+/* Owned. What it says is written without a tree between. */
 static char *news_text(const GwFabric *fabric, const News *news)
 {
     const GwRecord *type = NULL;
     gconstpointer record = find_record(fabric, news, &type);
     GString *text = NULL;
 
+    if (record != NULL && type == &gw_job_record)
+        return job_text(record);
     if (record != NULL) {
         text = g_string_new(NULL);
         gw_record_write(type, record, GW_INTERNAL, text);

@@ -167,6 +167,7 @@ static GwJob *new_job(GwEngine *engine, const Apply *apply, char **hosts)
     job->plan->request->hosts = hosts;
     g_clear_pointer(&job->plan->closed, g_strfreev);   /* nothing yet */
     g_clear_pointer(&job->plan->rests_on, g_strfreev); /* compared once */
+    gw_plan_job_tally(job);
     return job;
 }
 

@@ -89,6 +89,7 @@ GwPlanJob *gw_plan_job_new(GwJob *job, gint64 now_us)
 
     self->job = job;
     self->times.created_us = now_us;
+    gw_plan_job_tally(job);
     return self;
 }
 
@@ -196,6 +197,7 @@ static void show_progress(GwPlanJob *self, const char *phase)
                                             gw_plan_job_count(self, GW_PLANNED_RUNNING));
     gw_life_set_phase(job, phase);
     gw_life_replace(&job->progress->note, note);
+    gw_plan_job_tally(job);
 }
 
 /* Its ends ------------------------------------------------------------------------------------ */
@@ -319,6 +321,7 @@ static void note_end(GwPlanJob *self, const GwPlanJobEvent *event)
 static void take(GwPlanJob *self, const GwPlanJobEvent *event)
 {
     self->planning = FALSE;
+    self->job->plan_progress->planned_again++;
     self->last_look = gw_plan_job_take(self, event->plan) == 0 && !event->held;
     if (event->held)
         plan_later(self, event->now_us); /* it may leave yet, or be gone then */

@@ -69,6 +69,9 @@ typedef struct {
     gboolean must_wait;
 } GwPlanJob;
 
+/* plan_job_moves.c. Says in the job, which has a plan, how far that is (job->plan_progress); each
+ * step does so. */
+void gw_plan_job_tally(GwJob *job);
 /* Takes ownership of @job, which has a plan. */
 GwPlanJob *gw_plan_job_new(GwJob *job, gint64 now_us);
 void gw_plan_job_free(GwPlanJob *self);

@@ -19,6 +19,63 @@ guint gw_plan_job_count(const GwPlanJob *self, GwPlannedState state)
     return n;
 }
 
+/* How far it is ------------------------------------------------------------------------------- */
+
+static void count_move(GwMigrationPlanProgress *progress, const GwPlannedMove *move)
+{
+    gint64 *const counts[] = { [GW_PLANNED_WAITING] = &progress->waiting,
+                               [GW_PLANNED_RUNNING] = &progress->running,
+                               [GW_PLANNED_DONE] = &progress->done,
+                               [GW_PLANNED_FAILED] = &progress->failed,
+                               [GW_PLANNED_SKIPPED] = &progress->skipped };
+
+    if (move->state >= 0 && (guint)move->state < G_N_ELEMENTS(counts))
+        ++*counts[move->state];
+}
+
+/* A VM that steps aside first moves twice, and counts once. */
+static void count_vms(const GwMigrationPlan *plan, GwMigrationPlanProgress *progress)
+{
+    g_autoptr(GHashTable) all = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) moved = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; plan->moves != NULL && i < plan->moves->len; i++) {
+        const GwPlannedMove *move = plan->moves->pdata[i];
+        if (move->state == (int)GW_PLANNED_SKIPPED || move->vm_uuid == NULL)
+            continue;
+        g_hash_table_add(all, move->vm_uuid);
+        if (move->state == (int)GW_PLANNED_DONE && !move->detour)
+            g_hash_table_add(moved, move->vm_uuid);
+    }
+    for (guint i = 0; plan->stays != NULL && i < plan->stays->len; i++) {
+        const GwPlannedStay *stay = plan->stays->pdata[i];
+        if (stay->vm_uuid != NULL)
+            g_hash_table_add(all, stay->vm_uuid);
+    }
+    progress->vms = g_hash_table_size(all);
+    progress->vms_moved = g_hash_table_size(moved);
+    progress->stays = plan->stays != NULL ? plan->stays->len : 0;
+}
+
+void gw_plan_job_tally(GwJob *job)
+{
+    const GPtrArray *moves = job->plan->moves;
+    GwMigrationPlanProgress *progress = gw_migration_plan_progress_new();
+    g_autoptr(GStrvBuilder) moving = g_strv_builder_new();
+
+    progress->planned_again = job->plan_progress != NULL ? job->plan_progress->planned_again : 0;
+    for (guint i = 0; moves != NULL && i < moves->len; i++) {
+        const GwPlannedMove *move = moves->pdata[i];
+        count_move(progress, move);
+        if (move->state == (int)GW_PLANNED_RUNNING && progress->running <= GW_PLAN_MOVING_SHOWN)
+            g_strv_builder_add(moving, move->vm_name != NULL ? move->vm_name : "");
+    }
+    count_vms(job->plan, progress);
+    progress->moving = g_strv_builder_end(moving);
+    gw_migration_plan_progress_free(job->plan_progress);
+    job->plan_progress = progress;
+}
+
 /* Stays ---------------------------------------------------------------------------------------- */
 
 static void add_stay(GPtrArray *stays, const GwPlannedMove *move, const char *why)

@@ -116,6 +116,24 @@ GW_DEFINE_RECORD(GwJobStep, gw_job_step, "JobStep", "One step of a job's history
                  GW_F(GwJobStep, why, GW_STRING, .doc = "Why the state followed."));
 
 GW_DEFINE_RECORD(
+    GwMigrationPlanProgress, gw_migration_plan_progress, "MigrationPlanProgress",
+    "How far the job of a plan is, without the plan.",
+    GW_F(GwMigrationPlanProgress, vms, GW_INT,
+         .doc = "VMs that it is about, with those that stay; each counts once."),
+    GW_F(GwMigrationPlanProgress, vms_moved, GW_INT,
+         .doc = "Of these: how many are where they are to be."),
+    GW_F(GwMigrationPlanProgress, waiting, GW_INT, .doc = "Moves that have not begun."),
+    GW_F(GwMigrationPlanProgress, running, GW_INT, .doc = "Moves under way."),
+    GW_F(GwMigrationPlanProgress, done, GW_INT, .doc = "Moves that are done."),
+    GW_F(GwMigrationPlanProgress, failed, GW_INT, .doc = "Moves that failed."),
+    GW_F(GwMigrationPlanProgress, skipped, GW_INT, .doc = "Moves that are not needed any more."),
+    GW_F(GwMigrationPlanProgress, stays, GW_INT, .doc = "VMs that cannot move."),
+    GW_F(GwMigrationPlanProgress, planned_again, GW_INT,
+         .doc = "How often what was left was planned anew: its moves are others then."),
+    GW_F(GwMigrationPlanProgress, moving, GW_STRINGS,
+         .doc = "Names of the first few VMs that are on their way."));
+
+GW_DEFINE_RECORD(
     GwJob, gw_job, "Job", "A long operation.",
     GW_F(GwJob, id, GW_STRING, .flags = GW_REQUIRED, .doc = "Identifier."),
     GW_F(GwJob, kind, GW_STRING, .flags = GW_REQUIRED,
@@ -186,5 +204,8 @@ GW_DEFINE_RECORD(
          .doc = "How long it was predicted to take, right before it began (R66)."),
     GW_F(GwJob, part_of, GW_STRING, .doc = "The job whose plan this move carries out."),
     GW_F(GwJob, plan, GW_OBJECT, .of = &gw_migration_plan_record,
-         .doc = "The plan that it carries out."),
+         .doc = "The plan that it carries out; not in lists and events, which have "
+                "plan_progress."),
+    GW_F(GwJob, plan_progress, GW_OBJECT, .of = &gw_migration_plan_progress_record,
+         .doc = "How far the plan is that it carries out."),
     GW_F(GwJob, pause_requested, GW_BOOL, .doc = "It begins no further move."));

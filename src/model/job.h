@@ -129,6 +129,23 @@ GW_DECLARE_RECORD(GwJobStep, gw_job_step)
 
 typedef struct GwMigrationPlan GwMigrationPlan; /* model/migration_plan.h */
 
+/* How far the job of a plan is, without the plan: small, however many moves that has. */
+#define GW_PLAN_MOVING_SHOWN 4
+typedef struct {
+    gint64 vms;       /* that it is about, with those that stay; each once, also after a detour */
+    gint64 vms_moved; /* of these: to where they are to be */
+    /* Moves. */
+    gint64 waiting;
+    gint64 running;
+    gint64 done;
+    gint64 failed;
+    gint64 skipped;
+    gint64 stays;         /* VMs that cannot move */
+    gint64 planned_again; /* how often what was left was planned anew */
+    char **moving;        /* names of the first GW_PLAN_MOVING_SHOWN VMs that are on their way */
+} GwMigrationPlanProgress;
+GW_DECLARE_RECORD(GwMigrationPlanProgress, gw_migration_plan_progress)
+
 typedef struct {
     char *id;
     char *kind;  /* GW_JOB_KIND_… */
@@ -182,6 +199,7 @@ typedef struct {
     GwPrediction *prediction; /* made right before it began; the result says what came of it */
     char *part_of;            /* the job whose plan this move carries out; NULL: none */
     GwMigrationPlan *plan;    /* of a job that carries out a plan */
-    gboolean pause_requested; /* of such a job: begin no further move */
+    GwMigrationPlanProgress *plan_progress; /* of such a job: of the plan, in few words */
+    gboolean pause_requested;               /* of such a job: begin no further move */
 } GwJob;
 GW_DECLARE_RECORD(GwJob, gw_job)

@@ -1237,6 +1237,12 @@ def test_a_plan_is_made_applied_paused_and_resumed(server):
     where = '/api/v1/jobs/' + job.json['id']
     assert server.ask('POST', where + '/pause').json['pause_requested'] is True
     assert server.ask('POST', where + '/resume').json['pause_requested'] is False
+    assert server.get(where).json['plan']['moves'][0]['vm_uuid'] == WEB1
+    assert server.get(where + '?plan=true').json == server.get(where).json
+    brief = server.get(where + '?plan=false')
+    assert 'plan' not in brief.json and brief.json['title'] == 'Move VMs'
+    assert brief.headers['ETag'] != server.get(where).headers['ETag']
+    problem(server.get(where + '?plan=perhaps'), 400, 'invalid')
     listed = server.get('/api/v1/jobs').json['items']
     assert not [each for each in listed if each.get('plan')]  # it can be long
 

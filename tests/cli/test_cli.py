@@ -652,6 +652,51 @@ def test_jobs(fake, godwit):
     assert godwit("job", "show", "nonsense").status == 7
 
 
+def planned(state, *moves):
+    """What of a drain changes while its moves do."""
+    rows = [{"vm_uuid": fakes.U1[:-1] + str(i), "vm_name": name, "source_host_id": "host-1",
+             "destination_host_id": "host-2", "state": move} for i, (name, move) in enumerate(moves)]
+    done = [name for name, move in moves if move == "done"]
+    moving = [name for name, move in moves if move == "running"]
+    stay = {"vm_uuid": fakes.U2, "vm_name": "old", "why": "It has a CD-ROM."}
+    return {"state": state,
+            "progress": fakes.progress("moving VMs", 100 * len(done) // len(moves)),
+            "plan": {"kind": "drain", "moves": rows, "stays": [stay, {**stay, "vm_name": "older"}]},
+            "plan_progress": {"vms": len(moves) + 1, "vms_moved": len(done), "stays": 1,
+                              "running": len(moving), "moving": moving}}
+
+
+def test_a_plan_is_followed_without_the_plan(fake, godwit):
+    """It may be megabytes: how far it is comes with events, and what became of each move is asked
+    for once, when it is over."""
+    steps = [(0.2, planned("copying", ("web1", "running"), ("web2", "waiting"))),
+             (0.2, planned("copying", ("web1", "done"), ("web2", "running"))),
+             (0.2, {**planned("failed", ("web1", "done"), ("web2", "done")),
+                    "error": {"code": "operation-failed", "message": "'old' stays"}})]
+    job = fake.new_job("host-drain", steps, title="Drain kvm1",
+                       **planned("queued", ("web1", "waiting"), ("web2", "waiting")))["id"]
+    run = godwit("job", "watch", job)
+    assert run.status == 1
+    assert "Drain kvm1: moving VMs, 0 %, 0 of 3 VMs moved, now web1" in run.out
+    assert "Moved      2 of 3 VMs" in run.err
+    assert "Stays      older: It has a CD-ROM." in run.err, "that is from the plan"
+    asked = [p for m, p, _ in fake.requests if m == "GET" and job in p]
+    assert [p for p in asked if "?plan=false" not in p] == asked[:1] + asked[-1:], \
+        "whole at first, and in the end"
+    assert len(asked) > 2
+    for _, kind, data in fake.events:
+        assert kind == "job" and "plan" not in json.loads(data)
+
+
+def test_a_plan_that_is_over_is_asked_for_whole(fake, godwit):
+    """Also where no event says that it is."""
+    job = fake.new_job("host-drain", None, title="Drain kvm1",
+                       **planned("done", ("web1", "done")))["id"]
+    run = godwit("job", "watch", job, "-o", "json")
+    assert run.status == 0
+    assert [m["vm_name"] for m in json.loads(run.out)["plan"]["moves"]] == ["web1"]
+
+
 # Storage ---------------------------------------------------------------------------------------
 
 def test_a_move_with_disks_says_all_that_was_chosen(fake, godwit):

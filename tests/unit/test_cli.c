@@ -15,6 +15,7 @@
 #include "cli/hba_words.h"
 #include "cli/help.h"
 #include "cli/network_words.h"
+#include "cli/plan_progress.h"
 #include "cli/progress.h"
 #include "cli/storage_words.h"
 #include "model/cpu_baseline.h"
@@ -775,14 +776,15 @@ static json_t *a_drain(void)
     return json_pack(
         "{s:s,s:s,s:s,s:s,s:{s:s,s:i,s:i},s:{s:{s:i},s:["
         "{s:s,s:s,s:s},{s:s,s:s,s:s,s:b},{s:s,s:s,s:s},{s:s,s:s,s:s},{s:s,s:s,s:s}],"
-        "s:[{s:s,s:s,s:s},{s:s,s:s,s:s}]}}",
+        "s:[{s:s,s:s,s:s},{s:s,s:s,s:s}]},s:{s:i,s:i,s:i,s:i,s:[s,s]}}",
         "id", "J", "title", "Drain kvm1", "kind", "host-drain", "state", "copying", "progress",
         "phase", "moving VMs", "percent", 40, "eta_ms", 81234, "plan", "total_ms", "likely", 90000,
         "moves", "vm_uuid", "a", "vm_name", "web1", "state", "done", "vm_uuid", "b", "vm_name",
         "db1", "state", "done", "detour", 1, "vm_uuid", "b", "vm_name", "db1", "state", "running",
         "vm_uuid", "c", "vm_name", "db2", "state", "running", "vm_uuid", "d", "vm_name", "db3",
         "state", "waiting", "stays", "vm_uuid", "e", "vm_name", "old", "why", "It has a CD-ROM.",
-        "vm_uuid", "f", "vm_name", "older", "why", "So has\nthis.");
+        "vm_uuid", "f", "vm_name", "older", "why", "So has\nthis.", "plan_progress", "vms", 6,
+        "vms_moved", 1, "running", 2, "stays", 2, "moving", "db1", "db2");
 }
 
 static void test_progress_of_plans(void **state)
@@ -800,15 +802,39 @@ static void test_progress_of_plans(void **state)
     g_autofree char *pausing = gw_progress_line(job);
     assert_string_equal(pausing, "Drain kvm1: pausing, 40 %, 1 of 6 VMs moved, now db1, db2, "
                                  "2 cannot move");
-    for (gsize i = 2; i < 4; i++)
-        json_object_set_new(json_array_get(gw_at(job, "plan.moves"), i), "state",
-                            json_string("done"));
+    json_object_set_new(
+        job, "plan_progress",
+        json_pack("{s:i,s:i,s:i,s:i,s:[]}", "vms", 6, "vms_moved", 3, "running", 0, "stays", 2,
+                  "moving"));
     g_autofree char *paused = gw_progress_line(job);
     assert_string_equal(paused, "Drain kvm1: paused, 40 %, 3 of 6 VMs moved, 2 cannot move");
     for (int columns = 0; columns < 120; columns++) {
         g_autofree char *bar = gw_progress_bar(job, columns, FALSE, FALSE);
         assert_true(gw_format_width(bar) <= columns);
     }
+}
+
+/* As events have it: the plan is left out, and nothing of a line is from it. Of many VMs that are
+ * on their way the first are named. */
+static void test_progress_without_the_plan(void **state)
+{
+    g_autoptr(GwJson) job = a_drain();
+
+    (void)state;
+    assert_false(gw_plan_progress_is_brief(job));
+    json_object_del(job, "plan");
+    assert_true(gw_plan_progress_is_brief(job));
+    g_autofree char *line = gw_progress_line(job);
+    assert_string_equal(line, "Drain kvm1: moving VMs, 40 %, 1 of 6 VMs moved, now db1, db2, "
+                              "about 1 min 21 s left, 2 cannot move");
+    json_object_set_new(job, "plan_progress",
+                        json_pack("{s:i,s:i,s:i,s:[s,s,s,s,s]}", "vms", 5000, "vms_moved", 1200,
+                                  "running", 40, "moving", "a", "b", "c\nc", "d", "e"));
+    g_autofree char *many = gw_progress_line(job);
+    assert_string_equal(many, "Drain kvm1: moving VMs, 40 %, 1200 of 5000 VMs moved, "
+                              "now a, b, c c, d and 36 more, about 1 min 21 s left");
+    json_object_del(job, "plan_progress"); /* a job of another kind */
+    assert_false(gw_plan_progress_is_brief(job));
 }
 
 static void test_summary_of_plans(void **state)
@@ -902,6 +928,7 @@ int main(void)
         cmocka_unit_test(test_transfer_words),
         cmocka_unit_test(test_format),
         cmocka_unit_test(test_progress_of_plans),
+        cmocka_unit_test(test_progress_without_the_plan),
         cmocka_unit_test(test_summary_of_plans),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_at),

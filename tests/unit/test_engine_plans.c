@@ -242,6 +242,53 @@ static void test_nothing_new_is_not_told(void **unused)
     plan_close(&world);
 }
 
+static gint64 int_at(json_t *job, const char *key)
+{
+    return json_integer_value(json_object_get(json_object_get(job, "plan_progress"), key));
+}
+
+/* However many moves the plan has, an event says how far it is, and each move that begins is told
+ * by its own job. */
+static void test_events_have_no_plan(void **unused)
+{
+    PlanWorld world;
+    gboolean lost = FALSE;
+    guint told = 0, moves = 0;
+    gint64 moved = 0, running = 0;
+    (void)unused;
+
+    plan_open_default(&world);
+    GwFeed *feed = gw_engine_feed(world.world.engine);
+    guint64 after = gw_feed_last(feed);
+    g_autofree char *id = plan_drain(&world, "a");
+    g_autoptr(GwJob) over = plan_run_done(&world, id);
+    g_autoptr(GPtrArray) items = gw_feed_wait(feed, after, 10000, 0, &lost);
+    assert_false(lost);
+    for (guint i = 0; i < items->len; i++) {
+        const GwFeedItem *item = items->pdata[i];
+        if (strcmp(item->type, "job") != 0)
+            continue;
+        g_autoptr(GwJson) job = gw_json_parse(item->data, strlen(item->data), 1 << 20, NULL);
+        const char *part_of = json_string_value(json_object_get(job, "part_of"));
+        moves += g_strcmp0(part_of, id) == 0;
+        if (g_strcmp0(json_string_value(json_object_get(job, "id")), id) != 0)
+            continue;
+        told++;
+        assert_null(json_object_get(job, "plan"));
+        assert_int_equal(int_at(job, "vms"), 5);
+        assert_true(int_at(job, "vms_moved") >= moved);
+        moved = int_at(job, "vms_moved");
+        running = MAX(running, int_at(job, "running"));
+    }
+    assert_true(told >= 7 && moves >= 15);
+    assert_int_equal(moved, 5);
+    assert_true(running >= 2);
+    assert_int_equal(over->plan->moves->len, 5); /* who asks for the job gets it */
+    assert_int_equal(over->plan_progress->vms_moved, 5);
+    assert_int_equal(over->plan_progress->planned_again, 1); /* the last look */
+    plan_close_drained(&world);
+}
+
 /* At every moment of a drain, also between a move's check and its beginning. */
 static void test_cancel_at_any_moment(void **unused)
 {
@@ -339,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_one_plan_for_a_host),
         cmocka_unit_test(test_pause_and_resume),
         cmocka_unit_test(test_nothing_new_is_not_told),
+        cmocka_unit_test(test_events_have_no_plan),
         cmocka_unit_test(test_cancel_at_any_moment),
         cmocka_unit_test(test_not_more_at_once_than_asked_for),
         cmocka_unit_test(test_one_host_after_another),

@@ -134,6 +134,44 @@ static void shows_what_is_under_way(void **state)
     assert_int_equal(progress->eta_ms, 0);
 }
 
+/* In few words, however long the plan: VMs once each, moves by their state, a few names. */
+static void says_how_far_the_plan_is(void **state)
+{
+    g_autoptr(GwPlanJob) self =
+        job_for(GW_JOB_QUEUED, job_plan(8, "a", "b", "b", "c", "d", "e", "f", "g"));
+    g_autoptr(GwMigrationPlan) rest = job_plan(2, "e", "h");
+    const GwMigrationPlanProgress *p = self->job->plan_progress;
+
+    (void)state;
+    assert_int_equal(p->vms, 7);
+    assert_int_equal(p->waiting, 8);
+    assert_int_equal(g_strv_length(p->moving), 0);
+    job_move_at(self, 1)->detour = TRUE;
+    STEP(self, BEGIN);
+    for (guint i = 0; i < 8; i++)
+        STEP(self, BEGUN, .move = i, .job_id = "J");
+    p = self->job->plan_progress;
+    assert_int_equal(p->running, 8);
+    assert_int_equal(g_strv_length(p->moving), GW_PLAN_MOVING_SHOWN);
+    STEP(self, ENDED, .move = 0);
+    STEP(self, ENDED, .move = 1); /* the detour: it is on its way still */
+    g_autoptr(GError) why = job_refusal("no");
+    STEP(self, ENDED, .move = 5, .error = why);
+    p = self->job->plan_progress;
+    assert_int_equal(p->done, 2);
+    assert_int_equal(p->vms_moved, 1);
+    assert_int_equal(p->failed, 1);
+    assert_int_equal(p->running, 5);
+    assert_int_equal(p->vms, 7);
+    assert_int_equal(p->planned_again, 0);
+    STEP(self, DRIFTED, .error = why);
+    STEP(self, PLANNED, .plan = rest);
+    p = self->job->plan_progress;
+    assert_int_equal(p->planned_again, 1);
+    assert_int_equal(p->waiting, 2);
+    assert_int_equal(p->vms, 8);
+}
+
 static void one_waits_for_the_other(void **state)
 {
     g_autoptr(GwPlanJob) self = job_for(GW_JOB_QUEUED, job_plan(3, "a", "b", "c"));
@@ -437,6 +475,7 @@ int main(void)
         cmocka_unit_test(every_row_and_every_gap),
         cmocka_unit_test(all_go_well),
         cmocka_unit_test(shows_what_is_under_way),
+        cmocka_unit_test(says_how_far_the_plan_is),
         cmocka_unit_test(one_waits_for_the_other),
         cmocka_unit_test(a_failure_is_tried_again_elsewhere),
         cmocka_unit_test(what_cannot_leave_is_named),
