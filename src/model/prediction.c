@@ -27,6 +27,9 @@ GW_DEFINE_RECORD(GwPrediction, gw_prediction, "Prediction", "How long a move wil
                       .doc = "What the copy is taken to get, bytes/s."),
                  GW_F(GwPrediction, dirty_bps, GW_INT, .min = -1, .max = G_MAXINT64,
                       .doc = "What the guest is taken to dirty, bytes/s; -1: unknown."),
+                 GW_F(GwPrediction, cpu_permille, GW_INT,
+                      .doc = "How busy the guest is taken to keep its CPUs, in thousandths of all "
+                             "of them; 0: unknown."),
                  GW_F(GwPrediction, memory_bytes, GW_INT,
                       .doc = "What of its memory is taken to hold something, bytes."),
                  GW_F(GwPrediction, disk_bytes, GW_INT,

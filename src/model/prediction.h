@@ -27,6 +27,7 @@ typedef struct {
     char *remedy;
     gint64 link_bps;     /* what the copy is taken to get, bytes per second */
     gint64 dirty_bps;    /* what the guest is taken to dirty; -1: unknown */
+    gint64 cpu_permille; /* how busy the guest is taken to keep its CPUs; 0: unknown */
     gint64 memory_bytes; /* what of its memory is taken to hold something */
     gint64 disk_bytes;   /* what is taken to be copied of its disks */
     gint64 samples;      /* moves between these two hosts that it learned from */

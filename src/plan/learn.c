@@ -3,94 +3,15 @@
 
 #include <math.h>
 
-#include "plan/precopy.h"
-
-#define MIB 1048576.0
 #define AGEING 0.96      /* what the next older move counts beside the one after it */
 #define PRIOR_WEIGHT 1.0 /* of what is known beforehand, in moves */
 #define SPREAD_WEIGHT 3.0
-#define LOG_MAX 2.0      /* one odd move does not overturn the rest */
-#define CHANGED 0.4      /* of the logarithm, twice in a row: the link is another one now */
-#define CHANGE_MAX 8     /* moves after which it is none any more: older ones have aged */
-#define DIRTY_GUESS 0.02 /* of the memory in use, each second, where it was not sampled */
-
-GwFit gw_fit_prior(GwMoveClass class)
-{
-    GwFit fit = { .fixed_s = 1.0,
-                  .setup_s = 0.2,
-                  .memory_s = 1 / (110 * MIB), /* 1 Gbit/s */
-                  .disk_s = 1 / (80 * MIB),
-                  .downtime_s = { 0.06, 0.25 },
-                  .wire_sd = 0.35,
-                  .total_sd = 0.25,
-                  .downtime_sd = 0.5 };
-
-    if (gw_class_is_live(class)) {
-        fit.fixed_s = class == GW_CLASS_LIVE ? 0.4 : class == GW_CLASS_VSM ? 0.6 : 2.0;
-        fit.setup_s = 0.7;
-    }
-    if (class == GW_CLASS_FAST)
-        fit.disk_s = 1 / (1024 * MIB);
-    if (class == GW_CLASS_STORAGE)
-        fit.disk_s = 1 / (150 * MIB);
-    return fit;
-}
-
-/* The model ---------------------------------------------------------------------------------- */
-
-static double guest_bps(const GwFit *fit, const GwKnown *known, double wire)
-{
-    double bps = 1 / (fit->memory_s * MAX(known->share, 1));
-
-    if (known->limit_bps > 0)
-        bps = MIN(bps, known->limit_bps);
-    return bps / MAX(wire, 0.001);
-}
-
-static double disk_seconds(const GwFit *fit, const GwKnown *known)
-{
-    double each = fit->disk_s * MAX(known->share, 1);
-
-    if (known->limit_bps > 0)
-        each = MAX(each, 1 / known->limit_bps);
-    return each * known->disk_bytes;
-}
-
-static GwPrecopy run_precopy(const GwFit *fit, const GwKnown *known, double wire)
-{
-    double dirty = known->dirty_bps >= 0 ? known->dirty_bps : known->use_bytes * DIRTY_GUESS;
-
-    return gw_precopy_run(&(GwPrecopyInput){
-        .memory_bytes = known->use_bytes,
-        .dirty_bps = dirty,
-        .guest_bps = guest_bps(fit, known, wire),
-        .downtime_s = known->downtime_s,
-        .auto_converge = known->auto_converge,
-    });
-}
-
-GwModelled gw_fit_apply(const GwFit *fit, GwMoveClass class, const GwKnown *known)
-{
-    GwModelled out = { .downtime_s = -1, .converges = TRUE };
-    double before = fit->fixed_s + fit->setup_s;
-    double copy = disk_seconds(fit, known);
-
-    out.bytes = known->disk_bytes;
-    if (gw_class_is_live(class)) {
-        double wire = known->wire * exp(fit->wire);
-        GwPrecopy precopy = run_precopy(fit, known, wire);
-        copy += precopy.seconds + precopy.last_s;
-        out.bytes += precopy.bytes * wire;
-        out.downtime_s = fit->downtime_s[known->by_resume ? 1 : 0] + precopy.last_s;
-        out.converges = precopy.converges;
-        out.throttle = precopy.throttle;
-    }
-    out.seconds = (before + copy) * exp(fit->total);
-    out.copy_part = copy / MAX(before + copy, 1e-9);
-    return out;
-}
-
-/* Learning ----------------------------------------------------------------------------------- */
+#define LOG_MAX 2.0 /* one odd move does not overturn the rest */
+#define TOLD 0.2 /* how far off a guest may make a move, that still tells half of what it could */
+#define DOWNTIME_LEAST 0.01
+#define DOWNTIME_MAX 10.0
+#define CHANGED 0.4  /* of the logarithm, twice in a row: the link is another one now */
+#define CHANGE_MAX 8 /* moves after which it is none any more: older ones have aged */
 
 typedef struct {
     const GwTaught *taught;
@@ -208,46 +129,77 @@ static double spread_of(const Mean *mean, double middle, double prior)
     return sqrt(all * (1 + 1 / (1 + mean->weight)));
 }
 
+/* How much a move tells of the link, 0 to 1: little where its guest dirtied nearly as much as the
+ * link takes, so that hardly anything more of it would have made another move of it. */
+static double tell(const GwFit *fit, GwMoveClass class, const GwTaught *t)
+{
+    if (!gw_class_is_live(class))
+        return 1;
+    double sd = gw_known_pace_sd(&t->known);
+    GwKnown more = gw_known_at_pace(&t->known, exp(sd));
+    GwKnown less = gw_known_at_pace(&t->known, exp(-sd));
+    double off = log_ratio(gw_fit_apply(fit, class, &more).seconds,
+                           gw_fit_apply(fit, class, &less).seconds) /
+                 2;
+    return TOLD * TOLD / (TOLD * TOLD + off * off);
+}
+
 static void learn_fixed(const Class *class, GwFit *fit)
 {
-    Mean fixed = { 0 }, downtime[2] = { { 0 } };
+    Mean fixed = { 0 };
 
     for (guint i = 0; i < class->lessons->len; i++) {
         const Lesson *lesson = &g_array_index(class->lessons, Lesson, i);
         const GwTaught *t = lesson->taught;
         add(&fixed, lesson->weight, log(MAX(t->fixed_s, 0.01)));
-        if (t->downtime_s >= 0 && !t->has_known)
-            add(&downtime[t->known.by_resume ? 1 : 0], lesson->weight,
-                log(MAX(t->downtime_s, 0.005)));
     }
     fit->fixed_s = exp(mean_of(&fixed, log(class->prior->fixed_s), PRIOR_WEIGHT));
-    for (int k = 0; k < 2; k++)
-        fit->downtime_s[k] =
-            exp(mean_of(&downtime[k], log(class->prior->downtime_s[k]), PRIOR_WEIGHT));
 }
 
-/* What goes over the wire, and what the guest stands still beside the last pages. */
-static void learn_memory(const Class *class, GwFit *fit)
+/* What goes over the wire, the first time and again: what came is shared out to both as they were
+ * expected to come. */
+static void learn_wire(const Class *class, GwFit *fit)
 {
-    Mean wire = { 0 }, base[2] = { { 0 } };
+    Mean wire[2] = { { 0 } }, both = { 0 };
 
     for (guint i = 0; i < class->lessons->len; i++) {
         const Lesson *lesson = &g_array_index(class->lessons, Lesson, i);
         const GwTaught *t = lesson->taught;
         if (!t->has_known || t->memory_bytes <= 0)
             continue;
-        GwPrecopy precopy = run_precopy(fit, &t->known, t->known.wire * exp(fit->wire));
-        add(&wire, lesson->weight, log_ratio(t->memory_bytes, precopy.bytes * t->known.wire));
-        if (t->downtime_s >= 0)
-            add(&base[t->known.by_resume ? 1 : 0], lesson->weight,
-                log(MAX(t->downtime_s - precopy.last_s, 0.005)));
+        GwPrecopy precopy = gw_fit_precopy(fit, &t->known);
+        double first = precopy.first_bytes * t->known.wire[0] * exp(fit->wire[0]);
+        double again = precopy.again_bytes * t->known.wire[1] * exp(fit->wire[1]);
+        double off = log_ratio(t->memory_bytes, first + again);
+        double part = again / MAX(first + again, 1);
+        double weight = lesson->weight * tell(fit, class->class, t);
+        add(&both, weight, off);
+        add(&wire[0], weight * (1 - part), fit->wire[0] + off);
+        add(&wire[1], weight * part, fit->wire[1] + off);
     }
-    fit->wire = mean_of(&wire, class->prior->wire, PRIOR_WEIGHT);
-    fit->wire_sd = spread_of(&wire, fit->wire, class->prior->wire_sd);
+    for (int k = 0; k < 2; k++)
+        fit->wire[k] = mean_of(&wire[k], class->prior->wire[k], PRIOR_WEIGHT / 2);
+    fit->wire_sd = spread_of(&both, 0, class->prior->wire_sd);
+}
+
+/* What the guest stands still beside the last pages. */
+static void learn_downtime(const Class *class, GwFit *fit)
+{
+    Mean base[2] = { { 0 } };
+
+    for (guint i = 0; i < class->lessons->len; i++) {
+        const Lesson *lesson = &g_array_index(class->lessons, Lesson, i);
+        const GwTaught *t = lesson->taught;
+        if (!t->has_known || t->downtime_s < 0)
+            continue;
+        double last = gw_fit_precopy(fit, &t->known).last_s;
+        add(&base[t->known.by_resume ? 1 : 0], lesson->weight,
+            CLAMP(t->downtime_s, 0, DOWNTIME_MAX) - last);
+    }
     for (int k = 0; k < 2; k++) {
+        double mean = mean_of(&base[k], class->prior->downtime_s[k], PRIOR_WEIGHT);
         if (base[k].weight > 0)
-            fit->downtime_s[k] =
-                exp(mean_of(&base[k], log(class->prior->downtime_s[k]), PRIOR_WEIGHT));
+            fit->downtime_s[k] = MAX(mean, DOWNTIME_LEAST);
     }
 }
 
@@ -264,7 +216,8 @@ static void learn_spread(const Class *class, GwFit *fit)
         GwModelled said = gw_fit_apply(fit, class->class, &t->known);
         /* Of a move of another class what is beside its copy says nothing. */
         double fixed = t->class == class->class ? t->fixed_s : fit->fixed_s;
-        add(&total, lesson->weight, log_ratio(fixed + t->copy_s, said.seconds));
+        add(&total, lesson->weight * tell(fit, class->class, t),
+            log_ratio(fixed + t->copy_s, said.seconds));
         if (t->downtime_s >= 0 && said.downtime_s >= 0)
             add(&downtime, lesson->weight, log_ratio(MAX(t->downtime_s, 0.005), said.downtime_s));
     }
@@ -358,8 +311,9 @@ GwFit gw_fit_learn(const GArray *taught, GwMoveClass class, const char *pair, co
     learn_rates(&link, &fit);
     fit.total = 0;
     learn_fixed(&own, &fit);
-    for (int step = 0; step < 2; step++)
-        learn_memory(&link, &fit);
+    for (int step = 0; step < 3; step++)
+        learn_wire(&link, &fit);
+    learn_downtime(&link, &fit);
     learn_spread(same->len > 0 ? &own : &link, &fit);
     for (guint i = 0; i < related->len; i++)
         fit.weight += g_array_index(related, Lesson, i).weight;

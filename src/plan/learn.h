@@ -2,6 +2,7 @@
 #pragma once
 
 #include "plan/plan.h"
+#include "plan/precopy.h"
 
 /* What finished moves teach: how long a move takes beside its copy, how fast the copy goes, and how
  * far from the truth a prediction by that is. Of two hosts by their own moves, and where those are
@@ -28,11 +29,14 @@ gboolean gw_class_is_live(GwMoveClass class);
 typedef struct {
     double use_bytes;  /* of its memory that hold something; 0: none is moved */
     double dirty_bps;  /* -1: unknown */
+    double cpu;        /* how busy its CPUs are, 0 to 1; -1: unknown */
     double disk_bytes; /* to be copied */
-    double wire;       /* what of a byte of memory goes over the wire, by its speed method */
-    double limit_bps;  /* that a person set; 0: none */
+    double wire[2];   /* what of a byte of memory goes over the wire, by its speed method: the first
+                         time, and of what was dirtied since */
+    double limit_bps; /* that a person set; 0: none */
     double downtime_s; /* the longest */
     double share;      /* how many moves share the hosts, itself included */
+    double sync_s;     /* how long QEMU does not look at what is dirty, at most; 0: a whole round */
     gboolean auto_converge;
     gboolean by_resume; /* the destination waits until the source is gone */
 } GwKnown;
@@ -56,7 +60,7 @@ typedef struct {
     double disk_s;        /* for each byte of disks */
     double downtime_s[2]; /* beside what is sent meanwhile; [1]: where it commits by resume */
     /* Corrections, logarithms of what came to what had been said; and how they scatter. */
-    double wire, wire_sd;
+    double wire[2], wire_sd;
     double total, total_sd;
     double downtime_sd;
     double weight; /* of the moves it learned from, recent ones counting more */
@@ -78,11 +82,23 @@ typedef struct {
     gboolean converges;
     double throttle; /* 0 to 1 */
 } GwModelled;
+/* learn_model.c */
 GwModelled gw_fit_apply(const GwFit *fit, GwMoveClass class, const GwKnown *known);
+/* What of a byte of memory @known's method sends, as @fit corrects it. */
+GwPrecopy gw_fit_precopy(const GwFit *fit, const GwKnown *known);
+/* How surely it is known how fast the guest dirties memory for this link: one standard deviation of
+ * the logarithm. What a move takes that many times more, or less, of it says how far off it may be:
+ * little where the guest is far from the rate of the link, and a lot where it is near to it. */
+double gw_known_pace_sd(const GwKnown *known);
+/* The same of a guest that dirties @times as much. */
+GwKnown gw_known_at_pace(const GwKnown *known, double times);
 
 /* taught.c: the finished moves of @fabric as GwTaught, the newest first, as many as are of use. */
 GArray *gw_taught_jobs(const GwFabric *fabric);
 /* The two hosts, in either direction. Owned. */
 char *gw_taught_pair(const char *one, const char *other);
-/* What of a byte of memory is taken to go over the wire, by the method's words. */
-double gw_taught_wire(const char *method);
+/* What of a byte of memory is taken to go over the wire, by the method's words: the first time, and
+ * again. */
+void gw_taught_wire(const char *method, double wire[2]);
+/* GwKnown's sync_s, by the version of the source's QEMU. */
+double gw_taught_sync(const GwHost *source);

@@ -3,19 +3,25 @@
 
 #include <math.h>
 
-#define ROUNDS_MAX 200
+#define ROUNDS_MAX 400
 #define SECONDS_MAX 1e9
 #define BYTES_MAX 1e18
 #define STUCK_ROUNDS 5 /* in which nothing was gained: more of them will not help */
 #define STUCK 0.97
 
-/* QEMU's defaults (migration/options.c): a round in which more than half of what was sent is dirty
- * again counts; every second of them slows the guest down further. */
+/* QEMU's defaults (migration/options.c): if more than half of what was sent, as the wire counts it,
+ * is dirty again after a second at least, that counts; every second time it slows the guest down
+ * further. */
 #define TRIGGER 0.5
 #define TRIGGER_ROUNDS 2
+#define TRIGGER_S 1.0
 #define THROTTLE_FIRST 0.2
 #define THROTTLE_STEP 0.1
 #define THROTTLE_MAX 0.99
+#define CPU_LEAST 0.01
+/* It looks whether the rest would fit into the downtime every so often (MAX_WAIT of
+ * migration/ram.c), and goes over to it only if hardly anything was dirtied meanwhile. */
+#define GRAIN_S 0.05
 
 static double sane(double value, double least, double most)
 {
@@ -41,54 +47,131 @@ double gw_precopy_unsaturate(double found_bps, double memory_bytes, double secon
 }
 
 typedef struct {
+    const GwPrecopyInput *in; /* sane */
+    double first, again;      /* still to be sent */
+    double keep;              /* what QEMU leaves to the downtime */
     double throttle;
-    guint high; /* rounds that counted */
+    double period_s, period_wire, period_dirtied; /* since QEMU looked at them last */
+    guint high;                                   /* periods that counted */
     guint stuck;
-} Converging;
+} Copy;
 
-static void slow_down(Converging *state, double sent, double dirtied)
+static double wire_of(const Copy *copy, double first, double again)
 {
-    if (dirtied <= sent * TRIGGER || ++state->high < TRIGGER_ROUNDS)
+    return first * copy->in->wire_first + again * copy->in->wire_again;
+}
+
+static void slow_down(Copy *copy)
+{
+    if (copy->period_s < TRIGGER_S)
         return;
-    state->high = 0;
-    state->throttle = state->throttle <= 0 ? THROTTLE_FIRST : state->throttle + THROTTLE_STEP;
-    state->throttle = MIN(state->throttle, THROTTLE_MAX);
+    gboolean counts = copy->period_dirtied > copy->period_wire * TRIGGER;
+    copy->period_s = copy->period_wire = copy->period_dirtied = 0;
+    if (!counts || ++copy->high < TRIGGER_ROUNDS)
+        return;
+    copy->high = 0;
+    copy->throttle = copy->throttle <= 0 ? THROTTLE_FIRST : copy->throttle + THROTTLE_STEP;
+    copy->throttle = MIN(copy->throttle, THROTTLE_MAX);
+}
+
+/* Of a guest that is idle for half of its time, taking half of its time takes nothing. */
+static double dirty_bps(const Copy *copy)
+{
+    return copy->in->dirty_bps * MIN((1 - copy->throttle) / copy->in->cpu, 1);
+}
+
+/* What of @left is sent before QEMU looks for dirty pages again, the oldest first. */
+static double send(Copy *copy, GwPrecopy *result)
+{
+    double most = copy->first + copy->again - copy->keep;
+    double rate = copy->in->wire_bps;
+    /* The first time it does not look before all of it was sent. */
+    if (copy->in->sync_s > 0 && result->rounds > 0)
+        most = MIN(most, copy->in->sync_s * rate / copy->in->wire_again);
+    most = MAX(most, 0);
+    double first = MIN(copy->first, most);
+    double again = MIN(copy->again, most - first);
+    double wire = wire_of(copy, first, again);
+
+    copy->first -= first;
+    copy->again -= again;
+    result->first_bytes += first;
+    result->again_bytes += again;
+    copy->period_s += wire / rate;
+    copy->period_wire += wire;
+    return wire / rate;
+}
+
+/* Pages that are to be sent anyway are not dirtied once more. */
+static double dirty(Copy *copy, double seconds)
+{
+    double clean = MAX(copy->in->written_bytes - copy->again, 0);
+    double part = gw_precopy_dirtied(dirty_bps(copy), copy->in->written_bytes, seconds) /
+                  MAX(copy->in->written_bytes, 1);
+    double dirtied = clean * part;
+
+    copy->again += dirtied;
+    copy->period_dirtied += dirtied;
+    return dirtied;
 }
 
 /* FALSE: it never ends. */
-static gboolean goes_on(Converging *state, const GwPrecopyInput *input, double sent, double dirtied)
+static gboolean goes_on(Copy *copy, double before)
 {
-    if (input->auto_converge)
-        slow_down(state, sent, dirtied);
-    gboolean can_slow = input->auto_converge && state->throttle < THROTTLE_MAX;
-    state->stuck = dirtied > sent * STUCK && !can_slow ? state->stuck + 1 : 0;
-    return state->stuck < STUCK_ROUNDS;
+    if (copy->in->auto_converge)
+        slow_down(copy);
+    gboolean can_slow = copy->in->auto_converge && copy->throttle < THROTTLE_MAX;
+    gboolean gained = copy->first + copy->again <= before * STUCK;
+    copy->stuck = !gained && !can_slow ? copy->stuck + 1 : 0;
+    return copy->stuck < STUCK_ROUNDS;
+}
+
+static GwPrecopyInput make_sane(const GwPrecopyInput *input)
+{
+    GwPrecopyInput in = *input;
+
+    in.memory_bytes = sane(in.memory_bytes, 0, BYTES_MAX);
+    in.written_bytes = sane(in.written_bytes, 0, in.memory_bytes);
+    in.dirty_bps = sane(in.dirty_bps, 0, BYTES_MAX);
+    in.wire_bps = sane(in.wire_bps, 1, BYTES_MAX);
+    in.wire_first = sane(in.wire_first, 0.001, 10);
+    in.wire_again = sane(in.wire_again, 0.001, 10);
+    in.downtime_s = sane(in.downtime_s, 0.001, 3600);
+    in.cpu = sane(in.cpu, CPU_LEAST, 1);
+    in.sync_s = sane(in.sync_s, 0, 3600);
+    return in;
+}
+
+static void finish(const Copy *copy, GwPrecopy *result)
+{
+    double last = wire_of(copy, copy->first, copy->again) / copy->in->wire_bps;
+
+    result->last_s = MIN(last, SECONDS_MAX);
+    result->first_bytes = MIN(result->first_bytes + copy->first, BYTES_MAX);
+    result->again_bytes = MIN(result->again_bytes + copy->again, BYTES_MAX);
+    result->seconds = MIN(result->seconds, SECONDS_MAX);
+    result->throttle = copy->throttle;
 }
 
 GwPrecopy gw_precopy_run(const GwPrecopyInput *input)
 {
-    double memory = sane(input->memory_bytes, 0, BYTES_MAX);
-    double rate = sane(input->guest_bps, 1, BYTES_MAX);
-    double dirty = sane(input->dirty_bps, 0, BYTES_MAX);
-    double downtime = sane(input->downtime_s, 0.001, 3600);
-    double left = memory;
-    Converging state = { 0 };
+    GwPrecopyInput in = make_sane(input);
+    /* As many bytes of memory as the wire takes within the downtime, compressed or not. */
+    double most = in.wire_bps * in.downtime_s;
+    double grain = MIN(in.wire_bps * GRAIN_S, most / 2);
+    Copy copy = { .in = &in, .first = in.memory_bytes, .keep = most - grain };
     GwPrecopy result = { 0 };
 
     while (result.rounds < ROUNDS_MAX && result.seconds < SECONDS_MAX) {
-        double span = left / rate;
-        double dirtied = gw_precopy_dirtied(dirty * (1 - state.throttle), memory, span);
+        double before = copy.first + copy.again;
+        double span = send(&copy, &result);
         result.rounds++;
         result.seconds += span;
-        result.bytes += left;
-        result.last_s = MIN(dirtied / rate, SECONDS_MAX);
-        result.converges = dirtied / rate <= downtime;
-        if (result.converges || !goes_on(&state, input, left, dirtied))
+        dirty(&copy, span);
+        result.converges = copy.first + copy.again <= most;
+        if (result.converges || !goes_on(&copy, before))
             break;
-        left = dirtied;
     }
-    result.throttle = state.throttle;
-    result.seconds = MIN(result.seconds, SECONDS_MAX);
-    result.bytes = MIN(result.bytes + result.last_s * rate, BYTES_MAX);
+    finish(&copy, &result);
     return result;
 }

@@ -8,17 +8,23 @@
 
 typedef struct {
     double memory_bytes;    /* that hold something: the first round */
+    double written_bytes;   /* of those that the guest writes to */
     double dirty_bps;       /* what the guest dirties, before it is slowed down */
-    double guest_bps;       /* guest memory that goes over in a second, uncompressed */
+    double wire_bps;        /* of the link */
+    double wire_first;      /* what of a byte goes over the wire, the first time */
+    double wire_again;      /* and of one that was dirtied since */
     double downtime_s;      /* the longest */
+    double cpu;             /* how busy the guest keeps its CPUs, 0 to 1 */
+    double sync_s;          /* how long what is dirty is not looked at, at most; 0: a whole round */
     gboolean auto_converge; /* the guest is slowed down where rounds do not get shorter */
 } GwPrecopyInput;
 
 typedef struct {
-    double seconds;  /* of all rounds, without the downtime */
-    double bytes;    /* of guest memory, those of the downtime included */
-    double last_s;   /* what is sent while the guest stands still */
-    double throttle; /* how far the guest was slowed down at the end, 0 to 1 */
+    double seconds;     /* of all rounds, without the downtime */
+    double first_bytes; /* of guest memory: sent for the first time, */
+    double again_bytes; /* and sent again; both with those of the downtime */
+    double last_s;      /* of what is sent while the guest stands still */
+    double throttle;    /* how far the guest was slowed down at the end, 0 to 1 */
     guint rounds;
     gboolean converges;
 } GwPrecopy;

@@ -5,12 +5,13 @@
 
 #include "plan/precopy.h"
 #include "plan/rule.h"
+#include "plan/shared.h"
 
 /* What a move would take (R66), as an interval: the model of learn.c with what is known of the VM,
  * and as wide as what is not known makes it. */
 
 #define QUANTILE 1.2816 /* of a normal distribution: 10 % are beyond it, either way */
-#define SAMPLE_S 2      /* how long what a VM dirties is sampled for */
+#define SAMPLE_S 2.0    /* how long what a VM dirties is sampled for */
 #define FIGURE_MAX 1e15
 #define EMULATOR_BYTES (24.0 * 1048576) /* of a VM's process that are not the guest's */
 #define LITTLE 8 /* a guest that uses less than this part of its memory, or huge pages */
@@ -23,7 +24,6 @@
 #define SD_MEASURED 0.4
 #define SD_USE_UNKNOWN 0.4
 #define SD_DIRTY_UNKNOWN 0.35
-#define SD_DIRTY_SAMPLED 0.06
 #define SD_THROTTLED 0.35
 #define SD_ENDLESS 0.7
 #define SD_OTHERS 0.25
@@ -213,6 +213,16 @@ static void know_dirtying(GwForecast *forecast)
             MIN(gw_precopy_unsaturate((double)found, forecast->known.use_bytes, SAMPLE_S), 1e15);
 }
 
+/* Of all its CPUs: QEMU slows all of them down alike. */
+static void know_cpu(GwForecast *forecast)
+{
+    const GwVm *vm = forecast->input->vm;
+    gboolean known = FALSE;
+    double used = (double)gw_plan_cpu_permille(vm, &known);
+
+    forecast->known.cpu = known ? CLAMP(used / 1000 / (double)MAX(vm->vcpus, 1), 0.001, 1) : -1;
+}
+
 static double capacity_of(const GwVm *vm, const char *target)
 {
     const GwDisk *disk = gw_record_find(&gw_disk_record, vm->disks, "target", target);
@@ -261,7 +271,8 @@ static void know_options(GwForecast *forecast)
     const GwMoveDecision *decision = forecast->decision;
     GwKnown *known = &forecast->known;
 
-    known->wire = gw_taught_wire(decision->method_words);
+    gw_taught_wire(decision->method_words, known->wire);
+    known->sync_s = gw_taught_sync(forecast->input->source);
     known->limit_bps = (double)CLAMP(decision->bandwidth_mibps, 0, 1 << 30) * 1048576;
     known->downtime_s = decision->max_downtime_ms > 0
                             ? (double)MIN(decision->max_downtime_ms, 3600000) / 1000
@@ -278,14 +289,23 @@ static gint64 whole(double value)
     return isfinite(value) ? (gint64)CLAMP(value, 0, FIGURE_MAX) : (gint64)FIGURE_MAX;
 }
 
-static GwInterval *interval(double likely, double sd)
+/* How far a figure may be off, as standard deviations of its logarithm. */
+typedef struct {
+    double down, up;
+} Reach;
+
+static double factor(double sd)
+{
+    return exp(QUANTILE * CLAMP(isfinite(sd) ? sd : 2, 0, 2));
+}
+
+static GwInterval *interval(double likely, Reach reach)
 {
     GwInterval *made = gw_interval_new();
-    double factor = exp(QUANTILE * CLAMP(isfinite(sd) ? sd : 2, 0, 2));
 
-    made->low = whole(floor(likely / factor));
+    made->low = whole(floor(likely / factor(reach.down)));
     made->likely = whole(likely);
-    made->high = whole(ceil(likely * factor));
+    made->high = whole(ceil(likely * factor(reach.up)));
     return made;
 }
 
@@ -294,8 +314,8 @@ static double square(double x)
     return x * x;
 }
 
-/* What the guest makes uncertain of the copy. */
-static double guest_sd(const GwForecast *forecast, const GwModelled *said)
+/* What is not known of the VM makes uncertain of the copy. */
+static double vm_sd(const GwForecast *forecast, const GwModelled *said)
 {
     const GwKnown *known = &forecast->known;
     double all = (double)MAX(gw_plan_memory_kib(forecast->input->vm), 0) * 1024;
@@ -304,7 +324,7 @@ static double guest_sd(const GwForecast *forecast, const GwModelled *said)
     if (gw_class_is_live(forecast->class)) {
         gboolean unsure = !forecast->use_known || known->use_bytes * LITTLE < all;
         sum += unsure ? square(SD_USE_UNKNOWN) : 0;
-        sum += square(forecast->dirty_known ? SD_DIRTY_SAMPLED : SD_DIRTY_UNKNOWN);
+        sum += forecast->dirty_known ? 0 : square(SD_DIRTY_UNKNOWN);
         sum += said->throttle > 0 ? square(SD_THROTTLED) : 0;
         sum += said->converges ? 0 : square(SD_ENDLESS);
     }
@@ -314,25 +334,42 @@ static double guest_sd(const GwForecast *forecast, const GwModelled *said)
 
 static double seconds_sd(const GwForecast *forecast, const GwModelled *said)
 {
-    double copy = square(link_sd(forecast)) + square(guest_sd(forecast, said)) +
+    double copy = square(link_sd(forecast)) + square(vm_sd(forecast, said)) +
                   (forecast->others > 0 ? square(SD_OTHERS) : 0);
-
     double beside = square(SD_BESIDE / (1 + forecast->fit.own_moves));
 
     return sqrt(square(forecast->fit.total_sd) + copy * square(said->copy_part) +
                 beside * square(1 - said->copy_part));
 }
 
+static Reach reach(double sd, double likely, double least, double most)
+{
+    double down = log(MAX(likely, 1e-9) / CLAMP(least, 1e-9, MAX(likely, 1e-9)));
+    double up = log(MAX(most, likely) / MAX(likely, 1e-9));
+
+    return (Reach){ hypot(sd, down), hypot(sd, MAX(up, 0)) };
+}
+
+/* What the move takes if its guest dirties as little, and as much, as it well may. */
 static void fill_intervals(const GwForecast *forecast, const GwModelled *said, GwPrediction *out)
 {
-    double guest = guest_sd(forecast, said);
+    const GwFit *fit = &forecast->fit;
+    const GwKnown *known = &forecast->known;
     gboolean live = gw_class_is_live(forecast->class);
-    double bytes_sd = live ? sqrt(square(forecast->fit.wire_sd) + square(guest)) : guest;
+    double pace_sd = live ? gw_known_pace_sd(known) : 0;
+    GwKnown slow = gw_known_at_pace(known, exp(-pace_sd));
+    GwKnown fast = gw_known_at_pace(known, exp(pace_sd));
+    GwModelled least = live ? gw_fit_apply(fit, forecast->class, &slow) : *said;
+    GwModelled most = live ? gw_fit_apply(fit, forecast->class, &fast) : *said;
+    double bytes_sd = live ? hypot(fit->wire_sd, vm_sd(forecast, said)) : vm_sd(forecast, said);
 
-    out->total_ms = interval(said->seconds * 1000, seconds_sd(forecast, said));
-    out->bytes = interval(said->bytes, said->bytes > 0 ? bytes_sd : 0);
+    out->total_ms = interval(said->seconds * 1000, reach(seconds_sd(forecast, said), said->seconds,
+                                                         least.seconds, most.seconds));
+    out->bytes = interval(
+        said->bytes, reach(said->bytes > 0 ? bytes_sd : 0, said->bytes, least.bytes, most.bytes));
     if (said->downtime_s >= 0)
-        out->downtime_ms = interval(said->downtime_s * 1000, forecast->fit.downtime_sd);
+        out->downtime_ms =
+            interval(said->downtime_s * 1000, (Reach){ fit->downtime_sd, fit->downtime_sd });
 }
 
 static int converges(const GwForecast *forecast, const GwModelled *said)
@@ -372,6 +409,7 @@ GwPrediction *gw_predict(const GwPredictor *predictor, const GwPlanInput *input,
     if (gw_class_is_live(forecast.class)) {
         know_memory(&forecast);
         know_dirtying(&forecast);
+        know_cpu(&forecast);
     }
     know_disks(&forecast, candidate);
     GwModelled said = gw_fit_apply(&forecast.fit, forecast.class, &forecast.known);
@@ -381,6 +419,7 @@ GwPrediction *gw_predict(const GwPredictor *predictor, const GwPlanInput *input,
     out->dirty_bps = gw_class_is_live(forecast.class) && forecast.known.dirty_bps >= 0
                          ? whole(forecast.known.dirty_bps)
                          : -1;
+    out->cpu_permille = whole(MAX(forecast.known.cpu, 0) * 1000);
     out->memory_bytes = whole(forecast.known.use_bytes);
     out->disk_bytes = whole(forecast.known.disk_bytes);
     out->samples = forecast.fit.moves;

@@ -2,11 +2,14 @@
 #include <string.h>
 
 #include "plan/learn.h"
+#include "plan/rule.h"
 
 /* Finished jobs as examples to learn from. */
 
 #define JOBS_MAX 1000 /* the newest: older ones say little of today's links */
 #define DOWNTIME_DEFAULT_S 0.3
+#define QEMU_SYNCS 9002000
+#define SYNC_S 5.0
 
 char *gw_taught_pair(const char *one, const char *other)
 {
@@ -49,14 +52,22 @@ gboolean gw_class_is_live(GwMoveClass class)
     return class <= GW_CLASS_DELTA;
 }
 
-/* Guests' memory is text, tables, code and holes. */
-double gw_taught_wire(const char *method)
+/* Guests' memory is text, tables, code and holes; what they write is no hole. */
+void gw_taught_wire(const char *method, double wire[2])
 {
-    if (method == NULL)
-        return 1;
-    if (strstr(method, "zstd") != NULL)
-        return 0.6;
-    return strstr(method, "xbzrle") != NULL ? 0.9 : 1;
+    wire[0] = wire[1] = 1;
+    if (method != NULL && strstr(method, "zstd") != NULL) {
+        wire[0] = 0.6;
+        wire[1] = 0.75;
+    } else if (method != NULL && strstr(method, "xbzrle") != NULL) {
+        wire[1] = 0.8;
+    }
+}
+
+/* It looks in between as well since 9.2 (cpu_throttle_dirty_sync_timer). */
+double gw_taught_sync(const GwHost *source)
+{
+    return source != NULL && gw_plan_facts(source)->qemu_version >= QEMU_SYNCS ? SYNC_S : 0;
 }
 
 static gboolean is_lesson(const GwJob *job)
@@ -144,7 +155,7 @@ static void take_known(GwTaught *taught, const GwJob *job)
                             : DOWNTIME_DEFAULT_S;
     known->auto_converge = options == NULL || !options->no_auto_converge;
     known->by_resume = job->commit_by_resume;
-    known->wire = gw_taught_wire(job->result->method);
+    gw_taught_wire(job->result->method, known->wire);
     taught->has_known =
         said != NULL && (!gw_class_is_live(taught->class) || said->memory_bytes > 0);
     if (!taught->has_known)
@@ -154,9 +165,10 @@ static void take_known(GwTaught *taught, const GwJob *job)
     if (gw_class_is_live(taught->class)) /* of a mirror libvirt counts the holes as well */
         taught->disk_bytes = known->disk_bytes;
     known->dirty_bps = (double)said->dirty_bps;
+    known->cpu = said->cpu_permille > 0 ? MIN((double)said->cpu_permille / 1000, 1) : -1;
 }
 
-static GwTaught teach(const GwJob *job, double share)
+static GwTaught teach(const GwFabric *fabric, const GwJob *job, double share)
 {
     const GwMoveResult *result = job->result;
     GwTaught taught = { .pair = gw_taught_pair(job->source_host_id, job->destination_host_id),
@@ -174,6 +186,7 @@ static GwTaught teach(const GwJob *job, double share)
     }
     take_known(&taught, job);
     taught.known.share = share;
+    taught.known.sync_s = gw_taught_sync(gw_fabric_host(fabric, job->source_host_id));
     return taught;
 }
 
@@ -195,7 +208,7 @@ GArray *gw_taught_jobs(const GwFabric *fabric)
         g_array_append_val(spans, span);
     }
     for (guint i = 0; i < jobs->len; i++) {
-        GwTaught one = teach(jobs->pdata[i], share_of(spans, i));
+        GwTaught one = teach(fabric, jobs->pdata[i], share_of(spans, i));
         g_array_append_val(all, one);
     }
     return all;
