@@ -92,6 +92,7 @@ static gboolean start_engine(Controller *controller, GError **error)
         .user = controller,
         .admin_token_path = token,
         .authority = controller->authority,
+        .job_history = controller->options->job_history > 0 ? controller->options->job_history : -1,
         .usage_interval_us = interval_s > 0 ? interval_s * G_USEC_PER_SEC : -1,
     };
     controller->engine = gw_engine_new(&config, error);

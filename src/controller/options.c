@@ -4,11 +4,13 @@
 #include "api/api.h"
 #include "base/error.h"
 #include "base/options.h"
+#include "engine/engine_config.h"
 
 #define CONFIG_FILE "/etc/godwit/godwitd.conf"
 #define GROUP "controller"
 #define PORT_UNSET (-1)
 #define UNSET (-1)
+#define JOB_HISTORY_UNSET (-1)
 #define USAGE_INTERVAL_S 60
 #define USAGE_INTERVAL_MAX_S 86400
 
@@ -35,6 +37,9 @@ static gboolean read_file(Options *options, GError **error)
     if (options->usage_interval_s == UNSET &&
         g_key_file_has_key(file, GROUP, "usage-interval", NULL))
         options->usage_interval_s = g_key_file_get_integer(file, GROUP, "usage-interval", NULL);
+    if (options->job_history == JOB_HISTORY_UNSET &&
+        g_key_file_has_key(file, GROUP, "job-history", NULL))
+        options->job_history = g_key_file_get_integer(file, GROUP, "job-history", NULL);
     if (options->port == PORT_UNSET && g_key_file_has_key(file, GROUP, "port", NULL))
         options->port = g_key_file_get_integer(file, GROUP, "port", NULL);
     return TRUE;
@@ -65,6 +70,8 @@ static void set_defaults(Options *options)
         options->port = GW_API_PORT;
     if (options->usage_interval_s == UNSET)
         options->usage_interval_s = USAGE_INTERVAL_S;
+    if (options->job_history == JOB_HISTORY_UNSET)
+        options->job_history = GW_JOB_HISTORY_DEFAULT;
     add_listen_name(options);
 }
 
@@ -83,6 +90,10 @@ gboolean options_parse(Options *options, int *argc, char ***argv, GError **error
           "Manage the simulated fabric in FILE instead of real hosts", "FILE" },
         { "usage-interval", 0, 0, G_OPTION_ARG_INT, &options->usage_interval_s,
           "Seconds between looks at what hosts and VMs use (default: 60; 0: never)", "SECONDS" },
+        { "job-history", 0, 0, G_OPTION_ARG_INT, &options->job_history,
+          "Jobs that are over to keep in the database beside those that are listed (default: "
+          "10000)",
+          "N" },
         { "version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL },
         G_OPTION_ENTRY_NULL,
     };
@@ -90,6 +101,7 @@ gboolean options_parse(Options *options, int *argc, char ***argv, GError **error
 
     options->port = PORT_UNSET;
     options->usage_interval_s = UNSET;
+    options->job_history = JOB_HISTORY_UNSET;
     g_option_context_add_main_entries(context, entries, NULL);
     if (!gw_options_parse(context, "godwitd --help", argc, argv, error) ||
         !read_file(options, error))
@@ -102,6 +114,11 @@ gboolean options_parse(Options *options, int *argc, char ***argv, GError **error
     if (options->usage_interval_s < 0 || options->usage_interval_s > USAGE_INTERVAL_MAX_S) {
         gw_error_set(error, GW_ERR_INVALID, NULL, "usage-interval %d is not from 0 to %d",
                      options->usage_interval_s, USAGE_INTERVAL_MAX_S);
+        return FALSE;
+    }
+    if (options->job_history < 0 || options->job_history > GW_JOB_HISTORY_MAX) {
+        gw_error_set(error, GW_ERR_INVALID, NULL, "job-history %d is not from 0 to %d",
+                     options->job_history, GW_JOB_HISTORY_MAX);
         return FALSE;
     }
     return TRUE;

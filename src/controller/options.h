@@ -10,6 +10,7 @@ typedef struct {
     gint port;
     char **names;
     char *simulate;        /* a fabric's JSON instead of real hosts */
+    gint job_history;      /* jobs that only the database keeps still */
     gint usage_interval_s; /* between looks at what hosts and VMs use; 0: none */
     gboolean version;
 } Options;

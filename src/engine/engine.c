@@ -268,6 +268,10 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_job_run_free);
     engine->task_runs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, gw_task_run_free);
     engine->accepting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    engine->jobs_stored = g_queue_new();
+    engine->jobs_stored_max = config->job_history == 0
+                                  ? GW_JOB_HISTORY_DEFAULT
+                                  : (guint)CLAMP(config->job_history, 0, GW_JOB_HISTORY_MAX);
     engine->changing = g_ptr_array_new();
     engine->coming = g_ptr_array_new();
     engine->changes = g_queue_new();
@@ -364,6 +368,7 @@ void gw_engine_free(GwEngine *engine)
     g_hash_table_unref(engine->runs);
     g_hash_table_unref(engine->planners);
     g_hash_table_unref(engine->accepting);
+    g_queue_free_full(engine->jobs_stored, g_free);
     g_ptr_array_unref(engine->changing);
     g_ptr_array_unref(engine->coming);
     g_queue_free(engine->changes); /* all were run: their callers are answered */

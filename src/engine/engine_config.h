@@ -5,6 +5,9 @@
 #include "hyper/hyper.h"
 #include "wire/identity.h"
 
+#define GW_JOB_HISTORY_DEFAULT 10000
+#define GW_JOB_HISTORY_MAX 1000000
+
 /* How a controller is put together; only the mains and tests include this. */
 typedef struct {
     GwClock *clock; /* outlives the engine */
@@ -14,7 +17,9 @@ typedef struct {
     gpointer user;
     const char *admin_token_path; /* where the first token is left, mode 0600; NULL: nowhere */
     GwAuthority *authority;       /* outlives the engine; NULL: hosts get no agents */
-    gint64 usage_interval_us;     /* between looks at what hosts use; 0: a minute; negative: none */
+    gint64 job_history; /* jobs that are over which the store keeps beside those in the picture; 0:
+                           GW_JOB_HISTORY_DEFAULT; negative: none */
+    gint64 usage_interval_us; /* between looks at what hosts use; 0: a minute; negative: none */
 } GwEngineConfig;
 
 /* Loads the store, settles nothing yet. With a system clock its loop runs in a thread of its own;

@@ -67,6 +67,8 @@ struct GwEngine {
     GwAuthority *authority; /* NULL: no agents */
     GHashTable *certificates; /* serial -> GwIssued: every one that has not ended */
     guint jobs_kept;          /* how many there were when they were trimmed last */
+    GQueue *jobs_stored;      /* ids of jobs that only the store has still, the first to go first */
+    guint jobs_stored_max;
     gboolean schedule; /* a queue or a slot changed: look at the queue at the end of the turn */
     gboolean stopping;
     char *store_trouble; /* why the last commit that could fail did */
@@ -229,7 +231,8 @@ gboolean gw_storage_check_input(GwEngine *engine, const StorageCheck *check, GwP
 /* A job of the store that is not over; takes it. */
 void gw_jobs_restore(GwEngine *engine, GwJob *job);
 void gw_jobs_start_restored(GwEngine *engine);
-/* jobs_kept.c: forgets the oldest that are over, where there are many. */
+/* jobs_kept.c: forgets the oldest that are over, where there are many: first in the picture, then
+ * in the store. */
 void gw_jobs_trim(GwEngine *engine);
 void gw_jobs_host_back(GwEngine *engine, const char *host_id);
 gint64 gw_jobs_next_us(GwEngine *engine);

@@ -2,11 +2,13 @@
 #include "engine/jobs_internal.h"
 
 /* Which jobs that are over stay in the picture: it is copied with each change, and a controller
- * runs for months. The store has them all. */
+ * runs for months. The store has more of them, and not all either: it is read whole at each start,
+ * and a drain of thousands of VMs is megabytes. */
 
 #define FINAL_JOBS_KEPT 1000
 #define FINAL_DRAINS_KEPT 100 /* by which VMs find back: nothing pushes them out but each other */
 #define SLACK 250             /* so that not every end of a job looks at all of them */
+#define REMOVED_AT_ONCE 500   /* from the store */
 
 static gboolean is_final(const GwJob *job)
 {
@@ -54,6 +56,54 @@ static int by_end(gconstpointer pa, gconstpointer pb)
     return ended != 0 ? ended : g_strcmp0(b->id, a->id);
 }
 
+/* In the store ---------------------------------------------------------------------------------
+ */
+
+static void removed(GwEngine *engine, gpointer data)
+{
+    (void)engine;
+    g_ptr_array_unref(data);
+}
+
+/* They are still there, and still the first to go. */
+static void not_removed(GwEngine *engine, gpointer data)
+{
+    g_autoptr(GPtrArray) ids = data;
+
+    for (guint i = ids->len; i > 0; i--)
+        g_queue_push_head(engine->jobs_stored, g_strdup(ids->pdata[i - 1]));
+}
+
+static void remove_some(GwEngine *engine, guint count)
+{
+    GPtrArray *ids = g_ptr_array_new_with_free_func(g_free);
+    GwBatch *batch = gw_batch_new();
+
+    for (guint i = 0; i < count; i++) {
+        char *id = g_queue_pop_head(engine->jobs_stored);
+        gw_batch_remove(batch, GW_KIND_JOB, id); /* its journal goes with it */
+        g_ptr_array_add(ids, id);
+    }
+    gw_engine_journal(engine, batch, removed, not_removed, ids);
+}
+
+/* @forgotten: ids, the last to end first. Nothing in the picture looks at them any more. */
+static void keep_in_store(GwEngine *engine, const GPtrArray *forgotten)
+{
+    for (guint i = forgotten->len; i > 0; i--)
+        g_queue_push_tail(engine->jobs_stored, g_strdup(forgotten->pdata[i - 1]));
+    guint len = g_queue_get_length(engine->jobs_stored);
+    for (guint over = len > engine->jobs_stored_max ? len - engine->jobs_stored_max : 0;
+         over > 0;) {
+        guint count = MIN(over, REMOVED_AT_ONCE);
+        remove_some(engine, count);
+        over -= count;
+    }
+}
+
+/* In the picture -------------------------------------------------------------------------------
+ */
+
 void gw_jobs_trim(GwEngine *engine)
 {
     const GwFabric *now = gw_engine_now(engine);
@@ -63,6 +113,7 @@ void gw_jobs_trim(GwEngine *engine)
         return;
     g_autoptr(GHashTable) needed = list_needed(now);
     g_autoptr(GPtrArray) jobs = gw_fabric_list_jobs(now);
+    g_autoptr(GPtrArray) forgotten = g_ptr_array_new_with_free_func(g_free);
     GwFabric *fabric = gw_engine_change(engine);
 
     g_ptr_array_sort(jobs, by_end);
@@ -75,9 +126,12 @@ void gw_jobs_trim(GwEngine *engine)
             job->part_of != NULL && g_hash_table_lookup(fabric->jobs, job->part_of) == NULL;
         gboolean fits =
             is_drain(job) ? ++drains <= FINAL_DRAINS_KEPT : ++finished <= FINAL_JOBS_KEPT;
-        if ((!fits || orphan) && !g_hash_table_contains(needed, job->id) &&
-            (job->part_of == NULL || !g_hash_table_contains(needed, job->part_of)))
-            gw_fabric_remove_job(fabric, job->id);
+        if ((fits && !orphan) || g_hash_table_contains(needed, job->id) ||
+            (job->part_of != NULL && g_hash_table_contains(needed, job->part_of)))
+            continue;
+        g_ptr_array_add(forgotten, g_strdup(job->id));
+        gw_fabric_remove_job(fabric, job->id);
     }
     engine->jobs_kept = g_hash_table_size(fabric->jobs);
+    keep_in_store(engine, forgotten);
 }

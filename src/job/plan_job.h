@@ -50,6 +50,9 @@ typedef enum {
 } GwPlanJobDo;
 
 #define GW_PLAN_JOB_TRIES 3 /* of one VM */
+/* Moves that have begun, in the list of a job: beyond that, what VMs did between their first and
+ * their last move goes when the rest is planned anew. */
+#define GW_PLAN_HISTORY_MAX GW_PLAN_VMS_MAX
 
 typedef GwLifeOutcome GwPlanJobOutcome; /* its effects: GwPlanJobDo */
 

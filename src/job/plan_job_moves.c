@@ -194,6 +194,53 @@ static void add_names(GHashTable *names, const GPtrArray *moves, const GPtrArray
         add_name(names, ((GwPlannedStay *)stays->pdata[i])->vm_uuid);
 }
 
+/* Of a VM the first move says where it came from, the last where it is, and those that failed how
+ * often it was tried; what else it did is told by its own jobs. */
+static gboolean is_passed_over(const GPtrArray *moves, guint index, GHashTable *first,
+                               GHashTable *last)
+{
+    const GwPlannedMove *move = moves->pdata[index];
+
+    return move->vm_uuid != NULL && move->state == (int)GW_PLANNED_DONE &&
+           GPOINTER_TO_UINT(g_hash_table_lookup(first, move->vm_uuid)) != index + 1 &&
+           GPOINTER_TO_UINT(g_hash_table_lookup(last, move->vm_uuid)) != index + 1;
+}
+
+/* A VM that others bring back again and again is moved again and again: the oldest of that goes
+ * where there is too much of it. */
+static void trim_history(GPtrArray *moves)
+{
+    g_autoptr(GHashTable) first = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) last = g_hash_table_new(g_str_hash, g_str_equal);
+    guint over = moves->len > GW_PLAN_HISTORY_MAX ? moves->len - GW_PLAN_HISTORY_MAX : 0;
+    guint left = 0;
+
+    for (guint i = 0; over > 0 && i < moves->len; i++) {
+        GwPlannedMove *move = moves->pdata[i];
+        if (move->vm_uuid == NULL)
+            continue;
+        if (!g_hash_table_contains(first, move->vm_uuid))
+            g_hash_table_insert(first, move->vm_uuid, GUINT_TO_POINTER(i + 1));
+        g_hash_table_insert(last, move->vm_uuid, GUINT_TO_POINTER(i + 1));
+    }
+    g_autofree gboolean *goes = g_new0(gboolean, moves->len + 1);
+    for (guint i = 0; over > 0 && i < moves->len; i++) {
+        goes[i] = is_passed_over(moves, i, first, last);
+        over -= goes[i];
+    }
+    /* The tables' keys are the moves': nothing is freed before. */
+    for (guint i = 0; i < moves->len; i++) {
+        GwPlannedMove *move = moves->pdata[i];
+        if (goes[i])
+            gw_planned_move_free(move);
+        else
+            moves->pdata[left++] = move;
+    }
+    for (guint i = left; i < moves->len; i++)
+        moves->pdata[i] = NULL;
+    g_ptr_array_set_size(moves, (gint)left);
+}
+
 /* What has begun is history. What never did is gone from the plan; where that was the last word of
  * a VM, it says that the VM is not to be moved any more: it went, or stays, by another's hand. */
 static GPtrArray *keep_history(const GwPlanJob *self, const GwMigrationPlan *plan)
@@ -209,6 +256,7 @@ static GPtrArray *keep_history(const GwPlanJob *self, const GwMigrationPlan *pla
         copy->after = 0; /* it has begun */
         g_ptr_array_add(kept, copy);
     }
+    trim_history(kept);
     add_names(named, kept, NULL);
     add_names(named, plan->moves, plan->stays);
     for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {

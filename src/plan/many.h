@@ -21,9 +21,10 @@ typedef struct {
     gboolean cpu_hard; /* a reserve is set: it is left alone, as in ratings; else a host that is too
                           busy is only the last to be chosen */
     const GwPlacementPolicy *policy;
-    GwSlots slots;      /* for this plan */
-    double link_bps;    /* bytes per second */
-    gboolean predicted; /* the link is as predictions take it */
+    GwSlots slots;       /* for this plan */
+    double link_bps;     /* bytes per second */
+    gboolean link_known; /* it was measured, or moves of the fabric have shown it */
+    gboolean predicted;  /* the link is as predictions take it */
 } ManyHost;
 
 #define MANY_UNKNOWN (G_MAXINT64 / 4)

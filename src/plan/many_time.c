@@ -25,9 +25,14 @@ static double bandwidth_bps(const Many *many, guint from, guint to)
 }
 
 /* Predictions know the links by moves that were made; the fastest of them shows what a host's link
- * can do at least. */
-static void learn_link(ManyHost *host, double link_bps)
+ * can do at least. Under a bandwidth limit it does not show the most: several such moves share no
+ * more than the link itself. */
+static void learn_link(ManyHost *host, double link_bps, gboolean limited)
 {
+    if (limited) {
+        host->link_bps = MAX(host->link_bps, link_bps);
+        return;
+    }
     host->link_bps = host->predicted ? MAX(host->link_bps, link_bps) : link_bps;
     host->predicted = TRUE;
 }
@@ -50,6 +55,7 @@ static void by_prediction(Many *many, ManyStep *step, const GwPrediction *predic
 
     step->bytes = (double)MAX(prediction->bytes->likely, 0);
     step->fixed_ms = MAX(ms - step->bytes / link * 1000, 1);
+    gboolean limited = step->cap_bps > 0 && link >= step->cap_bps * 0.999;
     step->cap_bps = step->cap_bps > 0 ? MIN(step->cap_bps, link) : link;
     step->low = MIN((double)prediction->total_ms->low / ms, 1);
     step->high = MAX((double)prediction->total_ms->high / ms, 1);
@@ -57,8 +63,8 @@ static void by_prediction(Many *many, ManyStep *step, const GwPrediction *predic
         step->downtime_ms = MAX(prediction->downtime_ms->likely, 0);
     step->converges = prediction->converges;
     note_endless(many, step, prediction);
-    learn_link(many_host(many, step->from), link);
-    learn_link(many_host(many, step->to), link);
+    learn_link(many_host(many, step->from), link, limited);
+    learn_link(many_host(many, step->to), link, limited);
 }
 
 /* Nothing is known but sizes: between half of it, where memory is empty, and twice. */

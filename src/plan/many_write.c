@@ -144,6 +144,31 @@ static void note_slots(Many *many)
     }
 }
 
+/* Of predictions each says what it takes its link for; the plan says it once, with how many hosts
+ * that is about. */
+static void note_guessed_links(Many *many)
+{
+    g_autoptr(GHashTable) guessed = g_hash_table_new(NULL, NULL);
+    double bps = 0;
+
+    for (guint i = 0; many->predictor != NULL && i < many->steps->len; i++) {
+        const ManyStep *step = many_step(many, i);
+        const ManyHost *from = many_host(many, step->from), *to = many_host(many, step->to);
+        if (from->link_known || to->link_known)
+            continue; /* one end is enough: it tells of the path between them */
+        g_hash_table_add(guessed, GUINT_TO_POINTER(step->from + 1));
+        g_hash_table_add(guessed, GUINT_TO_POINTER(step->to + 1));
+        bps = MAX(bps, MIN(from->link_bps, to->link_bps));
+    }
+    if (g_hash_table_size(guessed) == 0)
+        return;
+    g_autofree char *hosts = count_words(g_hash_table_size(guessed), "host");
+    many_note(many,
+              "How fast the links of %s are is not known: nobody measured them, and no move has "
+              "shown it. All times, also the least that any order needs, take them for %.0f MiB/s.",
+              hosts, bps / 1048576);
+}
+
 static void note_steps(Many *many)
 {
     guint detours = 0, copies = 0;
@@ -166,6 +191,7 @@ static void note_steps(Many *many)
                   copy_words);
     if (many->steps->len > 0 && !many->measured && many->predictor == NULL)
         many_note(many, "How fast the links are has not been measured: times are by 1 Gbit/s.");
+    note_guessed_links(many);
 }
 
 static gboolean is_throttled(const Many *many, const ManyStep *step)

@@ -67,16 +67,11 @@ static Term *term_new(const Check *check, const GwPlacementRule *rule)
     return term;
 }
 
-static void find_terms(Check *check)
+static void find_terms(Check *check, const GPtrArray *others)
 {
-    g_autoptr(GPtrArray) rules = gw_fabric_list_rules(check->fabric);
-
     g_ptr_array_add(check->terms, term_new(check, check->rule));
-    for (guint i = 0; i < rules->len; i++) {
-        const GwPlacementRule *other = rules->pdata[i];
-        if (other->required && !other->disabled && g_strcmp0(other->id, check->rule->id) != 0)
-            g_ptr_array_add(check->terms, term_new(check, other));
-    }
+    for (guint i = 0; i < others->len; i++)
+        g_ptr_array_add(check->terms, term_new(check, others->pdata[i]));
 }
 
 static void find_vms(Check *check)
@@ -372,7 +367,9 @@ static gboolean check_hosts(Check *check, GError **error)
     return good;
 }
 
-gboolean gw_plan_check_rule(const GwFabric *fabric, const GwPlacementRule *rule, GError **error)
+/* @others: NULL: those of the fabric that it has to do with. */
+static gboolean check_rule(const GwFabric *fabric, const GwPlacementRule *rule, GPtrArray *others,
+                           GError **error)
 {
     g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(fabric);
     g_autoptr(GPtrArray) terms = g_ptr_array_new_with_free_func(term_free);
@@ -389,7 +386,21 @@ gboolean gw_plan_check_rule(const GwFabric *fabric, const GwPlacementRule *rule,
         return FALSE;
     if (rule->disabled)
         return TRUE;
-    find_terms(&check);
+    g_autoptr(GPtrArray) required = others == NULL ? gw_placement_required(fabric, rule) : NULL;
+    g_autoptr(GPtrArray) related =
+        others == NULL ? gw_placement_related(rule, required, vms) : g_ptr_array_ref(others);
+    find_terms(&check, related);
     join_all(&check);
     return check_apart(&check, error) && check_hosts(&check, error);
+}
+
+gboolean gw_placement_check_among(const GwFabric *fabric, const GwPlacementRule *rule,
+                                  GPtrArray *others, GError **error)
+{
+    return check_rule(fabric, rule, others, error);
+}
+
+gboolean gw_plan_check_rule(const GwFabric *fabric, const GwPlacementRule *rule, GError **error)
+{
+    return check_rule(fabric, rule, NULL, error);
 }

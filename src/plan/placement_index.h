@@ -43,3 +43,13 @@ gboolean gw_placement_is_attached(const GwVm *vm, const GwRuleView *view);
 /* placement_check.c looks at a rule that is not in the picture. */
 GwRuleView *gw_rule_view_new(const GwPlacementRule *rule);
 void gw_rule_view_free(gpointer view);
+/* Whether it can be kept beside @others (GwPlacementRule, by name), and no other rules. */
+gboolean gw_placement_check_among(const GwFabric *fabric, const GwPlacementRule *rule,
+                                  GPtrArray *others, GError **error);
+
+/* placement_related.c. The rules that have to be kept, but for @rule itself, by name; borrowed from
+ * @fabric. */
+GPtrArray *gw_placement_required(const GwFabric *fabric, const GwPlacementRule *rule);
+/* Of @others those beside which @rule is to be looked at, in the same order: by the rest its
+ * verdict is the same. @vms: UUID -> GwVm. */
+GPtrArray *gw_placement_related(const GwPlacementRule *rule, GPtrArray *others, GHashTable *vms);

@@ -122,6 +122,14 @@ static const GwFit *pair_fit(const GwPredictor *predictor, GwMoveClass class, co
     return learn(predictor, taught, class, pair, &prior);
 }
 
+double gw_predictor_link_bps(const GwPredictor *predictor, gboolean *known)
+{
+    const GwFit *fit = fabric_fit(predictor, GW_CLASS_LIVE);
+
+    *known = fit->moves > 0;
+    return 1 / fit->memory_s;
+}
+
 /* The link ----------------------------------------------------------------------------------- */
 
 static gint64 measured_from(const GwHost *from, const GwHost *to)

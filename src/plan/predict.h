@@ -25,6 +25,10 @@ typedef struct {
     double fabric_moves;
 } GwForecast;
 
+/* predict.c. What a move over a link of which nothing is known is taken to get, bytes per second;
+ * *@known: FALSE: it is guessed, no move of the fabric has shown any. */
+double gw_predictor_link_bps(const GwPredictor *predictor, gboolean *known);
+
 /* predict_words.c. Owned, NULL-terminated. */
 char **gw_forecast_basis(const GwForecast *forecast, const GwModelled *said);
 /* What to choose where it does not converge, or takes too long; NULL: nothing. */

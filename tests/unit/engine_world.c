@@ -77,6 +77,7 @@ void world_start(World *world)
         .user = world->open_hyper != NULL ? (gpointer)world : world->sim,
         .authority = world->authority,
         .usage_interval_us = world->usage_interval_us,
+        .job_history = world->job_history,
     };
     world->engine = gw_engine_new(&config, &error);
     assert_null(error);
@@ -120,6 +121,7 @@ void world_make(World *world, GwClock *clock, json_t *json)
     world->authority = NULL;
     world->open_hyper = NULL;
     world->usage_interval_us = 0;
+    world->job_history = 0;
     world->sim = gw_sim_new(world->clock, json, &error);
     assert_null(error);
     json_decref(json);

@@ -22,6 +22,7 @@ typedef struct {
     /* Opens what stands before the simulated fabric; NULL: nothing does. */
     GwHyper *(*open_hyper)(GwHyperSink sink, gpointer world, GError **error);
     gint64 usage_interval_us; /* as of the engine's configuration */
+    gint64 job_history;       /* the same */
 } World;
 
 /* Which hosts have an agent, a bit for each; from the next world on. */

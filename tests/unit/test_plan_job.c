@@ -326,6 +326,36 @@ static void a_new_plan_keeps_its_links(void **state)
     assert_int_equal(job_move_at(self, 2)->after, 2); /* the same move under its new number */
 }
 
+/* A VM that others bring back to the host that is emptied, again and again. */
+static void history_has_a_ceiling(void **state)
+{
+    enum { OVER = 10 };
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_COPYING, job_plan(1, "b"));
+    g_autoptr(GwMigrationPlan) anew = job_plan(2, "a", "b");
+    g_autoptr(GError) why = job_refusal("it is back");
+
+    (void)state;
+    GwPlannedMove *failed = job_move("f", 0);
+    failed->state = GW_PLANNED_FAILED;
+    g_ptr_array_add(self->job->plan->moves, failed);
+    for (guint i = 0; i < GW_PLAN_HISTORY_MAX - 1 + OVER; i++) {
+        GwPlannedMove *move = job_move("a", 0);
+        move->state = GW_PLANNED_DONE;
+        move->job_id = g_strdup_printf("J%u", i);
+        g_ptr_array_add(self->job->plan->moves, move);
+    }
+    STEP(self, DRIFTED, .error = why);
+    STEP(self, PLANNED, .plan = anew);
+    assert_int_equal(self->history, GW_PLAN_HISTORY_MAX);
+    assert_int_equal(self->job->plan_progress->waiting, 2);
+    assert_int_equal(self->job->plan_progress->done, GW_PLAN_HISTORY_MAX - 1);
+    assert_string_equal(job_move_at(self, 0)->vm_uuid, "f"); /* what failed counts as a try */
+    assert_string_equal(job_move_at(self, 1)->job_id, "J0"); /* where it came from */
+    assert_string_equal(job_move_at(self, 2)->job_id, "J11");
+    g_autofree char *last = g_strdup_printf("J%u", GW_PLAN_HISTORY_MAX - 2 + OVER);
+    assert_string_equal(job_move_at(self, GW_PLAN_HISTORY_MAX - 1)->job_id, last);
+}
+
 /* Worlds ------------------------------------------------------------------------------------ */
 
 #define VMS 6
@@ -483,6 +513,7 @@ int main(void)
         cmocka_unit_test(cancel_waits_for_what_is_under_way),
         cmocka_unit_test(a_restart_finds_its_moves),
         cmocka_unit_test(a_new_plan_keeps_its_links),
+        cmocka_unit_test(history_has_a_ceiling),
         cmocka_unit_test(every_world_comes_to_an_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
