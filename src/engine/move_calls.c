@@ -94,6 +94,8 @@ static GwJob *new_job(GwEngine *engine, const CheckResult *check, const BeginMov
     job->vm_persistent = check->vm->persistent;
     job->vm_autostart = check->vm->autostart;
     job->vm_memory_kib = check->vm->max_memory_kib;
+    /* The vports that it takes are promised from here on (R41). */
+    job->hbas = check->hbas != NULL ? g_ptr_array_ref(check->hbas) : NULL;
     return job;
 }
 

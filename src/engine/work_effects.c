@@ -95,6 +95,7 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
     gw_tasks_make(job, result->vm);
     gw_kept_spare_shared(engine, job, result->vm);
     job->completion_timeout_s = completion_timeout_s(engine, job);
+    gw_jobs_show(engine, job); /* what it takes is promised from here on, for who is checked next */
     gw_engine_ask(engine, gw_request_new(GW_OP_GET_XML, job->source_host_id, job->vm_uuid),
                   saved_xml, job->id, 0);
 }

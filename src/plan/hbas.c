@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "plan/rule.h"
+#include "plan/vports.h"
 
 /* Virtual HBAs (R41). A WWPN is logged in to its SAN once at a time, so the destination needs a
  * virtual HBA of its own for the same LUNs, as with Hyper-V's second set of addresses. libvirt
@@ -37,53 +38,6 @@ const GwHba *gw_plan_hba_called(const GwHost *host, const char *name)
                         : NULL;
 }
 
-gint64 gw_plan_hba_room(const GwHba *hba)
-{
-    return hba->max_vports - MIN(hba->vports, hba->max_vports);
-}
-
-static gboolean same_fabric(const GwHba *a, const GwHba *b)
-{
-    return a != NULL && b != NULL && gw_hba_same_wwn(a->fabric_wwn, b->fabric_wwn);
-}
-
-/* What is left of an HBA's room once those of @taken that go there are there. */
-static gint64 room_beside(const GPtrArray *taken, const GwHba *hba)
-{
-    gint64 room = gw_plan_hba_room(hba);
-
-    for (guint i = 0; i < taken->len; i++) {
-        const GwHbaMove *move = taken->pdata[i];
-        room -= move->how == (int)GW_HBA_HANDED_OVER && g_strcmp0(move->to, hba->name) == 0;
-    }
-    return room;
-}
-
-/* The same SAN first, then the one with most room, then by name. */
-static gboolean is_better(const GPtrArray *taken, const GwHba *hba, const GwHba *best,
-                          const GwHba *from)
-{
-    if (best == NULL)
-        return TRUE;
-    if (same_fabric(from, hba) != same_fabric(from, best))
-        return same_fabric(from, hba);
-    gint64 room = room_beside(taken, hba), most = room_beside(taken, best);
-    return room != most ? room > most : g_strcmp0(hba->name, best->name) < 0;
-}
-
-static const GwHba *best_hba(const GPtrArray *taken, const GwHost *host, const GwHba *from)
-{
-    const GPtrArray *hbas = gw_plan_facts(host)->hbas;
-    const GwHba *best = NULL;
-
-    for (guint i = 0; hbas != NULL && i < hbas->len; i++) {
-        const GwHba *hba = hbas->pdata[i];
-        if (room_beside(taken, hba) > 0 && is_better(taken, hba, best, from))
-            best = hba;
-    }
-    return best;
-}
-
 const GwHbaChoice *gw_plan_hba_choice(const GwPlanInput *input, const char *wwpn)
 {
     const GPtrArray *choices = gw_plan_options(input)->hbas;
@@ -96,17 +50,33 @@ const GwHbaChoice *gw_plan_hba_choice(const GwPlanInput *input, const char *wwpn
     return NULL;
 }
 
-char *gw_plan_list_hbas(const GwHost *host)
+/* Who asks about one move by itself may have nothing that is shared: *@own is made then. */
+static GwVports vports_of(const GwPlanInput *input, GwPlanShared **own)
 {
-    const GPtrArray *hbas = gw_plan_facts(host)->hbas;
+    if (input->shared == NULL)
+        *own = gw_plan_shared_new(input->fabric);
+    return (GwVports){ .shared = input->shared != NULL ? input->shared : *own,
+                       .job_id = input->job_id };
+}
+
+char *gw_plan_list_hbas(const GwPlanInput *input)
+{
+    const GPtrArray *hbas = gw_plan_facts(input->destination)->hbas;
     GString *out = g_string_new(NULL);
+    g_autoptr(GwPlanShared) own = NULL;
+    const GwVports vports = vports_of(input, &own);
 
     for (guint i = 0; hbas != NULL && i < MIN(hbas->len, HBAS_NAMED); i++) {
         const GwHba *hba = hbas->pdata[i];
+        gint64 free = gw_plan_hba_room(hba), left = gw_vports_left(&vports, hba);
         g_string_append_printf(
-            out, "%s%s (SAN %s, %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " virtual ones free)",
-            i > 0 ? ", " : "", gw_plan_text(hba->name), gw_plan_text(hba->fabric_wwn),
-            gw_plan_hba_room(hba), hba->max_vports);
+            out, "%s%s (SAN %s, %" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " virtual ones free",
+            i > 0 ? ", " : "", gw_plan_text(hba->name), gw_plan_text(hba->fabric_wwn), free,
+            hba->max_vports);
+        if (left < free)
+            g_string_append_printf(out, ", %" G_GINT64_FORMAT " of them promised to jobs",
+                                   free - left);
+        g_string_append_c(out, ')');
     }
     if (out->len == 0)
         g_string_append(out, "none");
@@ -139,7 +109,7 @@ static char *why_hba(const GwHba *hba, const GwHba *from, gboolean chosen)
 {
     if (chosen)
         return g_strdup("as chosen");
-    if (same_fabric(from, hba))
+    if (gw_plan_hba_same_fabric(from, hba))
         return g_strdup_printf("it is on the same SAN %s", hba->fabric_wwn);
     return g_strdup_printf("it has most room, but is on SAN %s, not on %s",
                            gw_plan_text(hba->fabric_wwn),
@@ -232,13 +202,36 @@ static void hand_over(const GwPlanInput *input, GwHbaMove *move, const GwHba *hb
                                 hba->name, gw_plan_host_name(input->destination), why);
 }
 
+/* @before: what was decided of the VM's others. */
+static const GwHba *best_hba(const GwPlanInput *input, const GPtrArray *before, const GwHba *from)
+{
+    g_autoptr(GwPlanShared) own = NULL;
+    g_autoptr(GPtrArray) taken = g_ptr_array_new();
+    GwVports vports = vports_of(input, &own);
+
+    for (guint i = 0; i < before->len; i++) {
+        const GwHbaMove *move = before->pdata[i];
+        if (move->how == (int)GW_HBA_HANDED_OVER)
+            g_ptr_array_add(taken, (gpointer)gw_plan_hba_called(input->destination, move->to));
+    }
+    vports.taken = taken;
+    return gw_vports_best(&vports, input->destination, from);
+}
+
+gboolean gw_plan_hba_has_room(const GwPlanInput *input, const GwHba *hba)
+{
+    g_autoptr(GwPlanShared) own = NULL;
+    const GwVports vports = vports_of(input, &own);
+    return gw_vports_left(&vports, hba) > 0;
+}
+
 static void not_there(const GwPlanInput *input, const GPtrArray *taken, GwHbaMove *move,
                       const GwHbaChoice *choice)
 {
     const char *to = gw_plan_host_name(input->destination);
     const GwHba *from = gw_plan_hba_called(input->source, move->from);
     const GwHba *hba = choice != NULL ? gw_plan_hba_called(input->destination, choice->parent)
-                                      : best_hba(taken, input->destination, from);
+                                      : best_hba(input, taken, from);
 
     if (hba == NULL && choice != NULL) {
         move->why = g_strdup("the HBA that was chosen cannot be had there");
@@ -246,7 +239,7 @@ static void not_there(const GwPlanInput *input, const GPtrArray *taken, GwHbaMov
         return;
     }
     if (hba == NULL) {
-        g_autofree char *list = gw_plan_list_hbas(input->destination);
+        g_autofree char *list = gw_plan_list_hbas(input);
         move->why =
             g_strdup_printf("%s has no HBA with room for a virtual one (it has: %s)", to, list);
         move->remedy = g_strdup("Choose a host on the same SAN whose HBAs offer NPIV: virsh "

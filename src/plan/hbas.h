@@ -18,7 +18,8 @@ const GwHbaChoice *gw_plan_hba_choice(const GwPlanInput *input, const char *wwpn
 gboolean gw_plan_is_virtual_hba(const GwPool *pool);
 /* That HBA of @host; NULL: there is none, or @name is NULL. */
 const GwHba *gw_plan_hba_called(const GwHost *host, const char *name);
-/* How many more virtual ones it can carry. */
-gint64 gw_plan_hba_room(const GwHba *hba);
-/* "scsi_host3 (SAN 2001…, 12 of 32 virtual ones free), …", for people; owned. */
-char *gw_plan_list_hbas(const GwHost *host);
+/* Whether @hba of the destination can carry another virtual one, beside what jobs bring to it. */
+gboolean gw_plan_hba_has_room(const GwPlanInput *input, const GwHba *hba);
+/* Those of the destination: "scsi_host3 (SAN 2001…, 12 of 32 virtual ones free), …", for people;
+ * owned. */
+char *gw_plan_list_hbas(const GwPlanInput *input);

@@ -96,6 +96,7 @@ void many_prepare(Many *many, const GwFabric *fabric, const GwPlanRequest *reque
                 .host_index = g_hash_table_new(g_str_hash, g_str_equal),
                 .vm_index = g_hash_table_new(NULL, NULL),
                 .left = g_hash_table_new(g_str_hash, g_str_equal),
+                .vports = g_hash_table_new(NULL, NULL),
                 .elsewhere = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)gw_vm_free),
                 .notes = g_ptr_array_new_with_free_func(g_free),
                 .stays = gw_record_array(&gw_planned_stay_record) };

@@ -96,6 +96,7 @@ typedef struct {
     GHashTable *vm_index;      /* GwVm -> index + 1 */
     GArray *steps;             /* ManyStep, in order */
     GHashTable *left;          /* UUIDs of VMs whose moves were left out by hand */
+    GHashTable *vports;        /* GwHba -> how many other plans have still to hand over to it */
     GHashTable *elsewhere;     /* VM and host -> GwVm: as it would be there, on its way */
     GPtrArray *notes;          /* char * */
     guint endless;             /* steps that are not predicted to end */
@@ -176,9 +177,11 @@ typedef struct {
     gint64 *memory_kib; /* left on each host; as the others */
     gint64 *cpu;
     double *incoming_ms;
-    GHashTable *beside; /* group and host -> how many members it has there */
-    GHashTable *space;  /* storage -> bytes left */
-    GHashTable *files;  /* host and path -> whose */
+    GHashTable *beside;   /* group and host -> how many members it has there */
+    GHashTable *space;    /* storage -> bytes left */
+    GHashTable *files;    /* host and path -> whose */
+    GHashTable *vports;   /* GwHba -> how many are handed over to it */
+    GHashTable *carriers; /* VM and host -> GPtrArray of those that carry its virtual HBAs there */
 } ManyBooks;
 
 typedef enum {
@@ -192,6 +195,7 @@ typedef enum {
     MANY_APART,
     MANY_NO_SPACE,
     MANY_FILE_THERE,
+    MANY_NO_VPORT, /* for a virtual HBA that is handed over */
 } ManyFit;
 
 ManyBooks *many_books_new(const Many *many);
@@ -215,6 +219,14 @@ const GwVm *many_vm_at(const Many *many, guint vm, guint host);
 ManyFit many_space_fits(const ManyBooks *books, guint vm, guint host);
 void many_space_take(ManyBooks *books, guint vm, guint host);
 void many_space_give_back(ManyBooks *books, guint vm, guint from, guint host);
+/* many_vports.c. The same of virtual HBAs that are handed over, with what other plans have still to
+ * hand over. */
+void many_vports_read(Many *many);
+void many_vports_open(ManyBooks *books);
+void many_vports_close(ManyBooks *books);
+gboolean many_vports_fit(const ManyBooks *books, guint vm, guint host);
+void many_vports_take(ManyBooks *books, guint vm, guint host);
+void many_vports_give_back(ManyBooks *books, guint vm, guint host);
 /* What is copied at most, bytes of disks. */
 gint64 many_copy_bytes(const Many *many, guint vm, guint from, guint to);
 /* The same for all of a unit: it goes there whole, or not at all; arrives and departs. */

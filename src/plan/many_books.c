@@ -36,6 +36,7 @@ ManyBooks *many_books_new(const Many *many)
     books->beside = g_hash_table_new(NULL, NULL);
     books->space = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     books->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    many_vports_open(books);
     for (guint h = 0; h < many->hosts->len; h++) {
         books->memory_kib[h] = many_host(many, h)->free_kib;
         books->cpu[h] = many_host(many, h)->cpu_free;
@@ -64,6 +65,7 @@ void many_books_free(ManyBooks *books)
     g_hash_table_unref(books->beside);
     g_hash_table_unref(books->space);
     g_hash_table_unref(books->files);
+    many_vports_close(books);
     g_free(books);
 }
 
@@ -173,7 +175,9 @@ ManyFit many_fits(const ManyBooks *books, guint vm, guint host, gboolean thoroug
         return may;
     if (many_apart(books, vm, host) != NULL)
         return MANY_APART;
-    return thorough ? many_space_fits(books, vm, host) : MANY_FITS;
+    if (!thorough)
+        return MANY_FITS;
+    return many_vports_fit(books, vm, host) ? many_space_fits(books, vm, host) : MANY_NO_VPORT;
 }
 
 void many_arrive(ManyBooks *books, guint vm, guint host)
@@ -187,6 +191,7 @@ void many_arrive(ManyBooks *books, guint vm, guint host)
     for (guint i = 0; i < item->groups->len; i++)
         count_beside(books, g_array_index(item->groups, guint, i), host, 1);
     many_space_take(books, vm, host);
+    many_vports_take(books, vm, host);
     books->at[vm] = host;
 }
 
@@ -227,6 +232,7 @@ gboolean many_unit_fits(ManyBooks *books, guint unit, guint host)
             continue;
         many_depart(books, vm, host);
         many_space_give_back(books, vm, from[done], host);
+        many_vports_give_back(books, vm, host);
         books->at[vm] = from[done];
     }
     return fits;

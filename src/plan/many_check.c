@@ -192,6 +192,7 @@ gboolean gw_plan_many_check(const GwFabric *fabric, const GwMigrationPlan *plan,
     g_autoptr(GHashTable) at = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GHashTable) vms = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GHashTable) space = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_autoptr(GHashTable) vports = g_hash_table_new(NULL, NULL);
     g_autoptr(GHashTable) sources = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GwPlanShared) shared = NULL;
 
@@ -201,7 +202,7 @@ gboolean gw_plan_many_check(const GwFabric *fabric, const GwMigrationPlan *plan,
         return FALSE;
     }
     shared = gw_plan_shared_new(fabric);
-    Check r = { fabric, plan, places, at, vms, space, sources, shared, 0 };
+    Check r = { fabric, plan, places, at, vms, space, vports, sources, shared, 0 };
 
     check_read(&r);
     for (guint i = 0; plan->kind == (int)GW_PLAN_DRAIN && plan->request->hosts != NULL &&

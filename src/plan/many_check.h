@@ -22,6 +22,7 @@ typedef struct {
     GHashTable *at;      /* uuid -> host id */
     GHashTable *vms;     /* uuid -> GwVm: as the fabric has it */
     GHashTable *space;   /* storage -> gint64 left */
+    GHashTable *vports;  /* GwHba -> how many are handed over to it */
     GHashTable *sources; /* host ids that a drain empties */
     GwPlanShared *shared;
     guint running;

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "plan/many_check.h"
 #include "plan/matrix.h"
+#include "plan/vports.h"
 
 /* What forbids a move of a plan that is replayed: rules, preflight, and room for what it copies. */
 
@@ -155,6 +156,21 @@ static gboolean check_space(Check *r, guint number, const GwPlannedMove *move, c
     return TRUE;
 }
 
+/* What is handed over takes a vport there, beside what came before it (R41). */
+static gboolean check_vports(Check *r, guint number, const GwPlannedMove *move,
+                             const CheckPlace *from, const CheckPlace *to,
+                             const GwCandidate *candidate, GError **error)
+{
+    const GwVports vports = { .shared = r->shared, .booked = r->vports };
+    g_autoptr(GPtrArray) found = gw_vports_find(&vports, from->host, to->host, candidate->hbas);
+
+    if (found == NULL)
+        return check_broken(error, number, move, "the HBAs of %s have no vport left for it then",
+                            gw_plan_host_name(to->host));
+    gw_vports_book(r->vports, found, 1);
+    return TRUE;
+}
+
 /* Preflight as it is for a VM that is where the plan has brought it. */
 gboolean check_verdict(Check *r, guint number, const GwPlannedMove *move, const GwVm *vm,
                        const CheckPlace *from, const CheckPlace *to, GError **error)
@@ -185,5 +201,6 @@ gboolean check_verdict(Check *r, guint number, const GwPlannedMove *move, const 
     if (candidate->transfer != move->transfer)
         return check_broken(error, number, move, "its transfer type would be %s",
                             gw_enum_word(&gw_transfer_enum, candidate->transfer));
-    return check_space(r, number, move, vm, to, candidate, error);
+    return check_vports(r, number, move, from, to, candidate, error) &&
+           check_space(r, number, move, vm, to, candidate, error);
 }

@@ -139,6 +139,7 @@ static void read_hosts(Many *many)
         const GwHost *host = hosts->pdata[i];
         add_host(many, host, g_hash_table_lookup(expected, host->id));
     }
+    many_vports_read(many);
 }
 
 /* Whether @group is @root or below it. Bounded: a picture may hold a circle for a moment. */
@@ -378,6 +379,7 @@ void many_clear(Many *many)
     g_hash_table_unref(many->host_index);
     g_hash_table_unref(many->vm_index);
     g_hash_table_unref(many->left);
+    g_hash_table_unref(many->vports);
     g_hash_table_unref(many->elsewhere);
     g_ptr_array_unref(many->notes);
     g_ptr_array_unref(many->stays);

@@ -84,6 +84,16 @@ static GwFinding *changing(const Stay *stay, guint host)
             g_strdup_printf("%s has, or gets, a file where a disk of %s would go", on, name),
             g_strdup("A name that is free."),
             g_strdup("Choose another pool (--storage), or move the VM by itself."));
+    case MANY_NO_VPORT:
+        return finding(
+            "virtual-hba", "R41",
+            g_strdup_printf("The HBAs of %s have no vport left for the virtual HBAs of %s, beside "
+                            "what is handed over to it",
+                            on, name),
+            g_strdup("A vport for each virtual HBA that comes there."),
+            g_strdup_printf("Remove virtual HBAs that %s needs no more, or give it one of its own "
+                            "for that pool.",
+                            on));
     case MANY_COPIES:
         return finding("storage-reach", "R13",
                        g_strdup_printf("%s does not reach all disks of %s, and copying disks was "
@@ -154,9 +164,9 @@ static guint error_count(const GwMatrixCell *cell)
 static gint64 distance(const Stay *stay, guint host)
 {
     static const gint64 far[] = {
-        [MANY_FITS] = 0,       [MANY_NO_MEMORY] = 0, [MANY_NO_CPU] = 0, [MANY_NO_SPACE] = 1,
-        [MANY_FILE_THERE] = 1, [MANY_COPIES] = 2,    [MANY_APART] = 3,  [MANY_IMPOSSIBLE] = 4,
-        [MANY_HERE] = 5,       [MANY_NOT_ASKED] = 5,
+        [MANY_FITS] = 0,       [MANY_NO_MEMORY] = 0, [MANY_NO_CPU] = 0,   [MANY_NO_SPACE] = 1,
+        [MANY_FILE_THERE] = 1, [MANY_COPIES] = 2,    [MANY_APART] = 3,    [MANY_IMPOSSIBLE] = 4,
+        [MANY_HERE] = 5,       [MANY_NOT_ASKED] = 5, [MANY_NO_VPORT] = 1,
     };
     const Many *many = stay->many;
     gint64 kind = far[stay->fits[host]] << 58;
@@ -196,6 +206,8 @@ static char *reasons(const Stay *stay)
           "have too little room for its disks" },
         { MANY_FILE_THERE, "has a file where a disk of it would go",
           "have a file where a disk of it would go" },
+        { MANY_NO_VPORT, "has no vport left for its virtual HBAs",
+          "have no vport left for its virtual HBAs" },
         { MANY_COPIES, "does not reach its disks, and copying was not asked for",
           "do not reach its disks, and copying was not asked for" },
         { MANY_IMPOSSIBLE, "cannot take it at all", "cannot take it at all" },

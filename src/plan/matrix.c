@@ -43,6 +43,7 @@ GwMatrix *gw_matrix_new(const GwFabric *fabric, const GwMoveOptions *options, Gw
     matrix->options = options;
     matrix->shared = gw_plan_shared_new(fabric);
     matrix->shapes = gw_shapes_new(fabric, options, known);
+    gw_shapes_note_vports(matrix->shapes, matrix->shared);
     matrix->vm_keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     matrix->vms = g_hash_table_new(NULL, NULL);
     matrix->hosts = g_hash_table_new(NULL, NULL);

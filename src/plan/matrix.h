@@ -56,6 +56,9 @@ guint gw_matrix_verdicts(const GwMatrix *matrix);
  * number, from 0. @options (may be NULL): what is chosen for all of them; @known as of a matrix.
  */
 GwShapes *gw_shapes_new(const GwFabric *fabric, const GwMoveOptions *options, GwKnownHosts *known);
+/* Hosts that jobs under way hand virtual HBAs over to have less room than they show. Before any of
+ * them is asked for. */
+void gw_shapes_note_vports(GwShapes *shapes, GwPlanShared *shared);
 void gw_shapes_free(GwShapes *shapes);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwShapes, gw_shapes_free)
 char *gw_shapes_of_vm(GwShapes *shapes, const GwVm *vm);

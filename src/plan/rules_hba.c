@@ -128,9 +128,9 @@ static void choice_of_parent(const GwRule *self, const GwPlanInput *input, GPtrA
 {
     const char *to = gw_plan_host_name(input->destination);
     const GwHba *hba = gw_plan_hba_called(input->destination, choice->parent);
-    g_autofree char *list = gw_plan_list_hbas(input->destination);
+    g_autofree char *list = gw_plan_list_hbas(input);
 
-    if (hba == NULL || gw_plan_hba_room(hba) <= 0)
+    if (hba == NULL || !gw_plan_hba_has_room(input, hba))
         gw_rule_add(self, findings,
                     g_strdup_printf(hba == NULL
                                         ? "HBA '%s' was chosen for virtual HBA %s, and %s has none "

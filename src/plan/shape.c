@@ -4,6 +4,7 @@
 #include "plan/known_hosts.h"
 #include "plan/matrix.h"
 #include "plan/rule.h"
+#include "plan/vports.h"
 
 /* What makes two VMs, or two hosts (shape_host.c), alike to the rules. Of a VM a copy of the record
  * is taken, what is its own alone is blanked, and the rest is the shape: a field that is added
@@ -159,6 +160,18 @@ GwShapes *gw_shapes_new(const GwFabric *fabric, const GwMoveOptions *options, Gw
     note_rules(shapes->of_hosts, fabric, hosts_of);
     sort_words(shapes->of_hosts);
     return shapes;
+}
+
+static void note_vport(const GwHost *host, const GwHba *hba, gpointer shapes)
+{
+    add_word(((GwShapes *)shapes)->of_hosts, host->id,
+             g_strdup_printf("vport %s", gw_plan_text(hba->name)));
+}
+
+void gw_shapes_note_vports(GwShapes *shapes, GwPlanShared *shared)
+{
+    gw_vports_each_promised(shared, note_vport, shapes);
+    sort_words(shapes->of_hosts);
 }
 
 void gw_shapes_free(GwShapes *shapes)

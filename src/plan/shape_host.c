@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "plan/hbas.h"
+#include "plan/vports.h"
 
 /* What rules do not see of a host, or not as it is. A field that is not named here counts whole: so
  * does one that is added later, until somebody shows that no rule looks at it. */

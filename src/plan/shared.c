@@ -39,6 +39,7 @@ void gw_plan_shared_free(GwPlanShared *shared)
     gw_placement_index_free(shared->placement);
     gw_shared_storage_clear(shared);
     g_clear_pointer(&shared->promises, g_array_unref);
+    g_clear_pointer(&shared->vports, g_array_unref);
     g_clear_pointer(&shared->jobs_to, g_hash_table_unref);
     g_clear_pointer(&shared->jobs_of, g_hash_table_unref);
     g_clear_pointer(&shared->jobs, g_ptr_array_unref);
@@ -71,6 +72,13 @@ const GPtrArray *gw_shared_jobs(GwPlanShared *shared)
     if (shared->jobs == NULL)
         find_jobs(shared);
     return shared->jobs;
+}
+
+gboolean gw_job_is_behind(const GwJob *job, const char *job_id)
+{
+    if (job_id == NULL || g_strcmp0(job->id, job_id) < 0)
+        return FALSE;
+    return job->state <= (int)GW_JOB_QUEUED || g_strcmp0(job->id, job_id) == 0;
 }
 
 const GPtrArray *gw_shared_jobs_to(const GwPlanInput *input, const char *host_id)

@@ -14,6 +14,7 @@ struct GwPlanShared {
     GHashTable *jobs_to;         /* host id -> GPtrArray of those whose destination it is */
     GHashTable *jobs_of;         /* VM's UUID -> GPtrArray of those that hold it */
     GArray *promises;            /* what jobs copy to, see storage_promised.c */
+    GArray *vports;              /* that jobs hand virtual HBAs over to, see vports.c */
     GwPlacementIndex *placement; /* rules; placement_index.c's */
     GHashTable *shares;          /* host id -> GArray of its memberships */
     GHashTable *pool_ids;        /* type and source of a pool -> the identity that it has */
@@ -25,6 +26,10 @@ struct GwPlanShared {
 
 /* All jobs that are not over; borrowed. */
 const GPtrArray *gw_shared_jobs(GwPlanShared *shared);
+/* Whether what @job is to take does not count for the job @job_id (NULL: for none): its own, and
+ * that of jobs which wait behind it. Of two that wait only the earlier counts against the later, or
+ * both would be refused. */
+gboolean gw_job_is_behind(const GwJob *job, const char *job_id);
 /* @input has a shared part in all of these: gw_plan_candidate and gw_plan_rate see to it. The lists
  * are borrowed, by id, and NULL where there is no such job. */
 const GPtrArray *gw_shared_jobs_to(const GwPlanInput *input, const char *host_id);

@@ -32,19 +32,11 @@ static gint64 promised_by(const GwJob *job, const GwDiskMove *move, const char *
     return CLAMP(move->need_bytes, 0, G_MAXINT64 / 1000000) * (100 - percent) / 100;
 }
 
-/* Of two that wait, only the earlier counts against the later, or both would be refused. */
-static gboolean is_behind(const GwJob *job, const char *job_id)
-{
-    if (job_id == NULL || g_strcmp0(job->id, job_id) < 0)
-        return FALSE;
-    return job->state <= (int)GW_JOB_QUEUED || g_strcmp0(job->id, job_id) == 0;
-}
-
 static gint64 promised_by_job(const GwJob *job, const char *pool, const char *job_id)
 {
     gint64 sum = 0;
 
-    if (gw_job_state_is_final((GwJobState)job->state) || is_behind(job, job_id))
+    if (gw_job_state_is_final((GwJobState)job->state) || gw_job_is_behind(job, job_id))
         return 0;
     for (guint i = 0; job->disks != NULL && i < job->disks->len; i++)
         sum += MIN(promised_by(job, job->disks->pdata[i], pool), G_MAXINT64 / 2 - sum);
