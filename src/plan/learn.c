@@ -7,9 +7,11 @@
 #define PRIOR_WEIGHT 1.0 /* of what is known beforehand, in moves */
 #define SPREAD_WEIGHT 3.0
 #define LOG_MAX 2.0 /* one odd move does not overturn the rest */
-#define TOLD 0.2 /* how far off a guest may make a move, that still tells half of what it could */
-#define DOWNTIME_LEAST 0.01
+#define DOWNTIME_LEAST 0.02
 #define DOWNTIME_MAX 10.0
+#define DOWNTIME_SD 0.1 /* of what is expected of it beforehand, s */
+#define DOWNTIME_OFF 0.2
+#define LAST_SD 0.4
 #define CHANGED 0.4  /* of the logarithm, twice in a row: the link is another one now */
 #define CHANGE_MAX 8 /* moves after which it is none any more: older ones have aged */
 
@@ -36,41 +38,68 @@ static double copy_seconds(const GwFit *fit, const GwTaught *t)
            (fit->memory_s * t->memory_bytes + fit->disk_s * t->disk_bytes) * t->known.share;
 }
 
-/* Solves the symmetric @m x = @b of 3 by Gauss; m is well away from singular by its prior. */
-static void solve(double m[3][3], const double b[3], double x[3])
+/* The inverse of the symmetric @m by Gauss and Jordan; it is well away from singular by its prior.
+ */
+static void invert(double m[3][3], double inverse[3][3])
 {
-    double a[3][4];
+    double a[3][6] = { { 0 } };
 
     for (int i = 0; i < 3; i++) {
         for (int k = 0; k < 3; k++)
             a[i][k] = m[i][k];
-        a[i][3] = b[i];
+        a[i][3 + i] = 1;
     }
     for (int i = 0; i < 3; i++) {
-        for (int r = i + 1; r < 3; r++) {
-            double factor = a[r][i] / a[i][i];
-            for (int k = i; k < 4; k++)
+        double pivot = a[i][i];
+        for (int k = 0; k < 6; k++)
+            a[i][k] /= pivot;
+        for (int r = 0; r < 3; r++) {
+            double factor = r == i ? 0 : a[r][i];
+            for (int k = 0; k < 6; k++)
                 a[r][k] -= factor * a[i][k];
         }
     }
-    for (int i = 2; i >= 0; i--) {
-        x[i] = a[i][3];
-        for (int k = i + 1; k < 3; k++)
-            x[i] -= a[i][k] * x[k];
-        x[i] /= a[i][i];
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < 3; k++)
+            inverse[i][k] = a[i][3 + k];
+    }
+}
+
+/* Least squares of three figures, drawn towards what they were before. */
+typedef struct {
+    double m[3][3], b[3];
+} Squares;
+
+static void add_row(Squares *squares, const double row[3], double value, double weight)
+{
+    for (int k = 0; k < 3; k++) {
+        squares->b[k] += weight * row[k] * value;
+        for (int l = 0; l < 3; l++)
+            squares->m[k][l] += weight * row[k] * row[l];
+    }
+}
+
+static void solve(Squares *squares, double x[3], double inverse[3][3])
+{
+    invert(squares->m, inverse);
+    for (int i = 0; i < 3; i++) {
+        x[i] = 0;
+        for (int k = 0; k < 3; k++)
+            x[i] += inverse[i][k] * squares->b[k];
     }
 }
 
 /* One step of least squares of relative errors, in units of @scale, drawn towards the prior. */
-static void fit_step(const Class *class, const double prior[3], double scale[3])
+static void fit_step(const Class *class, const double prior[3], double scale[3], GwFit *fit)
 {
-    double m[3][3] = { { 0 } }, b[3] = { 0 }, x[3];
+    Squares squares = { 0 };
+    double x[3];
 
     /* A rate may be anything; what a copy needs beside it may not be ten times what it was. */
     for (int k = 0; k < 3; k++) {
         double stiff = k == 0 ? scale[k] / prior[k] : 1;
-        m[k][k] = (k == 0 ? 0.1 : 0.3) * PRIOR_WEIGHT * stiff * stiff;
-        b[k] = m[k][k] * prior[k] / scale[k];
+        squares.m[k][k] = (k == 0 ? 0.1 : 0.3) * PRIOR_WEIGHT * stiff * stiff;
+        squares.b[k] = squares.m[k][k] * prior[k] / scale[k];
     }
     for (guint i = 0; i < class->lessons->len; i++) {
         const Lesson *lesson = &g_array_index(class->lessons, Lesson, i);
@@ -79,14 +108,13 @@ static void fit_step(const Class *class, const double prior[3], double scale[3])
             continue; /* how fast it was is what a person chose */
         double row[3] = { scale[0], scale[1] * t->memory_bytes * t->known.share,
                           scale[2] * t->disk_bytes * t->known.share };
-        double weight = lesson->weight / (t->copy_s * t->copy_s);
-        for (int k = 0; k < 3; k++) {
-            b[k] += weight * row[k] * t->copy_s;
-            for (int l = 0; l < 3; l++)
-                m[k][l] += weight * row[k] * row[l];
-        }
+        add_row(&squares, row, t->copy_s, lesson->weight / (t->copy_s * t->copy_s));
     }
-    solve(m, b, x);
+    solve(&squares, x, fit->doubt);
+    for (int k = 0; k < 3; k++) {
+        for (int l = 0; l < 3; l++)
+            fit->doubt[k][l] *= scale[k] * scale[l];
+    }
     for (int k = 0; k < 3; k++) /* no negative times, and no leaps */
         scale[k] *= isfinite(x[k]) ? CLAMP(x[k], 0.2, 5) : 1;
 }
@@ -97,7 +125,7 @@ static void learn_rates(const Class *class, GwFit *fit)
     double scale[3] = { prior[0], prior[1], prior[2] };
 
     for (int step = 0; step < 6; step++)
-        fit_step(class, prior, scale);
+        fit_step(class, prior, scale, fit);
     fit->setup_s = CLAMP(scale[0], 0.01, 600);
     fit->memory_s = CLAMP(scale[1], 1e-11, 1e-3);
     fit->disk_s = CLAMP(scale[2], 1e-11, 1e-3);
@@ -129,21 +157,6 @@ static double spread_of(const Mean *mean, double middle, double prior)
     return sqrt(all * (1 + 1 / (1 + mean->weight)));
 }
 
-/* How much a move tells of the link, 0 to 1: little where its guest dirtied nearly as much as the
- * link takes, so that hardly anything more of it would have made another move of it. */
-static double tell(const GwFit *fit, GwMoveClass class, const GwTaught *t)
-{
-    if (!gw_class_is_live(class))
-        return 1;
-    double sd = gw_known_pace_sd(&t->known);
-    GwKnown more = gw_known_at_pace(&t->known, exp(sd));
-    GwKnown less = gw_known_at_pace(&t->known, exp(-sd));
-    double off = log_ratio(gw_fit_apply(fit, class, &more).seconds,
-                           gw_fit_apply(fit, class, &less).seconds) /
-                 2;
-    return TOLD * TOLD / (TOLD * TOLD + off * off);
-}
-
 static void learn_fixed(const Class *class, GwFit *fit)
 {
     Mean fixed = { 0 };
@@ -172,35 +185,43 @@ static void learn_wire(const Class *class, GwFit *fit)
         double again = precopy.again_bytes * t->known.wire[1] * exp(fit->wire[1]);
         double off = log_ratio(t->memory_bytes, first + again);
         double part = again / MAX(first + again, 1);
-        double weight = lesson->weight * tell(fit, class->class, t);
-        add(&both, weight, off);
-        add(&wire[0], weight * (1 - part), fit->wire[0] + off);
-        add(&wire[1], weight * part, fit->wire[1] + off);
+        add(&both, lesson->weight, off);
+        add(&wire[0], lesson->weight * (1 - part), fit->wire[0] + off);
+        add(&wire[1], lesson->weight * part, fit->wire[1] + off);
     }
     for (int k = 0; k < 2; k++)
         fit->wire[k] = mean_of(&wire[k], class->prior->wire[k], PRIOR_WEIGHT / 2);
     fit->wire_sd = spread_of(&both, 0, class->prior->wire_sd);
 }
 
-/* What the guest stands still beside the last pages. */
+/* What the guest stands still beside the last pages, and what of these QEMU leaves to it. */
 static void learn_downtime(const Class *class, GwFit *fit)
 {
-    Mean base[2] = { { 0 } };
+    const double prior[3] = { class->prior->downtime_s[0], class->prior->downtime_s[1],
+                              class->prior->last };
+    const double sd[3] = { DOWNTIME_SD, DOWNTIME_SD, LAST_SD };
+    double x[3], inverse[3][3];
+    Squares squares = { 0 };
 
+    for (int k = 0; k < 3; k++) {
+        squares.m[k][k] = PRIOR_WEIGHT / (sd[k] * sd[k]);
+        squares.b[k] = squares.m[k][k] * prior[k];
+    }
     for (guint i = 0; i < class->lessons->len; i++) {
         const Lesson *lesson = &g_array_index(class->lessons, Lesson, i);
         const GwTaught *t = lesson->taught;
         if (!t->has_known || t->downtime_s < 0)
             continue;
-        double last = gw_fit_precopy(fit, &t->known).last_s;
-        add(&base[t->known.by_resume ? 1 : 0], lesson->weight,
-            CLAMP(t->downtime_s, 0, DOWNTIME_MAX) - last);
+        double came = CLAMP(t->downtime_s, 0, DOWNTIME_MAX);
+        double row[3] = { !t->known.by_resume, t->known.by_resume,
+                          MIN(gw_fit_precopy(fit, &t->known).last_s, t->known.downtime_s) };
+        double off = DOWNTIME_OFF * came + 0.05;
+        add_row(&squares, row, came, lesson->weight / (off * off));
     }
-    for (int k = 0; k < 2; k++) {
-        double mean = mean_of(&base[k], class->prior->downtime_s[k], PRIOR_WEIGHT);
-        if (base[k].weight > 0)
-            fit->downtime_s[k] = MAX(mean, DOWNTIME_LEAST);
-    }
+    solve(&squares, x, inverse);
+    for (int k = 0; k < 2; k++)
+        fit->downtime_s[k] = CLAMP(x[k], DOWNTIME_LEAST, DOWNTIME_MAX);
+    fit->last = CLAMP(x[2], 0.1, 2);
 }
 
 /* How far off all of it is, by what would have been said of the finished moves. */
@@ -216,8 +237,7 @@ static void learn_spread(const Class *class, GwFit *fit)
         GwModelled said = gw_fit_apply(fit, class->class, &t->known);
         /* Of a move of another class what is beside its copy says nothing. */
         double fixed = t->class == class->class ? t->fixed_s : fit->fixed_s;
-        add(&total, lesson->weight * tell(fit, class->class, t),
-            log_ratio(fixed + t->copy_s, said.seconds));
+        add(&total, lesson->weight, log_ratio(fixed + t->copy_s, said.seconds));
         if (t->downtime_s >= 0 && said.downtime_s >= 0)
             add(&downtime, lesson->weight, log_ratio(MAX(t->downtime_s, 0.005), said.downtime_s));
     }

@@ -59,6 +59,8 @@ typedef struct {
     double memory_s;      /* for each byte of memory on the wire */
     double disk_s;        /* for each byte of disks */
     double downtime_s[2]; /* beside what is sent meanwhile; [1]: where it commits by resume */
+    double last;          /* what of that QEMU really leaves to the downtime */
+    double doubt[3][3];   /* of set-up, memory and disks: their covariance, for a spread of 1 */
     /* Corrections, logarithms of what came to what had been said; and how they scatter. */
     double wire[2], wire_sd;
     double total, total_sd;
@@ -86,6 +88,9 @@ typedef struct {
 GwModelled gw_fit_apply(const GwFit *fit, GwMoveClass class, const GwKnown *known);
 /* What of a byte of memory @known's method sends, as @fit corrects it. */
 GwPrecopy gw_fit_precopy(const GwFit *fit, const GwKnown *known);
+/* How far off the fit itself may be for such a move, in seconds: little for one that is like those
+ * it learned from, and a lot for one of another size. For a spread of 1. */
+double gw_fit_doubt(const GwFit *fit, double memory_bytes, double disk_bytes, double share);
 /* How surely it is known how fast the guest dirties memory for this link: one standard deviation of
  * the logarithm. What a move takes that many times more, or less, of it says how far off it may be:
  * little where the guest is far from the rate of the link, and a lot where it is near to it. */

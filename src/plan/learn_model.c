@@ -20,10 +20,11 @@ GwFit gw_fit_prior(GwMoveClass class)
                   .setup_s = 0.2,
                   .memory_s = 1 / (110 * MIB), /* 1 Gbit/s */
                   .disk_s = 1 / (80 * MIB),
-                  .downtime_s = { 0.06, 0.25 },
-                  .wire_sd = 0.35,
+                  .downtime_s = { 0.04, 0.25 },
+                  .last = 0.7,
+                  .wire_sd = 0.3,
                   .total_sd = 0.25,
-                  .downtime_sd = 0.5 };
+                  .downtime_sd = 0.45 };
 
     if (gw_class_is_live(class)) {
         fit.fixed_s = class == GW_CLASS_LIVE ? 0.4 : class == GW_CLASS_VSM ? 0.6 : 2.0;
@@ -89,14 +90,26 @@ GwModelled gw_fit_apply(const GwFit *fit, GwMoveClass class, const GwKnown *know
         copy += precopy.seconds + precopy.last_s;
         out.bytes += precopy.first_bytes * known->wire[0] * exp(fit->wire[0]) +
                      precopy.again_bytes * known->wire[1] * exp(fit->wire[1]);
-        out.downtime_s =
-            fit->downtime_s[known->by_resume ? 1 : 0] + MIN(precopy.last_s, known->downtime_s);
+        out.downtime_s = fit->downtime_s[known->by_resume ? 1 : 0] +
+                         fit->last * MIN(precopy.last_s, known->downtime_s);
         out.converges = precopy.converges;
         out.throttle = precopy.throttle;
     }
     out.seconds = (before + copy) * exp(fit->total);
     out.copy_part = copy / MAX(before + copy, 1e-9);
     return out;
+}
+
+double gw_fit_doubt(const GwFit *fit, double memory_bytes, double disk_bytes, double share)
+{
+    double row[3] = { 1, memory_bytes * share, disk_bytes * share };
+    double sum = 0;
+
+    for (int k = 0; k < 3; k++) {
+        for (int l = 0; l < 3; l++)
+            sum += row[k] * fit->doubt[k][l] * row[l];
+    }
+    return sqrt(MAX(sum, 0));
 }
 
 /* A sample compares few pages, and the fewer it finds dirty the less it says. */

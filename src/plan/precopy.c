@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#define ROUNDS_MAX 400
+#define ROUNDS_MAX 200
 #define SECONDS_MAX 1e9
 #define BYTES_MAX 1e18
 #define STUCK_ROUNDS 5 /* in which nothing was gained: more of them will not help */
@@ -54,6 +54,7 @@ typedef struct {
     double period_s, period_wire, period_dirtied; /* since QEMU looked at them last */
     guint high;                                   /* periods that counted */
     guint stuck;
+    gboolean outrun; /* what was dirtied last would slow the guest down further */
 } Copy;
 
 static double wire_of(const Copy *copy, double first, double again)
@@ -85,8 +86,8 @@ static double send(Copy *copy, GwPrecopy *result)
 {
     double most = copy->first + copy->again - copy->keep;
     double rate = copy->in->wire_bps;
-    /* The first time it does not look before all of it was sent. */
-    if (copy->in->sync_s > 0 && result->rounds > 0)
+    /* Never before all of it was sent once; and it tells only where it slows the guest down. */
+    if (copy->in->sync_s > 0 && copy->outrun && copy->throttle < THROTTLE_MAX)
         most = MIN(most, copy->in->sync_s * rate / copy->in->wire_again);
     most = MAX(most, 0);
     double first = MIN(copy->first, most);
@@ -116,12 +117,13 @@ static double dirty(Copy *copy, double seconds)
 }
 
 /* FALSE: it never ends. */
-static gboolean goes_on(Copy *copy, double before)
+static gboolean goes_on(Copy *copy, double sent, double wire, double dirtied)
 {
+    copy->outrun = copy->in->auto_converge && dirtied > wire * TRIGGER;
     if (copy->in->auto_converge)
         slow_down(copy);
     gboolean can_slow = copy->in->auto_converge && copy->throttle < THROTTLE_MAX;
-    gboolean gained = copy->first + copy->again <= before * STUCK;
+    gboolean gained = dirtied <= sent * STUCK;
     copy->stuck = !gained && !can_slow ? copy->stuck + 1 : 0;
     return copy->stuck < STUCK_ROUNDS;
 }
@@ -165,11 +167,12 @@ GwPrecopy gw_precopy_run(const GwPrecopyInput *input)
     while (result.rounds < ROUNDS_MAX && result.seconds < SECONDS_MAX) {
         double before = copy.first + copy.again;
         double span = send(&copy, &result);
+        double sent = before - copy.first - copy.again;
+        double dirtied = dirty(&copy, span);
         result.rounds++;
         result.seconds += span;
-        dirty(&copy, span);
         result.converges = copy.first + copy.again <= most;
-        if (result.converges || !goes_on(&copy, before))
+        if (result.converges || !goes_on(&copy, sent, span * in.wire_bps, dirtied))
             break;
     }
     finish(&copy, &result);

@@ -17,14 +17,15 @@
 #define LITTLE 8 /* a guest that uses less than this part of its memory, or huge pages */
 
 /* Spreads (of logarithms) that uncertain knowledge adds. */
-#define SD_BESIDE 0.5 /* of what is beside the copy, where no move of that class was seen */
+#define SD_BESIDE 0.4 /* of what is beside the copy, where no move of that class was seen */
 #define SD_PAIR 0.3
+#define SD_DOUBT 0.15 /* of one move, for what the fit says of moves of another size */
 #define SD_GUESSED 0.8
 #define SD_FABRIC 0.5
 #define SD_MEASURED 0.4
 #define SD_USE_UNKNOWN 0.4
 #define SD_DIRTY_UNKNOWN 0.35
-#define SD_THROTTLED 0.35
+#define SD_THROTTLED 0.2
 #define SD_ENDLESS 0.7
 #define SD_OTHERS 0.25
 #define SD_DISKS_UNKNOWN 0.3
@@ -177,19 +178,24 @@ static void find_fit(const GwPredictor *predictor, GwForecast *forecast)
     take_measured(forecast);
 }
 
-static double link_sd(const GwForecast *forecast)
+/* Of all seconds. */
+static double link_sd(const GwForecast *forecast, const GwModelled *said)
 {
+    const GwKnown *known = &forecast->known;
+    double memory = MAX(said->bytes - known->disk_bytes, 0);
+
     switch (forecast->link) {
-    case GW_LINK_MOVES: /* what one move tells is not much */
-        return SD_FABRIC / (1 + 2 * forecast->fit.weight);
+    case GW_LINK_MOVES:
+        return SD_DOUBT * gw_fit_doubt(&forecast->fit, memory, known->disk_bytes, known->share) /
+               MAX(said->seconds, 1e-3);
     case GW_LINK_FABRIC:
-        return SD_FABRIC;
+        return SD_FABRIC * said->copy_part;
     case GW_LINK_MEASURED:
-        return SD_MEASURED;
+        return SD_MEASURED * said->copy_part;
     case GW_LINK_GUESSED:
         break;
     }
-    return SD_GUESSED;
+    return SD_GUESSED * said->copy_part;
 }
 
 /* The VM ------------------------------------------------------------------------------------- */
@@ -342,12 +348,11 @@ static double vm_sd(const GwForecast *forecast, const GwModelled *said)
 
 static double seconds_sd(const GwForecast *forecast, const GwModelled *said)
 {
-    double copy = square(link_sd(forecast)) + square(vm_sd(forecast, said)) +
-                  (forecast->others > 0 ? square(SD_OTHERS) : 0);
+    double copy = square(vm_sd(forecast, said)) + (forecast->others > 0 ? square(SD_OTHERS) : 0);
     double beside = square(SD_BESIDE / (1 + forecast->fit.own_moves));
 
-    return sqrt(square(forecast->fit.total_sd) + copy * square(said->copy_part) +
-                beside * square(1 - said->copy_part));
+    return sqrt(square(forecast->fit.total_sd) + square(link_sd(forecast, said)) +
+                copy * square(said->copy_part) + beside * square(1 - said->copy_part));
 }
 
 static Reach reach(double sd, double likely, double least, double most)
@@ -364,7 +369,8 @@ static void fill_intervals(const GwForecast *forecast, const GwModelled *said, G
     const GwFit *fit = &forecast->fit;
     const GwKnown *known = &forecast->known;
     gboolean live = gw_class_is_live(forecast->class);
-    double pace_sd = live ? gw_known_pace_sd(known) : 0;
+    /* A slower link is to a guest as if it dirtied more. */
+    double pace_sd = live ? hypot(gw_known_pace_sd(known), link_sd(forecast, said)) : 0;
     GwKnown slow = gw_known_at_pace(known, exp(-pace_sd));
     GwKnown fast = gw_known_at_pace(known, exp(pace_sd));
     GwModelled least = live ? gw_fit_apply(fit, forecast->class, &slow) : *said;
