@@ -74,6 +74,10 @@ const GwOption gw_migrate_options[] = {
       "server is an FQDN (R16, R17); default: the pool of the same name, or the first default "
       "location.",
       .key = "storage", .complete = "pools" },
+    { "best-storage", GW_OPTION_FLAG, NULL,
+      "Disks that cannot stay go to the pool of the destination that has the most space left "
+      "(R26); "
+      "refused where the destination has no stars. To a host group always." },
     { "transfer", GW_OPTION_CHOICE, NULL, "This transfer type and no other; default: the best.",
       .words = gw_transfer_words },
     { "copy-all", GW_OPTION_FLAG, NULL, "Copy also the disks that both hosts reach.",
@@ -301,6 +305,8 @@ int gw_migrate(GwSession *session, const GwArgs *args, GError **error)
         return GW_EXIT_USAGE;
     g_autofree char *destination = targets.destination;
     g_autoptr(GwJson) body = json_pack("{s:s,s:O}", "destination", destination, "options", options);
+    if (gw_args_has(args, "best-storage"))
+        json_object_set_new(body, "best_storage", json_true());
     return move_all(session, args, &targets, body, error);
 }
 

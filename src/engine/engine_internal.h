@@ -110,7 +110,8 @@ void gw_engine_journal(GwEngine *engine, GwBatch *batch, MessageFn then, Message
                        gpointer data);
 
 /* placement.c: any thread. @request, or, where its destination is a host group, the move to the
- * best host and storage of it (R46); NULL where none will do. */
+ * best host and storage of it (R46), of a host with best_storage the move to that storage (R26);
+ * NULL where none will do. */
 GwMoveRequest *gw_placement_choose(GwEngine *engine, const char *vm, const GwMoveRequest *request,
                                    GError **error);
 

@@ -208,9 +208,10 @@ GwMoveRequest *gw_placement_choose(GwEngine *engine, const char *vm, const GwMov
     g_autoptr(GwMoveRequest) chosen = gw_move_request_copy(request);
     GwMoveOptions *options = NULL;
 
-    /* Whoever names a host gets that one; what is neither is said by who looks for the host. */
-    if (gw_fabric_find_host(fabric, request->destination) != NULL ||
-        gw_fabric_find_group(fabric, request->destination) == NULL)
+    /* Whoever names a host gets that one, and the pool of the same name, unless the best is asked
+     * for; what is neither is said by who looks for the host. */
+    gboolean host = gw_fabric_find_host(fabric, request->destination) != NULL;
+    if (host ? !request->best_storage : gw_fabric_find_group(fabric, request->destination) == NULL)
         return g_steal_pointer(&chosen);
     const GwVm *found = gw_fabric_find_vm(fabric, vm, error);
     if (found == NULL)

@@ -224,8 +224,9 @@ static void fail_incomplete(GwPlanJob *self)
 {
     const GPtrArray *stays = self->job->plan->stays;
     const GwPlannedStay *first = stays->pdata[0];
-    g_autofree char *others =
-        stays->len > 1 ? g_strdup_printf("; and %u others", stays->len - 1) : g_strdup("");
+    g_autofree char *others = stays->len > 1 ? g_strdup_printf("; and %u other%s", stays->len - 1,
+                                                               stays->len > 2 ? "s" : "")
+                                             : g_strdup("");
     g_autofree char *message =
         g_strdup_printf("%u VMs moved, %u could not: '%s' stays on %s: %s%s",
                         gw_plan_job_count(self, GW_PLANNED_DONE), stays->len, first->vm_name,

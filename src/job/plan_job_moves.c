@@ -78,7 +78,7 @@ void gw_plan_job_tally(GwJob *job)
 
 /* Stays ---------------------------------------------------------------------------------------- */
 
-static void add_stay(GPtrArray *stays, const GwPlannedMove *move, const char *why)
+static GwPlannedStay *add_stay(GPtrArray *stays, const GwPlannedMove *move, const char *why)
 {
     GwPlannedStay *stay = gw_planned_stay_new();
 
@@ -88,6 +88,7 @@ static void add_stay(GPtrArray *stays, const GwPlannedMove *move, const char *wh
     stay->host_name = g_strdup(move->source_host_name);
     stay->why = g_strdup(why);
     g_ptr_array_add(stays, stay);
+    return stay;
 }
 
 static GwPlannedStay *find_stay(const GPtrArray *stays, const char *vm_uuid)
@@ -112,7 +113,7 @@ static void add_orphan(GPtrArray *stays, const GwPlannedMove *move, const GwPlan
 /* How often moves of a VM failed, and the last time's words. */
 typedef struct {
     guint count;
-    const char *error;
+    const char *error, *job_id;
 } Failures;
 
 static GHashTable *failures_of(const GwPlanJob *self)
@@ -130,8 +131,29 @@ static GHashTable *failures_of(const GwPlanJob *self)
         }
         failures->count++;
         failures->error = move->error;
+        failures->job_id = move->job_id;
     }
     return table;
+}
+
+/* Tried often enough (I8): what a move lacks, its own job knows best. */
+static void give_up(GPtrArray *stays, const GwPlannedMove *move, const Failures *failures)
+{
+    GwPlannedStay *stay = add_stay(stays, move, failures->error);
+    GwFinding *finding = gw_finding_new();
+
+    finding->rule = g_strdup("move-failed");
+    finding->requirement = g_strdup("R49");
+    finding->severity = (int)GW_SEVERITY_ERROR;
+    finding->observed = g_strdup_printf("%u moves of %s failed", failures->count, move->vm_name);
+    finding->required = g_strdup("One that succeeds.");
+    finding->remedy =
+        failures->job_id != NULL
+            ? g_strdup_printf("See what it needs: godwit job show %s. Then ask again.",
+                              failures->job_id)
+            : g_strdup("See what it needs: godwit job list. Then ask again.");
+    stay->findings = gw_record_array(&gw_finding_record);
+    g_ptr_array_add(stay->findings, finding);
 }
 
 /* The moves of @plan that are still tried go behind those of the job's that have begun; numbers in
@@ -151,7 +173,7 @@ static guint append(const GwPlanJob *self, GPtrArray *moves, const GwMigrationPl
         if (find_stay(stays, planned->vm_uuid) != NULL)
             continue; /* the rest of its way */
         if (failures != NULL && failures->count >= GW_PLAN_JOB_TRIES) {
-            add_stay(stays, planned, failures->error);
+            give_up(stays, planned, failures);
             continue;
         }
         if (after > 0 && place[after] == 0) {

@@ -288,7 +288,8 @@ static gboolean decode_into(const GwRecord *record, gpointer self, json_t *json,
     json_t *value = NULL;
 
     if (!json_is_object(json)) {
-        gw_error_set(error, GW_ERR_INVALID, NULL, "%s must be a JSON object", record->name);
+        gw_error_set(error, GW_ERR_INVALID, "Send its fields in braces: {…}.",
+                     "%s must be a JSON object", record->name);
         return FALSE;
     }
     json_object_foreach (json, key, value) {

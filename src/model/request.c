@@ -5,6 +5,10 @@ GW_DEFINE_RECORD(
     GwMoveRequest, gw_move_request, "MoveRequest", "Where to move a VM, and how.",
     GW_F(GwMoveRequest, destination, GW_STRING, .flags = GW_REQUIRED,
          .doc = "Destination host, or host group: its best host (R46). By id or name."),
+    GW_F(GwMoveRequest, best_storage, GW_BOOL,
+         .doc = "Onto a host: disks that are copied go to the pool of it that has the most space "
+                "left, and the move is refused where the host has no stars (R26, R45). A host "
+                "group is always placed on so."),
     GW_F(GwMoveRequest, options, GW_OBJECT, .of = &gw_move_options_record,
          .doc = "Options; default: the hosts'."));
 

@@ -6,7 +6,8 @@
 /* Bodies of API requests that are not themselves records of the fabric. */
 
 typedef struct {
-    char *destination; /* id or name of a host, or of a host group: the best of it (R46) */
+    char *destination;     /* id or name of a host, or of a host group: the best of it (R46) */
+    gboolean best_storage; /* of a host: its best pool, as in a group (R26) */
     GwMoveOptions *options;
 } GwMoveRequest;
 GW_DECLARE_RECORD(GwMoveRequest, gw_move_request)

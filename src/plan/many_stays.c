@@ -248,6 +248,23 @@ static char *why_of(const Stay *stay, guint near, const GPtrArray *findings)
                                              : "not all that go there fit together");
 }
 
+/* Where nobody is to be told a reason by, since no host was looked at (I8). */
+static GPtrArray *no_destination(void)
+{
+    GPtrArray *out = gw_record_array(&gw_finding_record);
+    GwFinding *finding = gw_finding_new();
+
+    finding->rule = g_strdup("destination");
+    finding->requirement = g_strdup("R49");
+    finding->severity = (int)GW_SEVERITY_ERROR;
+    finding->observed = g_strdup("No other host may be its destination");
+    finding->required = g_strdup("A host of those that were asked for, that is not to be emptied.");
+    finding->remedy =
+        g_strdup("Add a host, name other destinations, or empty fewer hosts at once.");
+    g_ptr_array_add(out, finding);
+    return out;
+}
+
 static GwPlannedStay *write_stay(const Stay *stay)
 {
     const Many *many = stay->many;
@@ -260,7 +277,7 @@ static GwPlannedStay *write_stay(const Stay *stay)
     out->vm_name = gw_text_printable(gw_plan_vm_name(item->vm), GW_TEXT_NAME_MAX);
     out->host_id = g_strdup(home->id);
     out->host_name = g_strdup(gw_plan_host_name(home));
-    out->findings = near != MANY_NONE ? errors_at(stay, near) : gw_record_array(&gw_finding_record);
+    out->findings = near != MANY_NONE ? errors_at(stay, near) : no_destination();
     g_autofree char *why = why_of(stay, near, out->findings);
     out->why = gw_text_printable(why, GW_TEXT_MESSAGE_MAX);
     return out;

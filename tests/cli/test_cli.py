@@ -714,6 +714,9 @@ def test_a_move_with_disks_says_all_that_was_chosen(fake, godwit):
         "add_default_storage": True}}]
     godwit("vm", "migrate", "web1", "kvm2", "--keep-source", "none", "--no-wait")
     assert bodies(fake, "POST", "/migrate")[1]["options"] == {"keep_source_s": -1}
+    godwit("vm", "migrate", "web1", "kvm2", "--best-storage", "--no-wait")
+    assert bodies(fake, "POST", "/migrate")[2] == {"destination": "kvm2", "options": {},
+                                                   "best_storage": True}
 
 
 def test_a_refusal_says_which_ways_there_are(fake, godwit):

@@ -14,6 +14,7 @@
 typedef struct {
     gboolean chain; /* the disk lies above another image */
     gint64 room;    /* of the destination's pool, bytes; 0: plenty */
+    gboolean other; /* the destination has another pool beside it, with plenty */
 } Shape;
 
 static json_t *host_json(guint index, const Shape *shape)
@@ -25,6 +26,10 @@ static json_t *host_json(guint index, const Shape *shape)
     if (index == 1 && shape->room > 0)
         json_object_set_new(json_array_get(pools, 0), "capacity_bytes",
                             json_integer((json_int_t)shape->room));
+    if (index == 1 && shape->other)
+        json_array_append_new(pools, json_pack("{s:s,s:s,s:s,s:b,s:I}", "name", "large", "type",
+                                               "dir", "target_path", "/large", "active", 1,
+                                               "capacity_bytes", (json_int_t)(400 * GIB)));
     json_object_set_new(json_object_get(host, "facts"), "pools", pools);
     return host;
 }
@@ -130,6 +135,50 @@ static void test_a_move_takes_its_disks_along(void **unused)
 {
     (void)unused;
     storage_for_both_ways(move_and_keep);
+}
+
+/* Where its disk was copied to, of a move to the destination. */
+static char *pool_of_move(World *world, gboolean best)
+{
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
+    request->best_storage = best;
+    g_autofree char *id = storage_begin(world, VM, request);
+    world_run(world, SECONDS(120));
+    check_final(world, id, GW_JOB_DONE, "a move onto a host");
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    const GwVm *vm = gw_fabric_find_vm(fabric, VM, NULL);
+    return g_path_get_dirname(((const GwDisk *)vm->disks->pdata[0])->source);
+}
+
+/* R26: the pool of the same name, unless the one with the most space is asked for. R45: where the
+ * host has no stars for it, placement is refused, and a person who names the host gets it. */
+static void test_the_best_storage_of_a_host(void **unused)
+{
+    World world;
+    GError *error = NULL;
+    (void)unused;
+
+    for (guint best = 0; best < 2; best++) {
+        open_world(&world, (Shape){ .room = 100 * GIB, .other = TRUE });
+        g_autofree char *folder = pool_of_move(&world, best > 0);
+        assert_string_equal(folder, best > 0 ? "/large" : "/vms");
+        world_free(&world);
+    }
+    open_world(&world, (Shape){ .room = 100 * GIB });
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(fabric, "b"));
+    host->disk_reserve_bytes = 99 * GIB;
+    G_GNUC_UNUSED g_autoptr(GwHost) changed = world_change_host(world.engine, host, &error);
+    assert_null(error);
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
+    request->best_storage = TRUE;
+    assert_null(gw_engine_migrate(world.engine, VM, request, "tester", NULL, &error));
+    assert_true(g_error_matches(error, GW_ERROR, GW_ERR_REFUSED));
+    assert_non_null(gw_error_remedy(error));
+    g_clear_error(&error);
+    g_autofree char *folder = pool_of_move(&world, FALSE);
+    assert_string_equal(folder, "/vms");
+    world_free(&world);
 }
 
 static void test_not_keeping_is_asked_for(void **unused)
@@ -958,6 +1007,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_move_takes_its_disks_along),
+        cmocka_unit_test(test_the_best_storage_of_a_host),
         cmocka_unit_test(test_not_keeping_is_asked_for),
         cmocka_unit_test(test_a_readonly_disk_goes_to_its_new_path),
         cmocka_unit_test(test_what_is_not_kept_is_removed_in_the_end),

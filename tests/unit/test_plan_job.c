@@ -214,6 +214,11 @@ static void a_failure_is_tried_again_elsewhere(void **state)
     assert_non_null(strstr(self->job->error->message, "vm-a"));
     assert_non_null(strstr(self->job->error->message, "the destination died"));
     assert_int_equal(self->job->plan->stays->len, 1);
+    const GwPlannedStay *given_up = self->job->plan->stays->pdata[0];
+    assert_int_equal(given_up->findings->len, 1);
+    const GwFinding *finding = given_up->findings->pdata[0];
+    assert_non_null(strstr(finding->observed, "3 moves of "));
+    assert_non_null(strstr(finding->remedy, "godwit job show "));
 }
 
 static void what_cannot_leave_is_named(void **state)
