@@ -143,7 +143,7 @@ static void solve(double m[3][3], const double b[3], double x[3])
 /* One step of least squares of relative errors, in units of @scale, drawn towards the prior. */
 static void fit_step(const Class *class, const double prior[3], double scale[3])
 {
-    double m[3][3] = { { 0 } }, b[3] = { 0 }, x[3];
+    double m[3][3] = { { 0 } }, b[3] = { 0 }, x[3] = { 0 };
 
     /* A rate may be anything; what a copy needs beside it may not be ten times what it was. */
     for (int k = 0; k < 3; k++) {
