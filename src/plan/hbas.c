@@ -108,9 +108,7 @@ char *gw_plan_list_hbas(const GwHost *host)
             i > 0 ? ", " : "", gw_plan_text(hba->name), gw_plan_text(hba->fabric_wwn),
             gw_plan_hba_room(hba), hba->max_vports);
     }
-    if (out->len == 0)
-        g_string_append(out, "none");
-    return g_string_free(out, FALSE);
+    return gw_plan_list_end(out);
 }
 
 /* The destination has a pool of that name. */
