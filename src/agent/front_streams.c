@@ -226,15 +226,26 @@ static void ask(Link *link, gpointer data)
                 -1, on_opened, carried);
 }
 
+static Link *link_of(const Front *front, GwSession *session)
+{
+    for (guint i = 0; i < front->n_lanes; i++) {
+        if (front->lanes[i].loop == gw_session_loop(session))
+            return g_hash_table_lookup(front->lanes[i].links, session);
+    }
+    return NULL;
+}
+
 void gw_front_stream_asked(GwSession *session, GwStream *stream, const json_t *what, gpointer user)
 {
     Front *front = user;
-    Link *link = NULL;
+    Link *link = link_of(front, session);
     guint kind = gw_stream_kind_from_word(text_of(what, "kind"));
 
-    for (guint i = 0; i < front->n_lanes && link == NULL; i++) {
-        if (front->lanes[i].loop == gw_session_loop(session))
-            link = g_hash_table_lookup(front->lanes[i].links, session);
+    if (link == NULL) {
+        g_autoptr(GError) error = NULL;
+        gw_error_set(&error, GW_ERR_CANCELLED, NULL, "the session is over");
+        gw_stream_refuse(stream, error);
+        return;
     }
     guint allowed = link->peer->role == GW_PEER_CONTROLLER ? CONTROLLER_KINDS : HOST_KINDS;
     if ((kind & allowed) == 0) {

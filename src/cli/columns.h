@@ -34,6 +34,9 @@ gboolean gw_require_change(json_t *body, GError **error);
 int gw_missing_option(const char *command, const char *option, const char *remedy, GError **error);
 int gw_remove_record(GwSession *session, const char *collection, const char *what,
                      const char *which, GError **error);
+/* Posts @body (may be NULL) to @action ("/refresh") of a record; the answer, owned, or NULL. */
+json_t *gw_post_action(GwSession *session, const char *collection, const char *what,
+                       const char *which, const char *action, json_t *body, GError **error);
 /* migration_plan.c: a plan of many moves, and the job that carries one out, as people read them. */
 void gw_print_migration_plan(GwSession *session, json_t *plan);
 void gw_print_plan_job(GwSession *session, json_t *job);

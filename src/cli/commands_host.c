@@ -130,13 +130,9 @@ static int maintenance(GwSession *session, const GwArgs *args, GError **error)
                      "host maintenance: '%.100s' is neither on nor off", word);
         return GW_EXIT_USAGE;
     }
-    g_autofree char *path =
-        gw_session_find_path(session, "/hosts", "host", gw_args_word(args, 0), error);
-    if (path == NULL)
-        return GW_EXIT_FAILED;
-    g_autofree char *action = g_strconcat(path, "/maintenance", NULL);
     g_autoptr(GwJson) body = json_pack("{s:b}", "on", on ? 1 : 0);
-    g_autoptr(GwJson) host = gw_client_call(session->client, "POST", action, body, NULL, error);
+    g_autoptr(GwJson) host = gw_post_action(session, "/hosts", "host", gw_args_word(args, 0),
+                                            "/maintenance", body, error);
 
     if (host != NULL && !gw_print_document(session, host))
         say_maintenance(session, gw_args_word(args, 0), host);
@@ -150,12 +146,8 @@ static int host_remove(GwSession *session, const GwArgs *args, GError **error)
 
 static int refresh(GwSession *session, const GwArgs *args, GError **error)
 {
-    g_autofree char *path =
-        gw_session_find_path(session, "/hosts", "host", gw_args_word(args, 0), error);
-    if (path == NULL)
-        return GW_EXIT_FAILED;
-    g_autofree char *action = g_strconcat(path, "/refresh", NULL);
-    g_autoptr(GwJson) answer = gw_client_call(session->client, "POST", action, NULL, NULL, error);
+    g_autoptr(GwJson) answer =
+        gw_post_action(session, "/hosts", "host", gw_args_word(args, 0), "/refresh", NULL, error);
 
     if (answer != NULL && !gw_print_document(session, answer))
         gw_say(session, "Host %s is being read again", gw_args_word(args, 0));

@@ -85,12 +85,8 @@ static int add(GwSession *session, const GwArgs *args, GError **error)
 
 static int prove(GwSession *session, const GwArgs *args, GError **error)
 {
-    g_autofree char *path =
-        gw_session_find_path(session, "/shares", "share", gw_args_word(args, 0), error);
-    if (path == NULL)
-        return GW_EXIT_FAILED;
-    g_autofree char *action = g_strconcat(path, "/prove", NULL);
-    g_autoptr(GwJson) job = gw_client_call(session->client, "POST", action, NULL, NULL, error);
+    g_autoptr(GwJson) job =
+        gw_post_action(session, "/shares", "share", gw_args_word(args, 0), "/prove", NULL, error);
     return job != NULL ? gw_wait_for_job(session, args, job, error) : GW_EXIT_FAILED;
 }
 

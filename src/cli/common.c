@@ -32,6 +32,16 @@ int gw_remove_record(GwSession *session, const char *collection, const char *wha
     return GW_EXIT_OK;
 }
 
+json_t *gw_post_action(GwSession *session, const char *collection, const char *what,
+                       const char *which, const char *action, json_t *body, GError **error)
+{
+    g_autofree char *path = gw_session_find_path(session, collection, what, which, error);
+    if (path == NULL)
+        return NULL;
+    g_autofree char *whole = g_strconcat(path, action, NULL);
+    return gw_client_call(session->client, "POST", whole, body, NULL, error);
+}
+
 int gw_wait_for_job(GwSession *session, const GwArgs *args, json_t *job, GError **error)
 {
     g_autoptr(GwJson) jobs = json_pack("[O]", job);

@@ -60,15 +60,11 @@ int gw_check_host(GwSession *session, const GwArgs *args, GError **error)
 {
     const char *peer = gw_args_word(args, 1);
     g_autoptr(GwJson) body = json_object();
-    g_autofree char *path =
-        gw_session_find_path(session, "/hosts", "host", gw_args_word(args, 0), error);
 
-    if (path == NULL)
-        return GW_EXIT_FAILED;
     if (peer != NULL)
         json_object_set_new(body, "peer", json_string(peer));
-    g_autofree char *action = g_strconcat(path, "/check", NULL);
-    g_autoptr(GwJson) answer = gw_client_call(session->client, "POST", action, body, NULL, error);
+    g_autoptr(GwJson) answer =
+        gw_post_action(session, "/hosts", "host", gw_args_word(args, 0), "/check", body, error);
     json_t *lines = gw_at(answer, "items");
     if (answer == NULL)
         return GW_EXIT_FAILED;

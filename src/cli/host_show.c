@@ -226,18 +226,9 @@ static void print_part(GwSession *session, json_t *host, const char *path, const
 
 static void print_host(GwSession *session, json_t *host)
 {
-    json_t *pools = gw_at(host, "facts.pools");
-    json_t *networks = gw_at(host, "facts.networks");
-
     gw_print_sheet(session, gw_host_sheet, host);
-    if (json_array_size(pools) > 0) {
-        gw_print_heading(session, "Storage pools");
-        gw_print_table(session, gw_pool_columns, pools);
-    }
-    if (json_array_size(networks) > 0) {
-        gw_print_heading(session, "Networks");
-        gw_print_table(session, gw_network_columns, networks);
-    }
+    print_part(session, host, "facts.pools", "Storage pools", gw_pool_columns);
+    print_part(session, host, "facts.networks", "Networks", gw_network_columns);
     print_part(session, host, "facts.hbas", "HBAs (NPIV)", hba_columns);
     print_part(session, host, "facts.agent.interfaces", "Interfaces", gw_interface_columns);
     print_part(session, host, "facts.agent.file_systems", "File systems", gw_file_system_columns);

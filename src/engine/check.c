@@ -53,6 +53,17 @@ static GwMovePlan *make_plan(const GwPlanInput *input, const GwMoveDecision *dec
 }
 
 /* Moves of a plan, and jobs that begin, are checked far more often than anybody looks. */
+void gw_check_take(CheckResult *result, GwJob *job)
+{
+    g_clear_pointer(&job->disks, g_ptr_array_unref);
+    job->disks = g_steal_pointer(&result->disks);
+    g_clear_pointer(&job->nics, g_ptr_array_unref);
+    job->nics = g_steal_pointer(&result->nics);
+    g_clear_pointer(&job->hbas, g_ptr_array_unref);
+    job->hbas = g_steal_pointer(&result->hbas);
+    job->transfer = result->plan->candidate->transfer;
+}
+
 void gw_check_explain(CheckResult *result)
 {
     const GwPlanInput *input = &result->input;

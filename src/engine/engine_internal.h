@@ -202,6 +202,9 @@ typedef void (*CheckFn)(GwEngine *engine, CheckResult *result, gpointer user);
 /* Adds to the plan what a person is shown beside the verdict: a rating, and scripts. Within @done,
  * before anything of @result is taken. */
 void gw_check_explain(CheckResult *result);
+/* @job's disks, adapters, virtual HBAs and transfer type are from now on as @result, which forbids
+ * nothing, has them; what it held of them goes to the job. */
+void gw_check_take(CheckResult *result, GwJob *job);
 /* Asks source and destination (which may be one host: Migrate Storage), plans, and answers once;
  * @result belongs to the callee's call. */
 void gw_check_begin(GwEngine *engine, const char *vm_uuid, const char *source_id,

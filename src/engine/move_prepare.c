@@ -13,13 +13,7 @@ static void take_disks(GwEngine *engine, MoveRun *run, CheckResult *result)
 {
     GwJob *job = run->move->job;
 
-    g_clear_pointer(&job->disks, g_ptr_array_unref);
-    job->disks = g_steal_pointer(&result->disks);
-    g_clear_pointer(&job->nics, g_ptr_array_unref);
-    job->nics = g_steal_pointer(&result->nics);
-    g_clear_pointer(&job->hbas, g_ptr_array_unref);
-    job->hbas = g_steal_pointer(&result->hbas);
-    job->transfer = result->plan->candidate->transfer;
+    gw_check_take(result, job);
     job->keep_source_s = gw_jobs_keep_source_s(engine, job);
     if (!gw_moves_copies_disks(job))
         return;

@@ -30,13 +30,7 @@ static gint64 completion_timeout_s(GwEngine *engine, const GwJob *job)
 
 static void take_check(GwJob *job, CheckResult *result)
 {
-    g_clear_pointer(&job->disks, g_ptr_array_unref);
-    job->disks = g_steal_pointer(&result->disks);
-    g_clear_pointer(&job->nics, g_ptr_array_unref);
-    job->nics = g_steal_pointer(&result->nics);
-    g_clear_pointer(&job->hbas, g_ptr_array_unref);
-    job->hbas = g_steal_pointer(&result->hbas);
-    job->transfer = result->plan->candidate->transfer;
+    gw_check_take(result, job);
     job->through_agents = result->decision->through_agents;
     job->progress_timeout_s = result->decision->progress_timeout_us / G_USEC_PER_SEC;
     job->vm_persistent = result->vm->persistent;

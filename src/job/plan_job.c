@@ -174,8 +174,8 @@ static void show_progress(GwPlanJob *self, const char *phase)
 
     if (job->progress == NULL)
         job->progress = gw_progress_new();
-    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
-        const GwPlannedMove *move = gw_plan_job_move(self, i);
+    const GwPlannedMove *move = NULL;
+    for (guint i = 0; (move = gw_plan_job_move(self, i)) != NULL; i++) {
         gint64 bytes = CLAMP(move->bytes, 1, BYTES_MAX);
         if (move->state == (int)GW_PLANNED_FAILED || move->state == (int)GW_PLANNED_SKIPPED)
             continue;

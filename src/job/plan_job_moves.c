@@ -12,10 +12,11 @@ GwPlannedMove *gw_plan_job_move(const GwPlanJob *self, guint index)
 
 guint gw_plan_job_count(const GwPlanJob *self, GwPlannedState state)
 {
+    const GwPlannedMove *move = NULL;
     guint n = 0;
 
-    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++)
-        n += gw_plan_job_move(self, i)->state == (int)state;
+    for (guint i = 0; (move = gw_plan_job_move(self, i)) != NULL; i++)
+        n += move->state == (int)state;
     return n;
 }
 
@@ -119,9 +120,9 @@ typedef struct {
 static GHashTable *failures_of(const GwPlanJob *self)
 {
     GHashTable *table = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
+    const GwPlannedMove *move = NULL;
 
-    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
-        const GwPlannedMove *move = gw_plan_job_move(self, i);
+    for (guint i = 0; (move = gw_plan_job_move(self, i)) != NULL; i++) {
         if (move->state != (int)GW_PLANNED_FAILED || move->vm_uuid == NULL)
             continue;
         Failures *failures = g_hash_table_lookup(table, move->vm_uuid);
@@ -194,9 +195,10 @@ static guint append(const GwPlanJob *self, GPtrArray *moves, const GwMigrationPl
 /* What is on its way stays for the planner, not for who looks at the job. */
 static gboolean is_moving(const GwPlanJob *self, const char *vm_uuid)
 {
-    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
-        if (gw_plan_job_move(self, i)->state == (int)GW_PLANNED_RUNNING &&
-            g_strcmp0(gw_plan_job_move(self, i)->vm_uuid, vm_uuid) == 0)
+    const GwPlannedMove *move = NULL;
+
+    for (guint i = 0; (move = gw_plan_job_move(self, i)) != NULL; i++) {
+        if (move->state == (int)GW_PLANNED_RUNNING && g_strcmp0(move->vm_uuid, vm_uuid) == 0)
             return TRUE;
     }
     return FALSE;
@@ -269,9 +271,9 @@ static GPtrArray *keep_history(const GwPlanJob *self, const GwMigrationPlan *pla
 {
     GPtrArray *kept = gw_record_array(&gw_planned_move_record);
     g_autoptr(GHashTable) named = g_hash_table_new(g_str_hash, g_str_equal);
+    const GwPlannedMove *move = NULL;
 
-    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
-        const GwPlannedMove *move = gw_plan_job_move(self, i);
+    for (guint i = 0; (move = gw_plan_job_move(self, i)) != NULL; i++) {
         if (move->state == (int)GW_PLANNED_WAITING)
             continue;
         GwPlannedMove *copy = gw_planned_move_copy(move);
@@ -281,8 +283,7 @@ static GPtrArray *keep_history(const GwPlanJob *self, const GwMigrationPlan *pla
     trim_history(kept);
     add_names(named, kept, NULL);
     add_names(named, plan->moves, plan->stays);
-    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
-        const GwPlannedMove *move = gw_plan_job_move(self, i);
+    for (guint i = 0; (move = gw_plan_job_move(self, i)) != NULL; i++) {
         if (!add_name(named, move->vm_uuid))
             continue;
         GwPlannedMove *copy = gw_planned_move_copy(move);
@@ -367,9 +368,9 @@ static void take_state(GwPlannedMove *move, const GwJob *child)
 static GwPlannedMove *move_of(GwPlanJob *self, const GwJob *child)
 {
     GwPlannedMove *found = NULL;
+    GwPlannedMove *move = NULL;
 
-    for (guint i = 0; gw_plan_job_move(self, i) != NULL; i++) {
-        GwPlannedMove *move = gw_plan_job_move(self, i);
+    for (guint i = 0; (move = gw_plan_job_move(self, i)) != NULL; i++) {
         if (g_strcmp0(move->job_id, child->id) == 0)
             return move;
         if (found == NULL && move->job_id == NULL &&

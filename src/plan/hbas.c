@@ -78,9 +78,7 @@ char *gw_plan_list_hbas(const GwPlanInput *input)
                                    free - left);
         g_string_append_c(out, ')');
     }
-    if (out->len == 0)
-        g_string_append(out, "none");
-    return g_string_free(out, FALSE);
+    return gw_plan_list_end(out);
 }
 
 /* The destination has a pool of that name. */

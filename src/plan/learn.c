@@ -93,7 +93,7 @@ static void solve(Squares *squares, double x[3], double inverse[3][3])
 static void fit_step(const Class *class, const double prior[3], double scale[3], GwFit *fit)
 {
     Squares squares = { 0 };
-    double x[3];
+    double x[3] = { 0 };
 
     /* A rate may be anything; what a copy needs beside it may not be ten times what it was. */
     for (int k = 0; k < 3; k++) {

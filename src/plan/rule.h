@@ -25,6 +25,8 @@ const char *gw_plan_vm_name(const GwVm *vm);
 const GwMoveOptions *gw_plan_options(const GwPlanInput *input);
 const GwHostFacts *gw_plan_facts(const GwHost *host);
 
+/* The text of a list, "none" where it is empty. Takes over @list. */
+char *gw_plan_list_end(GString *list);
 /* @text as one word of a shell command, quoted only where it must be. */
 char *gw_plan_quote(const char *text);
 /* The VM as virsh takes it: its name where that can mean nothing else, else its UUID; quoted. */

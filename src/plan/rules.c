@@ -111,6 +111,13 @@ const char *gw_plan_text(const char *text)
     return text != NULL && *text != '\0' ? text : "(unknown)";
 }
 
+char *gw_plan_list_end(GString *list)
+{
+    if (list->len == 0)
+        g_string_append(list, "none");
+    return g_string_free(list, FALSE);
+}
+
 const char *gw_plan_host_name(const GwHost *host)
 {
     return gw_plan_text(host->name != NULL ? host->name : host->id);

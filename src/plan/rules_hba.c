@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "base/error.h"
 #include "plan/hbas.h"
-#include "plan/rule.h"
+#include "plan/rules_choice.h"
 
 /* Rules on the VM's virtual HBAs (R41). */
 
@@ -99,6 +98,9 @@ const GwRule gw_rule_virtual_hba_san = {
 
 /* Choices -------------------------------------------------------------------------------------- */
 
+static const GwChoiceWords words = { "An HBA", "HBAs", "virtual HBA", "A WWPN, and an HBA or none.",
+                                     "The WWPN of one of the VM's virtual HBAs." };
+
 static const GwHbaMove *move_of(const GwPlanInput *input, const char *wwpn)
 {
     for (guint i = 0; i < input->hbas->len; i++) {
@@ -118,9 +120,7 @@ static char *list_virtual(const GwPlanInput *input)
         const GwHbaMove *move = input->hbas->pdata[i];
         g_string_append_printf(out, "%s%s (%s)", i > 0 ? ", " : "", move->source_wwpn, move->pool);
     }
-    if (out->len == 0)
-        g_string_append(out, "none");
-    return g_string_free(out, FALSE);
+    return gw_plan_list_end(out);
 }
 
 static void choice_of_parent(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
@@ -168,16 +168,9 @@ static void check_choice(const GwRule *self, const GwPlanInput *input, GPtrArray
     g_autoptr(GError) shape = NULL;
 
     if (!gw_hba_choice_check(choice, &shape)) {
-        gw_rule_add(self, findings, g_strdup(shape->message),
-                    g_strdup("A WWPN, and an HBA or none."), g_strdup(gw_error_remedy(shape)));
+        gw_rule_choice_shape(self, findings, &words, shape);
     } else if (move == NULL) {
-        g_autofree char *list = list_virtual(input);
-        gw_rule_add(self, findings,
-                    g_strdup_printf("An HBA was chosen for virtual HBA %s, which %s does not have "
-                                    "(it has %s)",
-                                    choice->wwpn, gw_plan_vm_name(input->vm), list),
-                    g_strdup("The WWPN of one of the VM's virtual HBAs."),
-                    g_strdup("Correct the choice, or leave it out."));
+        gw_rule_choice_unknown(self, input, findings, &words, choice->wwpn, list_virtual(input));
     } else if (!choice->none) {
         choice_of_parent(self, input, findings, move, choice);
     }
@@ -192,9 +185,7 @@ static void check_choices(const GwRule *self, const GwPlanInput *input, GPtrArra
         if (choice->wwpn == NULL || gw_plan_hba_choice(input, choice->wwpn) == choice)
             check_choice(self, input, findings, choice);
         else
-            gw_rule_add(self, findings,
-                        g_strdup_printf("HBAs were chosen twice for virtual HBA %s", choice->wwpn),
-                        g_strdup("One choice for each."), g_strdup("Leave one of them out."));
+            gw_rule_choice_twice(self, findings, &words, choice->wwpn);
     }
 }
 

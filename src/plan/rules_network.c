@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "base/error.h"
 #include "plan/networks.h"
+#include "plan/rules_choice.h"
 
 /* Rules on where the VM's network adapters are attached, as they will be there (R40). Those on the
  * adapters themselves are in rules_nic.c. */
@@ -152,6 +152,10 @@ const GwRule gw_rule_bridge = {
 
 /* Choices ------------------------------------------------------------------------------------ */
 
+static const GwChoiceWords words = { "A network", "Networks", "adapter",
+                                     "A MAC address, and a network or none.",
+                                     "The MAC address of one of the VM's adapters." };
+
 static const GwNic *find_nic(const GwVm *vm, const char *mac)
 {
     for (guint i = 0; vm->nics != NULL && i < vm->nics->len; i++) {
@@ -169,9 +173,7 @@ static char *list_adapters(const GwVm *vm)
     for (guint i = 0; vm->nics != NULL && i < vm->nics->len && i < 12; i++)
         g_string_append_printf(out, "%s%s", i > 0 ? ", " : "",
                                gw_plan_text(((GwNic *)vm->nics->pdata[i])->mac));
-    if (out->len == 0)
-        g_string_append(out, "none");
-    return g_string_free(out, FALSE);
+    return gw_plan_list_end(out);
 }
 
 static void choice_of_network(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,
@@ -223,17 +225,10 @@ static void check_one_choice(const GwRule *self, const GwPlanInput *input, GPtrA
     g_autoptr(GError) shape = NULL;
 
     if (!gw_nic_choice_check(choice, &shape)) {
-        gw_rule_add(self, findings, g_strdup(shape->message),
-                    g_strdup("A MAC address, and a network or none."),
-                    g_strdup(gw_error_remedy(shape)));
+        gw_rule_choice_shape(self, findings, &words, shape);
     } else if (nic == NULL) {
-        g_autofree char *list = list_adapters(input->vm);
-        gw_rule_add(self, findings,
-                    g_strdup_printf("A network was chosen for adapter %s, which %s does not have "
-                                    "(it has %s)",
-                                    choice->mac, gw_plan_vm_name(input->vm), list),
-                    g_strdup("The MAC address of one of the VM's adapters."),
-                    g_strdup("Correct the choice, or leave it out."));
+        gw_rule_choice_unknown(self, input, findings, &words, choice->mac,
+                               list_adapters(input->vm));
     } else if (!gw_plan_nic_can_change(nic)) {
         gw_rule_add(self, findings,
                     g_strdup_printf("A network was chosen for adapter %s, which is hardware or a "
@@ -247,31 +242,16 @@ static void check_one_choice(const GwRule *self, const GwPlanInput *input, GPtrA
     }
 }
 
-static gboolean is_again(const GPtrArray *choices, guint index)
-{
-    const char *mac = ((GwNicChoice *)choices->pdata[index])->mac;
-
-    for (guint i = 0; i < index; i++) {
-        const char *other = ((GwNicChoice *)choices->pdata[i])->mac;
-        if (mac != NULL && other != NULL && g_ascii_strcasecmp(mac, other) == 0)
-            return TRUE;
-    }
-    return FALSE;
-}
-
 static void check_choices(const GwRule *self, const GwPlanInput *input, GPtrArray *findings)
 {
     const GPtrArray *choices = gw_plan_options(input)->nics;
 
     for (guint i = 0; choices != NULL && i < choices->len; i++) {
         const GwNicChoice *choice = choices->pdata[i];
-        if (!is_again(choices, i)) {
+        if (choice->mac == NULL || gw_plan_nic_choice(input, choice->mac) == choice)
             check_one_choice(self, input, findings, choice);
-            continue;
-        }
-        gw_rule_add(self, findings,
-                    g_strdup_printf("Networks were chosen twice for adapter %s", choice->mac),
-                    g_strdup("One choice for each adapter."), g_strdup("Leave one of them out."));
+        else
+            gw_rule_choice_twice(self, findings, &words, choice->mac);
     }
 }
 

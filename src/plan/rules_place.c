@@ -70,7 +70,7 @@ static void sum_up(const GwPlanInput *input, const GwPool *pool, gint64 *need, g
     for (guint i = 0; i < input->storage->disks->len; i++) {
         const GwDiskMove *move = input->storage->disks->pdata[i];
         const GwVolume *to = target_of(move);
-        if (pool_of(input, to) != pool)
+        if (to == NULL || pool_of(input, to) != pool)
             continue;
         *need += MIN(move->need_bytes, G_MAXINT64 / 4 - *need);
         *capacity += MIN(to->capacity_bytes, G_MAXINT64 / 4 - *capacity);

@@ -20,7 +20,7 @@ static void add_flag(GString *line, const char *option, gboolean set)
         g_string_append_printf(line, " %s", option);
 }
 
-static void add_word(GString *line, const char *word)
+void gw_script_add_word(GString *line, const char *word)
 {
     g_autofree char *quoted = gw_plan_quote(word);
     g_string_append_printf(line, " %s", quoted);
@@ -46,7 +46,7 @@ static void add_speed(GString *line, const GwMoveOptions *options)
 {
     if (options->method != (int)GW_METHOD_DEFAULT) {
         g_string_append(line, " --method");
-        add_word(line, gw_enum_word(&gw_method_enum, options->method));
+        gw_script_add_word(line, gw_enum_word(&gw_method_enum, options->method));
     }
     add_number(line, "--bandwidth", options->bandwidth_mibps);
     add_number(line, "--max-downtime", options->max_downtime_ms);
@@ -68,7 +68,7 @@ static void add_disk(GString *line, const GwDiskChoice *choice)
         choice->format != NULL ? choice->format : "");
 
     g_string_append(line, " --disk");
-    add_word(line, text);
+    gw_script_add_word(line, text);
 }
 
 /* What both commands take. */
@@ -92,7 +92,7 @@ static void add_transfer(GString *line, const GwMoveOptions *options)
 
     if (options->storage != NULL) {
         g_string_append(line, " --storage");
-        add_word(line, options->storage);
+        gw_script_add_word(line, options->storage);
     }
     if (transfer < G_N_ELEMENTS(transfer_words) && transfer_words[transfer] != NULL)
         g_string_append_printf(line, " --transfer %s", transfer_words[transfer]);
@@ -122,9 +122,9 @@ char **gw_plan_script_cli(const GwPlanInput *input)
     }
     add_places(line, options);
     add_flag(line, "--", *vm == '-' || (last != NULL && *last == '-'));
-    add_word(line, vm);
+    gw_script_add_word(line, vm);
     if (last != NULL)
-        add_word(line, last);
+        gw_script_add_word(line, last);
 
     char **script = g_new0(char *, 2);
     script[0] = g_string_free(line, FALSE);
@@ -137,7 +137,7 @@ static void add_uri(GString *line, const GwHost *host, const char *variable)
     if (gw_host_has_agent(host))
         g_string_append_printf(line, " \"$%s\"", variable);
     else
-        add_word(line, host->uri);
+        gw_script_add_word(line, host->uri);
 }
 
 static const char *variable_of(const GwPlanInput *input, const GwHost *host)
@@ -163,7 +163,7 @@ static void add_migration_uri(GString *line, const GwHost *host)
     gboolean bare_ipv6 = strchr(address, ':') != NULL && *address != '[';
     g_autofree char *uri = g_strdup_printf(bare_ipv6 ? "tcp://[%s]" : "tcp://%s", address);
     g_string_append(line, " --migrateuri");
-    add_word(line, uri);
+    gw_script_add_word(line, uri);
 }
 
 static char *virsh_migrate(const GwPlanInput *input, const GwMoveDecision *decision,
@@ -181,7 +181,7 @@ static char *virsh_migrate(const GwPlanInput *input, const GwMoveDecision *decis
     add_flag(line, "--tls", decision->tls);
     if (decision->compression != NULL) {
         g_string_append(line, " --compressed --comp-methods");
-        add_word(line, decision->compression);
+        gw_script_add_word(line, decision->compression);
     }
     add_flag(line, "--parallel", decision->channels > 0);
     add_number(line, "--parallel-connections", decision->channels);
@@ -190,7 +190,7 @@ static char *virsh_migrate(const GwPlanInput *input, const GwMoveDecision *decis
     gw_script_migrate_disks(line, input);
     g_string_append_printf(line, " %s", vm);
     if (peer != NULL)
-        add_word(line, peer);
+        gw_script_add_word(line, peer);
     else
         add_uri(line, input->destination, "DESTINATION_URI");
     return g_string_free(line, FALSE);

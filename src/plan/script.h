@@ -9,6 +9,8 @@ GString *gw_script_virsh(const GwPlanInput *input, const GwHost *host, const cha
 /* The same with the VM, quoted, and @rest. Owned. */
 char *gw_script_on(const GwPlanInput *input, const GwHost *host, const char *command,
                    const char *vm, const char *rest);
+/* A blank, and @word quoted. */
+void gw_script_add_word(GString *line, const char *word);
 /* Takes over @line. */
 void gw_script_take(GStrvBuilder *lines, char *line);
 /* A comment, cleaned. Takes over @text. */

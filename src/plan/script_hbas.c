@@ -11,8 +11,8 @@ void gw_script_add_hbas(GString *line, const GwMoveOptions *options)
         const GwHbaChoice *choice = options->hbas->pdata[i];
         const char *parent = choice->none ? "none" : gw_plan_text(choice->parent);
         g_autofree char *words = g_strdup_printf("%s=%s", gw_plan_text(choice->wwpn), parent);
-        g_autofree char *quoted = gw_plan_quote(words);
-        g_string_append_printf(line, " --hba %s", quoted);
+        g_string_append(line, " --hba");
+        gw_script_add_word(line, words);
     }
 }
 

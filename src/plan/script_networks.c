@@ -61,7 +61,7 @@ void gw_script_add_nics(GString *line, const GwMoveOptions *options)
 {
     for (guint i = 0; options->nics != NULL && i < options->nics->len; i++) {
         g_autofree char *words = choice_words(options->nics->pdata[i]);
-        g_autofree char *quoted = gw_plan_quote(words);
-        g_string_append_printf(line, " --nic %s", quoted);
+        g_string_append(line, " --nic");
+        gw_script_add_word(line, words);
     }
 }

@@ -24,12 +24,6 @@ void gw_script_comment(GStrvBuilder *lines, char *text)
     g_free(text);
 }
 
-static void add_word(GString *line, const char *word)
-{
-    g_autofree char *quoted = gw_plan_quote(word);
-    g_string_append_printf(line, " %s", quoted);
-}
-
 static const GwImageMove *image_at(const GwDiskMove *move, guint i)
 {
     return move->images->pdata[i];
@@ -42,20 +36,20 @@ static char *create_line(const GwPlanInput *input, const GwImageMove *image)
     const GwVolume *to = image->to;
     GString *line = gw_script_virsh(input, input->destination, "vol-create-as");
 
-    add_word(line, to->pool);
-    add_word(line, to->name);
+    gw_script_add_word(line, to->pool);
+    gw_script_add_word(line, to->name);
     g_string_append_printf(line, " %" G_GINT64_FORMAT "b", to->capacity_bytes);
     if (g_strcmp0(to->kind, "block") != 0)
         g_string_append(line, " --allocation 0");
     if (to->format != NULL) {
         g_string_append(line, " --format");
-        add_word(line, to->format);
+        gw_script_add_word(line, to->format);
     }
     if (to->backing_path != NULL) {
         g_string_append(line, " --backing-vol");
-        add_word(line, to->backing_path);
+        gw_script_add_word(line, to->backing_path);
         g_string_append(line, " --backing-vol-format");
-        add_word(line, gw_plan_text(to->backing_format));
+        gw_script_add_word(line, gw_plan_text(to->backing_format));
     }
     return g_string_free(line, FALSE);
 }
@@ -66,8 +60,8 @@ static void make_volume(GStrvBuilder *lines, const GwPlanInput *input, const GwI
         return;
     if (image->replace) {
         GString *line = gw_script_virsh(input, input->destination, "vol-delete --pool");
-        add_word(line, image->to->pool);
-        add_word(line, image->to->name);
+        gw_script_add_word(line, image->to->pool);
+        gw_script_add_word(line, image->to->name);
         gw_script_take(lines, g_string_free(line, FALSE));
     }
     gw_script_take(lines, create_line(input, image));
@@ -80,9 +74,9 @@ static char *transfer_line(const GwPlanInput *input, const GwHost *host, const c
 
     if (volume->pool != NULL) {
         g_string_append(line, " --pool");
-        add_word(line, volume->pool);
+        gw_script_add_word(line, volume->pool);
     }
-    add_word(line, volume->pool != NULL ? volume->name : volume->path);
+    gw_script_add_word(line, volume->pool != NULL ? volume->name : volume->path);
     g_string_append(line, " " IMAGE_FILE " --sparse");
     return g_string_free(line, FALSE);
 }
@@ -124,7 +118,7 @@ static void on_host(GStrvBuilder *lines, const GwPlanInput *input, const GwImage
                                       command, from, to));
     if (image->to->pool != NULL) {
         GString *line = gw_script_virsh(input, input->destination, "pool-refresh");
-        add_word(line, image->to->pool);
+        gw_script_add_word(line, image->to->pool);
         gw_script_take(lines, g_string_free(line, FALSE));
     }
 }
@@ -215,7 +209,7 @@ static void lay_above(GStrvBuilder *lines, const GwPlanInput *input, const GwDis
                                                       disk->target, above->path)
                                     : g_strdup_printf("%s,snapshot=no", gw_plan_text(disk->target));
         g_string_append(rest, " --diskspec");
-        add_word(rest, spec);
+        gw_script_add_word(rest, spec);
     }
     gw_script_take(lines, gw_script_on(input, input->source, "snapshot-create-as", vm, rest->str));
     gw_script_comment(
@@ -264,7 +258,7 @@ void gw_script_migrate_disks(GString *line, const GwPlanInput *input)
     if (targets->len > 0) {
         g_string_append(line, below ? " --copy-storage-inc --migrate-disks"
                                     : " --copy-storage-all --migrate-disks");
-        add_word(line, targets->str);
+        gw_script_add_word(line, targets->str);
     }
     if (needs_xml(input))
         g_string_append(line, " --xml " XML_FILE " --persistent-xml " XML_FILE);
@@ -318,7 +312,7 @@ static void block_copy(GStrvBuilder *lines, const GwPlanInput *input, const GwDi
         copy_bytes(lines, input, image_at(move, k - 1));
     const GwImageMove *top = image_at(move, 0);
     make_volume(lines, input, top);
-    add_word(rest, move->target);
+    gw_script_add_word(rest, move->target);
     if (g_strcmp0(top->to->kind, "network") == 0) {
         gw_script_comment(lines, g_strdup_printf("Write the <disk> with %s of %s into disk.xml.",
                                                  gw_plan_text(top->to->path),
@@ -326,10 +320,10 @@ static void block_copy(GStrvBuilder *lines, const GwPlanInput *input, const GwDi
         g_string_append(rest, " --xml disk.xml");
     } else {
         g_string_append(rest, " --dest");
-        add_word(rest, top->to->path);
+        gw_script_add_word(rest, top->to->path);
         g_string_append_printf(rest, "%s --format",
                                g_strcmp0(top->to->kind, "block") == 0 ? " --blockdev" : "");
-        add_word(rest, gw_plan_text(top->to->format));
+        gw_script_add_word(rest, gw_plan_text(top->to->format));
     }
     g_string_append_printf(rest, "%s --reuse-external --transient-job --wait --verbose --pivot",
                            top->to->backing_path != NULL ? " --shallow" : "");

@@ -50,9 +50,7 @@ char *gw_storage_list_pools(const GwHost *host)
         g_string_append_printf(out, "%s%s (%s free)", listed++ > 0 ? ", " : "",
                                gw_plan_text(pool->name), size);
     }
-    if (listed == 0)
-        g_string_append(out, "none");
-    return g_string_free(out, FALSE);
+    return gw_plan_list_end(out);
 }
 
 static const GwPool *unusable(const GwPool *pool, const GwHost *host, GError **error)

@@ -15,7 +15,8 @@ const GwVolume *gw_undo_old_place(const GwDiskMove *move)
 {
     if (!gw_plan_is_copied(move) || move->images == NULL || move->images->len == 0)
         return NULL;
-    return gw_disk_move_top(move)->from;
+    const GwImageMove *top = gw_disk_move_top(move);
+    return top->to != NULL ? top->from : NULL;
 }
 
 static char *place_words(const GwVolume *volume)
@@ -124,7 +125,7 @@ char *gw_undo_task_words(const GwFabric *fabric, const GwJob *job, const GwTask 
         return g_strdup_printf("Give the records of its snapshots to %s", on);
     case GW_TASK_HBA_FORGET:
         return g_strdup_printf("Remove the definition of virtual HBA '%s' from %s",
-                               gw_plan_text(task->volume->pool), on);
+                               gw_plan_text(task->volume != NULL ? task->volume->pool : NULL), on);
     case GW_TASK_AUTOSTART:
         return g_strdup_printf("Let %s start with %s", gw_plan_text(job->vm_name), on);
     default:
