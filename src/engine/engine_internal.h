@@ -52,6 +52,7 @@ struct GwEngine {
     GwPredictions *predictions;
     GMutex known_lock; /* guards known */
     GwKnownHosts *known;
+    gint64 known_us; /* when what is old in it was dropped last */
     GwBalanceWatch *balance;
     GHashTable *kept;      /* kept copy's id -> KeptRun; the records are in the picture */
     gint64 kept_us;        /* when to look at kept copies again */

@@ -5,6 +5,8 @@
 
 /* The picture of the fabric that readers see, and the feed of what changed in it. */
 
+#define KNOWN_DROP_US G_USEC_PER_SEC /* at most that often: pictures are published all the time */
+
 typedef struct {
     char *type, *id, *host_id;
 } News;
@@ -175,6 +177,19 @@ static void show_use(GwEngine *engine)
     engine->slotted = slotted;
 }
 
+/* What lists of candidates keep of hosts must not keep the picture alive that the last of them
+ * looked at. Whoever makes a list just now has the lock: then it is for later. */
+static void drop_old(GwEngine *engine)
+{
+    gint64 now = gw_clock_now_us(engine->clock);
+
+    if (now - engine->known_us < KNOWN_DROP_US || !g_mutex_trylock(&engine->known_lock))
+        return;
+    engine->known_us = now;
+    gw_known_hosts_drop_old(engine->known, engine->published);
+    g_mutex_unlock(&engine->known_lock);
+}
+
 void gw_picture_publish(GwEngine *engine)
 {
     if (engine->draft == NULL)
@@ -187,6 +202,7 @@ void gw_picture_publish(GwEngine *engine)
     engine->published = g_steal_pointer(&engine->draft);
     g_mutex_unlock(&engine->lock);
     gw_fabric_unref(old);
+    drop_old(engine);
 
     for (guint i = 0; i < engine->news->len; i++) {
         const News *news = engine->news->pdata[i];

@@ -63,21 +63,6 @@ static void stop_now(GwEngine *engine, TaskRun *run)
     gw_task_over(engine, run, cancelled);
 }
 
-/* Only what the VM has behind it is compared later, and kept. */
-static GwVirtualHba *without_others(const GwVirtualHba *seen, char *const *volumes)
-{
-    GwVirtualHba *kept = gw_virtual_hba_copy(seen);
-
-    g_clear_pointer(&kept->luns, g_ptr_array_unref);
-    kept->luns = gw_record_array(&gw_lun_record);
-    for (guint i = 0; volumes != NULL && volumes[i] != NULL; i++) {
-        const GwLun *lun = gw_record_find(&gw_lun_record, seen->luns, "name", volumes[i]);
-        if (lun != NULL)
-            g_ptr_array_add(kept->luns, gw_lun_copy(lun));
-    }
-    return kept;
-}
-
 /* It is as the plan had it, and shows what the VM has behind it. */
 static gboolean check_seen(const GwHbaMove *hba, const GwVirtualHba *seen, GError **error)
 {
@@ -101,7 +86,7 @@ static void source_looked(GwEngine *engine, TaskRun *run, const GwReply *reply)
         return;
     }
     gw_virtual_hba_free(hba->was);
-    hba->was = without_others(reply->hba, hba->volumes);
+    hba->was = gw_virtual_hba_with(reply->hba, hba->volumes);
     gw_task_journal(engine, run, job, gw_batch_new(), "virtual HBA read", hba->pool, stop_now);
 }
 

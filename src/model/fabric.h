@@ -76,6 +76,9 @@ const GwJob *gw_fabric_job_of_vm(const GwFabric *fabric, const char *uuid);
 GPtrArray *gw_fabric_list_groups(const GwFabric *fabric);
 GPtrArray *gw_fabric_list_hosts(const GwFabric *fabric);
 GPtrArray *gw_fabric_list_vms(const GwFabric *fabric, const char *host_id);
+/* Which of the two stands first in such a list (@a may be NULL): who looks through a table for one
+ * VM names the same one each time. */
+const GwVm *gw_fabric_first_vm(const GwVm *a, const GwVm *b);
 GPtrArray *gw_fabric_list_shares(const GwFabric *fabric);
 GPtrArray *gw_fabric_list_rules(const GwFabric *fabric);
 GPtrArray *gw_fabric_list_jobs(const GwFabric *fabric);

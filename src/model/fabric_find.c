@@ -249,15 +249,23 @@ COMPARE(compare_rules, GwPlacementRule, a->name, b->name)
 COMPARE(compare_jobs, GwJob, b->id, a->id)
 #undef COMPARE
 
-static int compare_vms(gconstpointer pa, gconstpointer pb)
+static int compare_two_vms(const GwVm *a, const GwVm *b)
 {
-    const GwVm *a = *(GwVm *const *)pa;
-    const GwVm *b = *(GwVm *const *)pb;
     int by_name = g_strcmp0(a->name, b->name);
 
     if (by_name == 0)
         by_name = g_strcmp0(a->uuid, b->uuid);
     return by_name != 0 ? by_name : g_strcmp0(a->host_id, b->host_id);
+}
+
+static int compare_vms(gconstpointer pa, gconstpointer pb)
+{
+    return compare_two_vms(*(GwVm *const *)pa, *(GwVm *const *)pb);
+}
+
+const GwVm *gw_fabric_first_vm(const GwVm *a, const GwVm *b)
+{
+    return a == NULL || compare_two_vms(b, a) < 0 ? b : a;
 }
 
 GPtrArray *gw_fabric_list_groups(const GwFabric *fabric)

@@ -97,9 +97,17 @@ gboolean gw_hba_same_wwn(const char *a, const char *b)
     return a != NULL && b != NULL && g_ascii_strcasecmp(a, b) == 0;
 }
 
-static const GwLun *lun_called(const GwVirtualHba *hba, const char *name)
+/* By name, the first of each: a virtual HBA may show thousands, and a VM have a thousand. */
+static GHashTable *table_of_luns(const GwVirtualHba *hba)
 {
-    return gw_record_find(&gw_lun_record, hba->luns, "name", name);
+    GHashTable *table = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = hba->luns != NULL ? hba->luns->len : 0; i > 0; i--) {
+        GwLun *lun = hba->luns->pdata[i - 1];
+        if (lun->name != NULL)
+            g_hash_table_replace(table, lun->name, lun);
+    }
+    return table;
 }
 
 static gboolean not_behind(const char *name, GError **error)
@@ -133,13 +141,31 @@ static gboolean check_lun(const GwLun *was, const GwLun *now, GError **error)
 gboolean gw_virtual_hba_check(const GwVirtualHba *was, const GwVirtualHba *now,
                               char *const *volumes, GError **error)
 {
+    g_autoptr(GHashTable) then = table_of_luns(was);
+    g_autoptr(GHashTable) shown = table_of_luns(now);
+
     for (guint i = 0; volumes != NULL && volumes[i] != NULL; i++) {
-        const GwLun *before = lun_called(was, volumes[i]);
-        const GwLun *there = lun_called(now, volumes[i]);
+        const GwLun *before = g_hash_table_lookup(then, volumes[i]);
+        const GwLun *there = g_hash_table_lookup(shown, volumes[i]);
         if (before == NULL || there == NULL)
             return not_behind(volumes[i], error);
         if (!check_lun(before, there, error))
             return FALSE;
     }
     return TRUE;
+}
+
+GwVirtualHba *gw_virtual_hba_with(const GwVirtualHba *seen, char *const *volumes)
+{
+    g_autoptr(GHashTable) shown = table_of_luns(seen);
+    GwVirtualHba *kept = gw_virtual_hba_copy(seen);
+
+    g_clear_pointer(&kept->luns, g_ptr_array_unref);
+    kept->luns = gw_record_array(&gw_lun_record);
+    for (guint i = 0; volumes != NULL && volumes[i] != NULL; i++) {
+        const GwLun *lun = g_hash_table_lookup(shown, volumes[i]);
+        if (lun != NULL)
+            g_ptr_array_add(kept->luns, gw_lun_copy(lun));
+    }
+    return kept;
 }

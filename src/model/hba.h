@@ -79,3 +79,5 @@ gboolean gw_hba_same_wwn(const char *a, const char *b);
  * (yet), CONFLICT where there is another one. */
 gboolean gw_virtual_hba_check(const GwVirtualHba *was, const GwVirtualHba *now,
                               char *const *volumes, GError **error);
+/* A copy of @seen that shows those of @volumes alone, in their order; the caller's. */
+GwVirtualHba *gw_virtual_hba_with(const GwVirtualHba *seen, char *const *volumes);

@@ -35,6 +35,7 @@ struct GwKnownHosts {
     GHashTable *shapes; /* Shape */
     gsize shape_bytes;  /* of theirs */
     GHashTable *twice;  /* UUIDs of machines that several hosts claim to be; borrowed from them */
+    gboolean dropped;   /* hosts were, since it was made */
     GwHostShape *writer;
 };
 
@@ -191,12 +192,37 @@ void gw_known_look(GwKnownHosts *known, const GwFabric *fabric)
     g_hash_table_iter_init(&iter, fabric->hosts);
     while (g_hash_table_iter_next(&iter, NULL, &host))
         changed |= look_at(known, host);
-    changed |= g_hash_table_size(known->hosts) > count;
+    changed |= g_hash_table_size(known->hosts) > count || known->dropped;
     if (!changed)
         return;
+    known->dropped = FALSE;
     g_hash_table_remove_all(known->twice);
     g_hash_table_foreach_remove(known->hosts, has_gone, known);
     find_twice(known, fabric);
+}
+
+/* A host that is another one by now has to be read anew anyway, and so have VMs. */
+static gboolean is_old(gpointer host, gpointer value, gpointer user)
+{
+    const GwFabric *fabric = user;
+    const char *id = ((const GwHost *)host)->id;
+    Entry *entry = value;
+
+    if (gw_fabric_host(fabric, id) != host)
+        return TRUE;
+    if (entry->vms != NULL && g_hash_table_lookup(fabric->vms, id) != entry->vms) {
+        g_clear_pointer(&entry->vms, g_hash_table_unref);
+        g_clear_pointer(&entry->marks, g_array_unref);
+    }
+    return FALSE;
+}
+
+void gw_known_hosts_drop_old(GwKnownHosts *known, const GwFabric *fabric)
+{
+    if (g_hash_table_foreach_remove(known->hosts, is_old, (gpointer)fabric) == 0)
+        return;
+    known->dropped = TRUE;
+    g_hash_table_remove_all(known->twice); /* some are borrowed from those */
 }
 
 guint gw_known_shape(GwKnownHosts *known, const GwHost *host)

@@ -114,6 +114,9 @@ typedef struct GwKnownHosts GwKnownHosts;
 GwKnownHosts *gw_known_hosts_new(void);
 /* For questions about one picture: less is read. */
 GwKnownHosts *gw_known_hosts_for_once(void);
+/* Lets go of what @fabric, a later picture, does not have as it was read: who keeps it would hold
+ * on to VMs and hosts that nobody sees any more. */
+void gw_known_hosts_drop_old(GwKnownHosts *known, const GwFabric *fabric);
 void gw_known_hosts_free(GwKnownHosts *known);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GwKnownHosts, gw_known_hosts_free)
 

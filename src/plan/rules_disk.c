@@ -88,10 +88,11 @@ const GwRule gw_rule_transient_disk = { "transient-disk",
                                         GW_RULE_LIVE | GW_RULE_WITHIN_LIVE,
                                         check_transient };
 
-/* A VM, running or paused, other than this one that has the disk too. */
+/* A VM, running or paused, other than this one that has the disk too; the first by name. */
 static const GwVm *other_user(const GwPlanInput *input, const GwDisk *disk)
 {
     GHashTable *vms = g_hash_table_lookup(input->fabric->vms, input->source->id);
+    const GwVm *user = NULL;
     GHashTableIter iter;
     gpointer value;
 
@@ -102,9 +103,9 @@ static const GwVm *other_user(const GwPlanInput *input, const GwDisk *disk)
         const GwVm *vm = value;
         if (gw_vm_is_active(vm) && g_strcmp0(vm->uuid, input->vm->uuid) != 0 &&
             gw_record_find(&gw_disk_record, vm->disks, "source", disk->source) != NULL)
-            return vm;
+            user = gw_fabric_first_vm(user, vm);
     }
-    return NULL;
+    return user;
 }
 
 static void add_shared_copy(const GwRule *self, const GwPlanInput *input, GPtrArray *findings,

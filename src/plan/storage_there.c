@@ -14,6 +14,7 @@ static gboolean is_volume(const GwVolume *volume, const GwVolume *to)
 
 const GwKeptVolume *gw_images_kept(const GwStorage *st, const char *target, const GwVolume *to)
 {
+    const GwKeptVolume *found = NULL;
     GHashTableIter iter;
     gpointer value;
 
@@ -25,10 +26,11 @@ const GwKeptVolume *gw_images_kept(const GwStorage *st, const char *target, cons
         if (kept->volume != NULL && g_strcmp0(kept->vm_uuid, st->input->vm->uuid) == 0 &&
             g_strcmp0(kept->host_id, st->input->destination->id) == 0 &&
             g_strcmp0(kept->target, target) == 0 && g_strcmp0(kept->volume->pool, to->pool) == 0 &&
-            g_strcmp0(kept->volume->name, to->name) == 0)
-            return kept;
+            g_strcmp0(kept->volume->name, to->name) == 0 &&
+            (found == NULL || g_strcmp0(kept->id, found->id) < 0))
+            found = kept;
     }
-    return NULL;
+    return found;
 }
 
 const GwVolume *gw_images_there(const GwStorage *st, const GwVolume *to)
@@ -53,9 +55,11 @@ static gboolean is_disk_of(const GwVm *vm, const char *path)
     return FALSE;
 }
 
+/* What the VM itself has left there is in nobody's way; what another has is. */
 const GwVm *gw_images_user(const GwPlanInput *input, const char *path)
 {
     GHashTable *vms = g_hash_table_lookup(input->fabric->vms, input->destination->id);
+    const GwVm *own = NULL, *other = NULL;
     GHashTableIter iter;
     gpointer value;
 
@@ -63,10 +67,15 @@ const GwVm *gw_images_user(const GwPlanInput *input, const char *path)
         return NULL;
     g_hash_table_iter_init(&iter, vms);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        if (is_disk_of(value, path))
-            return value;
+        const GwVm *vm = value;
+        if (!is_disk_of(vm, path))
+            continue;
+        if (g_strcmp0(vm->uuid, input->vm->uuid) == 0)
+            own = vm;
+        else
+            other = gw_fabric_first_vm(other, vm);
     }
-    return NULL;
+    return other != NULL ? other : own;
 }
 
 void gw_images_find_there(GwStorage *st, const char *disk, const GwVolume *to, const char *user)

@@ -196,6 +196,59 @@ static void an_hba_is_chosen(void **state)
     world_free(&world);
 }
 
+/* A second VM that is off, with a virtual HBA of its own, and one vport at b. */
+static void open_two(World *world)
+{
+    json_t *hosts = json_pack("[o,o]", world_host_json(0), world_host_json(1));
+    json_t *facts = json_object_get(json_array_get(hosts, 0), "facts");
+    json_t *pool = pool_json(), *vm = vm_json();
+
+    json_object_set_new(pool, "name", json_string("vhba2"));
+    json_object_set_new(pool, "source", json_string("5001a4a0d2aa0002"));
+    json_object_set_new(pool, "wwpn", json_string("5001a4a0d2aa0002"));
+    json_object_set_new(vm, "uuid", json_string("6d0b6b0e-0000-4000-8000-000000000002"));
+    json_object_set_new(vm, "name", json_string("web2"));
+    json_object_set_new(json_array_get(json_object_get(vm, "disks"), 0), "source",
+                        json_string("vhba2/unit:0:0:1"));
+    json_object_set_new(facts, "hbas", json_pack("[o]", hba_json("scsi_host5", SAN, 6)));
+    json_array_append_new(json_object_get(facts, "pools"), pool_json());
+    json_array_append_new(json_object_get(facts, "pools"), pool);
+    json_object_set_new(json_array_get(hosts, 0), "vms", json_pack("[o,o]", vm_json(), vm));
+    json_object_set_new(json_object_get(json_array_get(hosts, 1), "facts"), "hbas",
+                        json_pack("[o]", hba_json("scsi_host3", SAN, 1)));
+    world_make(world, gw_clock_new_virtual(SECONDS(1700000000)),
+               json_pack("{s:o,s:i}", "hosts", hosts, "link_mibps", 100));
+    world_start(world);
+    for (guint i = 0; i < 2; i++)
+        world_add_host(world, i);
+    world_run(world, SECONDS(2));
+}
+
+/* From the moment that a job is accepted its vport is promised, though b shows it as free. */
+static void the_last_vport_is_given_once(void **state)
+{
+    World world;
+    g_autoptr(GError) error = NULL;
+    GwMovePlan *plan = NULL;
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
+
+    open_two(&world);
+    g_autofree char *id = storage_begin(&world, "web", request);
+    g_autoptr(GwJob) queued = world_job(&world, id);
+    assert_int_equal(queued->hbas->len, 1);
+    g_autoptr(GwJob) second =
+        gw_engine_migrate(world.engine, "web2", request, "tester", &plan, &error);
+    assert_null(second);
+    assert_non_null(error);
+    assert_non_null(plan);
+    const GwHbaMove *move = plan->candidate->hbas->pdata[0];
+    assert_int_equal(move->how, GW_HBA_NOT);
+    assert_non_null(strstr(move->why, "1 of 8 virtual ones free, 1 of them promised to jobs"));
+    gw_move_plan_free(plan);
+    G_GNUC_UNUSED g_autoptr(GwJob) over = ends_in(&world, id, GW_JOB_DONE);
+    world_free(&world);
+}
+
 /* Each question fails, or its answer is lost, or its host is away: it goes on, or all is undone. */
 static void whatever_fails_it_is_logged_in_once(void **state)
 {
@@ -352,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_goes_along_and_comes_back),
         cmocka_unit_test(an_hba_is_chosen),
+        cmocka_unit_test(the_last_vport_is_given_once),
         cmocka_unit_test(whatever_fails_it_is_logged_in_once),
         cmocka_unit_test(luns_that_are_not_seen_undo_it),
         cmocka_unit_test(what_is_stuck_there_does_not_log_in_here),

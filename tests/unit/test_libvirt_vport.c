@@ -262,6 +262,42 @@ static void another_lun_is_not_taken(void **state)
     }
 }
 
+/* As many as there may be: each volume is found, whatever stands before it, and of two LUNs of one
+ * name the first counts. */
+static void of_many_luns_each_is_found(void **state)
+{
+    g_autoptr(GwVirtualHba) was = shows("first", 10);
+    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+    (void)state;
+
+    for (guint i = 2; i <= GW_HBA_LUNS_MAX; i++) {
+        GwLun *lun = gw_lun_new();
+        lun->name = i == 9 ? g_strdup("unit:0:0:8") : g_strdup_printf("unit:0:0:%u", i);
+        lun->id = g_strdup_printf("36%u", i);
+        lun->capacity_bytes = i;
+        g_ptr_array_add(was->luns, lun);
+        if (i % 4 == 0)
+            g_strv_builder_add(names, lun->name);
+    }
+    g_auto(GStrv) volumes = g_strv_builder_end(names);
+    assert_int_equal(g_strv_length(volumes), 1024);
+    g_autoptr(GwVirtualHba) now = gw_virtual_hba_copy(was);
+    UNIT_OK(gw_virtual_hba_check(was, now, volumes, error));
+    g_autoptr(GwVirtualHba) kept = gw_virtual_hba_with(was, volumes);
+    assert_int_equal(kept->luns->len, 1024);
+    assert_string_equal(((GwLun *)kept->luns->pdata[0])->id, "364");
+    assert_string_equal(((GwLun *)kept->luns->pdata[1])->id, "368");
+    UNIT_OK(gw_virtual_hba_check(kept, now, volumes, error));
+    ((GwLun *)now->luns->pdata[GW_HBA_LUNS_MAX - 1])->capacity_bytes++;
+    g_autoptr(GError) changed = NULL;
+    assert_false(gw_virtual_hba_check(kept, now, volumes, &changed));
+    unit_assert_error(changed, GW_ERR_CONFLICT, "'unit:0:0:4096' is another LUN");
+    g_ptr_array_set_size(now->luns, 4000);
+    g_autoptr(GError) unseen = NULL;
+    assert_false(gw_virtual_hba_check(kept, now, volumes, &unseen));
+    unit_assert_error(unseen, GW_ERR_BUSY, "'unit:0:0:4004' is not seen");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +313,7 @@ int main(void)
         cmocka_unit_test(the_definition_is_carried_by_another),
         cmocka_unit_test(luns_have_names_of_the_world),
         cmocka_unit_test(another_lun_is_not_taken),
+        cmocka_unit_test(of_many_luns_each_is_found),
     };
 
     virSetErrorFunc(NULL, vport_silent);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "plan/known_hosts.h"
 #include "ranking_check.h"
 #include "unit.h"
 
@@ -216,6 +217,8 @@ static void ranking_is_the_list(void **state)
             gw_fabric_unref(c.fabric);
             c.fabric = next;
             stir(&c, picture);
+            if (picture % 2 == 1)
+                gw_known_hosts_drop_old(known, c.fabric);
             for (guint i = 0; i < QUESTIONS; i++)
                 ask(&c, i, known, &seen);
         }
@@ -227,6 +230,38 @@ static void ranking_is_the_list(void **state)
     assert_true(seen.errors > seen.hosts / 10);
     assert_true(seen.warnings > seen.hosts / 50);
     assert_true(seen.stored > seen.hosts / 10);
+}
+
+/* What a later picture has no more is let go, and what it has is kept: nothing is read twice. */
+static void what_is_old_is_dropped(void **state)
+{
+    const guint32 nothing = gw_known_mark("/nowhere.qcow2");
+    g_autoptr(GwKnownHosts) known = gw_known_hosts_new();
+    GwFabric *fabric = make_fabric(1);
+    g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(fabric);
+    GwFabric *next = gw_fabric_next(fabric);
+    guint with_vms = 0;
+    (void)state;
+
+    gw_known_look(known, fabric);
+    for (guint i = 0; i < hosts->len; i++) {
+        const GwHost *host = hosts->pdata[i];
+        GHashTable *vms = g_hash_table_lookup(fabric->vms, host->id);
+        assert_false(gw_known_may_have(known, host, vms, nothing));
+        if (i % 2 == 0)
+            gw_fabric_put_host(next, gw_host_copy(host));
+    }
+    gw_known_hosts_drop_old(known, next);
+    for (guint i = 0; i < hosts->len; i++) {
+        const GwHost *host = hosts->pdata[i];
+        GHashTable *vms = g_hash_table_lookup(fabric->vms, host->id);
+        with_vms += vms != NULL;
+        /* Of whom nothing was read, anything may be. */
+        assert_int_equal(gw_known_may_have(known, host, vms, nothing), vms != NULL && i % 2 == 0);
+    }
+    assert_true(with_vms > 2);
+    gw_fabric_unref(next);
+    gw_fabric_unref(fabric);
 }
 
 /* The same picture put together in another order gives the same list. */
@@ -272,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranking_is_the_list),
+        cmocka_unit_test(what_is_old_is_dropped),
         cmocka_unit_test(order_of_hosts_is_no_matter),
         cmocka_unit_test(without_a_host_there_is_no_list),
     };
