@@ -802,10 +802,9 @@ static void test_progress_of_plans(void **state)
     g_autofree char *pausing = gw_progress_line(job);
     assert_string_equal(pausing, "Drain kvm1: pausing, 40 %, 1 of 6 VMs moved, now db1, db2, "
                                  "2 cannot move");
-    json_object_set_new(
-        job, "plan_progress",
-        json_pack("{s:i,s:i,s:i,s:i,s:[]}", "vms", 6, "vms_moved", 3, "running", 0, "stays", 2,
-                  "moving"));
+    json_object_set_new(job, "plan_progress",
+                        json_pack("{s:i,s:i,s:i,s:i,s:[]}", "vms", 6, "vms_moved", 3, "running", 0,
+                                  "stays", 2, "moving"));
     g_autofree char *paused = gw_progress_line(job);
     assert_string_equal(paused, "Drain kvm1: paused, 40 %, 3 of 6 VMs moved, 2 cannot move");
     for (int columns = 0; columns < 120; columns++) {
