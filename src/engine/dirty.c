@@ -20,6 +20,7 @@
 #define CALL_TIMEOUT_US (5 * (gint64)G_USEC_PER_SEC)
 #define AT_ONCE 16
 #define AT_ONCE_OF_HOST 2
+#define LATER_MAX 64 /* that wait for room: nobody waits for them */
 
 typedef struct {
     char *key; /* "host/uuid" */
@@ -53,6 +54,8 @@ GHashTable *gw_dirty_new(void)
     return g_hash_table_new_full(g_str_hash, g_str_equal, NULL, sample_free);
 }
 
+static void begin_later(GwEngine *engine);
+
 /* Takes it out first: who waited may ask for the next one. */
 static void end(GwEngine *engine, Sample *sample)
 {
@@ -62,6 +65,7 @@ static void end(GwEngine *engine, Sample *sample)
         waiter->done(engine, waiter->user);
     }
     sample_free(sample);
+    begin_later(engine);
 }
 
 static void read_it(GwEngine *engine, Sample *sample);
@@ -209,6 +213,53 @@ void gw_dirty_sample_briefly(GwEngine *engine, const GwVm *vm, GwSampled done, g
     sample_for(engine, vm, BRIEF_MS, (Waiter){ done, user, until_us });
 }
 
+/* For who asks next --------------------------------------------------------------------------- */
+
+static const GwVm *vm_of_key(GwEngine *engine, const char *key)
+{
+    g_auto(GStrv) ids = g_strsplit(key, "/", 2);
+    return gw_fabric_vm(gw_engine_now(engine), ids[0], ids[1]);
+}
+
+/* The first that has room by now, taken out; what is no longer wanted is left out. Owned. */
+static char *take_next(GwEngine *engine)
+{
+    GList *next = NULL;
+
+    for (GList *item = engine->dirty_later->head; item != NULL; item = next) {
+        char *key = item->data;
+        const GwVm *vm = vm_of_key(engine, key);
+        gboolean wanted =
+            vm != NULL && is_wanted(engine, vm) && !g_hash_table_contains(engine->dirty, key);
+        next = item->next;
+        if (wanted && !has_room(engine, vm->host_id))
+            continue;
+        g_queue_delete_link(engine->dirty_later, item);
+        if (wanted)
+            return key;
+        g_free(key);
+    }
+    return NULL;
+}
+
+/* One that is refused at once ends as it begins, and lets others begin: the queue is looked at anew
+ * each time. */
+static void begin_later(GwEngine *engine)
+{
+    for (char *key = take_next(engine); key != NULL; key = take_next(engine))
+        begin(engine, vm_of_key(engine, key), key, SAMPLE_MS);
+}
+
+void gw_dirty_sample_later(GwEngine *engine, const char *host_id, const char *uuid)
+{
+    g_autofree char *key = g_strdup_printf("%s/%s", host_id, uuid);
+    GList *there = g_queue_find_custom(engine->dirty_later, key, (GCompareFunc)strcmp);
+
+    if (there == NULL && g_queue_get_length(engine->dirty_later) < LATER_MAX)
+        g_queue_push_tail(engine->dirty_later, g_steal_pointer(&key));
+    begin_later(engine);
+}
+
 /* Timers -------------------------------------------------------------------------------------- */
 
 static gint64 next_of(const Sample *sample)
@@ -262,6 +313,7 @@ void gw_dirty_stop(GwEngine *engine)
 {
     g_autoptr(GList) samples = g_hash_table_get_values(engine->dirty);
 
+    g_queue_clear_full(engine->dirty_later, g_free);
     for (GList *item = samples; item != NULL; item = item->next)
         end(engine, item->data);
 }

@@ -279,6 +279,7 @@ GwEngine *gw_engine_new(const GwEngineConfig *config, GError **error)
     engine->usage = gw_usage_new(config->usage_interval_us);
     engine->usage_wanted = config->usage_interval_us >= 0;
     engine->dirty = gw_dirty_new();
+    engine->dirty_later = g_queue_new();
     engine->predictions = gw_predictions_new();
     engine->known = gw_known_hosts_new();
     engine->balance = gw_balance_new();
@@ -375,6 +376,7 @@ void gw_engine_free(GwEngine *engine)
     gw_links_free(engine->links);
     gw_usage_free(engine->usage);
     g_hash_table_unref(engine->dirty);
+    g_queue_free_full(engine->dirty_later, g_free);
     gw_predictions_free(engine->predictions);
     gw_known_hosts_free(engine->known);
     gw_balance_free(engine->balance);

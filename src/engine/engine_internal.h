@@ -49,6 +49,7 @@ struct GwEngine {
     GwUsageWatch *usage;
     gboolean usage_wanted; /* nothing is read or sampled otherwise */
     GHashTable *dirty;     /* "host/uuid" -> Sample: under way */
+    GQueue *dirty_later;   /* "host/uuid": to be sampled when there is room */
     GwPredictions *predictions;
     GMutex known_lock; /* guards known */
     GwKnownHosts *known;
@@ -295,13 +296,13 @@ void gw_usage_put_dirty(GwEngine *engine, const char *host_id, const char *uuid,
 /* dirty.c: samples of what VMs dirty */
 typedef void (*GwSampled)(GwEngine *engine, gpointer user);
 GHashTable *gw_dirty_new(void);
-/* Samples @vm unless that was done within the last minute, or cannot be now (it does not run, is
- * moved, too many are under way); @done (NULL: nobody waits) is called once either way, maybe at
- * once. */
+/* Samples @vm unless that was done within the last minute, or cannot be now (off, copied, too many
+ * under way); @done (NULL: nobody waits) is called once either way, maybe at once. */
 void gw_dirty_sample(GwEngine *engine, const GwVm *vm, GwSampled done, gpointer user);
-/* The same for who is about to move it: for a second, and @done is called after a second and a half
- * at the latest, with or without a sample. */
+/* For who is about to move it: a second, and @done follows within a second and a half anyway. */
 void gw_dirty_sample_briefly(GwEngine *engine, const GwVm *vm, GwSampled done, gpointer user);
+/* When there is room; nobody waits for it, and of many the first 64 are. */
+void gw_dirty_sample_later(GwEngine *engine, const char *host_id, const char *uuid);
 gint64 gw_dirty_next_us(GwEngine *engine);
 void gw_dirty_timers(GwEngine *engine, gint64 now_us);
 /* Who waits is told; nothing is sampled any more. */

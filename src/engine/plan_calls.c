@@ -4,6 +4,29 @@
 /* What people ask of plans of many moves beside carrying one out (plan_apply.c): make one, pause
  * its job, let it go on. */
 
+#define SAMPLED_MAX 64 /* of one plan */
+
+static void sample_moves(GwEngine *engine, gpointer data)
+{
+    g_autoptr(GPtrArray) moves = data;
+
+    for (guint i = 0; i < moves->len && !g_atomic_int_get(&engine->stopping); i++) {
+        const GwPlannedMove *move = moves->pdata[i];
+        if (move->source_host_id != NULL && move->vm_uuid != NULL)
+            gw_dirty_sample_later(engine, move->source_host_id, move->vm_uuid);
+    }
+}
+
+/* For the next look at it, and for its moves: a plan waits for no host. */
+static void sample_planned(GwEngine *engine, const GwMigrationPlan *plan)
+{
+    GPtrArray *moves = gw_record_array(&gw_planned_move_record);
+
+    for (guint i = 0; plan->moves != NULL && i < MIN(plan->moves->len, SAMPLED_MAX); i++)
+        g_ptr_array_add(moves, gw_record_ref(plan->moves->pdata[i]));
+    gw_engine_post(engine, sample_moves, moves);
+}
+
 /* Any thread: a picture is all that it needs, so it never holds the loop up. */
 GwMigrationPlan *gw_engine_plan(GwEngine *engine, const GwPlanRequest *request, GError **error)
 {
@@ -17,6 +40,7 @@ GwMigrationPlan *gw_engine_plan(GwEngine *engine, const GwPlanRequest *request, 
     if (plan != NULL) {
         g_free(plan->made_at);
         plan->made_at = gw_engine_rfc3339(engine);
+        sample_planned(engine, plan);
     }
     return plan;
 }

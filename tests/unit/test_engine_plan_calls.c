@@ -31,6 +31,7 @@ static void apply_both(PlanWorld *world, Asked *asked)
     GwEngine *engine = world->world.engine;
     GThread *threads[2];
 
+    world_run(&world->world, 0);    /* what the plans themselves left to do */
     engine->loop = g_thread_self(); /* who asks waits, as for a controller's loop; this is it */
     for (guint i = 0; i < 2; i++)
         threads[i] = g_thread_new("asks", ask, &asked[i]);

@@ -339,6 +339,45 @@ static void candidates_tell_it_without_waiting(void **unused)
     world_free(&world);
 }
 
+/* A plan of many waits for no host either, and has its VMs sampled as there is room for it: two at
+ * a time at one host. */
+static void a_plan_of_many_has_its_vms_sampled(void **unused)
+{
+    enum { VMS = 7 };
+    World world;
+    json_t *json = fabric_json(FALSE);
+    json_t *a = json_array_get(json_object_get(json, "hosts"), 0);
+
+    for (guint i = 1; i < VMS; i++) {
+        g_autofree char *uuid = g_strdup_printf("6d0b6b0e-0000-4000-8000-0000000001%02u", i);
+        g_autofree char *name = g_strdup_printf("many%u", i);
+        json_array_append_new(json_object_get(a, "vms"), world_vm_json(uuid, name));
+    }
+    world_make(&world, gw_clock_new_virtual(SECONDS(1700000000)), json);
+    world_start(&world);
+    world_add_host(&world, 0);
+    world_add_host(&world, 1);
+    world_run(&world, SECONDS(5));
+    g_autoptr(GwPlanRequest) request = gw_plan_request_new();
+    request->kind = (int)GW_PLAN_DRAIN;
+    request->hosts = g_strsplit("a", ",", 0);
+    gint64 before = gw_clock_now_us(world.clock);
+    g_autoptr(GwMigrationPlan) made = NULL;
+    UNIT_OK((made = gw_engine_plan(world.engine, request, error)) != NULL);
+    assert_int_equal(made->moves->len, VMS);
+    assert_int_equal(gw_clock_now_us(world.clock), before);
+    world_run(&world, SECONDS(30));
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    g_autoptr(GPtrArray) vms = gw_fabric_list_vms(fabric, gw_fabric_find_host(fabric, "a")->id);
+    assert_int_equal(vms->len, VMS);
+    for (guint i = 0; i < vms->len; i++) {
+        const GwVm *vm = vms->pdata[i];
+        assert_non_null(vm->usage);
+        assert_non_null(vm->usage->dirty_sampled_at);
+    }
+    world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +392,7 @@ int main(void)
         cmocka_unit_test(a_move_is_cancelled_while_it_is_sampled),
         cmocka_unit_test(the_next_move_has_learned),
         cmocka_unit_test(candidates_tell_it_without_waiting),
+        cmocka_unit_test(a_plan_of_many_has_its_vms_sampled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
