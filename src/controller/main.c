@@ -46,7 +46,12 @@ static GwHyper *open_hyper(GwHyperSink sink, gpointer user, GError **error)
     if (controller->options->simulate == NULL)
         return open_fleet(controller, sink, error);
     g_autoptr(GwJson) fabric = gw_json_load(controller->options->simulate, error);
-    return fabric != NULL ? gw_sim_open(sink, controller->clock, fabric, error) : NULL;
+    if (fabric == NULL)
+        return NULL;
+    GwHyper *hyper = gw_sim_open(sink, controller->clock, fabric, error);
+    if (hyper == NULL)
+        g_prefix_error(error, "%s: ", controller->options->simulate);
+    return hyper;
 }
 
 static gboolean open_authority(Controller *controller, GError **error)

@@ -216,3 +216,17 @@ def test_damaged_database(lab, tmp_path):
         assert "kept" in [group["name"] for group in damaged.api.items("/host-groups")]
     finally:
         damaged.stop()
+
+
+@pytest.mark.parametrize("text,said", [
+    ('{"hosts": [{"uri": "qemu+tls://a/system", "facts": {"flavour": 1}}]}', "unknown field"),
+    ('{"hosts": ', "not valid JSON"),
+])
+def test_simulated_fabric_that_is_none(tmp_path, text, said):
+    """Which file it is, what is wrong with it, and what to do."""
+    fabric = tmp_path / "fabric.json"
+    fabric.write_text(text)
+    done = subprocess.run([PROGRAM, "--state-dir", str(tmp_path / "state"), "--port", "0",
+                           "--simulate", str(fabric)], text=True, capture_output=True, timeout=20)
+    assert done.returncode == 1 and str(fabric) in done.stderr and said in done.stderr
+    assert len(done.stderr.splitlines()) == 2, "a remedy"
