@@ -299,7 +299,6 @@ static void what_no_drain_took_is_not_brought_back(void **unused)
 {
     g_autoptr(GwFabric) fabric = small_fabric(5);
     g_autoptr(GwPlanRequest) request = gw_plan_request_new();
-    g_autofree char *id = fabric_host_id(0);
     GwJob *job = gw_job_new();
     char *nowhere[] = { (char *)"no-such-host", NULL };
     (void)unused;
