@@ -255,9 +255,19 @@ def step_floors(tally):
         tally.case(name, why)
 
 
+def forgotten(folder):
+    """Sources that no meson.build names: a test among them would never run, and nobody would know."""
+    compiled = (folder / "compile_commands.json").read_text(encoding="utf-8")
+    return [name for name in sources(".c")
+            if name.startswith(("src/", "tests/unit/")) and f"/{name}\"" not in compiled]
+
+
 def step_build(tally):
-    """builds with gcc, warnings are errors"""
-    gcc_folder(tally)
+    """builds with gcc, warnings are errors; every source is part of it"""
+    folder = gcc_folder(tally)
+    if folder:
+        lost = forgotten(folder)
+        tally.case("every source is built", ", ".join(lost) + ": in no meson.build" if lost else None)
 
 
 def run_selected(tally, log, wanted):

@@ -103,6 +103,18 @@ char *gw_undo_left_words(const GwFabric *fabric, const GwJob *job, const GwTask 
     return NULL;
 }
 
+/* Without its volume, which a damaged store may not tell, nothing may be said of the VM instead. */
+static gboolean is_of_volume(const GwTask *task)
+{
+    return task->kind == (int)GW_TASK_VOLUME_KEEP || task->kind == (int)GW_TASK_VOLUME_DELETE ||
+           task->kind == (int)GW_TASK_HBA_FORGET;
+}
+
+static char *finish_words(const char *what, const char *on)
+{
+    return g_strdup_printf("Finish what was begun for %s on %s", what, on);
+}
+
 char *gw_undo_task_words(const GwFabric *fabric, const GwJob *job, const GwTask *task,
                          GwLeftWay way)
 {
@@ -110,6 +122,8 @@ char *gw_undo_task_words(const GwFabric *fabric, const GwJob *job, const GwTask 
     g_autofree char *what =
         task->volume != NULL ? place_words(task->volume) : g_strdup(gw_plan_text(job->vm_name));
 
+    if (task->volume == NULL && (way == GW_LEFT_BEHIND || is_of_volume(task)))
+        return finish_words(what, on);
     if (way == GW_LEFT_BEHIND)
         return g_strdup_printf("Delete %s of %s, made for %s, if no VM of any host that reaches it "
                                "uses it: %s has moved on since",
@@ -125,11 +139,11 @@ char *gw_undo_task_words(const GwFabric *fabric, const GwJob *job, const GwTask 
         return g_strdup_printf("Give the records of its snapshots to %s", on);
     case GW_TASK_HBA_FORGET:
         return g_strdup_printf("Remove the definition of virtual HBA '%s' from %s",
-                               gw_plan_text(task->volume != NULL ? task->volume->pool : NULL), on);
+                               gw_plan_text(task->volume->pool), on);
     case GW_TASK_AUTOSTART:
         return g_strdup_printf("Let %s start with %s", gw_plan_text(job->vm_name), on);
     default:
-        return g_strdup_printf("Finish what was begun for %s on %s", what, on);
+        return finish_words(what, on);
     }
 }
 

@@ -113,7 +113,11 @@ class Guests:
             self.known.pop(old_key).remove()
         if guest is None:
             guest = Guest("g%x" % (zlib.crc32(key.encode()) % 4096), wanted)
-            guest.start()
+            try:
+                guest.start()
+            except labs.LabError:
+                guest.remove()  # half begun it would stand in every later test's way
+                raise
             self.known[key] = guest
         if wanted["dirty"] == 0:
             guest.dirty(0)

@@ -152,6 +152,175 @@ static void weights_that_are_none_are_refused(void **unused)
     }
 }
 
+/* A plan that somebody changed ------------------------------------------------------------------
+ */
+
+static void text(char **member, const char *value)
+{
+    char *copy = g_strdup(value);
+    g_free(*member);
+    *member = copy;
+}
+
+static void to_nowhere(GwMigrationPlan *plan, GwPlannedMove *move)
+{
+    text(&move->destination_host_id, "no-such-host");
+}
+
+static void of_nobody(GwMigrationPlan *plan, GwPlannedMove *move)
+{
+    g_clear_pointer(&move->vm_uuid, g_free);
+}
+
+static void to_where_it_is(GwMigrationPlan *plan, GwPlannedMove *move)
+{
+    text(&move->destination_host_id, move->source_host_id);
+}
+
+static void from_elsewhere(GwMigrationPlan *plan, GwPlannedMove *move)
+{
+    guint other = g_str_has_suffix(move->destination_host_id, "2") ? 3 : 2;
+    g_autofree char *id = fabric_host_id(other);
+    text(&move->source_host_id, id);
+}
+
+static void into_the_emptied(GwMigrationPlan *plan, GwPlannedMove *move)
+{
+    char *hosts[] = { move->source_host_id, move->destination_host_id, NULL };
+    char **names = g_strdupv(hosts);
+    g_strfreev(plan->request->hosts);
+    plan->request->hosts = names;
+}
+
+static void ends_at_once(GwMigrationPlan *plan, GwPlannedMove *move)
+{
+    move->ends_ms = move->starts_ms;
+}
+
+static void begins_before_time(GwMigrationPlan *plan, GwPlannedMove *move)
+{
+    move->starts_ms = -1;
+}
+
+static void in_no_wave(GwMigrationPlan *plan, GwPlannedMove *move)
+{
+    move->wave = plan->waves + 1;
+}
+
+static void after_itself(GwMigrationPlan *plan, GwPlannedMove *move)
+{
+    move->after = 1;
+}
+
+static void after_the_last(GwMigrationPlan *plan, GwPlannedMove *move)
+{
+    move->after = G_MAXINT64;
+}
+
+static void takes_all_at_once(GwMigrationPlan *plan, GwPlannedMove *move)
+{
+    plan->request->moves_at_once = 1;
+    for (guint i = 0; i < plan->moves->len; i++) {
+        GwPlannedMove *each = plan->moves->pdata[i];
+        each->starts_ms = each->after = 0;
+        each->wave = 1;
+    }
+}
+
+/* R49: what comes back from a person, or from a file, is replayed, and the first move that cannot
+ * be is named with what is wrong. */
+static void a_changed_plan_is_refused(void **unused)
+{
+    static const struct {
+        void (*change)(GwMigrationPlan *plan, GwPlannedMove *first);
+        const char *why;
+    } rows[] = {
+        { to_nowhere, "the VM, or one of the hosts, is gone" },
+        { of_nobody, "the VM, or one of the hosts, is gone" },
+        { to_where_it_is, "it goes nowhere" },
+        { from_elsewhere, "it is not there" },
+        { into_the_emptied, "the destination is to be emptied itself" },
+        { ends_at_once, "it ends before it begins" },
+        { begins_before_time, "it ends before it begins" },
+        { in_no_wave, "it is in no wave" },
+        { after_itself, "it is to wait for one that comes later" },
+        { after_the_last, "it is to wait for one that comes later" },
+        { takes_all_at_once, "more moves at once than the plan allows" },
+    };
+    (void)unused;
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GwFabric) fabric = small_fabric(3);
+        make_room(fabric, 0);
+        make_room(fabric, 3);
+        make_room(fabric, 4);
+        g_autoptr(GwMigrationPlan) plan = drain_first(fabric);
+        g_autoptr(GError) error = NULL;
+        assert_true(plan->moves->len > 1);
+        rows[i].change(plan, plan->moves->pdata[0]);
+        assert_false(gw_plan_many_check(fabric, plan, &error));
+        unit_assert_error(error, GW_ERR_CONFLICT, rows[i].why);
+    }
+}
+
+/* Requests --------------------------------------------------------------------------------------
+ */
+
+static void refused(const GwFabric *fabric, const GwPlanRequest *request, GwErrorCode code,
+                    const char *why)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GwMigrationPlan) plan = gw_plan_many(fabric, request, NULL, &error);
+
+    assert_null(plan);
+    unit_assert_error(error, code, why);
+}
+
+static void requests_that_contradict_themselves_are_refused(void **unused)
+{
+    g_autoptr(GwFabric) fabric = small_fabric(4);
+    g_autoptr(GwPlanRequest) request = gw_plan_request_new();
+    g_autofree char *id = fabric_host_id(0);
+    char *hosts[] = { id, NULL };
+    char *vms[] = { (char *)"some-vm", NULL };
+    (void)unused;
+
+    request->kind = (int)GW_PLAN_UNDRAIN;
+    refused(fabric, request, GW_ERR_INVALID, "names neither a host nor a drain");
+    request->hosts = g_strdupv(hosts);
+    request->vms = g_strdupv(vms);
+    refused(fabric, request, GW_ERR_INVALID, "names VMs as well");
+    request->kind = (int)GW_PLAN_MOVES;
+    refused(fabric, request, GW_ERR_INVALID, "a plan of moves names hosts");
+}
+
+/* R19: only a drain that is over says what to bring back. */
+static void what_no_drain_took_is_not_brought_back(void **unused)
+{
+    g_autoptr(GwFabric) fabric = small_fabric(5);
+    g_autoptr(GwPlanRequest) request = gw_plan_request_new();
+    GwJob *job = gw_job_new();
+    char *nowhere[] = { (char *)"no-such-host", NULL };
+    (void)unused;
+
+    job->id = g_strdup("J1");
+    job->kind = g_strdup(GW_JOB_KIND_MIGRATE);
+    job->state = (int)GW_JOB_DONE;
+    gw_fabric_put_job(fabric, job);
+    request->kind = (int)GW_PLAN_UNDRAIN;
+    request->undoes = g_strdup("J1");
+    refused(fabric, request, GW_ERR_INVALID, "job J1 is no drain, but vm-migrate");
+
+    GwJob *drain = gw_job_copy(job);
+    text(&drain->kind, GW_JOB_KIND_DRAIN);
+    drain->state = (int)GW_JOB_COPYING;
+    drain->plan = drain_first(fabric);
+    gw_fabric_put_job(fabric, drain);
+    refused(fabric, request, GW_ERR_CONFLICT, "drain J1 is not over yet");
+    request->hosts = g_strdupv(nowhere);
+    refused(fabric, request, GW_ERR_NOT_FOUND, "there is no host 'no-such-host'");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +328,9 @@ int main(void)
         cmocka_unit_test(tags_beyond_the_limit_are_refused),
         cmocka_unit_test(any_weight_makes_a_plan),
         cmocka_unit_test(weights_that_are_none_are_refused),
+        cmocka_unit_test(a_changed_plan_is_refused),
+        cmocka_unit_test(requests_that_contradict_themselves_are_refused),
+        cmocka_unit_test(what_no_drain_took_is_not_brought_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

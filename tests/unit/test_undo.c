@@ -487,6 +487,62 @@ static void what_was_to_follow_is_done(void **state)
     end(&w);
 }
 
+/* R41, R30: virtual HBAs go back where they were, and what was laid above a disk is merged. */
+static void hbas_and_overlays_are_taken_back(void **state)
+{
+    World w = begin(GW_JOB_KIND_TRANSFER, GW_JOB_FAILED, "kvm2");
+
+    add_vm(w.fabric, "kvm1", GW_VM_OFF);
+    add_task(w.job, GW_TASK_OVERLAY, GW_TASK_DONE, TRUE);
+    add_task(w.job, GW_TASK_HBA_STOP, GW_TASK_DONE, TRUE);
+    add_task(w.job, GW_TASK_HBA_START, GW_TASK_DOING, FALSE);
+    ask(&w);
+    assert_int_equal(g_strv_length(w.plan->steps), 3);
+    assert_string_equal(w.plan->steps[0],
+                        "Log virtual HBA 'fast' out at kvm2, and remove its definition there");
+    assert_string_equal(w.plan->steps[1], "Log virtual HBA 'fast' in at kvm2 again");
+    assert_string_equal(w.plan->steps[2],
+                        "Merge fast/a.qcow2 of kvm2 into the image below it; web1 has to run");
+    end(&w);
+}
+
+/* Each in its own words; of a task whose volume a damaged store does not tell, nothing is said that
+ * would be about the VM instead. */
+static void all_that_was_to_follow_is_said(void **state)
+{
+    static const struct {
+        GwTaskKind kind;
+        const char *step, *without_volume;
+    } rows[] = {
+        { GW_TASK_VOLUME_DELETE, "Delete fast/a.qcow2 of kvm2, the old copy of vda",
+          "Finish what was begun for web1 on kvm2" },
+        { GW_TASK_SNAPSHOTS_REMEMBER, "Give the records of its snapshots to kvm2",
+          "Give the records of its snapshots to kvm2" },
+        { GW_TASK_HBA_FORGET, "Remove the definition of virtual HBA 'fast' from kvm2",
+          "Finish what was begun for web1 on kvm2" },
+        { GW_TASK_AUTOSTART, "Let web1 start with kvm2", "Let web1 start with kvm2" },
+        { GW_TASK_VOLUME_COPY, "Finish what was begun for fast/a.qcow2 on kvm2",
+          "Finish what was begun for web1 on kvm2" },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows) * 2; i++) {
+        World w = begin(GW_JOB_KIND_TRANSFER, GW_JOB_FAILED, "kvm2");
+        gboolean whole = i % 2 == 0;
+        add_vm(w.fabric, "kvm2", GW_VM_OFF);
+        add_task(w.job, GW_TASK_DEFINE, GW_TASK_DONE, TRUE);
+        GwTask *after = add_task(w.job, rows[i / 2].kind, GW_TASK_TODO, FALSE);
+        after->turn = GW_TASK_AFTER;
+        if (!whole)
+            g_clear_pointer(&after->volume, gw_volume_free);
+        ask(&w);
+        assert_true(w.plan->possible);
+        assert_int_equal(g_strv_length(w.plan->steps), 1);
+        assert_string_equal(w.plan->steps[0],
+                            whole ? rows[i / 2].step : rows[i / 2].without_volume);
+        end(&w);
+    }
+}
+
 static void of_two_one_is_chosen(void **state)
 {
     World w = begin(GW_JOB_KIND_TRANSFER, GW_JOB_FAILED, "kvm2");
@@ -515,6 +571,8 @@ int main(void)
         cmocka_unit_test(nothing_is_repaired_that_may_be_in_use),
         cmocka_unit_test(what_is_left_behind_is_removed_if_unused),
         cmocka_unit_test(what_was_to_follow_is_done),
+        cmocka_unit_test(hbas_and_overlays_are_taken_back),
+        cmocka_unit_test(all_that_was_to_follow_is_said),
         cmocka_unit_test(of_two_one_is_chosen),
     };
     return cmocka_run_group_tests_name("undo", tests, NULL, NULL);
