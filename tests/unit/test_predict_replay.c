@@ -299,13 +299,8 @@ static void moves_of_a_quiet_machine_are_covered(void **unused)
 
 static void another_file_is_told(void **unused)
 {
-    const char *path = g_getenv("GODWIT_REPLAY");
+    Replay *replay = replay_file(g_getenv("GODWIT_REPLAY"));
 
-    if (path == NULL) {
-        skip();
-        return;
-    }
-    Replay *replay = replay_file(path);
     print_moves(replay);
     print_replay(replay);
     for (guint i = 0; i < replay->count; i++)
@@ -318,7 +313,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(moves_of_a_busy_machine_are_covered),
         cmocka_unit_test(moves_of_a_quiet_machine_are_covered),
-        cmocka_unit_test(another_file_is_told),
     };
+    const struct CMUnitTest told[] = { cmocka_unit_test(another_file_is_told) };
+
+    if (g_getenv("GODWIT_REPLAY") != NULL)
+        return cmocka_run_group_tests(told, NULL, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
