@@ -622,6 +622,10 @@ class Fake:
             return 202, {"id": JOB % 8, "kind": "group-balance", "title": "Balance All Hosts",
                          "state": "queued", "created_at": "2024-11-21T10:12:00Z"}
         check("gw_plan_request", body, request=True)
+        if body["kind"] != "balance":
+            plan = self.balance_plan({"name": ""})
+            del plan["balance"], plan["moves"][0]["gain"]
+            return 200, check("gw_migration_plan", dict(plan, kind=body["kind"], request=body))
         group = self.pick(self.groups, "group", body["group"], "id", "name")
         return 200, check("gw_migration_plan", self.balance_plan(group))
 

@@ -847,6 +847,16 @@ def test_balancing_of_a_group(fake, godwit, tmp_path):
     assert fake.applied["balance"]["imbalance_before"] == 34.0
 
 
+def test_a_drain_says_how_each_vm_moves(fake, godwit):
+    run = godwit("host", "drain", "kvm1", "--method", "standard", "--bandwidth", "50",
+                 "--post-copy", "--dry-run")
+    assert run.status == 0, run.err
+    asked = bodies(fake, "POST", "/plans")[0]
+    assert asked["hosts"] == ["kvm1"] and asked["kind"] == "drain"
+    assert asked["options"] == {"method": "standard", "bandwidth_mibps": 50, "post_copy": True}
+    assert not {"method", "bandwidth_mibps", "post_copy"} & set(asked)
+
+
 def test_maintenance_of_a_host(fake, godwit):
     run = godwit("host", "maintenance", "kvm1", "on")
     assert run.status == 0 and "gets no VM any more" in run.out
