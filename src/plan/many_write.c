@@ -94,6 +94,7 @@ static GwPlannedMove *write_move(const Many *many, const ManyStep *step)
     move->why = why_of(many, step);
     move->gain = item->gain;
     move->downtime_ms = step->downtime_ms;
+    move->doubt = many_doubt(many, step);
     return move;
 }
 
