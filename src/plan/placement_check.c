@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
 #include "base/error.h"
 #include "plan/placement_index.h"
 #include "plan/rule.h"
@@ -290,11 +292,24 @@ static guint8 *left_for(const Check *check, const Node *lead, const GwPlacementR
     return left;
 }
 
+/* One of the others that leaves no host by itself: tags that it asks for have gone since it was
+ * made. NULL: there is none. */
+static const GwPlacementRule *find_empty(const Check *check, const Node *lead)
+{
+    for (guint i = 0; lead->terms != NULL && i < lead->terms->len; i++) {
+        const Term *term = lead->terms->pdata[i];
+        if (term->view->rule != check->rule && memchr(term->allowed, 1, check->hosts->len) == NULL)
+            return term->view->rule;
+    }
+    return NULL;
+}
+
 static gboolean check_left(const Check *check, const Node *lead, GError **error)
 {
     const GwPlacementRule *by = NULL;
     const char *name = gw_plan_text(check->rule->name);
     g_autofree guint8 *left G_GNUC_UNUSED = left_for(check, lead, &by);
+    const GwPlacementRule *empty = by != check->rule ? find_empty(check, lead) : NULL;
 
     if (by == NULL || !lead->own)
         return TRUE;
@@ -302,6 +317,12 @@ static gboolean check_left(const Check *check, const Node *lead, GError **error)
         gw_error_set(error, GW_ERR_CONFLICT, "Name hosts that there are, or tags that hosts have.",
                      "rule '%s' leaves no host: none of the %u hosts is what it asks for", name,
                      check->hosts->len);
+    else if (empty != NULL)
+        gw_error_set(error, GW_ERR_CONFLICT, "Change, disable or remove that rule first.",
+                     "rule '%s' leaves no host for '%s' already: none of the %u hosts is what it "
+                     "asks for, whatever rule '%s' says",
+                     gw_plan_text(empty->name), name_of(check, lead->uuid), check->hosts->len,
+                     name);
     else
         gw_error_set(error, GW_ERR_CONFLICT, "Change, disable or remove one of the two rules.",
                      "rule '%s' leaves no host for '%s' beside rule '%s'", name,

@@ -97,6 +97,13 @@ static const CheckRow check_rows[] = {
     { RULE("old", "run-on", MUST "\"vms\": [\"a\"], \"hosts\": [\"kvm1\"]"),
       RULE("r", "keep-off", MUST "\"vms\": [\"a\"], \"hosts\": [\"kvm1\"]"),
       "rule 'r' leaves no host for 'vm-a' beside rule 'old'" },
+    /* one that leaves no host by itself, since tags have changed, is to blame alone */
+    { RULE("old", "run-on", MUST "\"vms\": [\"a\"], \"host_tags\": [\"none\"]"),
+      RULE("r", "run-on", MUST "\"vms\": [\"a\"], \"hosts\": [\"kvm1\"]"),
+      "rule 'old' leaves no host for 'vm-a' already: none of the 3 hosts" },
+    { RULE("old", "run-on", MUST "\"vms\": [\"a\"], \"host_tags\": [\"none\"]"),
+      RULE("r", "together", MUST "\"vms\": [\"a\", \"b\"]"),
+      "rule 'old' leaves no host for 'vm-a' already: none of the 3 hosts" },
     { RULE("one", "run-on", MUST "\"vms\": [\"a\"], \"hosts\": [\"kvm1\"]") ", " RULE(
           "two", "run-on", MUST "\"vms\": [\"b\"], \"hosts\": [\"kvm2\"]"),
       RULE("r", "together", MUST "\"vms\": [\"a\", \"b\"]"), "rule 'r' leaves no host for 'vm-" },
