@@ -847,6 +847,26 @@ def test_balancing_of_a_group(fake, godwit, tmp_path):
     assert fake.applied["balance"]["imbalance_before"] == 34.0
 
 
+@pytest.mark.parametrize("text", ['{"moves": "x"}', '{"moves": ["x"]}', '{"stays": {}}',
+                                  '{"kind": "drain", "notes": [1]}', "[]", '"drain"', "{"])
+def test_a_file_that_is_no_plan_is_not_shown(godwit, tmp_path, text):
+    file = tmp_path / "plan.json"
+    file.write_text(text)
+    run = godwit("plan", "show", str(file))
+    assert run.status != 0
+    assert run.out == "" and f"'{file}' is no plan" in run.err and "Make it again." in run.err
+
+
+def test_a_group_whose_weights_are_all_0(fake, godwit):
+    policy = {"goal": "balance", "cpu_weight": 0, "memory_weight": 0, "disk_weight": 0,
+              "network_weight": 0}
+    alike = "All weights are 0: CPU, memory, disk space and network count alike."
+    fake.groups[0]["placement"] = policy
+    assert alike in godwit("group", "show", "All Hosts").out
+    fake.groups[0]["placement"] = {**policy, "disk_weight": 1}
+    assert alike not in godwit("group", "show", "All Hosts").out
+
+
 def test_a_drain_says_how_each_vm_moves(fake, godwit):
     run = godwit("host", "drain", "kvm1", "--method", "standard", "--bandwidth", "50",
                  "--post-copy", "--dry-run")
