@@ -867,6 +867,27 @@ def test_a_group_whose_weights_are_all_0(fake, godwit):
     assert alike not in godwit("group", "show", "All Hosts").out
 
 
+def test_rules_that_cannot_be_kept(fake, godwit):
+    fake.rules += [{"id": "r1", "name": "t1", "kind": "run-on", "required": True,
+                    "vms": [fakes.U1, fakes.U2], "host_tags": ["ssd"]},
+                   {"id": "r2", "name": "t2", "kind": "run-on", "required": True,
+                    "vms": [fakes.U1], "hosts": ["host-1"]}]
+    before = godwit("rule", "list").out
+    assert "required!" not in before and "as things are" not in before
+    fake.conflicts = [{"rule_id": "r1", "rule_name": "t1", "vms": [fakes.U2],
+                       "observed": "rule 't1' leaves no host for 'web2' beside rule 't2'",
+                       "remedy": "Change, disable or remove one of the two rules."}]
+    lines = godwit("rule", "list").out.splitlines()
+    assert [line for line in lines if "required!" in line and line.startswith("t1")]
+    assert not [line for line in lines if "required!" in line and line.startswith("t2")]
+    assert lines[-1] == "required! cannot be kept as things are: godwit rule show RULE."
+    shown = godwit("rule", "show", "t1").out
+    assert "rule 't1' leaves no host for 'web2' beside rule 't2'" in shown
+    assert "Change, disable or remove one of the two rules." in shown
+    assert "VMs without a host" in shown and shown.count(fakes.U2) == 2
+    assert "annot be kept" not in godwit("rule", "show", "t2").out
+
+
 def test_a_drain_says_how_each_vm_moves(fake, godwit):
     run = godwit("host", "drain", "kvm1", "--method", "standard", "--bandwidth", "50",
                  "--post-copy", "--dry-run")
