@@ -36,8 +36,12 @@ const GwColumn gw_rule_sheet[] = {
     { "Networks", "networks", gw_show_list },
     { "Tags of hosts", "host_tags", gw_show_list },
     { "Comment", "comment" },
-    { "Cannot be kept", "conflict.observed" },
-    { "Remedy", "conflict.remedy" },
+    { .header = NULL },
+};
+
+static const GwColumn conflict_sheet[] = {
+    { "Cannot be kept", "observed" },
+    { "Remedy", "remedy" },
     { .header = NULL },
 };
 
@@ -135,6 +139,8 @@ static int show(GwSession *session, const GwArgs *args, GError **error)
     g_autoptr(GwJson) alone = json_pack("[O]", rule);
     mark_conflicts(session, alone);
     gw_print_sheet(session, gw_rule_sheet, rule);
+    if (gw_at(rule, "conflict") != NULL)
+        gw_print_sheet(session, conflict_sheet, gw_at(rule, "conflict"));
     if (json_array_size(gw_at(rule, "conflict.vms")) > 0) {
         g_autoptr(GwJson) rows = vms_of(session, gw_at(rule, "conflict.vms"));
         gw_print_heading(session, "VMs without a host");
