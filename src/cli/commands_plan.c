@@ -140,11 +140,21 @@ static json_t *read_plan(const char *path, GError **error)
                      "%s", trouble->message);
         return NULL;
     }
-    json_t *plan = length <= PLAN_FILE_MAX ? json_loadb(text, length, 0, &where) : NULL;
-    if (plan == NULL)
+    g_autoptr(GwJson) json = length <= PLAN_FILE_MAX ? json_loadb(text, length, 0, &where) : NULL;
+    if (json == NULL) {
         gw_error_set(error, GW_ERR_INVALID, "Make it again.", "'%s' is no plan: %s", path,
                      length <= PLAN_FILE_MAX ? where.text : "it is too long");
-    return plan;
+        return NULL;
+    }
+    /* What is of another shape would be shown as if it were not there. */
+    g_autoptr(GwMigrationPlan) plan =
+        gw_record_from_json(&gw_migration_plan_record, json, &trouble);
+    if (plan == NULL) {
+        gw_error_set(error, GW_ERR_INVALID, "Make it again.", "'%s' is no plan: %s", path,
+                     trouble->message);
+        return NULL;
+    }
+    return json_incref(json);
 }
 
 static int plan_show(GwSession *session, const GwArgs *args, GError **error)

@@ -80,7 +80,7 @@ static void by_size(Many *many, ManyStep *step)
     step->high = 2;
 }
 
-void many_estimate(Many *many, ManyStep *step)
+static GwPrediction *predict(const Many *many, const ManyStep *step)
 {
     const GwMatrixCell *cell = many_cell(many, step->vm, step->from, step->to);
     GwPlanInput input = { .fabric = many->fabric,
@@ -90,12 +90,28 @@ void many_estimate(Many *many, ManyStep *step)
                           .options = many->request->options,
                           .shared = gw_matrix_shared(many->matrix) };
 
+    return gw_predict(many->predictor, &input, cell->candidate);
+}
+
+char *many_doubt(const Many *many, const ManyStep *step)
+{
+    if (many->predictor == NULL || step->converges != (int)GW_CONVERGES_NO)
+        return NULL;
+    g_autoptr(GwPrediction) prediction = predict(many, step);
+    return g_strdup(prediction->remedy != NULL ? prediction->remedy
+                                               : "Move it when it writes less.");
+}
+
+void many_estimate(Many *many, ManyStep *step)
+{
+    const GwMatrixCell *cell = many_cell(many, step->vm, step->from, step->to);
+
     step->takes = gw_slots_of_transfer((GwTransfer)cell->candidate->transfer);
     step->cap_bps = bandwidth_bps(many, step->from, step->to);
     by_size(many, step);
     if (many->predictor == NULL)
         return;
-    g_autoptr(GwPrediction) prediction = gw_predict(many->predictor, &input, cell->candidate);
+    g_autoptr(GwPrediction) prediction = predict(many, step);
     if (prediction->total_ms != NULL && prediction->bytes != NULL)
         by_prediction(many, step, prediction);
 }

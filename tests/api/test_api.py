@@ -349,6 +349,9 @@ def test_rules(server):
     shown = server.get('/api/v1/rules').json['items']
     assert [(r['name'], r['kind'], r['required'], len(r['vms'])) for r in shown] == [
         ('webs', 'apart', True, 2)]
+    conflicts = server.get('/api/v1/rule-conflicts').json['items']
+    assert [(c['rule_id'], c['rule_name'], len(c['vms'])) for c in conflicts] == [
+        (shown[0]['id'], 'webs', 2)]
     wanted = {'name': 'on ssd', 'kind': 'run-on', 'vms': [WEB1], 'host_tags': ['ssd', 'rack=3']}
     made = server.ask('POST', '/api/v1/rules', wanted)
     assert made.status == 201 and made.json['required'] is False

@@ -262,6 +262,7 @@ class Fake:
         self.vms = [default_vm(U1, "web1"), default_vm(U2, "db1", "host-2", state="off")]
         self.shares = []
         self.rules = []
+        self.conflicts = []
         self.jobs = {}
         self.kept = []
         self.locations = [
@@ -633,6 +634,9 @@ class Fake:
         if not parts and method == "GET":
             return self.paged(self.rules, query)
         return self.crud(self.rules, "gw_placement_rule", "rule", method, parts, query, body)
+
+    def on_rule_conflicts(self, method, parts, query, body):
+        return 200, {"items": [check("gw_rule_conflict", c) for c in self.conflicts]}
 
     def on_join_tokens(self, method, parts, query, body):
         if method == "DELETE":

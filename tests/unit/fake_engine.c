@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/feed.h"
+#include "model/rule_conflict.h"
 
 struct GwEngine {
     GMutex lock; /* guards all but the feed */
@@ -341,6 +342,24 @@ GwHost *gw_engine_set_maintenance(GwEngine *engine, const char *id, gboolean on,
     host->maintenance = (int)(on ? GW_MAINTENANCE_ENTERING : GW_MAINTENANCE_NONE);
     publish(engine, "host", &gw_host_record, (Put)gw_fabric_put_host, gw_record_ref(host));
     return host;
+}
+
+GPtrArray *gw_engine_rule_conflicts(GwEngine *engine)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    g_autoptr(GPtrArray) rules = gw_fabric_list_rules(fabric);
+    GPtrArray *conflicts = gw_record_array(&gw_rule_conflict_record);
+
+    for (guint i = 0; i < rules->len; i++) {
+        const GwPlacementRule *rule = rules->pdata[i];
+        GwRuleConflict *conflict = gw_rule_conflict_new();
+        conflict->rule_id = g_strdup(rule->id);
+        conflict->rule_name = g_strdup(rule->name);
+        conflict->observed = g_strdup("it leaves no host");
+        conflict->vms = g_strdupv(rule->vms);
+        g_ptr_array_add(conflicts, conflict);
+    }
+    return conflicts;
 }
 
 GwPlacementRule *gw_engine_add_rule(GwEngine *engine, const GwPlacementRule *rule, GError **error)
