@@ -201,9 +201,12 @@ def meson_tests(tally, folder, names, log, env=None, options=()):
         tally.case(log, tail((OUT / "logs" / f"{log}.log").read_text(encoding="utf-8")))
         return
     failures = read_junit(tally, junit[0])
+    told = [json.loads(line) for line in lines[0].read_text(encoding="utf-8").splitlines()]
+    ran = {short(test["name"]) for test in told}
+    for name in sorted(set(names) - ran):  # meson itself died
+        tally.case(f"{name} (did not run)", tail((OUT / "logs" / f"{log}.log").read_text(encoding="utf-8")))
     # A program that died after its last good case has no failed case: it is one itself.
-    for line in lines[0].read_text(encoding="utf-8").splitlines():
-        test = json.loads(line)
+    for test in told:
         name = short(test["name"])
         if test["result"] not in ("OK", "EXPECTEDFAIL", "SKIP") and not failures[name]:
             tally.case(f"{name} ({test['result'].lower()})",

@@ -27,6 +27,7 @@ typedef struct {
     gboolean predicted;  /* the link is as predictions take it */
 } ManyHost;
 
+#define MANY_CPUS_MAX 1000000 /* of a host, whatever it says */
 #define MANY_UNKNOWN (G_MAXINT64 / 4)
 
 typedef struct {

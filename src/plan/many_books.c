@@ -279,7 +279,8 @@ gint64 many_points(const ManyBooks *books, guint host, gint64 memory_kib, gint64
     gint64 busy =
         books->cpu[host] == MANY_UNKNOWN
             ? GW_POINTS_NEUTRAL
-            : resource_points(books->cpu[host] - cpu, facts->cpus * 1000, item->policy->goal);
+            : resource_points(books->cpu[host] - cpu, CLAMP(facts->cpus, 0, MANY_CPUS_MAX) * 1000,
+                              item->policy->goal);
 
     if (memory_weight + cpu_weight == 0)
         memory_weight = cpu_weight = 1;

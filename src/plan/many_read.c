@@ -100,7 +100,7 @@ static gint64 cpu_reserve(const ManyHost *item)
 static gint64 cpu_free(const ManyHost *item)
 {
     const GwHostFacts *facts = gw_plan_facts(item->host);
-    gint64 cpus = CLAMP(facts->cpus, 0, 1000000);
+    gint64 cpus = CLAMP(facts->cpus, 0, MANY_CPUS_MAX);
 
     if (facts->usage == NULL || facts->usage->cpu_permille < 0 || cpus == 0)
         return MANY_UNKNOWN;
