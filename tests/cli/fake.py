@@ -672,9 +672,10 @@ class Fake:
         vm = self.pick(self.vms, "vm", parts[0].removeprefix("kvm1/"), "uuid", "name")
         if parts[1:] == []:
             return 200, vm
-        if parts[1:] == ["candidates"]:
-            if set(query) - {"brief", "copy_all", "storage"}:
-                self.wrong.append(f"candidates: {query}")
+        if parts[1:] in (["candidates"], ["placements"]):
+            known = {"copy_all", "storage"} | ({"brief"} if parts[1] == "candidates" else set())
+            if set(query) - known:
+                self.wrong.append(f"{parts[1]}: {query}")
             rows = [{"host_id": "host-2", "host_name": "kvm2", "transfer": "Live",
                      "suitable": True, "findings": FINDINGS[1:], "disks": self.moves,
                      "transfers": self.transfers, "rating": RATINGS[0]},

@@ -1000,7 +1000,10 @@ def test_explain(fake, godwit):
     row = {"host_id": "host-2", "host_name": "kvm2", "suitable": True, "rating": {"stars": 2.0},
            "prediction": {"total_ms": {"low": 1, "likely": 2, "high": 3},
                           "basis": ["link: 110 MiB/s, of 3 moves"]}}
-    fake.raw["/vms/web1/candidates"] = (200, "application/json",
+    # Every host, with all that is found of it.
+    assert godwit("explain", "web1").status == 0
+    assert fake.requests[-1][1].endswith("/vms/web1/placements")
+    fake.raw["/vms/web1/placements"] = (200, "application/json",
                                         json.dumps({"items": [row]}).encode())
     assert "link: 110 MiB/s, of 3 moves" in godwit("explain", "web1").out
     fake.vms = []

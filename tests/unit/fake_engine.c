@@ -592,15 +592,18 @@ GwVm *gw_engine_start_vm(GwEngine *engine, const char *which, GError **error)
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
                                 gboolean brief, GError **error)
 {
-    (void)brief;
     g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
 
     if (gw_fabric_find_vm(fabric, vm, error) == NULL)
         return NULL;
     g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(fabric);
     GPtrArray *candidates = gw_record_array(&gw_candidate_record);
-    for (guint i = 0; i < hosts->len; i++)
-        g_ptr_array_add(candidates, candidate_of(hosts->pdata[i], options));
+    for (guint i = 0; i < hosts->len; i++) {
+        GwCandidate *candidate = candidate_of(hosts->pdata[i], options);
+        if (brief)
+            g_clear_pointer(&candidate->transfers, g_ptr_array_unref);
+        g_ptr_array_add(candidates, candidate);
+    }
     return candidates;
 }
 
