@@ -386,6 +386,26 @@ static void take_state(GwPlannedMove *move, const GwJob *child)
     }
 }
 
+gboolean gw_plan_job_may_be_trimmed(const GwJob *job)
+{
+    return job->plan != NULL && job->plan->moves != NULL &&
+           job->plan->moves->len >= GW_PLAN_HISTORY_MAX;
+}
+
+/* Its move went with the oldest history (trim_history). */
+static gboolean is_trimmed(const GwPlanJob *self, const GwJob *child)
+{
+    const GwPlannedMove *move = NULL;
+
+    if (child->state != (int)GW_JOB_DONE || !gw_plan_job_may_be_trimmed(self->job))
+        return FALSE;
+    for (guint i = 0; (move = gw_plan_job_move(self, i)) != NULL; i++) {
+        if (g_strcmp0(move->job_id, child->id) == 0)
+            return FALSE;
+    }
+    return TRUE;
+}
+
 static GwPlannedMove *move_of(GwPlanJob *self, const GwJob *child)
 {
     GwPlannedMove *found = NULL;
@@ -405,8 +425,10 @@ static GwPlannedMove *move_of(GwPlanJob *self, const GwJob *child)
 void gw_plan_job_adopt(GwPlanJob *self, const GwJob *child)
 {
     GwMigrationPlan *plan = self->job->plan;
-    GwPlannedMove *move = move_of(self, child);
 
+    if (is_trimmed(self, child))
+        return;
+    GwPlannedMove *move = move_of(self, child);
     if (move == NULL) {
         move = gw_planned_move_new();
         move->vm_uuid = g_strdup(child->vm_uuid);

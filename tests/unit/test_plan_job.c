@@ -369,6 +369,25 @@ static void a_restart_finds_its_moves(void **state)
     assert_true(has_effect(&outcome, GW_PLAN_JOB_DO_CANCEL));
 }
 
+/* Its move went from a list that is full: it does not come back, nor take another one's place. */
+static void a_restart_leaves_trimmed_moves_out(void **state)
+{
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_COPYING, job_plan(1, "a"));
+    g_autoptr(GwJob) trimmed = child_of("a", GW_JOB_DONE), runs = child_of("y", GW_JOB_COPYING);
+
+    (void)state;
+    while (self->job->plan->moves->len < GW_PLAN_HISTORY_MAX)
+        g_ptr_array_add(self->job->plan->moves, job_move("x", 0));
+    gw_plan_job_adopt(self, trimmed);
+    assert_int_equal(self->job->plan->moves->len, GW_PLAN_HISTORY_MAX);
+    assert_int_equal(job_move_at(self, 0)->state, GW_PLANNED_WAITING);
+    gw_plan_job_adopt(self, runs);
+    assert_int_equal(self->job->plan->moves->len, GW_PLAN_HISTORY_MAX + 1);
+    job_move_at(self, 0)->job_id = g_strdup(trimmed->id);
+    gw_plan_job_adopt(self, trimmed);
+    assert_int_equal(job_move_at(self, 0)->state, GW_PLANNED_DONE);
+}
+
 static void a_new_plan_keeps_its_links(void **state)
 {
     g_autoptr(GwPlanJob) self = job_for(GW_JOB_QUEUED, job_plan(1, "a"));
@@ -573,6 +592,7 @@ int main(void)
         cmocka_unit_test(pause_and_resume),
         cmocka_unit_test(cancel_waits_for_what_is_under_way),
         cmocka_unit_test(a_restart_finds_its_moves),
+        cmocka_unit_test(a_restart_leaves_trimmed_moves_out),
         cmocka_unit_test(a_new_plan_keeps_its_links),
         cmocka_unit_test(history_has_a_ceiling),
         cmocka_unit_test(every_world_comes_to_an_end),
