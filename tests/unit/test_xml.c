@@ -113,6 +113,34 @@ static void test_xml_attributes(void **state)
     }
 }
 
+/* Elements of as many attributes in what the scan skips, behind the first error of the text: read
+ * at all, they take hours. */
+static void test_xml_attributes_behind_an_error(void **state)
+{
+    static const struct {
+        const char *before, *after;
+    } hidden[] = {
+        { "<r><a x=\"<b", "/>\"/></r>" },
+        { "<?xml version=\"1.0\" ><r><b", "/></r>?>" },
+        { "<?xml version=\"1.0\"?><r><?p \x01<b", "/>?></r>" },
+        { "<r><![CDATA[\x01<b", "/>]]></r>" },
+        { "<r><!-- \x01<b", "/>--></r>" },
+        { "<r><!-- -- <b", "/>--></r>" },
+        { "<r></s><a x=\"<b", "/>\"/></r>" },
+        { "<r/><?p \x01<b", "/>?>" },
+    };
+    GString *attributes = g_string_new(NULL);
+
+    for (guint i = 0; i < 400000; i++)
+        g_string_append_printf(attributes, " a%x=''", i);
+    for (guint i = 0; i < G_N_ELEMENTS(hidden); i++) {
+        g_autofree char *text =
+            g_strconcat(hidden[i].before, attributes->str, hidden[i].after, NULL);
+        xml_refused(text, GW_ERR_INVALID, "not usable XML");
+    }
+    g_string_free(attributes, TRUE);
+}
+
 static void test_xml_ceiling_and_depth(void **state)
 {
     enum { TEN_MB = 10 * 1024 * 1024, DEEP = 100000 };
@@ -152,9 +180,13 @@ static void test_xml_in_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_xml_reads_a_definition), cmocka_unit_test(test_xml_malformed),
-        cmocka_unit_test(test_xml_bombs_and_entities), cmocka_unit_test(test_xml_attributes),
-        cmocka_unit_test(test_xml_ceiling_and_depth),  cmocka_unit_test(test_xml_in_threads),
+        cmocka_unit_test(test_xml_reads_a_definition),
+        cmocka_unit_test(test_xml_malformed),
+        cmocka_unit_test(test_xml_bombs_and_entities),
+        cmocka_unit_test(test_xml_attributes),
+        cmocka_unit_test(test_xml_attributes_behind_an_error),
+        cmocka_unit_test(test_xml_ceiling_and_depth),
+        cmocka_unit_test(test_xml_in_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
