@@ -2,11 +2,14 @@
 #include "base/xml.h"
 
 #include <libxml/parser.h>
+#include <libxml/parserInternals.h>
 #include <libxml/tree.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/xml_scan.h"
+
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* editors write it before UTF-8 */
 
 struct GwXml {
     xmlDoc *doc;
@@ -33,6 +36,8 @@ static xmlDoc *parse(const char *text)
      */
     xmlCtxtUseOptions(parser, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
                                   XML_PARSE_IGNORE_ENC);
+    if (g_str_has_prefix(text, BYTE_ORDER_MARK))
+        text += strlen(BYTE_ORDER_MARK);
     xmlSwitchEncoding(parser, XML_CHAR_ENCODING_UTF8);
     xmlParseChunk(parser, text, (int)strlen(text), TRUE);
     if (parser->wellFormed)
