@@ -2,11 +2,14 @@
 #include "base/xml.h"
 
 #include <libxml/parser.h>
+#include <libxml/parserInternals.h>
 #include <libxml/tree.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/xml_scan.h"
+
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* editors write it before UTF-8 */
 
 struct GwXml {
     xmlDoc *doc;
@@ -18,6 +21,30 @@ static void ignore_error(void *context, const char *format, ...)
 {
     (void)context;
     (void)format;
+}
+
+/* Pushed to the parser, which then ends at the first thing that is not well-formed. When it reads
+ * by itself it goes on to the end, and finds elements in what gw_xml_scan() rightly skipped. */
+static xmlDoc *parse(const char *text)
+{
+    xmlParserCtxt *parser = xmlCreatePushParserCtxt(NULL, NULL, NULL, 0, NULL);
+    xmlDoc *doc = NULL;
+
+    if (parser == NULL)
+        return NULL;
+    /* Whatever encoding it declares: libvirt writes UTF-8, and what was looked at is what is read.
+     */
+    xmlCtxtUseOptions(parser, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
+                                  XML_PARSE_IGNORE_ENC);
+    if (g_str_has_prefix(text, BYTE_ORDER_MARK))
+        text += strlen(BYTE_ORDER_MARK);
+    xmlSwitchEncoding(parser, XML_CHAR_ENCODING_UTF8);
+    xmlParseChunk(parser, text, (int)strlen(text), TRUE);
+    if (parser->wellFormed)
+        doc = g_steal_pointer(&parser->myDoc);
+    xmlFreeDoc(parser->myDoc);
+    xmlFreeParserCtxt(parser);
+    return doc;
 }
 
 GwXml *gw_xml_parse(const char *text, GError **error)
@@ -35,10 +62,7 @@ GwXml *gw_xml_parse(const char *text, GError **error)
         return NULL;
 
     g_autoptr(GwXml) xml = g_new0(GwXml, 1);
-    int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING;
-    /* Whatever encoding it declares: libvirt writes UTF-8, and what was looked at is what is read.
-     */
-    xml->doc = xmlReadMemory(text, (int)length, NULL, "UTF-8", options);
+    xml->doc = parse(text);
     if (xml->doc == NULL) {
         const xmlError *last = xmlGetLastError();
         const char *why = last != NULL && last->message != NULL ? last->message : "empty";

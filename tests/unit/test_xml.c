@@ -46,6 +46,22 @@ static void test_xml_reads_a_definition(void **state)
     assert_string_equal(dump, "<disk dev=\"vdb\"><source file=\"/a\"/></disk>");
 }
 
+static void test_xml_is_utf8_whatever_it_declares(void **state)
+{
+    static const char *const before[] = { "", "\xef\xbb\xbf", "<?xml version='1.0'?>",
+                                          "\xef\xbb\xbf<?xml version='1.0' encoding='UTF-8'?>",
+                                          "<?xml version='1.0' encoding='ISO-8859-1'?>" };
+
+    for (guint i = 0; i < G_N_ELEMENTS(before); i++) {
+        g_autofree char *text = g_strconcat(before[i], "<a><b>\xc3\xa9</b></a>", NULL);
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GwXml) xml = gw_xml_parse(text, &error);
+        assert_null(error);
+        g_autofree char *b = gw_xml_string(xml, NULL, "b");
+        assert_string_equal(b, "\xc3\xa9");
+    }
+}
+
 static void test_xml_malformed(void **state)
 {
     static const char *const texts[] = {
@@ -113,6 +129,39 @@ static void test_xml_attributes(void **state)
     }
 }
 
+/* Elements of as many attributes in what the scan skips, behind the first error of the text: read
+ * at all, they take hours. */
+static void test_xml_attributes_behind_an_error(void **state)
+{
+    static const struct {
+        const char *before, *after;
+    } hidden[] = {
+        { "<r><a x=\"<b", "/>\"/></r>" },
+        { "<?xml version=\"1.0\" ><r><b", "/></r>?>" },
+        { "<?xml version=\"1.0\"?><r><?p \x01<b", "/>?></r>" },
+        { "<r><![CDATA[\x01<b", "/>]]></r>" },
+        { "<r><!-- \x01<b", "/>--></r>" },
+        { "<r><!-- -- <b", "/>--></r>" },
+        { "<r></s><a x=\"<b", "/>\"/></r>" },
+        { "<r/><?p \x01<b", "/>?>" },
+    };
+    GString *attributes = g_string_new(NULL);
+
+    for (guint i = 0; i < 400000; i++)
+        g_string_append_printf(attributes, " a%x=''", i);
+    for (guint i = 0; i < G_N_ELEMENTS(hidden); i++) {
+        g_autofree char *text =
+            g_strconcat(hidden[i].before, attributes->str, hidden[i].after, NULL);
+        xml_refused(text, GW_ERR_INVALID, "not usable XML");
+    }
+    /* Elements that never end their tags nest as deep as there are any. */
+    g_string_assign(attributes, "<r>");
+    for (guint i = 0; i < 1000000; i++)
+        g_string_append(attributes, "<b ");
+    xml_refused(attributes->str, GW_ERR_INVALID, "not usable XML");
+    g_string_free(attributes, TRUE);
+}
+
 static void test_xml_ceiling_and_depth(void **state)
 {
     enum { TEN_MB = 10 * 1024 * 1024, DEEP = 100000 };
@@ -152,9 +201,14 @@ static void test_xml_in_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_xml_reads_a_definition), cmocka_unit_test(test_xml_malformed),
-        cmocka_unit_test(test_xml_bombs_and_entities), cmocka_unit_test(test_xml_attributes),
-        cmocka_unit_test(test_xml_ceiling_and_depth),  cmocka_unit_test(test_xml_in_threads),
+        cmocka_unit_test(test_xml_reads_a_definition),
+        cmocka_unit_test(test_xml_malformed),
+        cmocka_unit_test(test_xml_is_utf8_whatever_it_declares),
+        cmocka_unit_test(test_xml_bombs_and_entities),
+        cmocka_unit_test(test_xml_attributes),
+        cmocka_unit_test(test_xml_attributes_behind_an_error),
+        cmocka_unit_test(test_xml_ceiling_and_depth),
+        cmocka_unit_test(test_xml_in_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
