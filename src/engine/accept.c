@@ -47,22 +47,33 @@ static void is_over(GwEngine *engine, const Accepting *accepting, const GwJob *j
 
 /* Hosts ------------------------------------------------------------------------------------ */
 
+/* Those that a plan was asked for, as a drain is; NULL: none. */
+static const char *const *asked_hosts(const GwJob *job)
+{
+    return job->plan != NULL && job->plan->request != NULL
+               ? (const char *const *)job->plan->request->hosts
+               : NULL;
+}
+
 static guint managed_hosts(GwEngine *engine, const GwJob *job)
 {
     const GwFabric *now = gw_engine_now(engine);
+    const char *const *asked = asked_hosts(job);
+    guint count = (gw_fabric_host(now, job->source_host_id) != NULL) +
+                  (gw_fabric_host(now, job->destination_host_id) != NULL);
 
-    return (gw_fabric_host(now, job->source_host_id) != NULL) +
-           (gw_fabric_host(now, job->destination_host_id) != NULL);
+    for (guint i = 0; asked != NULL && asked[i] != NULL; i++)
+        count += gw_fabric_host(now, asked[i]) != NULL;
+    return count;
 }
 
 static gboolean is_for(const GwJob *job, const char *host_id)
 {
-    char **hosts =
-        job->plan != NULL && job->plan->request != NULL ? job->plan->request->hosts : NULL;
+    const char *const *asked = asked_hosts(job);
 
     return g_strcmp0(job->source_host_id, host_id) == 0 ||
            g_strcmp0(job->destination_host_id, host_id) == 0 ||
-           (hosts != NULL && g_strv_contains((const char *const *)hosts, host_id));
+           (asked != NULL && g_strv_contains(asked, host_id));
 }
 
 const GwJob *gw_jobs_coming_for(const GwEngine *engine, const char *host_id)

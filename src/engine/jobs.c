@@ -106,6 +106,7 @@ typedef struct {
     gint64 wall_us;
     GwLifeOutcome outcome;
     JobDecision decided;
+    gboolean last; /* the job ends with it */
 } Deferred;
 
 static void deferred_free(Deferred *deferred)
@@ -124,7 +125,8 @@ static void journaled(GwEngine *engine, gpointer data)
         run->kind->carry_out(engine, run, deferred->outcome.effects[i], deferred->decided);
         run = gw_jobs_find(engine, deferred->job_id);
     }
-    if (run != NULL && gw_job_state_is_final((GwJobState)run->job->state))
+    /* An earlier step may be stored when the job is over already: what ends it is still to come. */
+    if (run != NULL && deferred->last)
         g_hash_table_remove(engine->runs, deferred->job_id);
     deferred_free(deferred);
 }
@@ -147,6 +149,8 @@ static void journal_step(GwEngine *engine, gpointer data)
     const JobRun *run = gw_jobs_find(engine, deferred->job_id);
 
     if (run == NULL) { /* the controller is stopping */
+        if (!g_atomic_int_get(&engine->stopping))
+            g_warning("job %s: a step is not stored, since the job is gone", deferred->job_id);
         deferred_free(deferred);
         return;
     }
@@ -183,8 +187,9 @@ void gw_jobs_follow(GwEngine *engine, JobRun *run, const GwLifeOutcome *outcome,
     deferred->wall_us = wall_us;
     deferred->outcome = *outcome;
     deferred->decided = decided;
+    deferred->last = gw_job_state_is_final((GwJobState)job->state);
     engine->schedule = TRUE;
-    if (gw_job_state_is_final((GwJobState)job->state))
+    if (deferred->last)
         mark_vm(engine, job);
     if (ends_in_turn(job))
         gw_records_in_turn(engine, journal_step, deferred);

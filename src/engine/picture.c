@@ -34,6 +34,7 @@ GwFabric *gw_engine_change(GwEngine *engine)
 {
     if (engine->draft == NULL)
         engine->draft = gw_fabric_next(engine->published);
+    engine->draft->wall_us = gw_clock_wall_us(engine->clock);
     return engine->draft;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/engine_internal.h"
+#include "job/plan_job.h"
 
 /* What the store holds becomes the first picture of the fabric. */
 
@@ -48,6 +49,9 @@ static void put_job(GwEngine *engine, gpointer record)
 {
     GwJob *job = record;
 
+    /* One of before there was such a count. */
+    if (job->plan != NULL && job->plan_progress == NULL)
+        gw_plan_job_tally(job);
     gw_fabric_put_job(gw_engine_change(engine), gw_job_copy(job));
     if (gw_job_state_is_final(job->state))
         gw_job_free(job);

@@ -103,6 +103,7 @@ GwFabric *gw_fabric_next(const GwFabric *fabric)
 {
     GwFabric *next = fabric_alloc(fabric->revision + 1);
 
+    next->wall_us = fabric->wall_us;
     next->groups = g_hash_table_ref(fabric->groups);
     next->hosts = g_hash_table_ref(fabric->hosts);
     next->shares = g_hash_table_ref(fabric->shares);

@@ -11,6 +11,7 @@
 typedef struct {
     gatomicrefcount refs;
     guint64 revision;
+    gint64 wall_us;     /* when it was last changed; 0: nobody says */
     GHashTable *groups; /* id -> GwGroup */
     GHashTable *hosts;  /* id -> GwHost */
     GHashTable *vms;    /* host id -> GHashTable (uuid -> GwVm): one table for each host */

@@ -3,7 +3,10 @@
 
 #include "plan/hbas.h"
 
-/* A virtual HBA that a job under way hands over to a host, and that the host does not show yet. */
+/* A job that is done is believed for as long, and then the host: who removed it since may have. */
+#define BELIEVED_S 60
+
+/* A virtual HBA that a job hands over to a host, and that the host does not show yet. */
 typedef struct {
     const GwJob *job;
     const GwHost *host;
@@ -48,18 +51,50 @@ static void add_promises(const GwFabric *fabric, const GwJob *job, GArray *promi
     }
 }
 
+/* A host's facts come a moment after its last job's end. By the picture's time: a plan is made of
+ * nothing else. */
+static gboolean is_just_done(const GwFabric *fabric, const GwJob *job)
+{
+    if (job->state != (int)GW_JOB_DONE || job->finished_at == NULL || fabric->wall_us == 0)
+        return FALSE;
+    g_autoptr(GDateTime) at = g_date_time_new_from_iso8601(job->finished_at, NULL);
+    if (at == NULL)
+        return FALSE;
+    gint64 age_s = fabric->wall_us / G_USEC_PER_SEC - g_date_time_to_unix(at);
+    return age_s >= 0 && age_s <= BELIEVED_S;
+}
+
+static int by_id(gconstpointer a, gconstpointer b)
+{
+    return g_strcmp0((*(GwJob *const *)a)->id, (*(GwJob *const *)b)->id);
+}
+
+/* By id; the caller's array of borrowed jobs. */
+static GPtrArray *list_givers(const GwFabric *fabric)
+{
+    GPtrArray *givers = g_ptr_array_new();
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, fabric->jobs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const GwJob *job = value;
+        if (job->hbas != NULL &&
+            (!gw_job_state_is_final((GwJobState)job->state) || is_just_done(fabric, job)))
+            g_ptr_array_add(givers, value);
+    }
+    g_ptr_array_sort(givers, by_id);
+    return givers;
+}
+
 static const GArray *promises_of(GwPlanShared *shared)
 {
-    const GPtrArray *jobs = gw_shared_jobs(shared);
-
     if (shared->vports != NULL)
         return shared->vports;
+    g_autoptr(GPtrArray) givers = list_givers(shared->fabric);
     shared->vports = g_array_new(FALSE, FALSE, sizeof(Promise));
-    for (guint i = 0; i < jobs->len; i++) {
-        const GwJob *job = jobs->pdata[i];
-        if (job->hbas != NULL)
-            add_promises(shared->fabric, job, shared->vports);
-    }
+    for (guint i = 0; i < givers->len; i++)
+        add_promises(shared->fabric, givers->pdata[i], shared->vports);
     return shared->vports;
 }
 

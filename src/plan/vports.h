@@ -3,8 +3,8 @@
 
 #include "plan/shared.h"
 
-/* Room for virtual HBAs (R41): each takes a vport of the HBA that carries it. What jobs under way
- * hand over takes one from the moment they are accepted, though the host does not show it yet. */
+/* Room for virtual HBAs (R41): each takes a vport of the HBA that carries it. What jobs hand
+ * over takes one from the moment they are accepted until the host shows it. */
 
 /* Who asks, and what is taken beside what the host shows. All borrowed, and may be NULL, but
  * @shared. */
@@ -30,6 +30,6 @@ GPtrArray *gw_vports_find(const GwVports *vports, const GwHost *from, const GwHo
 /* Books them, or gives them back. */
 void gw_vports_book(GHashTable *booked, const GPtrArray *found, int by);
 
-/* For each vport that jobs under way still take; by job. */
+/* For each vport that jobs take and no host shows yet; by job. */
 typedef void (*GwVportsNote)(const GwHost *host, const GwHba *hba, gpointer user);
 void gw_vports_each_promised(GwPlanShared *shared, GwVportsNote note, gpointer user);

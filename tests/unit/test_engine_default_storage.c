@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "storage_world.h"
 
+#include "engine/jobs_internal.h"
 #include "engine/records_internal.h"
 
 /* R18: a move adds where its disks went to its host's default storage. That and the job's end are
@@ -118,6 +119,37 @@ static void who_dies_before_has_the_end_still_to_come(void **unused)
     world_free(&world);
 }
 
+/* A step of before the end without effects, whose commit took until now. */
+static void store_an_earlier_step(GwEngine *engine, gpointer job_id)
+{
+    JobRun *run = gw_jobs_find(engine, job_id);
+    const GwLifeOutcome outcome = { .journal = TRUE };
+
+    assert_non_null(run);
+    assert_int_equal(run->job->state, GW_JOB_DONE);
+    run->job->state = GW_JOB_CLEANING;
+    gw_jobs_follow(engine, run, &outcome, 0, 0);
+    run->job->state = GW_JOB_DONE;
+    gw_jobs_show(engine, run->job);
+}
+
+static void the_end_outlives_an_earlier_step(void **unused)
+{
+    World world;
+    (void)unused;
+
+    g_autofree char *id = open_waiting(&world);
+    gw_engine_post(world.engine, store_an_earlier_step, id);
+    world_run(&world, SECONDS(1));
+    gw_engine_post(world.engine, end_change, NULL);
+    world_run(&world, SECONDS(1));
+    assert_added(&world, id, "after the earlier step");
+    world_kill(&world);
+    world_start(&world);
+    assert_added(&world, id, "as it is stored");
+    world_free(&world);
+}
+
 static void check_over(World *world, const char *id, gboolean called_off, const char *when)
 {
     (void)called_off;
@@ -142,6 +174,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_end_waits_for_a_change_of_the_host),
+        cmocka_unit_test(the_end_outlives_an_earlier_step),
         cmocka_unit_test(who_dies_before_has_the_end_still_to_come),
         cmocka_unit_test(a_controller_that_dies_at_every_moment),
     };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "engine/engine_internal.h"
 
 /* Virtual HBAs that go along with a VM that is off (R41), over simulated hosts whose witness sees
  * a WWPN that is logged in twice. Whatever happens: it is logged in where the VM is defined, or
@@ -249,6 +250,57 @@ static void the_last_vport_is_given_once(void **state)
     world_free(&world);
 }
 
+/* As b said it before. */
+static void forget_news(GwEngine *engine, gpointer before)
+{
+    gw_fabric_put_host(gw_engine_change(engine), gw_host_copy(before));
+}
+
+/* What is said of web2's virtual HBA at b, as b is known just now: nobody asks it. */
+static char *said_of_the_second(World *world)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->engine);
+    const char *b = gw_fabric_find_host(fabric, "b")->id;
+    g_autoptr(GPtrArray) all = gw_engine_candidates(world->engine, "web2", NULL, FALSE, &error);
+
+    assert_null(error);
+    for (guint i = 0; i < all->len; i++) {
+        const GwCandidate *candidate = all->pdata[i];
+        if (g_strcmp0(candidate->host_id, b) == 0)
+            return g_strdup(((GwHbaMove *)candidate->hbas->pdata[0])->why);
+    }
+    fail_msg("b is no candidate");
+    return NULL;
+}
+
+/* Until b shows what a job that is done logged in there, it is taken by that job. */
+static void a_vport_is_taken_before_it_is_shown(void **state)
+{
+    World world;
+    g_autoptr(GwMoveRequest) request = storage_request_to("b");
+    (void)state;
+
+    open_two(&world);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
+    g_autoptr(GwHost) before = gw_host_copy(gw_fabric_find_host(fabric, "b"));
+    g_autofree char *id = storage_begin(&world, "web", request);
+    G_GNUC_UNUSED g_autoptr(GwJob) over = ends_in(&world, id, GW_JOB_DONE);
+    world_run(&world, SECONDS(5));
+    gw_engine_post(world.engine, forget_news, before);
+    world_run(&world, SECONDS(1) / 10);
+    g_autofree char *taken = said_of_the_second(&world);
+    assert_non_null(strstr(taken, "1 of 8 virtual ones free, 1 of them promised to jobs"));
+    /* Not for ever: somebody may have removed it there. */
+    world_run(&world, SECONDS(90));
+    gw_engine_post(world.engine, forget_news, before);
+    world_run(&world, SECONDS(1) / 10);
+    g_autofree char *later = said_of_the_second(&world);
+    assert_null(strstr(later, "promised"));
+    assert_null(strstr(later, "no HBA with room"));
+    world_free(&world);
+}
+
 /* Each question fails, or its answer is lost, or its host is away: it goes on, or all is undone. */
 static void whatever_fails_it_is_logged_in_once(void **state)
 {
@@ -406,6 +458,7 @@ int main(void)
         cmocka_unit_test(it_goes_along_and_comes_back),
         cmocka_unit_test(an_hba_is_chosen),
         cmocka_unit_test(the_last_vport_is_given_once),
+        cmocka_unit_test(a_vport_is_taken_before_it_is_shown),
         cmocka_unit_test(whatever_fails_it_is_logged_in_once),
         cmocka_unit_test(luns_that_are_not_seen_undo_it),
         cmocka_unit_test(what_is_stuck_there_does_not_log_in_here),

@@ -164,6 +164,37 @@ static void test_what_is_needed_stays(void **unused)
     world_free(&world);
 }
 
+/* A plan's job that ended before there was such a count. */
+static void test_an_old_plan_is_counted(void **unused)
+{
+    World world;
+    GwBatch *batch = gw_batch_new();
+    GwJob *old = a_job(0, GW_JOB_KIND_DRAIN, GW_JOB_DONE);
+    GwPlannedMove *move = gw_planned_move_new();
+    g_autoptr(GError) error = NULL;
+    (void)unused;
+
+    open_world(&world, 1, 0);
+    move->vm_uuid = g_strdup("6d0b6b0e-0000-4000-8000-000000000001");
+    move->source_host_id = g_strdup("h1");
+    move->destination_host_id = g_strdup("h2");
+    move->state = GW_PLANNED_DONE;
+    old->options = gw_move_options_new();
+    old->plan = gw_migration_plan_new();
+    old->plan->request = gw_plan_request_new();
+    old->plan->moves = gw_record_array(&gw_planned_move_record);
+    g_ptr_array_add(old->plan->moves, move);
+    put(batch, old);
+    assert_true(gw_store_commit(world.store, batch, &error));
+    gw_batch_free(batch);
+    start_again(&world, 0);
+    g_autoptr(GwJob) job = world_job(&world, "JOB00000000");
+    assert_non_null(job->plan_progress);
+    assert_int_equal(job->plan_progress->done, 1);
+    assert_int_equal(job->plan_progress->vms_moved, 1);
+    world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_none_beside_those_that_are_listed),
         cmocka_unit_test(test_by_default_thousands_stay),
         cmocka_unit_test(test_what_is_needed_stays),
+        cmocka_unit_test(test_an_old_plan_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,6 +43,46 @@ static void apply_both(PlanWorld *world, Asked *asked)
     engine->loop = NULL;
 }
 
+static gpointer remove_host(gpointer data)
+{
+    Asked *asked = data;
+    GwEngine *engine = asked->world->world.engine;
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+
+    gw_engine_remove_host(engine, gw_fabric_find_host(fabric, "a")->id, &asked->error);
+    return NULL;
+}
+
+/* The host's removal is being stored when its drain is asked for. */
+static void test_a_host_is_removed_under_its_drain(void **unused)
+{
+    PlanWorld world;
+    (void)unused;
+
+    plan_open_default(&world);
+    GwEngine *engine = world.world.engine;
+    g_autoptr(GwMigrationPlan) plan = plan_make(&world, plan_request(GW_PLAN_DRAIN, "a"));
+    Asked removal = { .world = &world }, drain = { .world = &world, .plan = plan };
+    world_run(&world.world, 0);
+    engine->loop = g_thread_self();
+    GThread *removes = g_thread_new("removes", remove_host, &removal);
+    while (g_async_queue_length(engine->inbox) < 1)
+        g_usleep(1000);
+    GThread *asks = g_thread_new("asks", ask, &drain);
+    while (g_async_queue_length(engine->inbox) < 2)
+        g_usleep(1000);
+    world_run(&world.world, SECONDS(1) / 10);
+    g_thread_join(removes);
+    g_thread_join(asks);
+    engine->loop = NULL;
+    assert_null(removal.error);
+    assert_null(drain.job);
+    unit_assert_error(drain.error, GW_ERR_NOT_FOUND, "was removed just now");
+    assert_int_equal(plan_unfinished(&world), 0);
+    g_clear_error(&drain.error);
+    plan_close(&world);
+}
+
 /* Whichever comes second is refused, with what is under way. */
 static void assert_one_of(PlanWorld *world, const GwMigrationPlan *first,
                           const GwMigrationPlan *second, const char *words)
@@ -371,6 +411,7 @@ static void test_what_it_rests_on_is_forged(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_host_is_removed_under_its_drain),
         cmocka_unit_test(test_two_plans_for_one_host_at_once),
         cmocka_unit_test(test_two_plans_for_one_vm_at_once),
         cmocka_unit_test(test_a_vm_is_moved_by_one_plan),
