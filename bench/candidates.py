@@ -32,17 +32,17 @@ def run(options):
     rows = idle.Rows()
     with tempfile.TemporaryDirectory(prefix="godwit-bench-") as folder:
         path = os.path.join(folder, "fabric.json")
-        idle.write_fabric(options, path, link=1000)
+        hosts = idle.write_fabric(options, path, link=1000)
         with Controller(options.build, path) as controller:
-            controller.add_hosts(idle.uris(options), options.threads)
+            controller.add_hosts(idle.uris(hosts), options.threads)
             controller.wait_until_ok(options.hosts)
             controller.call("GET", "/hosts?limit=1")  # the connection is open from here on
             for number in range(options.runs):
-                vm = "vm%05d" % (1 + number * 97 % (options.hosts * options.vms_per_host))
+                vm = "vm%05d" % (number * 97 % (options.hosts * options.vms_per_host))
                 rows.add("candidates of one VM", "ms",
                          ask(controller, "/vms/%s/candidates" % vm, options.hosts))
             for number in range(options.runs):
-                vm = "vm%05d" % (1 + number * 97 % (options.hosts * options.vms_per_host))
+                vm = "vm%05d" % (number * 97 % (options.hosts * options.vms_per_host))
                 rows.add("  as vm candidates asks (brief)", "ms",
                          ask(controller, "/vms/%s/candidates?brief=true" % vm, options.hosts))
             for query in ("", "?brief=true"):

@@ -37,3 +37,6 @@ void fabric_add_racks(GwFabric *fabric, const FabricOptions *options);
 /* fabric_sim.c: the same as a file of the simulator (docs/simulator.md), in which what hosts have
  * free follows from their VMs. New reference. */
 json_t *fabric_sim_json(const GwFabric *fabric, gint64 link_mibps);
+/* What that file does not hold, as bodies for the API, by collection: host-groups, hosts (their
+ * group by its name), rules. Of fabrics without odd hosts. New reference. */
+json_t *fabric_setup_json(const GwFabric *fabric);

@@ -7,16 +7,16 @@ apart by what the process holds before the first host is added); how long adding
 restart until all of them are OK again, and listing all VMs, at rest and while moves run."""
 import json
 import os
+import subprocess
 import tempfile
 import time
-import types
 
-import make_fabric
 from common import lab, report
 from common.controller import Controller
 from common.machine import BenchError
 
 PARTS = ["real", "simulated"]
+HOSTS_PER_SHARE = 100
 
 
 def add_options(parser):
@@ -67,22 +67,30 @@ def run_real(rows, options):
 # The simulated fabric -----------------------------------------------------------------------------
 
 def write_fabric(options, path, link):
-    wanted = types.SimpleNamespace(hosts=options.hosts, vms_per_host=options.vms_per_host,
-                                   hosts_per_share=100, memory=2048, link=link, dirty=20, latency=1)
-    with open(path, "w", encoding="utf-8") as out:
-        json.dump(make_fabric.make_fabric(wanted), out)
+    """Without racks and what differs between them: each VM can go to any host of its share. Returns
+    the hosts of the file."""
+    program = os.path.join(options.build, "bench", "make-fabric")
+    words = ["--hosts=%d" % options.hosts, "--vms=%d" % (options.hosts * options.vms_per_host),
+             "--hosts-per-share=%d" % HOSTS_PER_SHARE, "--hosts-per-rack=0", "--off=0",
+             "--link=%d" % link, "--output=" + path]
+    try:
+        subprocess.run([program] + words, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BenchError("%s: %s" % (program, getattr(error, "stderr", "") or error)) from error
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)["hosts"]
 
 
-def uris(options):
-    return [make_fabric.host_uri(number) for number in range(1, options.hosts + 1)]
+def uris(hosts):
+    return [host["uri"] for host in hosts]
 
 
-def grow(rows, controller, options):
+def grow(rows, controller, options, hosts):
     """Adds all hosts to a controller that has none."""
     world = controller.memory_kib()
     spent = controller.cpu_seconds()
     begun = time.monotonic()
-    controller.add_hosts(uris(options), options.threads)
+    controller.add_hosts(uris(hosts), options.threads)
     rows.add("adding all hosts, %d in parallel" % options.threads, "s", time.monotonic() - begun)
     controller.wait_until_ok(options.hosts)
     rows.add("adding all hosts, until all are OK", "s", time.monotonic() - begun)
@@ -117,13 +125,26 @@ def list_vms(rows, controller, options, when):
     rows.add("bytes of the whole list%s" % when, "MiB", len(text) / 1048576)
 
 
-def begin_moves(controller, options):
+def sent_kib(vm):
+    return vm.get("usage", {}).get("memory_used_kib", vm["memory_kib"])
+
+
+def vm_to_move(host):
+    """The first of which 2 to 4 GiB are sent, or none."""
+    return next((vm for vm in host["vms"] if 2 << 20 <= sent_kib(vm) <= 4 << 20), None)
+
+
+def begin_moves(controller, options, hosts):
     """From as many hosts to as many others of the same share; returns the jobs."""
+    share = hosts[:HOSTS_PER_SHARE]
+    sources = [host for host in share if vm_to_move(host) is not None][:options.moves]
+    if len(sources) < options.moves:
+        raise BenchError("too few VMs of 2 to 4 GiB for --moves: more --vms-per-host")
+    targets = [host for host in share if host not in sources]
     jobs = []
-    for number in range(options.moves):
-        vm = "vm%05d" % (number * options.vms_per_host + 1)
-        target = "h%04d.example.org" % (options.moves + number + 1)
-        jobs.append(controller.call("POST", "/vms/%s/migrate" % vm, {"destination": target}))
+    for source, target in zip(sources, targets):
+        path = "/vms/%s/migrate" % vm_to_move(source)["uuid"]
+        jobs.append(controller.call("POST", path, {"destination": target["facts"]["hostname"]}))
     return [job["id"] for job in jobs]
 
 
@@ -132,8 +153,8 @@ def running(controller, jobs):
     return sum(states[job] == "copying" for job in jobs)
 
 
-def list_while_moving(rows, controller, options):
-    jobs = begin_moves(controller, options)
+def list_while_moving(rows, controller, options, hosts):
+    jobs = begin_moves(controller, options, hosts)
     deadline = time.monotonic() + 30
     while running(controller, jobs) < options.moves:
         if time.monotonic() > deadline:
@@ -152,26 +173,27 @@ def list_while_moving(rows, controller, options):
 
 
 def run_simulated(rows, options):
-    if options.moves * 2 > min(options.hosts, 100):
-        raise BenchError("--moves takes twice as many hosts, of one share (100 at most)")
+    if options.moves * 2 > min(options.hosts, HOSTS_PER_SHARE):
+        raise BenchError("--moves takes twice as many hosts, of one share (%d at most)" %
+                         HOSTS_PER_SHARE)
     with tempfile.TemporaryDirectory(prefix="godwit-bench-") as folder:
         path = os.path.join(folder, "fabric.json")
-        write_fabric(options, path, link=1000)
+        hosts = write_fabric(options, path, link=1000)
         for _ in range(options.runs - 1):
             with Controller(options.build, path) as controller:
-                grow(rows, controller, options)
+                grow(rows, controller, options, hosts)
         with Controller(options.build, path) as controller:
-            grow(rows, controller, options)
+            grow(rows, controller, options, hosts)
             measure_idle(rows, controller, options, "idle, %d simulated hosts" % options.hosts)
             for _ in range(options.runs):
                 list_vms(rows, controller, options, "")
             for _ in range(options.runs):
                 restart(rows, controller, options)
-        write_fabric(options, path, link=40)  # a move takes a minute
+        hosts = write_fabric(options, path, link=40)  # a move takes a minute
         with Controller(options.build, path) as controller:
-            controller.add_hosts(uris(options), options.threads)
+            controller.add_hosts(uris(hosts), options.threads)
             controller.wait_until_ok(options.hosts)
-            list_while_moving(rows, controller, options)
+            list_while_moving(rows, controller, options, hosts)
     return {}
 
 

@@ -348,7 +348,7 @@ def lab_pytest(tally, folder, timeout, *more):
 
 def step_api(tally):
     """the API over the network, with hostile clients"""
-    pytest(tally, "api", 900, more=BOTH_CORES)
+    pytest(tally, "api", 900, more=(*BOTH_CORES, "-m", "not long"))
 
 
 def step_cli(tally):
@@ -377,7 +377,8 @@ def step_storage(tally):
 
 
 def step_long(tally):
-    """what of lab, e2e and storage takes long"""
+    """what of api, lab, e2e and storage takes long"""
+    pytest(tally, "api", 900, more=("-m", "long"))
     lab_pytest(tally, "lab", 900, "-m", "long")
     lab_pytest(tally, "e2e", 900, "-m", "long")
     lab_pytest(tally, "storage", 1800, "-m", "long")

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "api/route.h"
+#include "model/rule_conflict.h"
 
 #define COLLECTION "rules"
 
@@ -14,6 +15,14 @@ static gboolean list_rules(GwCall *call, GError **error)
 {
     static const GwPageKind kind = { .record = &gw_placement_rule_record, .keys = keys };
     return gw_call_answer_page(call, &kind, gw_fabric_list_rules(call->fabric), error);
+}
+
+static gboolean list_conflicts(GwCall *call, GError **error)
+{
+    g_autoptr(GPtrArray) conflicts = gw_engine_rule_conflicts(call->engine);
+
+    (void)error;
+    return gw_call_answer_items(call, &gw_rule_conflict_record, conflicts);
 }
 
 static const GwPlacementRule *find(GwCall *call, GError **error)
@@ -92,6 +101,18 @@ const GwRoute gw_rule_routes[] = {
         .summary = "List the placement rules: what runs together, apart, or only somewhere.",
         .requirement = "R57",
         .handler = list_rules,
+    },
+    {
+        .method = "GET",
+        .path = "/api/v1/rule-conflicts",
+        .operation = "listRuleConflicts",
+        .role = GW_ROLE_READ,
+        .answers = { { 200, GW_ANSWER_ITEMS, &gw_rule_conflict_record,
+                       "Required rules that cannot be kept, by name." } },
+        .summary = "Which required rules contradict others, or leave a VM no host, as hosts, tags "
+                   "and rules are now.",
+        .requirement = "R57",
+        .handler = list_conflicts,
     },
     {
         .method = "POST",

@@ -76,10 +76,10 @@ static gboolean start(GwCall *call, GError **error)
     return vm != NULL && gw_call_answer(call, 200, &gw_vm_record, vm);
 }
 
+/* Of placements, which has no brief, everything. */
 static gboolean list_candidates(GwCall *call, GError **error)
 {
     g_autoptr(GwMoveOptions) options = gw_move_options_new();
-
     gboolean brief = FALSE;
 
     if (!gw_call_query_bool(call, "copy_all", &options->copy_all, error) ||
@@ -141,9 +141,19 @@ static const GwParam list_params[] = {
     { .name = NULL },
 };
 
+#define AS_IF_PARAMS                                                                               \
+    { "storage", "string", "As if disks that cannot stay went there: a pool, or its path." },      \
+    {                                                                                              \
+        "copy_all", "boolean", "true: as if disks that both hosts reach were copied too."          \
+    }
+
+static const GwParam placements_params[] = {
+    AS_IF_PARAMS,
+    { .name = NULL },
+};
+
 static const GwParam candidates_params[] = {
-    { "storage", "string", "As if disks that cannot stay went there: a pool, or its path." },
-    { "copy_all", "boolean", "true: as if disks that both hosts reach were copied too." },
+    AS_IF_PARAMS,
     { "brief", "boolean",
       "true: without what only explains, the factors of ratings and the transfer types; and of "
       "long lists only the first 64 suitable hosts and the first 64 others in full: of the rest "
@@ -189,6 +199,18 @@ const GwRoute gw_vm_routes[] = {
         .summary =
             "Check and rate every host as a destination: stars, transfer type, what forbids it.",
         .requirement = "R4",
+        .handler = list_candidates,
+    },
+    {
+        .method = "GET",
+        .path = "/api/v1/vms/{id}/placements",
+        .operation = "listPlacements",
+        .role = GW_ROLE_READ,
+        .query = placements_params,
+        .answers = { { 200, GW_ANSWER_ITEMS, &gw_candidate_record, "Hosts, best first." } },
+        .summary = "Explain every host as a place for a VM: every factor of its rating, every "
+                   "finding, every transfer type. The same as candidates, which can be brief.",
+        .requirement = "R33",
         .handler = list_candidates,
     },
     {

@@ -303,6 +303,24 @@ static json_t *value_of(const GwOption *option, const char *text)
     return json_string(text);
 }
 
+/* @key: of a field, or of one of a record that is a field, "options.method". Takes @value. */
+static void set_at(json_t *body, const char *key, json_t *value)
+{
+    const char *dot = strchr(key, '.');
+    g_autofree char *head = dot != NULL ? g_strndup(key, (gsize)(dot - key)) : NULL;
+
+    if (dot == NULL) {
+        json_object_set_new(body, key, value);
+        return;
+    }
+    json_t *inner = json_object_get(body, head);
+    if (inner == NULL) {
+        inner = json_object();
+        json_object_set_new(body, head, inner);
+    }
+    json_object_set_new(inner, dot + 1, value);
+}
+
 json_t *gw_args_body(const GwArgs *args)
 {
     json_t *body = json_object();
@@ -310,7 +328,7 @@ json_t *gw_args_body(const GwArgs *args)
     for (const GwOption *o = args->command->options; o != NULL && o->name != NULL; o++) {
         const char *text = gw_args_text(args, o->name);
         if (o->key != NULL && text != NULL)
-            json_object_set_new(body, o->key, value_of(o, text));
+            set_at(body, o->key, value_of(o, text));
     }
     return body;
 }

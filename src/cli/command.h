@@ -23,7 +23,7 @@ typedef struct {
     const char *value;    /* its placeholder: "MIBPS" */
     const char *doc;      /* one sentence, with the unit */
     char letter;          /* 'o' for -o, 0 for none */
-    const char *key;      /* the field of the request's body that it sets, or NULL */
+    const char *key;      /* the field of the body that it sets, "a.b" of one in it; NULL */
     const char *complete; /* what completes it: "hosts", "groups", "files", …, or NULL */
     gint64 min, max;
     const char *const *words;

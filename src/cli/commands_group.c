@@ -109,6 +109,12 @@ static json_t *balance_of(json_t *groups, json_t *group, char **by)
     return gw_record_to_public_json(&gw_balance_settings_record, fallback);
 }
 
+static gboolean has_no_weights(json_t *policy)
+{
+    return gw_at_int(policy, "cpu_weight", 1) == 0 && gw_at_int(policy, "memory_weight", 1) == 0 &&
+           gw_at_int(policy, "disk_weight", 1) == 0 && gw_at_int(policy, "network_weight", 1) == 0;
+}
+
 static void print_group(GwSession *session, json_t *groups, json_t *group)
 {
     g_autofree char *from = NULL;
@@ -122,6 +128,8 @@ static void print_group(GwSession *session, json_t *groups, json_t *group)
                                       "from", from, "policy", policy, "by", by, "balance", balance);
 
     gw_print_sheet(session, policy_sheet, row);
+    if (has_no_weights(policy))
+        gw_say(session, "All weights are 0: CPU, memory, disk space and network count alike.");
 }
 
 static int show(GwSession *session, const GwArgs *args, GError **error)

@@ -32,23 +32,6 @@ static void take_destinations(json_t *body, const GwArgs *args)
     json_object_set_new(body, "destinations", list);
 }
 
-/* What holds for each of its moves is a record of its own. */
-static void take_options(json_t *body)
-{
-    static const char *const keys[] = { "method", "bandwidth_mibps", "post_copy" };
-    json_t *options = json_object();
-
-    for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
-        json_t *value = json_object_get(body, keys[i]);
-        if (value != NULL)
-            json_object_set(options, keys[i], value);
-        json_object_del(body, keys[i]);
-    }
-    if (json_object_size(options) > 0)
-        json_object_set(body, "options", options);
-    json_decref(options);
-}
-
 static gboolean write_file(const char *path, json_t *plan, GError **error)
 {
     g_autofree char *text = json_dumps(plan, JSON_INDENT(2));
@@ -73,8 +56,6 @@ static int apply(GwSession *session, const GwArgs *args, json_t *plan, GError **
 static int run_plan(GwSession *session, const GwArgs *args, json_t *body, GError **error)
 {
     const char *file = gw_args_text(args, "plan-file");
-
-    take_options(body);
     g_autoptr(GwJson) plan = gw_client_call(session->client, "POST", "/plans", body, NULL, error);
 
     if (plan == NULL)
@@ -140,11 +121,21 @@ static json_t *read_plan(const char *path, GError **error)
                      "%s", trouble->message);
         return NULL;
     }
-    json_t *plan = length <= PLAN_FILE_MAX ? json_loadb(text, length, 0, &where) : NULL;
-    if (plan == NULL)
+    g_autoptr(GwJson) json = length <= PLAN_FILE_MAX ? json_loadb(text, length, 0, &where) : NULL;
+    if (json == NULL) {
         gw_error_set(error, GW_ERR_INVALID, "Make it again.", "'%s' is no plan: %s", path,
                      length <= PLAN_FILE_MAX ? where.text : "it is too long");
-    return plan;
+        return NULL;
+    }
+    /* What is of another shape would be shown as if it were not there. */
+    g_autoptr(GwMigrationPlan) plan =
+        gw_record_from_json(&gw_migration_plan_record, json, &trouble);
+    if (plan == NULL) {
+        gw_error_set(error, GW_ERR_INVALID, "Make it again.", "'%s' is no plan: %s", path,
+                     trouble->message);
+        return NULL;
+    }
+    return json_incref(json);
 }
 
 static int plan_show(GwSession *session, const GwArgs *args, GError **error)
@@ -236,17 +227,17 @@ static const GwArgument job_argument[] = {
           GW_OPTION_CHOICE,                                                                        \
           NULL,                                                                                    \
           "Speed method of each move; default: the hosts'.",                                       \
-          .key = "method",                                                                         \
+          .key = "options.method",                                                                 \
           .of_enum = &gw_method_enum },                                                            \
         { "bandwidth",                                                                             \
           GW_OPTION_INT,                                                                           \
           "MIBPS",                                                                                 \
           "Bandwidth limit of each move in MiB/s; 0: the hosts'.",                                 \
-          .key = "bandwidth_mibps",                                                                \
+          .key = "options.bandwidth_mibps",                                                        \
           .max = 1000000 },                                                                        \
         { "post-copy", GW_OPTION_FLAG, NULL,                                                       \
           "Allow a switch to post-copy (godwit job post-copy) of each move.",                      \
-          .key = "post_copy" },                                                                    \
+          .key = "options.post_copy" },                                                            \
         GW_NO_WAIT_OPTION
 
 static const GwOption drain_options[] = {

@@ -11,6 +11,8 @@ static char *show_force(GwSession *session, json_t *row, const char *path)
 {
     if (gw_at_true(row, "disabled"))
         return g_strdup("disabled");
+    if (gw_at(row, "conflict") != NULL)
+        return g_strdup("required!");
     return g_strdup(gw_at_true(row, path) ? "required" : "preferred");
 }
 
@@ -37,6 +39,12 @@ const GwColumn gw_rule_sheet[] = {
     { .header = NULL },
 };
 
+static const GwColumn conflict_sheet[] = {
+    { "Cannot be kept", "observed" },
+    { "Remedy", "remedy" },
+    { .header = NULL },
+};
+
 static const GwColumn rule_vm_columns[] = {
     { "VM", "name", .cut = TRUE },
     { "HOST", "host_id", gw_show_host, .cut = TRUE },
@@ -51,12 +59,38 @@ static const GwColumn rule_host_columns[] = {
     { .header = NULL },
 };
 
+/* Gives each of @rules that cannot be kept any more its "conflict"; a controller that is older
+ * knows of none. Returns how many there are. */
+static guint mark_conflicts(GwSession *session, json_t *rules)
+{
+    g_autoptr(GwJson) conflicts = gw_client_list(session->client, "/rule-conflicts", NULL);
+    g_autoptr(GHashTable) known = g_hash_table_new(g_str_hash, g_str_equal);
+    guint count = 0;
+
+    for (gsize i = 0; i < json_array_size(conflicts); i++) {
+        json_t *conflict = json_array_get(conflicts, i);
+        if (gw_at_text(conflict, "rule_id") != NULL)
+            g_hash_table_insert(known, (gpointer)gw_at_text(conflict, "rule_id"), conflict);
+    }
+    for (gsize i = 0; i < json_array_size(rules); i++) {
+        json_t *rule = json_array_get(rules, i);
+        const char *id = gw_at_text(rule, "id");
+        json_t *conflict = id != NULL ? g_hash_table_lookup(known, id) : NULL;
+        if (conflict != NULL && json_object_set(rule, "conflict", conflict) == 0)
+            count++;
+    }
+    return count;
+}
+
 static int list(GwSession *session, const GwArgs *args, GError **error)
 {
     g_autoptr(GwJson) rules = gw_client_list(session->client, "/rules?limit=500", error);
 
     if (rules != NULL && !gw_print_document(session, rules)) {
+        guint conflicts = mark_conflicts(session, rules);
         gw_print_table(session, gw_rule_columns, rules);
+        if (conflicts > 0)
+            gw_say(session, "required! cannot be kept as things are: godwit rule show RULE.");
         if (json_array_size(rules) == 0)
             gw_say(session, "No placement rules.");
     }
@@ -102,7 +136,16 @@ static int show(GwSession *session, const GwArgs *args, GError **error)
 
     if (rule == NULL || gw_print_document(session, rule))
         return GW_EXIT_OK;
+    g_autoptr(GwJson) alone = json_pack("[O]", rule);
+    mark_conflicts(session, alone);
     gw_print_sheet(session, gw_rule_sheet, rule);
+    if (gw_at(rule, "conflict") != NULL)
+        gw_print_sheet(session, conflict_sheet, gw_at(rule, "conflict"));
+    if (json_array_size(gw_at(rule, "conflict.vms")) > 0) {
+        g_autoptr(GwJson) rows = vms_of(session, gw_at(rule, "conflict.vms"));
+        gw_print_heading(session, "VMs without a host");
+        gw_print_table(session, rule_vm_columns, rows);
+    }
     if (json_array_size(gw_at(rule, "vms")) > 0) {
         g_autoptr(GwJson) rows = vms_of(session, gw_at(rule, "vms"));
         gw_print_heading(session, "VMs");
@@ -276,10 +319,16 @@ static const GwOption set_options[] = {
 };
 
 const GwCommand gw_rule_commands[] = {
-    { "rule list", NULL, "List the placement rules", "", NULL, NULL,
+    { "rule list", NULL, "List the placement rules",
+      "A required rule that cannot be kept as hosts, tags and other rules are now is marked "
+      "(required!); \"rule show\" says why.",
+      NULL, NULL,
       (const GwExample[]){ { "godwit rule list", "All rules, in force or not." }, { NULL, NULL } },
       "R57", NULL, list },
-    { "rule show", NULL, "Show a placement rule with its VMs and hosts", "", rule_argument, NULL,
+    { "rule show", NULL, "Show a placement rule with its VMs and hosts",
+      "Where a required rule cannot be kept any more, it says with which other rule, and which VMs "
+      "have no host left.",
+      rule_argument, NULL,
       (const GwExample[]){ { "godwit rule show webs", "Which VMs it is about." }, { NULL, NULL } },
       "R57", NULL, show },
     { "rule add", NULL, "Make a rule about where VMs may run",

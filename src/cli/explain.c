@@ -33,11 +33,11 @@ void gw_print_candidate(GwSession *session, const char *heading, json_t *candida
     gw_print_transfers(session, gw_at(candidate, "transfers"));
 }
 
-static void print_all(GwSession *session, json_t *candidates)
+static void print_all(GwSession *session, json_t *placements)
 {
-    gw_print_table(session, gw_candidate_columns, candidates);
-    for (gsize i = 0; i < json_array_size(candidates); i++) {
-        json_t *candidate = json_array_get(candidates, i);
+    gw_print_table(session, gw_candidate_columns, placements);
+    for (gsize i = 0; i < json_array_size(placements); i++) {
+        json_t *candidate = json_array_get(placements, i);
         gw_print_candidate(session, gw_at_text(candidate, "host_name"), candidate);
     }
 }
@@ -45,11 +45,11 @@ static void print_all(GwSession *session, json_t *candidates)
 static int explain_all(GwSession *session, const char *vm, GError **error)
 {
     g_autofree char *segment = gw_client_segment(vm);
-    g_autofree char *path = g_strdup_printf("/vms/%s/candidates", segment);
-    g_autoptr(GwJson) candidates = gw_client_list(session->client, path, error);
+    g_autofree char *path = g_strdup_printf("/vms/%s/placements", segment);
+    g_autoptr(GwJson) placements = gw_client_list(session->client, path, error);
 
-    if (candidates != NULL && !gw_print_document(session, candidates))
-        print_all(session, candidates);
+    if (placements != NULL && !gw_print_document(session, placements))
+        print_all(session, placements);
     return GW_EXIT_OK;
 }
 

@@ -226,7 +226,7 @@ static gboolean controller_is_gone(Watch *watch, GError *why, GError **error)
 }
 
 /* What became of each move of a plan is asked for once, at its end: until then it is enough how
- * many. */
+ * many. Of another job nothing is left out, and an older controller does not know the question. */
 static gboolean is_cut_short(json_t *job)
 {
     return gw_plan_progress_is_brief(job) && is_over(job);
@@ -236,7 +236,8 @@ static json_t *get_job(const Watch *watch, const Followed *f, GError **error)
 {
     g_autofree char *segment = gw_client_segment(f->id);
     g_autofree char *path = g_strdup_printf("/jobs/%s", segment);
-    g_autofree char *brief = g_strdup_printf("%s?plan=false", path);
+    g_autofree char *brief =
+        g_strconcat(path, gw_plan_progress_is(f->job) ? "?plan=false" : "", NULL);
     json_t *job = gw_client_get(watch->session->client, brief, error);
 
     if (job == NULL || !is_cut_short(job))

@@ -20,6 +20,9 @@
 #define CALL_TIMEOUT_US (5 * (gint64)G_USEC_PER_SEC)
 #define AT_ONCE 16
 #define AT_ONCE_OF_HOST 2
+/* Of those that nobody waits for: somebody who waits always finds room beside them. */
+#define LATER_AT_ONCE (AT_ONCE / 2)
+#define LATER_AT_ONCE_OF_HOST (AT_ONCE_OF_HOST - 1)
 #define LATER_MAX 64 /* that wait for room: nobody waits for them */
 
 typedef struct {
@@ -153,7 +156,7 @@ static gboolean is_fresh(GwEngine *engine, const GwVm *vm)
     return age_s >= 0 && age_s <= FRESH_S;
 }
 
-static gboolean has_room(GwEngine *engine, const char *host_id)
+static gboolean has_room(GwEngine *engine, const char *host_id, guint all_max, guint here_max)
 {
     GHashTableIter iter;
     gpointer value;
@@ -162,7 +165,7 @@ static gboolean has_room(GwEngine *engine, const char *host_id)
     g_hash_table_iter_init(&iter, engine->dirty);
     while (g_hash_table_iter_next(&iter, NULL, &value))
         here += strcmp(((const Sample *)value)->host_id, host_id) == 0;
-    return here < AT_ONCE_OF_HOST && g_hash_table_size(engine->dirty) < AT_ONCE;
+    return here < here_max && g_hash_table_size(engine->dirty) < all_max;
 }
 
 static gboolean is_wanted(GwEngine *engine, const GwVm *vm)
@@ -188,13 +191,27 @@ static Sample *begin(GwEngine *engine, const GwVm *vm, char *key_taken, gint64 s
     return sample;
 }
 
+/* It is sampled now. */
+static void not_later(GwEngine *engine, const char *key)
+{
+    GList *there = g_queue_find_custom(engine->dirty_later, key, (GCompareFunc)strcmp);
+
+    if (there == NULL)
+        return;
+    g_free(there->data);
+    g_queue_delete_link(engine->dirty_later, there);
+}
+
 static void sample_for(GwEngine *engine, const GwVm *vm, gint64 span_ms, Waiter waiter)
 {
     g_autofree char *key = g_strdup_printf("%s/%s", vm->host_id, vm->uuid);
     Sample *sample = g_hash_table_lookup(engine->dirty, key);
 
-    if (sample == NULL && is_wanted(engine, vm) && has_room(engine, vm->host_id))
+    if (sample == NULL && is_wanted(engine, vm) &&
+        has_room(engine, vm->host_id, AT_ONCE, AT_ONCE_OF_HOST)) {
+        not_later(engine, key);
         sample = begin(engine, vm, g_steal_pointer(&key), span_ms);
+    }
     if (sample == NULL && waiter.done != NULL)
         waiter.done(engine, waiter.user);
     else if (waiter.done != NULL)
@@ -232,7 +249,7 @@ static char *take_next(GwEngine *engine)
         gboolean wanted =
             vm != NULL && is_wanted(engine, vm) && !g_hash_table_contains(engine->dirty, key);
         next = item->next;
-        if (wanted && !has_room(engine, vm->host_id))
+        if (wanted && !has_room(engine, vm->host_id, LATER_AT_ONCE, LATER_AT_ONCE_OF_HOST))
             continue;
         g_queue_delete_link(engine->dirty_later, item);
         if (wanted)

@@ -47,6 +47,8 @@ gboolean gw_engine_refresh_host(GwEngine *engine, const char *id, GError **error
 GwHost *gw_engine_set_maintenance(GwEngine *engine, const char *id, gboolean on, GError **error);
 /* Rules of where VMs may run (R57). VMs are named by UUID, hosts by id. A rule that cannot be kept
  * beside the others is refused (CONFLICT). */
+/* Required rules that cannot be kept as things are now: GwRuleConflict, owned (R57). */
+GPtrArray *gw_engine_rule_conflicts(GwEngine *engine);
 GwPlacementRule *gw_engine_add_rule(GwEngine *engine, const GwPlacementRule *rule, GError **error);
 GwPlacementRule *gw_engine_change_rule(GwEngine *engine, const char *id, GwEdit edit, gpointer user,
                                        GError **error);

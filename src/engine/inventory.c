@@ -7,6 +7,7 @@
 
 #define CONNECT_TIMEOUT_US (15 * G_USEC_PER_SEC)
 #define AWAIT_US (2 * G_USEC_PER_SEC) /* between looks for an agent that is about to start */
+#define RELISTS_MAX 3                 /* that fail in a row */
 #define ALARM_SHOWN_US (24 * 3600 * (gint64)G_USEC_PER_SEC)
 
 void gw_host_run_free(gpointer data)
@@ -16,6 +17,7 @@ void gw_host_run_free(gpointer data)
     g_free(run->renew_trouble);
     g_free(run->alarm);
     g_hash_table_unref(run->asking);
+    g_hash_table_unref(run->heard);
     g_free(run);
 }
 
@@ -134,6 +136,8 @@ static void lost(GwEngine *engine, HostRun *run, const char *reason, const char 
     run->facts_busy = FALSE;
     run->renewing = FALSE;
     run->alarm_until_us = 0;
+    run->listing = FALSE;
+    g_hash_table_remove_all(run->heard);
     g_hash_table_remove_all(run->asking);
     if (gw_clock_now_us(engine->clock) < run->awaited_us) {
         retry_at(engine, run, gw_clock_now_us(engine->clock) + AWAIT_US);
@@ -147,6 +151,31 @@ static void lost(GwEngine *engine, HostRun *run, const char *reason, const char 
 
 /* Connecting ------------------------------------------------------------------------------- */
 
+/* Its first list since it was connected. */
+static void host_is_back(GwEngine *engine, HostRun *run)
+{
+    run->listed = run->seen = TRUE;
+    run->awaited_us = 0;
+    gw_inventory_show_up(engine, run->id);
+    gw_certificates_host_up(engine, run);
+    answer_waiter(engine, run);
+    gw_jobs_host_back(engine, run->id);
+    gw_tasks_host_back(engine, run->id);
+    gw_links_host_up(engine, run->id);
+    gw_usage_host_up(engine, run->id);
+}
+
+/* A busy libvirtd that cannot list once more is no host that does not answer: not at once. */
+static void list_failed(GwEngine *engine, HostRun *run, const GError *error)
+{
+    run->listing = FALSE;
+    if (run->listed && run->failures < RELISTS_MAX) {
+        run->failures++;
+        gw_inventory_relist(engine, run);
+    } else
+        lost(engine, run, error->message, gw_error_remedy(error));
+}
+
 static void list_came(GwEngine *engine, const GwReply *reply, const char *host_id, gint64 unused)
 {
     HostRun *run = gw_inventory_find(engine, host_id);
@@ -155,26 +184,21 @@ static void list_came(GwEngine *engine, const GwReply *reply, const char *host_i
     if (run == NULL || !run->connected)
         return;
     run->busy = FALSE;
+    gw_inventory_due(engine, run->relist_us); /* wanted meanwhile */
     if (reply->error != NULL) {
-        lost(engine, run, reply->error->message, gw_error_remedy(reply->error));
+        list_failed(engine, run, reply->error);
         return;
     }
     gw_inventory_take_list(engine, host_id, reply->vms);
-    run->listed = run->seen = TRUE;
     run->failures = 0;
-    run->awaited_us = 0;
-    gw_inventory_show_up(engine, host_id);
-    gw_certificates_host_up(engine, run);
-    answer_waiter(engine, run);
-    gw_jobs_host_back(engine, host_id);
-    gw_tasks_host_back(engine, host_id);
-    gw_links_host_up(engine, host_id);
-    gw_usage_host_up(engine, host_id);
+    if (!run->listed)
+        host_is_back(engine, run);
 }
 
 static void ask_list(GwEngine *engine, HostRun *run)
 {
     run->relist_us = 0;
+    run->listing = TRUE;
     gw_engine_ask(engine, gw_request_new(GW_OP_LIST_VMS, run->id, NULL), list_came, run->id, 0);
 }
 
@@ -257,6 +281,7 @@ static HostRun *new_run(GwEngine *engine, const char *host_id)
 
     run->id = g_strdup(host_id);
     run->asking = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    run->heard = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_hash_table_replace(engine->hosts, run->id, run);
     return run;
 }
@@ -339,6 +364,7 @@ void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event)
                  "between is open; Godwit goes on trying.");
         break;
     case GW_EVENT_VM_LIFECYCLE:
+        gw_inventory_hear(run, event->vm_uuid);
         gw_moves_lifecycle(engine, event);
         gw_works_lifecycle(engine, event);
         if (changes_memory(event->text))
@@ -346,6 +372,7 @@ void gw_inventory_event(GwEngine *engine, const GwHyperEvent *event)
         gw_inventory_ask_vm(engine, run->id, event->vm_uuid);
         break;
     case GW_EVENT_VM_CHANGED:
+        gw_inventory_hear(run, event->vm_uuid);
         gw_inventory_ask_vm(engine, run->id, event->vm_uuid);
         break;
     case GW_EVENT_FACTS_CHANGED:
@@ -383,7 +410,8 @@ static void find_due(GwEngine *engine)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const HostRun *run = value;
         gw_inventory_due(engine, run->retry_us);
-        gw_inventory_due(engine, run->relist_us);
+        if (!run->listing)
+            gw_inventory_due(engine, run->relist_us);
         if (!run->facts_busy)
             gw_inventory_due(engine, run->facts_us);
         gw_inventory_due(engine, gw_certificates_next_us(run));
@@ -394,7 +422,7 @@ static void run_timers(GwEngine *engine, HostRun *run, gint64 now_us)
 {
     if (run->retry_us != 0 && run->retry_us <= now_us)
         connect_host(engine, run);
-    if (run->relist_us != 0 && run->relist_us <= now_us)
+    if (run->relist_us != 0 && run->relist_us <= now_us && !run->listing)
         ask_list(engine, run);
     gw_inventory_facts_timers(engine, run, now_us);
     gw_certificates_timers(engine, run, now_us);

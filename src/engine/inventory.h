@@ -17,6 +17,8 @@ struct HostRun {
     gint64 facts_us; /* when to ask for facts; 0: no need */
     gboolean facts_busy;
     gint64 relist_us;   /* when to list its VMs anew; 0: no need */
+    gboolean listing;   /* a list is being made, in which */
+    GHashTable *heard;  /* these VM UUIDs may be older than what was heard meanwhile */
     GHashTable *asking; /* VM UUIDs being asked for; value: GINT_TO_POINTER(ask again) */
     gint64 awaited_us;  /* its agent has joined and starts: not missed before then; 0: no */
     gint64 renew_us;    /* when to look at its agent's certificate; 0: never */
@@ -59,6 +61,10 @@ void gw_inventory_derive_shares(GwEngine *engine);
 /* inventory_vms.c: which VMs they have */
 /* All that a host has by now. */
 void gw_inventory_take_list(GwEngine *engine, const char *host_id, const GPtrArray *vms);
+/* Lists its VMs once more, in a moment. */
+void gw_inventory_relist(GwEngine *engine, HostRun *run);
+/* There is news of that VM. */
+void gw_inventory_hear(HostRun *run, const char *uuid);
 void gw_inventory_ask_vm(GwEngine *engine, const char *host_id, const char *uuid);
 void gw_inventory_put_vm(GwEngine *engine, const char *host_id, const char *uuid,
                          const GPtrArray *vms);

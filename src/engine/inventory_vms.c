@@ -19,7 +19,7 @@ static void keep_usage(GwEngine *engine, GwVm *vm, const GwVm *old, const GwJob 
         vm->usage = gw_vm_usage_copy(known->usage);
 }
 
-static void relist(GwEngine *engine, HostRun *run)
+void gw_inventory_relist(GwEngine *engine, HostRun *run)
 {
     if (run->relist_us != 0)
         return;
@@ -39,7 +39,7 @@ static void look_again(GwEngine *engine, const GwVm *vm)
                     g_strcmp0(vm->state_reason, "migrated") == 0;
 
     if (run != NULL && (comes || goes))
-        relist(engine, run);
+        gw_inventory_relist(engine, run);
 }
 
 /* Marks a VM with the job that moves it, so that lists can show it. */
@@ -75,9 +75,20 @@ static void remove_vm(GwEngine *engine, const char *host_id, const char *uuid)
     gw_engine_tell(engine, "vm", uuid, host_id);
 }
 
+/* A list of many VMs takes seconds: what is heard of one meanwhile, or answered, may be newer. */
+void gw_inventory_hear(HostRun *run, const char *uuid)
+{
+    if (run->listing && uuid != NULL)
+        g_hash_table_add(run->heard, g_strdup(uuid));
+}
+
 void gw_inventory_put_vm(GwEngine *engine, const char *host_id, const char *uuid,
                          const GPtrArray *vms)
 {
+    HostRun *run = gw_inventory_find(engine, host_id);
+
+    if (run != NULL)
+        gw_inventory_hear(run, uuid);
     if (vms->len > 0)
         put_vm(engine, vms->pdata[0], host_id);
     else
@@ -100,7 +111,7 @@ static void vm_came(GwEngine *engine, const GwReply *reply, const char *key, gin
     if (reply->error == NULL)
         gw_inventory_put_vm(engine, host_id, uuid, reply->vms);
     else
-        relist(engine, run); /* the event that made us ask does not come again */
+        gw_inventory_relist(engine, run); /* the event that made us ask does not come again */
     if (ask_again)
         gw_inventory_ask_vm(engine, host_id, uuid);
 }
@@ -123,6 +134,7 @@ void gw_inventory_ask_vm(GwEngine *engine, const char *host_id, const char *uuid
 
 void gw_inventory_take_list(GwEngine *engine, const char *host_id, const GPtrArray *vms)
 {
+    HostRun *run = gw_inventory_find(engine, host_id);
     GHashTable *known = g_hash_table_lookup(gw_engine_now(engine)->vms, host_id);
     g_autoptr(GHashTable) gone = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     GHashTableIter iter;
@@ -136,9 +148,17 @@ void gw_inventory_take_list(GwEngine *engine, const char *host_id, const GPtrArr
     for (guint i = 0; i < vms->len; i++) {
         const GwVm *vm = vms->pdata[i];
         g_hash_table_remove(gone, vm->uuid);
-        put_vm(engine, vm, host_id);
+        if (!g_hash_table_contains(run->heard, vm->uuid))
+            put_vm(engine, vm, host_id);
     }
     g_hash_table_iter_init(&iter, gone);
+    while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
+        if (!g_hash_table_contains(run->heard, uuid))
+            remove_vm(engine, host_id, uuid);
+    }
+    run->listing = FALSE;
+    g_hash_table_iter_init(&iter, run->heard);
     while (g_hash_table_iter_next(&iter, &uuid, NULL))
-        remove_vm(engine, host_id, uuid);
+        gw_inventory_ask_vm(engine, host_id, uuid);
+    g_hash_table_remove_all(run->heard);
 }

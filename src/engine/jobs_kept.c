@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/jobs_internal.h"
+#include "job/plan_job.h"
 
 /* Which jobs that are over stay in the picture: it is copied with each change, and a controller
  * runs for months. The store has more of them, and not all either: it is read whole at each start,
@@ -15,6 +16,20 @@ static gboolean is_final(const GwJob *job)
     return gw_job_state_is_final((GwJobState)job->state);
 }
 
+/* Where a plan's list is not complete any more, it names which of its moves it looks at. */
+static void need(GHashTable *needed, const GwFabric *fabric, const char *id)
+{
+    const GwJob *job = g_hash_table_lookup(fabric->jobs, id);
+
+    g_hash_table_add(needed, (gpointer)id);
+    for (guint i = 0; job != NULL && gw_plan_job_may_be_trimmed(job) && i < job->plan->moves->len;
+         i++) {
+        const GwPlannedMove *move = job->plan->moves->pdata[i];
+        if (move->job_id != NULL)
+            g_hash_table_add(needed, move->job_id);
+    }
+}
+
 /* Jobs that others look at: plans that go on, and what is being undone. Borrowed ids. */
 static GHashTable *list_needed(const GwFabric *fabric)
 {
@@ -27,11 +42,21 @@ static GHashTable *list_needed(const GwFabric *fabric)
         const GwJob *job = value;
         if (is_final(job))
             continue;
-        g_hash_table_add(needed, job->id);
+        need(needed, fabric, job->id);
         if (job->undoes != NULL)
-            g_hash_table_add(needed, job->undoes);
+            need(needed, fabric, job->undoes);
     }
     return needed;
+}
+
+static gboolean is_needed(GHashTable *needed, const GwFabric *fabric, const GwJob *job)
+{
+    if (g_hash_table_contains(needed, job->id))
+        return TRUE;
+    if (job->part_of == NULL || !g_hash_table_contains(needed, job->part_of))
+        return FALSE;
+    const GwJob *plan = g_hash_table_lookup(fabric->jobs, job->part_of);
+    return plan == NULL || job->state != (int)GW_JOB_DONE || !gw_plan_job_may_be_trimmed(plan);
 }
 
 /* Nobody has been told yet that it is over. */
@@ -126,8 +151,7 @@ void gw_jobs_trim(GwEngine *engine)
             job->part_of != NULL && g_hash_table_lookup(fabric->jobs, job->part_of) == NULL;
         gboolean fits =
             is_drain(job) ? ++drains <= FINAL_DRAINS_KEPT : ++finished <= FINAL_JOBS_KEPT;
-        if ((fits && !orphan) || g_hash_table_contains(needed, job->id) ||
-            (job->part_of != NULL && g_hash_table_contains(needed, job->part_of)))
+        if ((fits && !orphan) || is_needed(needed, fabric, job))
             continue;
         g_ptr_array_add(forgotten, g_strdup(job->id));
         gw_fabric_remove_job(fabric, job->id);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/records_internal.h"
+#include "plan/rule_conflicts.h"
 
 /* Adding, changing and removing placement rules (R57), and automatic placement (R46). */
 
@@ -197,6 +198,12 @@ gboolean gw_engine_remove_rule(GwEngine *engine, const char *id, GError **error)
 {
     g_autofree char *removed = gw_engine_call_in_turn(engine, call_remove, id, NULL, error);
     return removed != NULL;
+}
+
+GPtrArray *gw_engine_rule_conflicts(GwEngine *engine)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    return gw_plan_rule_conflicts(fabric);
 }
 
 /* Automatic placement ---------------------------------------------------------------------- */

@@ -318,6 +318,7 @@ static void begin_anew(GwMigrationPlan *plan)
         move->tries = 0;
         g_clear_pointer(&move->job_id, g_free);
         g_clear_pointer(&move->error, g_free);
+        move->timed_out = FALSE;
     }
 }
 

@@ -80,20 +80,31 @@ static void begun(GwEngine *engine, const GwJob *child, const GError *error, gpo
     beginning_free(beginning);
 }
 
-static void begin(GwEngine *engine, PlanRun *run, guint index)
+/* Where copying disks was not asked for, the move keeps the plan's transfer type, which copies
+ * none: a VM that got a disk since which its destination does not reach is refused, and planned
+ * anew (R13). Left to itself the move would copy that disk. */
+static GwMoveOptions *options_of(const GwPlanRequest *request, const GwPlannedMove *move)
 {
-    const GwJob *job = run->self->job;
-    const GwPlannedMove *move = job->plan->moves->pdata[index];
-    const GwPlanRequest *request = job->plan->request;
-    Beginning *beginning = g_new0(Beginning, 1);
-    g_autoptr(GwMoveOptions) options = request != NULL && request->options != NULL
-                                           ? gw_move_options_copy(request->options)
-                                           : gw_move_options_new();
+    GwMoveOptions *options = request != NULL && request->options != NULL
+                                 ? gw_move_options_copy(request->options)
+                                 : gw_move_options_new();
 
     if (move->storage != NULL) {
         g_free(options->storage);
         options->storage = g_strdup(move->storage);
     }
+    if (request != NULL && !request->storage)
+        options->transfer = move->transfer;
+    return options;
+}
+
+static void begin(GwEngine *engine, PlanRun *run, guint index)
+{
+    const GwJob *job = run->self->job;
+    const GwPlannedMove *move = job->plan->moves->pdata[index];
+    Beginning *beginning = g_new0(Beginning, 1);
+    g_autoptr(GwMoveOptions) options = options_of(job->plan->request, move);
+
     beginning->job_id = g_strdup(job->id);
     beginning->index = index;
     beginning->vm_uuid = g_strdup(move->vm_uuid);

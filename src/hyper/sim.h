@@ -49,6 +49,8 @@ gboolean gw_sim_define_by_hand(GwSim *sim, const char *uri, const GwVm *like);
 gboolean gw_sim_move_by_hand(GwSim *sim, const char *vm_uuid, const char *uri);
 /* A person gives it so much memory while it runs. FALSE: as above. */
 gboolean gw_sim_resize_by_hand(GwSim *sim, const char *vm_uuid, gint64 memory_kib);
+/* A person gives it a disk more while it runs. FALSE: as above. */
+gboolean gw_sim_attach_by_hand(GwSim *sim, const char *vm_uuid, const GwDisk *disk);
 /* What VMs use from now on: called for each of them. */
 typedef void (*GwSimUse)(const GwVm *vm, GwVmUsage *usage, gpointer user);
 void gw_sim_use(GwSim *sim, GwSimUse use, gpointer user);

@@ -132,6 +132,12 @@ gboolean gw_sim_move_by_hand(GwSim *sim, const char *vm_uuid, const char *uri)
     return TRUE;
 }
 
+static void changed_by_hand(GwSim *sim, const SimHost *host, const char *vm_uuid)
+{
+    if (host->id != NULL && !host->down)
+        gw_sim_event(sim, gw_hyper_event_new(GW_EVENT_VM_CHANGED, host->id, vm_uuid));
+}
+
 gboolean gw_sim_resize_by_hand(GwSim *sim, const char *vm_uuid, gint64 memory_kib)
 {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
@@ -141,8 +147,21 @@ gboolean gw_sim_resize_by_hand(GwSim *sim, const char *vm_uuid, gint64 memory_ki
     if (vm == NULL)
         return FALSE;
     vm->vm->memory_kib = vm->vm->max_memory_kib = memory_kib;
-    if (host->id != NULL && !host->down)
-        gw_sim_event(sim, gw_hyper_event_new(GW_EVENT_VM_CHANGED, host->id, vm_uuid));
+    changed_by_hand(sim, host, vm_uuid);
+    return TRUE;
+}
+
+gboolean gw_sim_attach_by_hand(GwSim *sim, const char *vm_uuid, const GwDisk *disk)
+{
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&sim->lock);
+    SimHost *host = NULL;
+    SimVm *vm = find_running(sim, vm_uuid, &host);
+
+    if (vm == NULL)
+        return FALSE;
+    g_ptr_array_add(vm->vm->disks, gw_disk_copy(disk));
+    gw_sim_load_disks_of(sim, host, vm);
+    changed_by_hand(sim, host, vm_uuid);
     return TRUE;
 }
 

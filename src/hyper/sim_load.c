@@ -59,6 +59,18 @@ static GwAgentFacts *simulated_agent(void)
     return agent;
 }
 
+/* What is beyond all its CPUs would be shown as it is, and planned with. */
+static gboolean check_usage(const GwHostUsage *usage, GError **error)
+{
+    if (usage == NULL || usage->cpu_permille <= 1000)
+        return TRUE;
+    gw_error_set(
+        error, GW_ERR_INVALID, "See docs/simulator.md.",
+        "a host's 'cpu_permille' is of all its CPUs, from 0 to 1000, not %" G_GINT64_FORMAT,
+        usage->cpu_permille);
+    return FALSE;
+}
+
 static gboolean load_host(GwSim *sim, json_t *json, GError **error)
 {
     const char *uri = json_string_value(json_object_get(json, "uri"));
@@ -84,6 +96,8 @@ static gboolean load_host(GwSim *sim, json_t *json, GError **error)
     if (!gw_sim_load_files(sim, host, json, error) || !gw_sim_load_pools(sim, host, facts, error))
         return FALSE;
     host->facts = gw_record_from_json(&gw_host_facts_record, facts, error);
+    if (host->facts != NULL && !check_usage(host->facts->usage, error))
+        return FALSE;
     if (host->facts != NULL)
         gw_sim_usage_unsaid(&gw_host_usage_record, host->facts->usage, facts);
     if (host->facts != NULL && gw_sim_has_agent(host) && host->facts->agent == NULL)

@@ -316,6 +316,7 @@ static void note_end(GwPlanJob *self, const GwPlanJobEvent *event)
     move->state = GW_PLANNED_FAILED;
     move->tries++;
     gw_life_replace(&move->error, event->error->message);
+    move->timed_out = g_error_matches(event->error, GW_ERROR, GW_ERR_TIMEOUT);
     plan_later(self, event->now_us); /* where it goes next, with the others */
 }
 

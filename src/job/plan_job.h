@@ -87,8 +87,10 @@ gboolean gw_plan_job_step(GwPlanJob *self, const GwPlanJobEvent *event, GwPlanJo
 /* Whether the move with that index may begin as far as the plan goes: what it comes after is done,
  * and no more than the request allows are under way. Slots are the caller's. */
 gboolean gw_plan_job_is_ready(const GwPlanJob *self, guint move);
+/* Whether moves of that job that are done may have gone from its list, for there were too many. */
+gboolean gw_plan_job_may_be_trimmed(const GwJob *job);
 /* After a restart: @child is a job of this plan (part_of). Finds its move, and says how far that
- * is; one that is not in the plan is added to it. */
+ * is; one that is not in the plan is added to it, unless it is done and its move was trimmed. */
 void gw_plan_job_adopt(GwPlanJob *self, const GwJob *child);
 gint64 gw_plan_job_next_us(const GwPlanJob *self);
 

@@ -114,6 +114,7 @@ static void add_orphan(GPtrArray *stays, const GwPlannedMove *move, const GwPlan
 /* How often moves of a VM failed, and the last time's words. */
 typedef struct {
     guint count;
+    gboolean timed_out;
     const char *error, *job_id;
 } Failures;
 
@@ -132,12 +133,33 @@ static GHashTable *failures_of(const GwPlanJob *self)
         }
         failures->count++;
         failures->error = move->error;
+        failures->timed_out = move->timed_out;
         failures->job_id = move->job_id;
     }
     return table;
 }
 
-/* Tried often enough (I8): what a move lacks, its own job knows best. */
+/* Tried often enough; or by its time-out already, and by the new prediction it would end so again:
+ * each try costs the guest, and the links, the whole of that time. */
+static gboolean is_enough(const Failures *failures, const GwPlannedMove *next)
+{
+    return failures != NULL &&
+           (failures->count >= GW_PLAN_JOB_TRIES || (failures->timed_out && next->doubt != NULL));
+}
+
+static char *remedy_of(const GwPlannedMove *move, const Failures *failures)
+{
+    if (failures->timed_out && move->doubt != NULL)
+        return g_strdup_printf("%s A longer time-out (R59) helps where it is only slow. Then ask "
+                               "again.",
+                               move->doubt);
+    if (failures->job_id != NULL)
+        return g_strdup_printf("See what it needs: godwit job show %s. Then ask again.",
+                               failures->job_id);
+    return g_strdup("See what it needs: godwit job list. Then ask again.");
+}
+
+/* What a move lacks, its own job knows best (I8). */
 static void give_up(GPtrArray *stays, const GwPlannedMove *move, const Failures *failures)
 {
     GwPlannedStay *stay = add_stay(stays, move, failures->error);
@@ -146,13 +168,12 @@ static void give_up(GPtrArray *stays, const GwPlannedMove *move, const Failures 
     finding->rule = g_strdup("move-failed");
     finding->requirement = g_strdup("R49");
     finding->severity = (int)GW_SEVERITY_ERROR;
-    finding->observed = g_strdup_printf("%u moves of %s failed", failures->count, move->vm_name);
+    gboolean endless = failures->timed_out && move->doubt != NULL;
+    finding->observed = g_strdup_printf(
+        "%u move%s of %s failed%s", failures->count, failures->count == 1 ? "" : "s", move->vm_name,
+        endless ? " by a time-out, and the next one is not predicted to arrive either" : "");
     finding->required = g_strdup("One that succeeds.");
-    finding->remedy =
-        failures->job_id != NULL
-            ? g_strdup_printf("See what it needs: godwit job show %s. Then ask again.",
-                              failures->job_id)
-            : g_strdup("See what it needs: godwit job list. Then ask again.");
+    finding->remedy = remedy_of(move, failures);
     stay->findings = gw_record_array(&gw_finding_record);
     g_ptr_array_add(stay->findings, finding);
 }
@@ -173,7 +194,7 @@ static guint append(const GwPlanJob *self, GPtrArray *moves, const GwMigrationPl
         guint after = (guint)CLAMP(planned->after, 0, len);
         if (find_stay(stays, planned->vm_uuid) != NULL)
             continue; /* the rest of its way */
-        if (failures != NULL && failures->count >= GW_PLAN_JOB_TRIES) {
+        if (is_enough(failures, planned)) {
             give_up(stays, planned, failures);
             continue;
         }
@@ -365,6 +386,26 @@ static void take_state(GwPlannedMove *move, const GwJob *child)
     }
 }
 
+gboolean gw_plan_job_may_be_trimmed(const GwJob *job)
+{
+    return job->plan != NULL && job->plan->moves != NULL &&
+           job->plan->moves->len >= GW_PLAN_HISTORY_MAX;
+}
+
+/* Its move went with the oldest history (trim_history). */
+static gboolean is_trimmed(const GwPlanJob *self, const GwJob *child)
+{
+    const GwPlannedMove *move = NULL;
+
+    if (child->state != (int)GW_JOB_DONE || !gw_plan_job_may_be_trimmed(self->job))
+        return FALSE;
+    for (guint i = 0; (move = gw_plan_job_move(self, i)) != NULL; i++) {
+        if (g_strcmp0(move->job_id, child->id) == 0)
+            return FALSE;
+    }
+    return TRUE;
+}
+
 static GwPlannedMove *move_of(GwPlanJob *self, const GwJob *child)
 {
     GwPlannedMove *found = NULL;
@@ -384,8 +425,10 @@ static GwPlannedMove *move_of(GwPlanJob *self, const GwJob *child)
 void gw_plan_job_adopt(GwPlanJob *self, const GwJob *child)
 {
     GwMigrationPlan *plan = self->job->plan;
-    GwPlannedMove *move = move_of(self, child);
 
+    if (is_trimmed(self, child))
+        return;
+    GwPlannedMove *move = move_of(self, child);
     if (move == NULL) {
         move = gw_planned_move_new();
         move->vm_uuid = g_strdup(child->vm_uuid);

@@ -62,6 +62,10 @@ GW_DEFINE_RECORD(
     GW_F(GwPlannedMove, state, GW_ENUM, .of_enum = &gw_planned_state_enum, .doc = "State."),
     GW_F(GwPlannedMove, job_id, GW_STRING, .doc = "Its job, once it began."),
     GW_F(GwPlannedMove, error, GW_STRING, .doc = "Of the last try."),
+    GW_F(GwPlannedMove, timed_out, GW_BOOL,
+         .doc = "The last try was broken off by its time-out (R59)."),
+    GW_F(GwPlannedMove, doubt, GW_STRING,
+         .doc = "What to choose, where it is not predicted to arrive (R66)."),
     GW_F(GwPlannedMove, tries, GW_INT, .doc = "How often it was begun."));
 
 GW_DEFINE_RECORD(GwPlannedStay, gw_planned_stay, "PlannedStay", "A VM that cannot move.",

@@ -71,6 +71,8 @@ typedef struct {
     int state;          /* GwPlannedState */
     char *job_id;       /* of the move, once it began */
     char *error;        /* of the last try */
+    gboolean timed_out; /* the last try was broken off by a time-out of its own */
+    char *doubt;        /* it is not predicted to arrive: what to choose; NULL: it is */
     gint64 tries;
 } GwPlannedMove;
 GW_DECLARE_RECORD(GwPlannedMove, gw_planned_move)

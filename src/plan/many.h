@@ -275,6 +275,8 @@ void many_balance(Many *many);
 void many_schedule(Many *many);
 /* many_time.c: what a step will take; and no order can be faster than the bound. */
 void many_estimate(Many *many, ManyStep *step);
+/* What to choose where the move is not predicted to arrive; owned. NULL: it is, or nobody knows. */
+char *many_doubt(const Many *many, const ManyStep *step);
 gint64 many_lower_bound(const Many *many);
 
 /* many_write.c */

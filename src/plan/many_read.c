@@ -313,6 +313,20 @@ static gboolean read_drain(Many *many, GError **error)
     return TRUE;
 }
 
+/* Where it is the only destination that was asked for: there is nothing to move. A name that is no
+ * host is refused later. */
+static gboolean is_there_already(const Many *many, const GwVm *vm)
+{
+    char **names = many->request->destinations;
+    gboolean there = names != NULL && names[0] != NULL;
+
+    for (guint i = 0; there && names[i] != NULL; i++) {
+        const GwHost *host = gw_fabric_find_host(many->fabric, names[i]);
+        there = host != NULL && g_strcmp0(host->id, vm->host_id) == 0;
+    }
+    return there;
+}
+
 static gboolean read_moves(Many *many, GError **error)
 {
     char **names = many->request->vms;
@@ -321,7 +335,10 @@ static gboolean read_moves(Many *many, GError **error)
         const GwVm *vm = gw_fabric_find_vm(many->fabric, names[i], error);
         if (vm == NULL)
             return FALSE;
-        if (is_left_off(many, vm))
+        if (is_there_already(many, vm))
+            many_note(many, "%s is on %s already.", gw_plan_vm_name(vm),
+                      gw_plan_host_name(gw_fabric_host(many->fabric, vm->host_id)));
+        else if (is_left_off(many, vm))
             add_stay(many, vm,
                      g_strdup_printf("%s is off, and VMs that are off were not asked for (--cold).",
                                      gw_plan_vm_name(vm)));

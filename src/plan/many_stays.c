@@ -191,7 +191,7 @@ static guint nearest(const Stay *stay)
     return found;
 }
 
-/* "2 have too little memory left, 1 is not suitable" */
+/* "2 hosts have too little memory left, 1 is too busy" */
 static char *reasons(const Stay *stay)
 {
     static const struct {
@@ -220,8 +220,9 @@ static char *reasons(const Stay *stay)
         guint count = 0;
         for (guint h = 0; h < stay->many->hosts->len; h++)
             count += stay->fits[h] == words[i].fit;
+        const char *hosts = out->len > 0 ? "" : count == 1 ? " host" : " hosts";
         if (count > 0)
-            g_string_append_printf(out, "%s%u %s", out->len > 0 ? ", " : "", count,
+            g_string_append_printf(out, "%s%u%s %s", out->len > 0 ? ", " : "", count, hosts,
                                    count == 1 ? words[i].one : words[i].several);
     }
     return g_string_free(out, FALSE);

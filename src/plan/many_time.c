@@ -78,7 +78,7 @@ static void by_size(Many *many, ManyStep *step)
     step->high = 2;
 }
 
-void many_estimate(Many *many, ManyStep *step)
+static GwPrediction *predict(const Many *many, const ManyStep *step, GwPredictedPath *path)
 {
     const GwMatrixCell *cell = many_cell(many, step->vm, step->from, step->to);
     GwPlanInput input = { .fabric = many->fabric,
@@ -88,6 +88,23 @@ void many_estimate(Many *many, ManyStep *step)
                           .options = many->request->options,
                           .shared = gw_matrix_shared(many->matrix) };
 
+    return gw_predict_alone(many->predictor, &input, cell->candidate, path);
+}
+
+char *many_doubt(const Many *many, const ManyStep *step)
+{
+    if (many->predictor == NULL || step->converges != (int)GW_CONVERGES_NO)
+        return NULL;
+    GwPredictedPath path;
+    g_autoptr(GwPrediction) prediction = predict(many, step, &path);
+    return g_strdup(prediction->remedy != NULL ? prediction->remedy
+                                               : "Move it when it writes less.");
+}
+
+void many_estimate(Many *many, ManyStep *step)
+{
+    const GwMatrixCell *cell = many_cell(many, step->vm, step->from, step->to);
+
     step->takes = gw_slots_of_transfer((GwTransfer)cell->candidate->transfer);
     step->cap_bps = bandwidth_bps(many, step->from, step->to);
     step->guessed_bps = 0;
@@ -95,8 +112,7 @@ void many_estimate(Many *many, ManyStep *step)
     if (many->predictor == NULL)
         return;
     GwPredictedPath path;
-    g_autoptr(GwPrediction) prediction =
-        gw_predict_alone(many->predictor, &input, cell->candidate, &path);
+    g_autoptr(GwPrediction) prediction = predict(many, step, &path);
     if (prediction->total_ms != NULL && prediction->bytes != NULL)
         by_prediction(many, step, prediction, &path);
 }

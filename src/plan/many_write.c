@@ -94,6 +94,7 @@ static GwPlannedMove *write_move(const Many *many, const ManyStep *step)
     move->why = why_of(many, step);
     move->gain = item->gain;
     move->downtime_ms = step->downtime_ms;
+    move->doubt = many_doubt(many, step);
     return move;
 }
 
@@ -230,6 +231,26 @@ static void note_slow(Many *many)
         many_note(many, "Predicted to converge only slowed down: %s (R66).", throttled);
 }
 
+/* A guest of which nothing is known is taken to dirty little: a busy one takes far longer, or does
+ * not arrive at all. */
+static void note_unsampled(Many *many)
+{
+    guint count = 0;
+
+    for (guint i = 0; many->predictor != NULL && i < many->steps->len; i++) {
+        const ManyStep *step = many_step(many, i);
+        count += !step->detour && step->converges == (int)GW_CONVERGES_UNKNOWN &&
+                 gw_vm_is_running(many_vm(many, step->vm)->vm);
+    }
+    g_autofree char *words = count_words(count, "running VM");
+    if (count > 0)
+        many_note(many,
+                  "How fast %s dirt%s memory is not known, and taken as little: the times are "
+                  "guesses. It is sampled after a plan was asked for, where the host can do that: "
+                  "ask again in a moment (R66).",
+                  words, count == 1 ? "ies its" : "y their");
+}
+
 static void note_warnings(Many *many)
 {
     g_autofree char *names = names_of(many, is_warned_of);
@@ -269,6 +290,7 @@ GwMigrationPlan *many_write(Many *many)
     note_slots(many);
     note_steps(many);
     note_slow(many);
+    note_unsampled(many);
     note_warnings(many);
     plan->notes = take_notes(many);
     plan->rests_on = gw_plan_rests_on(many->fabric, plan);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
 #include "base/error.h"
 #include "plan/placement_index.h"
 #include "plan/rule.h"
+#include "plan/rule_conflicts.h"
 
 /* Whether a placement rule can be kept at all (R57). It is looked at beside the rules that are
  * required: those that are preferred give way. Each thing is counted once, since a rule may name
@@ -290,11 +293,23 @@ static guint8 *left_for(const Check *check, const Node *lead, const GwPlacementR
     return left;
 }
 
+/* One of the others that leaves no host by itself, since tags have changed; NULL: none. */
+static const GwPlacementRule *find_empty(const Check *check, const Node *lead)
+{
+    for (guint i = 0; lead->terms != NULL && i < lead->terms->len; i++) {
+        const Term *term = lead->terms->pdata[i];
+        if (term->view->rule != check->rule && memchr(term->allowed, 1, check->hosts->len) == NULL)
+            return term->view->rule;
+    }
+    return NULL;
+}
+
 static gboolean check_left(const Check *check, const Node *lead, GError **error)
 {
     const GwPlacementRule *by = NULL;
     const char *name = gw_plan_text(check->rule->name);
     g_autofree guint8 *left G_GNUC_UNUSED = left_for(check, lead, &by);
+    const GwPlacementRule *empty = by != check->rule ? find_empty(check, lead) : NULL;
 
     if (by == NULL || !lead->own)
         return TRUE;
@@ -302,6 +317,12 @@ static gboolean check_left(const Check *check, const Node *lead, GError **error)
         gw_error_set(error, GW_ERR_CONFLICT, "Name hosts that there are, or tags that hosts have.",
                      "rule '%s' leaves no host: none of the %u hosts is what it asks for", name,
                      check->hosts->len);
+    else if (empty != NULL)
+        gw_error_set(error, GW_ERR_CONFLICT, "Change, disable or remove that rule first.",
+                     "rule '%s' leaves no host for '%s' already: none of the %u hosts is what it "
+                     "asks for, whatever rule '%s' says",
+                     gw_plan_text(empty->name), name_of(check, lead->uuid), check->hosts->len,
+                     name);
     else
         gw_error_set(error, GW_ERR_CONFLICT, "Change, disable or remove one of the two rules.",
                      "rule '%s' leaves no host for '%s' beside rule '%s'", name,
@@ -367,6 +388,14 @@ static gboolean check_hosts(Check *check, GError **error)
     return good;
 }
 
+/* Whatever VMs and hosts the rule names that are not there. */
+static gboolean is_kept(Check *check, const GPtrArray *related, GError **error)
+{
+    find_terms(check, related);
+    join_all(check);
+    return check_apart(check, error) && check_hosts(check, error);
+}
+
 /* @others: NULL: those of the fabric that it has to do with. */
 static gboolean check_rule(const GwFabric *fabric, const GwPlacementRule *rule, GPtrArray *others,
                            GError **error)
@@ -389,9 +418,7 @@ static gboolean check_rule(const GwFabric *fabric, const GwPlacementRule *rule, 
     g_autoptr(GPtrArray) required = others == NULL ? gw_placement_required(fabric, rule) : NULL;
     g_autoptr(GPtrArray) related =
         others == NULL ? gw_placement_related(rule, required, vms) : g_ptr_array_ref(others);
-    find_terms(&check, related);
-    join_all(&check);
-    return check_apart(&check, error) && check_hosts(&check, error);
+    return is_kept(&check, related, error);
 }
 
 gboolean gw_placement_check_among(const GwFabric *fabric, const GwPlacementRule *rule,
@@ -403,4 +430,69 @@ gboolean gw_placement_check_among(const GwFabric *fabric, const GwPlacementRule 
 gboolean gw_plan_check_rule(const GwFabric *fabric, const GwPlacementRule *rule, GError **error)
 {
     return check_rule(fabric, rule, NULL, error);
+}
+
+/* Conflicts of rules that are there -------------------------------------------------------- */
+
+/* The rule's VMs for which no host is left. */
+static char **list_without(const Check *check)
+{
+    g_autoptr(GStrvBuilder) uuids = g_strv_builder_new();
+    g_autofree gint8 *known = g_new0(gint8, check->all->len + 1); /* of leaders: 1: some, 2: none */
+    guint count = 0;
+
+    for (guint i = 0; i < check->all->len && count < GW_CONFLICT_VMS_MAX; i++) {
+        guint number = leader_of(check, i);
+        const Node *lead = node_at(check, number);
+        if (!lead->own || !g_hash_table_contains(check->vms, node_at(check, i)->uuid))
+            continue;
+        if (known[number] == 0) {
+            g_autofree guint8 *left = left_for(check, lead, NULL);
+            known[number] = memchr(left, 1, check->hosts->len) != NULL ? 1 : 2;
+        }
+        if (known[number] == 2) {
+            g_strv_builder_add(uuids, node_at(check, i)->uuid);
+            count++;
+        }
+    }
+    return g_strv_builder_end(uuids);
+}
+
+static GwRuleConflict *find_conflict(const Check *like, const GwPlacementRule *rule)
+{
+    g_autoptr(GPtrArray) terms = g_ptr_array_new_with_free_func(term_free);
+    g_autoptr(GHashTable) nodes = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GArray) all = g_array_new(FALSE, TRUE, sizeof(Node));
+    Check check = { like->fabric, rule, like->hosts, terms, like->vms, nodes, all };
+    g_autoptr(GPtrArray) required = gw_placement_required(like->fabric, rule);
+    g_autoptr(GPtrArray) related = gw_placement_related(rule, required, like->vms);
+    g_autoptr(GError) error = NULL;
+
+    g_array_set_clear_func(all, node_clear);
+    if (!rule->required || rule->disabled || is_kept(&check, related, &error))
+        return NULL;
+    GwRuleConflict *conflict = gw_rule_conflict_new();
+    conflict->rule_id = g_strdup(rule->id);
+    conflict->rule_name = g_strdup(rule->name);
+    conflict->observed = g_strdup(error->message);
+    conflict->remedy = g_strdup(gw_error_remedy(error));
+    conflict->vms = list_without(&check);
+    return conflict;
+}
+
+GPtrArray *gw_plan_rule_conflicts(const GwFabric *fabric)
+{
+    GPtrArray *conflicts = gw_record_array(&gw_rule_conflict_record);
+    g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(fabric);
+    g_autoptr(GPtrArray) rules = gw_fabric_list_rules(fabric);
+    g_autoptr(GHashTable) vms = g_hash_table_new(g_str_hash, g_str_equal);
+    Check like = { .fabric = fabric, .hosts = hosts, .vms = vms };
+
+    find_vms(&like);
+    for (guint i = 0; i < rules->len; i++) {
+        GwRuleConflict *conflict = find_conflict(&like, rules->pdata[i]);
+        if (conflict != NULL)
+            g_ptr_array_add(conflicts, conflict);
+    }
+    return conflicts;
 }

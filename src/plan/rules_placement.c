@@ -84,14 +84,15 @@ static gboolean breaks_together(const GwPlanInput *input, const GwAppliedRule *a
     if (there == NULL)
         return FALSE; /* no other of them runs */
     const GwPeer *peer = g_hash_table_lookup(applied->peers, there->id);
+    gboolean here = g_strcmp0(there->id, input->vm->host_id) == 0;
     broken->observed =
         g_strdup_printf("%s %s %s, not %s", peer->name, peer->coming ? "moves to" : "runs on",
                         gw_plan_host_name(there), gw_plan_host_name(input->destination));
     broken->required = g_strdup_printf("Rule '%s': its VMs run on one host.",
                                        gw_plan_text(applied->view->rule->name));
-    broken->remedy =
-        g_strdup_printf("Move %s to %s, move them together in one plan, or change the rule.",
-                        gw_plan_vm_name(input->vm), gw_plan_host_name(there));
+    broken->remedy = g_strdup_printf(
+        "%s %s %s %s, move them together in one plan, or change the rule.", here ? "Leave" : "Move",
+        gw_plan_vm_name(input->vm), here ? "on" : "to", gw_plan_host_name(there));
     return TRUE;
 }
 

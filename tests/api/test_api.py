@@ -345,10 +345,34 @@ def test_candidates_with_storage(shared):
     problem(shared.get('/api/v1/vms/web1/candidates?brief=x'), 400, 'invalid')
 
 
+def test_placements(shared):
+    """What `godwit explain VM` shows: candidates, never brief."""
+    where = '/api/v1/vms/web1/placements'
+    rows = shared.get(where).json['items']
+    assert rows == shared.get('/api/v1/vms/web1/candidates').json['items']
+    assert all(row['rating']['factors'] and row['transfers'] for row in rows)
+    brief = shared.get('/api/v1/vms/web1/candidates?brief=true').json['items']
+    assert [row['host_id'] for row in brief] == [row['host_id'] for row in rows]
+    assert not any(row.get('transfers') for row in brief)
+    refused = next(row for row in rows if not row['suitable'])
+    assert refused['rating']['stars'] == 0 and refused['findings'][0]['rule'] == 'pci-passthrough'
+    assert all(f['observed'] and f['required'] and f['remedy'] for f in refused['findings'])
+    assert {r['transfer'] for r in shared.get(where + '?storage=fast').json['items']} == {
+        'Live (VSM)'}
+    problem(shared.get(where + '?copy_all=x'), 400, 'invalid')
+    problem(shared.get(where + '?brief=true'), 400, 'invalid')
+    problem(shared.get('/api/v1/vms/absent/placements'), 404, 'not-found')
+    paths = shared.get('/api/v1/openapi.json', token=None).json['paths']
+    assert paths['/api/v1/vms/{id}/placements']['get']['operationId'] == 'listPlacements'
+
+
 def test_rules(server):
     shown = server.get('/api/v1/rules').json['items']
     assert [(r['name'], r['kind'], r['required'], len(r['vms'])) for r in shown] == [
         ('webs', 'apart', True, 2)]
+    conflicts = server.get('/api/v1/rule-conflicts').json['items']
+    assert [(c['rule_id'], c['rule_name'], len(c['vms'])) for c in conflicts] == [
+        (shown[0]['id'], 'webs', 2)]
     wanted = {'name': 'on ssd', 'kind': 'run-on', 'vms': [WEB1], 'host_tags': ['ssd', 'rack=3']}
     made = server.ask('POST', '/api/v1/rules', wanted)
     assert made.status == 201 and made.json['required'] is False

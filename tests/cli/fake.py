@@ -262,6 +262,7 @@ class Fake:
         self.vms = [default_vm(U1, "web1"), default_vm(U2, "db1", "host-2", state="off")]
         self.shares = []
         self.rules = []
+        self.conflicts = []
         self.jobs = {}
         self.kept = []
         self.locations = [
@@ -634,6 +635,9 @@ class Fake:
             return self.paged(self.rules, query)
         return self.crud(self.rules, "gw_placement_rule", "rule", method, parts, query, body)
 
+    def on_rule_conflicts(self, method, parts, query, body):
+        return 200, {"items": [check("gw_rule_conflict", c) for c in self.conflicts]}
+
     def on_join_tokens(self, method, parts, query, body):
         if method == "DELETE":
             self.join_tokens.remove(self.pick(self.join_tokens, "join token", parts[0], "id"))
@@ -668,9 +672,10 @@ class Fake:
         vm = self.pick(self.vms, "vm", parts[0].removeprefix("kvm1/"), "uuid", "name")
         if parts[1:] == []:
             return 200, vm
-        if parts[1:] == ["candidates"]:
-            if set(query) - {"brief", "copy_all", "storage"}:
-                self.wrong.append(f"candidates: {query}")
+        if parts[1:] in (["candidates"], ["placements"]):
+            known = {"copy_all", "storage"} | ({"brief"} if parts[1] == "candidates" else set())
+            if set(query) - known:
+                self.wrong.append(f"{parts[1]}: {query}")
             rows = [{"host_id": "host-2", "host_name": "kvm2", "transfer": "Live",
                      "suitable": True, "findings": FINDINGS[1:], "disks": self.moves,
                      "transfers": self.transfers, "rating": RATINGS[0]},

@@ -847,6 +847,47 @@ def test_balancing_of_a_group(fake, godwit, tmp_path):
     assert fake.applied["balance"]["imbalance_before"] == 34.0
 
 
+@pytest.mark.parametrize("text", ['{"moves": "x"}', '{"moves": ["x"]}', '{"stays": {}}',
+                                  '{"kind": "drain", "notes": [1]}', "[]", '"drain"', "{"])
+def test_a_file_that_is_no_plan_is_not_shown(godwit, tmp_path, text):
+    file = tmp_path / "plan.json"
+    file.write_text(text)
+    run = godwit("plan", "show", str(file))
+    assert run.status != 0
+    assert run.out == "" and f"'{file}' is no plan" in run.err and "Make it again." in run.err
+
+
+def test_a_group_whose_weights_are_all_0(fake, godwit):
+    policy = {"goal": "balance", "cpu_weight": 0, "memory_weight": 0, "disk_weight": 0,
+              "network_weight": 0}
+    alike = "All weights are 0: CPU, memory, disk space and network count alike."
+    fake.groups[0]["placement"] = policy
+    assert alike in godwit("group", "show", "All Hosts").out
+    fake.groups[0]["placement"] = {**policy, "disk_weight": 1}
+    assert alike not in godwit("group", "show", "All Hosts").out
+
+
+def test_rules_that_cannot_be_kept(fake, godwit):
+    fake.rules += [{"id": "r1", "name": "t1", "kind": "run-on", "required": True,
+                    "vms": [fakes.U1, fakes.U2], "host_tags": ["ssd"]},
+                   {"id": "r2", "name": "t2", "kind": "run-on", "required": True,
+                    "vms": [fakes.U1], "hosts": ["host-1"]}]
+    before = godwit("rule", "list").out
+    assert "required!" not in before and "as things are" not in before
+    fake.conflicts = [{"rule_id": "r1", "rule_name": "t1", "vms": [fakes.U2],
+                       "observed": "rule 't1' leaves no host for 'web2' beside rule 't2'",
+                       "remedy": "Change, disable or remove one of the two rules."}]
+    lines = godwit("rule", "list").out.splitlines()
+    assert [line for line in lines if "required!" in line and line.startswith("t1")]
+    assert not [line for line in lines if "required!" in line and line.startswith("t2")]
+    assert lines[-1] == "required! cannot be kept as things are: godwit rule show RULE."
+    shown = godwit("rule", "show", "t1").out
+    assert "rule 't1' leaves no host for 'web2' beside rule 't2'" in shown
+    assert "Change, disable or remove one of the two rules." in shown
+    assert "VMs without a host" in shown and shown.count(fakes.U2) == 2
+    assert "annot be kept" not in godwit("rule", "show", "t2").out
+
+
 def test_a_drain_says_how_each_vm_moves(fake, godwit):
     run = godwit("host", "drain", "kvm1", "--method", "standard", "--bandwidth", "50",
                  "--post-copy", "--dry-run")
@@ -959,7 +1000,10 @@ def test_explain(fake, godwit):
     row = {"host_id": "host-2", "host_name": "kvm2", "suitable": True, "rating": {"stars": 2.0},
            "prediction": {"total_ms": {"low": 1, "likely": 2, "high": 3},
                           "basis": ["link: 110 MiB/s, of 3 moves"]}}
-    fake.raw["/vms/web1/candidates"] = (200, "application/json",
+    # Every host, with all that is found of it.
+    assert godwit("explain", "web1").status == 0
+    assert fake.requests[-1][1].endswith("/vms/web1/placements")
+    fake.raw["/vms/web1/placements"] = (200, "application/json",
                                         json.dumps({"items": [row]}).encode())
     assert "link: 110 MiB/s, of 3 moves" in godwit("explain", "web1").out
     fake.vms = []

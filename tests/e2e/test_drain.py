@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Hosts are emptied and get their VMs back, by plans, on three real hosts (R19, R49, R58)."""
+import contextlib
 import json
 
 import pytest
 
 from support import labs
-from support.api import ApiError
+from support.api import ApiError, words
 from support.controller import Controller
 
 pytestmark = pytest.mark.long
@@ -72,9 +73,9 @@ def all_on(guests, host):
     return set(places(guests).values()) == {host}
 
 
-def begin(controller, *words):
+def begin(controller, *command):
     """A plan in the background: its job's id."""
-    return controller.cli(*words, "--no-wait", "-q").stdout.split()[-1]
+    return controller.cli(*command, "--no-wait", "-q").stdout.split()[-1]
 
 
 def children(controller, job_id):
@@ -87,6 +88,46 @@ def copying(controller, job_id, count=1):
         rows = [job for job in children(controller, job_id) if job["state"] == "copying"]
         return rows if len(rows) >= count else None
     return labs.eventually("%d moves under way" % count, found, 30)
+
+
+def moves(controller, job_id, state=None):
+    """The plan's, as they are; those in one state alone."""
+    return [row for row in controller.api.job(job_id)["plan"]["moves"]
+            if state in (None, row["state"])]
+
+
+def drain_paused(controller):
+    """A drain of kvm1 that was paused under its first move, once that is over: its job's id."""
+    labs.rate(SLOW)
+    job_id = begin(controller, "host", "drain", "kvm1", "--moves-at-once", "1")
+    copying(controller, job_id)
+    controller.cli("job", "pause", job_id)
+    labs.eventually("the move under way to end",
+                    lambda: not moves(controller, job_id, "running"), 60)
+    labs.rate("none")
+    states = [row["state"] for row in moves(controller, job_id)]
+    assert states.count("done") == 1 and states.count("waiting") == 3, states
+    return job_id
+
+
+def waiting_guests(controller, job_id, guests):
+    """[(guest, where it is to go)], in the plan's order."""
+    by_name = {guest.name: guest for guest in guests}
+    return [(by_name[row["vm_name"]], row["destination_host_name"])
+            for row in moves(controller, job_id, "waiting")]
+
+
+def ended(controller, job_id, state, seconds=240):
+    """The drain's job, which did not go by its first plan alone."""
+    job = controller.api.wait_final(job_id, seconds)
+    for step in job["steps"]:
+        print("%s: %s" % (step["state"], step["why"]))
+    assert job["state"] == state, words(job)
+    return job
+
+
+def history(job):
+    return "\n".join(step["why"] for step in job["steps"])
 
 
 def never_silent(guests):
@@ -102,8 +143,8 @@ def test_looked_at_applied_and_brought_back(controller, four, tmp_path):
     """As a person does it: read the plan, keep it, carry it out, work on the host, undo it."""
     shown = controller.cli("host", "drain", "kvm1", "--dry-run").stdout
     print(shown)
-    for words in ("drain kvm1", "4 in 1 wave", "kvm1 → kvm", "memory left then"):
-        assert words in shown, shown
+    for text in ("drain kvm1", "4 in 1 wave", "kvm1 → kvm", "memory left then"):
+        assert text in shown, shown
     for guest in four:
         assert guest.name in shown and guest.uuid not in shown, shown
     assert controller.api.hosts()["kvm1"]["id"] not in shown, "names, not ids"
@@ -115,9 +156,9 @@ def test_looked_at_applied_and_brought_back(controller, four, tmp_path):
     applied = controller.cli("plan", "apply", path).stdout
     print(applied)
     assert "Done: Drain kvm1" in applied and "4 of 4 VMs" in applied, applied
-    with open(path, encoding="utf-8") as text:
+    with open(path, encoding="utf-8") as kept:
         planned = {row["vm_name"]: row["destination_host_name"]
-                   for row in json.load(text)["moves"]}
+                   for row in json.load(kept)["moves"]}
     assert places(four) == planned, "each where the plan says"
     never_silent(four)
 
@@ -136,22 +177,12 @@ def test_looked_at_applied_and_brought_back(controller, four, tmp_path):
 
 def test_paused_and_resumed(controller, four):
     """What is under way ends, nothing else begins; on resume the rest goes."""
-    labs.rate(SLOW)
-    job_id = begin(controller, "host", "drain", "kvm1", "--moves-at-once", "1")
-    copying(controller, job_id)
-    controller.cli("job", "pause", job_id)
-
-    def paused():
-        states = [row["state"] for row in controller.api.job(job_id)["plan"]["moves"]]
-        return "running" not in states and states
-    states = labs.eventually("the move under way to end", paused, 60)
-    assert states.count("done") == 1 and states.count("waiting") == 3, states
+    job_id = drain_paused(controller)
     assert list(places(four).values()).count("kvm1") == 3
     assert maintenance(controller) == "entering"
     said = controller.cli("job", "show", job_id).stdout
     assert "1 of 4 VMs" in said and "Pause requested" in said, said
     assert len(children(controller, job_id)) == 1, "none began meanwhile"
-    labs.rate("none")
     controller.cli("job", "resume", job_id)
     watched = controller.cli("job", "watch", job_id)
     assert "4 of 4 VMs" in watched.stdout, watched.stdout
@@ -198,3 +229,105 @@ def test_what_cannot_leave_is_named_and_runs_on(controller, guests, four):
     assert stays.where() == "kvm1" and "kvm1" not in places(four).values()
     assert maintenance(controller) == "entering", "not while something runs there"
     never_silent(four + [stays])
+
+
+@contextlib.contextmanager
+def dead_libvirtd(controller, host):
+    """Killed until the end; the controller has noticed."""
+    labs.libvirtd(host, "kill")
+    try:
+        labs.eventually("%s to be missed" % host, lambda: not controller.api.hosts()[host][
+            "status"].startswith("OK"), 30)
+        yield
+    finally:
+        labs.libvirtd(host, "start")
+
+
+def test_a_destination_disappears_before_its_turn(controller, four):
+    """What was to go there goes elsewhere; what had arrived there runs on, and is counted once."""
+    labs.rate(SLOW)
+    job_id = begin(controller, "host", "drain", "kvm1", "--moves-at-once", "1")
+    labs.eventually("the second move", lambda: moves(controller, job_id, "done") and copying(
+        controller, job_id), 60)
+    under_way = moves(controller, job_id, "running")[0]["destination_host_name"]
+    lost, left = ("kvm2", "kvm3") if under_way == "kvm3" else ("kvm3", "kvm2")
+    stranded = {guest.name for guest, to in waiting_guests(controller, job_id, four) if to == lost}
+    assert stranded, "the plan uses both: %s" % moves(controller, job_id)
+    with dead_libvirtd(controller, lost):
+        labs.rate("none")
+        job = ended(controller, job_id, "done")
+        assert {name for name, host in places(four).items() if host == left} >= stranded
+    assert "%s takes no VMs any more" % lost in history(job), job["steps"]
+    assert job["plan_progress"]["planned_again"] >= 1, job["plan_progress"]
+    assert job["plan_progress"]["vms_moved"] == 4 and not job["plan"]["stays"], job["plan"]
+    controller.wait_hosts()
+    assert places(four) == {row["vm_name"]: row["destination_host_name"]
+                            for row in job["plan"]["moves"]}, "each once, as the job says"
+    labs.eventually("kvm1 to be empty", lambda: maintenance(controller) == "in maintenance")
+    never_silent(four)
+
+
+def test_a_waiting_vm_is_moved_by_hand(controller, four):
+    """Past the controller, to where the plan did not mean it to go: there it is left."""
+    job_id = drain_paused(controller)
+    guest, planned = waiting_guests(controller, job_id, four)[0]
+    chosen = "kvm2" if planned == "kvm3" else "kvm3"
+    labs.virsh("kvm1", "migrate", "--live", "--p2p", "--tls", "--persistent", "--undefinesource",
+               guest.name, "qemu+tls://%s/system" % labs.host(chosen).address)
+    guest.moved_by_another = True
+    assert guest.states() == {chosen: "running"}
+    controller.cli("job", "resume", job_id)
+    job = ended(controller, job_id, "done")
+    assert "'%s' is not on kvm1 any more" % guest.name in history(job), job["steps"]
+    assert job["plan_progress"]["planned_again"] >= 1, job["plan_progress"]
+    row, = [row for row in job["plan"]["moves"] if row["vm_uuid"] == guest.uuid]
+    assert row["state"] == "skipped" and "job_id" not in row, row
+    assert guest.uuid not in {child["vm_uuid"] for child in children(controller, job_id)}
+    assert guest.where() == chosen and "kvm1" not in places(four).values()
+    assert job["plan_progress"]["vms_moved"] == 3 and not job["plan"]["stays"], job["plan"]
+    labs.eventually("kvm1 to be empty", lambda: maintenance(controller) == "in maintenance")
+    never_silent(four)
+
+
+@contextlib.contextmanager
+def grown_disk(guest, pool):
+    """The VM has another disk, of this pool of kvm1, until the end; by virsh alone."""
+    volume = guest.name + "-more.img"
+    labs.virsh("kvm1", "vol-create-as", pool, volume, "8M", "--format", "raw")
+    path = labs.virsh("kvm1", "vol-path", volume, "--pool", pool).stdout.strip()
+    try:
+        labs.virsh("kvm1", "attach-disk", guest.name, path, "vdb", "--targetbus", "virtio",
+                   "--cache", "none", "--live", "--config")
+        yield path
+        labs.virsh(guest.where(), "detach-disk", guest.name, "vdb", "--live", "--config")
+        labs.eventually("the guest to let go of it", lambda: path not in disks(guest), 30)
+    finally:
+        labs.virsh("kvm1", "vol-delete", volume, "--pool", pool, check=False)
+
+
+def disks(guest):
+    return labs.virsh(guest.where(), "domblklist", guest.name).stdout
+
+
+def test_waiting_vms_grow(controller, four):
+    """One by a disk that all hosts see: it goes along. Another by one of kvm1 alone: it is said to
+    stay (R13), and leaves with the next drain when it has shrunk again."""
+    job_id = drain_paused(controller)
+    goes, stays = [guest for guest, _ in waiting_guests(controller, job_id, four)][:2]
+    with grown_disk(goes, "shared") as path:
+        with grown_disk(stays, "local"):
+            controller.cli("job", "resume", job_id)
+            job = ended(controller, job_id, "failed")
+            assert "'%s' stays on kvm1" % stays.name in job["error"]["message"], job["error"]
+            assert [row["vm_uuid"] for row in job["plan"]["stays"]] == [stays.uuid]
+            said = json.dumps(job["plan"]["stays"][0])
+            assert "does not reach all disks" in said and "--storage" in said, said
+            assert job["plan_progress"]["planned_again"] >= 1, job["plan_progress"]
+            assert job["plan_progress"]["vms_moved"] == 3, job["plan_progress"]
+            assert [name for name, host in places(four).items() if host == "kvm1"] == [stays.name]
+            assert path in disks(goes), "it goes along"
+            assert maintenance(controller) == "entering", "not while something runs there"
+        job = ended(controller, begin(controller, "host", "drain", "kvm1"), "done")
+        assert job["plan_progress"]["vms_moved"] == 1 and stays.where() != "kvm1"
+    labs.eventually("kvm1 to be empty", lambda: maintenance(controller) == "in maintenance")
+    never_silent(four)

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/feed.h"
+#include "model/rule_conflict.h"
 
 struct GwEngine {
     GMutex lock; /* guards all but the feed */
@@ -343,6 +344,24 @@ GwHost *gw_engine_set_maintenance(GwEngine *engine, const char *id, gboolean on,
     return host;
 }
 
+GPtrArray *gw_engine_rule_conflicts(GwEngine *engine)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
+    g_autoptr(GPtrArray) rules = gw_fabric_list_rules(fabric);
+    GPtrArray *conflicts = gw_record_array(&gw_rule_conflict_record);
+
+    for (guint i = 0; i < rules->len; i++) {
+        const GwPlacementRule *rule = rules->pdata[i];
+        GwRuleConflict *conflict = gw_rule_conflict_new();
+        conflict->rule_id = g_strdup(rule->id);
+        conflict->rule_name = g_strdup(rule->name);
+        conflict->observed = g_strdup("it leaves no host");
+        conflict->vms = g_strdupv(rule->vms);
+        g_ptr_array_add(conflicts, conflict);
+    }
+    return conflicts;
+}
+
 GwPlacementRule *gw_engine_add_rule(GwEngine *engine, const GwPlacementRule *rule, GError **error)
 {
     G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&engine->lock);
@@ -573,15 +592,18 @@ GwVm *gw_engine_start_vm(GwEngine *engine, const char *which, GError **error)
 GPtrArray *gw_engine_candidates(GwEngine *engine, const char *vm, const GwMoveOptions *options,
                                 gboolean brief, GError **error)
 {
-    (void)brief;
     g_autoptr(GwFabric) fabric = gw_engine_fabric(engine);
 
     if (gw_fabric_find_vm(fabric, vm, error) == NULL)
         return NULL;
     g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(fabric);
     GPtrArray *candidates = gw_record_array(&gw_candidate_record);
-    for (guint i = 0; i < hosts->len; i++)
-        g_ptr_array_add(candidates, candidate_of(hosts->pdata[i], options));
+    for (guint i = 0; i < hosts->len; i++) {
+        GwCandidate *candidate = candidate_of(hosts->pdata[i], options);
+        if (brief)
+            g_clear_pointer(&candidate->transfers, g_ptr_array_unref);
+        g_ptr_array_add(candidates, candidate);
+    }
     return candidates;
 }
 

@@ -16,6 +16,8 @@ static void add_move(GString *out, guint number, const GwPlannedMove *move)
     if (move->gain > 0)
         g_string_append_printf(out, "  gains %.1f points", move->gain);
     g_string_append_printf(out, "\n    %s\n", move->why);
+    if (move->doubt != NULL)
+        g_string_append_printf(out, "    in doubt: %s\n", move->doubt);
 }
 
 static void add_stay(GString *out, const GwPlannedStay *stay)

@@ -41,7 +41,7 @@ static void every_row_is_complete(void **state)
         }
         count++;
     }
-    assert_int_equal(count, 57);
+    assert_int_equal(count, 59);
 }
 
 static void only_reading_needs_no_more_than_read(void **state)
@@ -207,7 +207,7 @@ static void every_operation_is_described(void **state)
             count++;
         }
     }
-    assert_int_equal(count, 57);
+    assert_int_equal(count, 59);
 }
 
 static void a_merge_takes_what_can_be_set(void **state)

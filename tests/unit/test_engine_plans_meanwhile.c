@@ -139,6 +139,58 @@ static void test_a_vm_is_shut_down_meanwhile(void **unused)
     plan_close(&world);
 }
 
+/* What its move needs so that it could copy a disk there. */
+static void keep_disks_at(PlanWorld *world, const char *name, const char *pool)
+{
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world->world.engine);
+    g_autoptr(GwHost) host = gw_host_copy(gw_fabric_find_host(fabric, name));
+
+    g_strfreev(host->default_storage);
+    host->default_storage = g_new0(char *, 2);
+    host->default_storage[0] = g_strdup(pool);
+    g_autoptr(GwHost) changed = NULL;
+    UNIT_OK(changed = world_change_host(world->world.engine, host, error));
+}
+
+/* Copying disks was not asked for, so one that only a has keeps the VM there, though the plan meant
+ * it to go, and its move could copy it (R13). */
+static void test_a_vm_gets_a_disk_meanwhile(void **unused)
+{
+    PlanWorld world;
+    json_t *fabric = plan_fabric(3, "aaa");
+    json_t *host = NULL;
+    size_t i = 0;
+    (void)unused;
+
+    json_array_foreach (json_object_get(fabric, "hosts"), i, host)
+        json_array_append_new(json_object_get(json_object_get(host, "facts"), "pools"),
+                              json_pack("{s:s, s:s, s:s, s:b}", "name", "local", "type", "dir",
+                                        "target_path", "/local", "active", 1));
+    plan_open(&world, fabric, 3, 3);
+    keep_disks_at(&world, "b", "local");
+    keep_disks_at(&world, "c", "local");
+    g_autofree char *id = plan_drain(&world, "a");
+    plan_run(&world, SECONDS(1) / 5);
+    g_autoptr(GwJob) begun = world_job(&world.world, id);
+    const GwPlannedMove *last = plan_move_at(begun->plan, 2);
+    assert_int_equal(last->state, GW_PLANNED_WAITING);
+    g_autoptr(GwDisk) disk = gw_disk_new();
+    disk->target = g_strdup("vdb");
+    disk->device = g_strdup("disk");
+    disk->type = g_strdup("file");
+    disk->source = g_strdup("/local/more.raw");
+    disk->format = g_strdup("raw");
+    assert_true(gw_sim_attach_by_hand(world.world.sim, last->vm_uuid, disk));
+    g_autoptr(GwJob) over = plan_run_job(&world, id);
+    assert_int_equal(over->state, GW_JOB_FAILED);
+    assert_int_equal(plan_running_at(&world, 'a'), 1);
+    assert_int_equal(over->plan->stays->len, 1);
+    const GwPlannedStay *stay = over->plan->stays->pdata[0];
+    assert_string_equal(stay->vm_uuid, last->vm_uuid);
+    assert_non_null(strstr(stay->why, "copying was not asked for"));
+    plan_close(&world);
+}
+
 /* @ms: when, from the drain's begin. */
 static void move_by_hand(gint64 ms, guint vm)
 {
@@ -349,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_a_vm_is_started_meanwhile),
         cmocka_unit_test(test_a_vm_is_removed_meanwhile),
         cmocka_unit_test(test_a_vm_is_shut_down_meanwhile),
+        cmocka_unit_test(test_a_vm_gets_a_disk_meanwhile),
         cmocka_unit_test(test_a_vm_is_moved_by_hand_meanwhile),
         cmocka_unit_test(test_a_vm_moved_past_the_controller_is_seen_once),
         cmocka_unit_test(test_a_vm_that_another_job_holds),

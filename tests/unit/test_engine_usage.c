@@ -339,42 +339,73 @@ static void candidates_tell_it_without_waiting(void **unused)
     world_free(&world);
 }
 
-/* A plan of many waits for no host either, and has its VMs sampled as there is room for it: two at
- * a time at one host. */
-static void a_plan_of_many_has_its_vms_sampled(void **unused)
+#define MANY 7
+
+/* With as many VMs at a, which dirty memory all the time. */
+static void open_many(World *world)
 {
-    enum { VMS = 7 };
-    World world;
-    json_t *json = fabric_json(FALSE);
+    json_t *json = fabric_json(TRUE);
     json_t *a = json_array_get(json_object_get(json, "hosts"), 0);
 
-    for (guint i = 1; i < VMS; i++) {
+    for (guint i = 1; i < MANY; i++) {
         g_autofree char *uuid = g_strdup_printf("6d0b6b0e-0000-4000-8000-0000000001%02u", i);
         g_autofree char *name = g_strdup_printf("many%u", i);
-        json_array_append_new(json_object_get(a, "vms"), world_vm_json(uuid, name));
+        json_t *vm = world_vm_json(uuid, name);
+        json_object_set_new(vm, "usage", json_pack("{s:i}", "dirty_bps", 30 * MIB));
+        json_array_append_new(json_object_get(a, "vms"), vm);
     }
-    world_make(&world, gw_clock_new_virtual(SECONDS(1700000000)), json);
-    world_start(&world);
-    world_add_host(&world, 0);
-    world_add_host(&world, 1);
-    world_run(&world, SECONDS(5));
+    world_make(world, gw_clock_new_virtual(SECONDS(1700000000)), json);
+    world_start(world);
+    world_add_host(world, 0);
+    world_add_host(world, 1);
+    world_run(world, SECONDS(5));
+}
+
+static void plan_drain_of_a(World *world)
+{
     g_autoptr(GwPlanRequest) request = gw_plan_request_new();
     request->kind = (int)GW_PLAN_DRAIN;
     request->hosts = g_strsplit("a", ",", 0);
-    gint64 before = gw_clock_now_us(world.clock);
+    gint64 before = gw_clock_now_us(world->clock);
     g_autoptr(GwMigrationPlan) made = NULL;
-    UNIT_OK((made = gw_engine_plan(world.engine, request, error)) != NULL);
-    assert_int_equal(made->moves->len, VMS);
-    assert_int_equal(gw_clock_now_us(world.clock), before);
+    UNIT_OK((made = gw_engine_plan(world->engine, request, error)) != NULL);
+    assert_int_equal(made->moves->len, MANY);
+    assert_int_equal(gw_clock_now_us(world->clock), before);
+}
+
+/* A plan of many waits for no host either, and has its VMs sampled as there is room for it: one at
+ * a time at one host. */
+static void a_plan_of_many_has_its_vms_sampled(void **unused)
+{
+    World world;
+
+    open_many(&world);
+    plan_drain_of_a(&world);
     world_run(&world, SECONDS(30));
     g_autoptr(GwFabric) fabric = gw_engine_fabric(world.engine);
     g_autoptr(GPtrArray) vms = gw_fabric_list_vms(fabric, gw_fabric_find_host(fabric, "a")->id);
-    assert_int_equal(vms->len, VMS);
+    assert_int_equal(vms->len, MANY);
     for (guint i = 0; i < vms->len; i++) {
         const GwVm *vm = vms->pdata[i];
         assert_non_null(vm->usage);
         assert_non_null(vm->usage->dirty_sampled_at);
     }
+    world_free(&world);
+}
+
+/* What is sampled for who asks next leaves room for a move that begins meanwhile. */
+static void a_move_is_sampled_beside_a_plan_of_many(void **unused)
+{
+    World world;
+
+    open_many(&world);
+    plan_drain_of_a(&world);
+    world_run(&world, SECONDS(1) / 5);
+    g_autofree char *id = move_vm(&world, "many6");
+    world_run(&world, SECONDS(300));
+    g_autoptr(GwJob) job = world_job(&world, id);
+    assert_int_equal(job->state, GW_JOB_DONE);
+    assert_true(job->prediction->dirty_bps >= 30 * MIB);
     world_free(&world);
 }
 
@@ -393,6 +424,7 @@ int main(void)
         cmocka_unit_test(the_next_move_has_learned),
         cmocka_unit_test(candidates_tell_it_without_waiting),
         cmocka_unit_test(a_plan_of_many_has_its_vms_sampled),
+        cmocka_unit_test(a_move_is_sampled_beside_a_plan_of_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "plan/rule_conflicts.h"
 #include "scenario.h"
 
 #define UUID_FORMAT "%08u-0000-0000-0000-000000000000"
@@ -97,6 +98,13 @@ static const CheckRow check_rows[] = {
     { RULE("old", "run-on", MUST "\"vms\": [\"a\"], \"hosts\": [\"kvm1\"]"),
       RULE("r", "keep-off", MUST "\"vms\": [\"a\"], \"hosts\": [\"kvm1\"]"),
       "rule 'r' leaves no host for 'vm-a' beside rule 'old'" },
+    /* one that leaves no host by itself, since tags have changed, is to blame alone */
+    { RULE("old", "run-on", MUST "\"vms\": [\"a\"], \"host_tags\": [\"none\"]"),
+      RULE("r", "run-on", MUST "\"vms\": [\"a\"], \"hosts\": [\"kvm1\"]"),
+      "rule 'old' leaves no host for 'vm-a' already: none of the 3 hosts" },
+    { RULE("old", "run-on", MUST "\"vms\": [\"a\"], \"host_tags\": [\"none\"]"),
+      RULE("r", "together", MUST "\"vms\": [\"a\", \"b\"]"),
+      "rule 'old' leaves no host for 'vm-a' already: none of the 3 hosts" },
     { RULE("one", "run-on", MUST "\"vms\": [\"a\"], \"hosts\": [\"kvm1\"]") ", " RULE(
           "two", "run-on", MUST "\"vms\": [\"b\"], \"hosts\": [\"kvm2\"]"),
       RULE("r", "together", MUST "\"vms\": [\"a\", \"b\"]"), "rule 'r' leaves no host for 'vm-" },
@@ -135,6 +143,81 @@ static void check_one(const CheckRow *row)
     if (!kept)
         assert_non_null(gw_error_remedy(error));
     scenario_free(s);
+}
+
+static GPtrArray *conflicts_among(const char *rules)
+{
+    g_autofree char *json = g_strdup_printf(world, rules);
+    Scenario *s = ask(json);
+    GPtrArray *conflicts = gw_plan_rule_conflicts(s->fabric);
+
+    scenario_free(s);
+    return conflicts;
+}
+
+/* Tags and hosts change after a rule was made: it is said which ones cannot be kept any more. */
+static void conflicts_of_rules_that_are_there(void **state)
+{
+    (void)state;
+    g_autoptr(GPtrArray) none = conflicts_among(
+        RULE("t1", "run-on", MUST "\"vms\": [\"a\"], \"host_tags\": [\"ssd\"]") ", " RULE(
+            "gone", "run-on",
+            MUST
+            "\"vms\": [\"b\", \"gone\"], \"hosts\": [\"kvm1\", \"kvm9\"]") ", " RULE("off",
+                                                                                     "run-on",
+                                                                                     MUST
+                                                                                     "\"disable"
+                                                                                     "d\": "
+                                                                                     "true, "
+                                                                                     "\"vms\": "
+                                                                                     "[\"a\"], "
+                                                                                     "\"host_"
+                                                                                     "tags\": "
+                                                                                     "[\"none\""
+                                                                                     "]") ","
+                                                                                          " " RULE(
+                                                                                              "sof"
+                                                                                              "t",
+                                                                                              "run-"
+                                                                                              "on",
+                                                                                              "\"vm"
+                                                                                              "s\":"
+                                                                                              " ["
+                                                                                              "\"a"
+                                                                                              "\"],"
+                                                                                              " \"h"
+                                                                                              "ost_"
+                                                                                              "tags"
+                                                                                              "\": "
+                                                                                              "[\"n"
+                                                                                              "one"
+                                                                                              "\""
+                                                                                              "]"));
+    assert_int_equal(none->len, 0);
+
+    g_autoptr(GPtrArray) alone = conflicts_among(
+        RULE("t1", "run-on", MUST "\"vms\": [\"a\", \"b\"], \"host_tags\": [\"none\"]") ", " RULE(
+            "t2", "run-on", MUST "\"vms\": [\"b\", \"c\"], \"hosts\": [\"kvm1\"]"));
+    assert_int_equal(alone->len, 2);
+    const GwRuleConflict *first = alone->pdata[0], *second = alone->pdata[1];
+    assert_string_equal(first->rule_id, "t1");
+    assert_non_null(strstr(first->observed, "rule 't1' leaves no host: none of the 3 hosts"));
+    assert_non_null(first->remedy);
+    assert_int_equal(g_strv_length(first->vms), 2);
+    assert_true(g_strv_contains((const char *const *)first->vms, "a"));
+    assert_true(g_strv_contains((const char *const *)first->vms, "b"));
+    assert_string_equal(second->rule_name, "t2");
+    assert_non_null(strstr(second->observed, "rule 't1' leaves no host for 'vm-b' already"));
+    assert_int_equal(g_strv_length(second->vms), 1); /* c has one */
+
+    g_autoptr(GPtrArray) both = conflicts_among(
+        RULE("t1", "network", MUST "\"networks\": [\"dmz\"], \"host_tags\": [\"gpu\"]") ", " RULE(
+            "t2", "keep-off", MUST "\"vms\": [\"d\"], \"hosts\": [\"kvm3\"]"));
+    assert_int_equal(both->len, 2);
+    first = both->pdata[0];
+    assert_non_null(strstr(first->observed, "leaves no host for 'vm-d' beside rule 't2'"));
+    assert_int_equal(g_strv_length(first->vms), 1);
+    assert_string_equal(first->vms[0], "d");
 }
 
 static void contradictions(void **state)
@@ -464,10 +547,15 @@ static void rating_of_the_own_host(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(contradictions),          cmocka_unit_test(numbers_at_their_bounds),
-        cmocka_unit_test(hosts_without_facts),     cmocka_unit_test(order_is_the_pictures),
-        cmocka_unit_test(ten_thousand_tags),       cmocka_unit_test(ten_thousand_vms),
-        cmocka_unit_test(sharing_changes_nothing), cmocka_unit_test(rating_of_the_own_host),
+        cmocka_unit_test(conflicts_of_rules_that_are_there),
+        cmocka_unit_test(contradictions),
+        cmocka_unit_test(numbers_at_their_bounds),
+        cmocka_unit_test(hosts_without_facts),
+        cmocka_unit_test(order_is_the_pictures),
+        cmocka_unit_test(ten_thousand_tags),
+        cmocka_unit_test(ten_thousand_vms),
+        cmocka_unit_test(sharing_changes_nothing),
+        cmocka_unit_test(rating_of_the_own_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

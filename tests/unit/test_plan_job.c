@@ -221,6 +221,60 @@ static void a_failure_is_tried_again_elsewhere(void **state)
     assert_non_null(strstr(finding->remedy, "godwit job show "));
 }
 
+static GwPlanJob *after_one_failure(GwPlanJob *self, GError *why, const char *doubt)
+{
+    g_autoptr(GwMigrationPlan) anew = job_plan(1, "a");
+
+    ((GwPlannedMove *)anew->moves->pdata[0])->doubt = g_strdup(doubt);
+    STEP(self, BEGIN);
+    STEP(self, BEGUN, .move = 0, .job_id = "A");
+    STEP(self, ENDED, .move = 0, .error = why);
+    STEP(self, TIMER, .now_us = 600 * SECOND);
+    STEP(self, PLANNED, .plan = anew, .now_us = 600 * SECOND);
+    return self;
+}
+
+/* The same time-out would end it again: it stays, with what to choose. */
+static void what_would_time_out_again_is_not_tried(void **state)
+{
+    g_autoptr(GError) why = NULL;
+
+    (void)state;
+    gw_error_set(&why, GW_ERR_TIMEOUT, NULL, "no progress for 30 s");
+    g_autoptr(GwPlanJob) self = after_one_failure(job_for(GW_JOB_QUEUED, job_plan(1, "a")), why,
+                                                  "Allow post-copy (--post-copy).");
+    assert_int_equal(self->job->state, GW_JOB_FAILED);
+    assert_int_equal(self->job->plan->moves->len, 1);
+    assert_int_equal(self->job->plan->stays->len, 1);
+    const GwPlannedStay *stay = self->job->plan->stays->pdata[0];
+    assert_string_equal(stay->why, "no progress for 30 s");
+    const GwFinding *finding = stay->findings->pdata[0];
+    assert_non_null(strstr(finding->observed, "1 move of vm-a failed by a time-out"));
+    assert_non_null(strstr(finding->remedy, "post-copy"));
+    assert_non_null(strstr(finding->remedy, "longer time-out"));
+}
+
+/* One that would arrive by now, and one that failed otherwise, are tried again. */
+static void other_failures_are_tried_again(void **state)
+{
+    g_autoptr(GError) timeout = NULL;
+    g_autoptr(GError) other = job_refusal("the destination died");
+
+    (void)state;
+    gw_error_set(&timeout, GW_ERR_TIMEOUT, NULL, "no progress for 30 s");
+    g_autoptr(GwPlanJob) calm =
+        after_one_failure(job_for(GW_JOB_QUEUED, job_plan(1, "a")), timeout, NULL);
+    g_autoptr(GwPlanJob) died =
+        after_one_failure(job_for(GW_JOB_QUEUED, job_plan(1, "a")), other, "Move it later.");
+    GwPlanJob *const both[] = { calm, died };
+    for (guint i = 0; i < G_N_ELEMENTS(both); i++) {
+        assert_false(gw_job_state_is_final((GwJobState)both[i]->job->state));
+        assert_int_equal(both[i]->job->plan->moves->len, 2);
+        assert_int_equal(job_move_at(both[i], 1)->state, GW_PLANNED_WAITING);
+        assert_int_equal(job_move_at(both[i], 1)->tries, 1);
+    }
+}
+
 static void what_cannot_leave_is_named(void **state)
 {
     g_autoptr(GwMigrationPlan) anew = job_plan(0);
@@ -313,6 +367,25 @@ static void a_restart_finds_its_moves(void **state)
     gw_plan_job_adopt(cancelled, runs);
     outcome = STEP(cancelled, RESTART);
     assert_true(has_effect(&outcome, GW_PLAN_JOB_DO_CANCEL));
+}
+
+/* Its move went from a list that is full: it does not come back, nor take another one's place. */
+static void a_restart_leaves_trimmed_moves_out(void **state)
+{
+    g_autoptr(GwPlanJob) self = job_for(GW_JOB_COPYING, job_plan(1, "a"));
+    g_autoptr(GwJob) trimmed = child_of("a", GW_JOB_DONE), runs = child_of("y", GW_JOB_COPYING);
+
+    (void)state;
+    while (self->job->plan->moves->len < GW_PLAN_HISTORY_MAX)
+        g_ptr_array_add(self->job->plan->moves, job_move("x", 0));
+    gw_plan_job_adopt(self, trimmed);
+    assert_int_equal(self->job->plan->moves->len, GW_PLAN_HISTORY_MAX);
+    assert_int_equal(job_move_at(self, 0)->state, GW_PLANNED_WAITING);
+    gw_plan_job_adopt(self, runs);
+    assert_int_equal(self->job->plan->moves->len, GW_PLAN_HISTORY_MAX + 1);
+    job_move_at(self, 0)->job_id = g_strdup(trimmed->id);
+    gw_plan_job_adopt(self, trimmed);
+    assert_int_equal(job_move_at(self, 0)->state, GW_PLANNED_DONE);
 }
 
 static void a_new_plan_keeps_its_links(void **state)
@@ -513,10 +586,13 @@ int main(void)
         cmocka_unit_test(says_how_far_the_plan_is),
         cmocka_unit_test(one_waits_for_the_other),
         cmocka_unit_test(a_failure_is_tried_again_elsewhere),
+        cmocka_unit_test(what_would_time_out_again_is_not_tried),
+        cmocka_unit_test(other_failures_are_tried_again),
         cmocka_unit_test(what_cannot_leave_is_named),
         cmocka_unit_test(pause_and_resume),
         cmocka_unit_test(cancel_waits_for_what_is_under_way),
         cmocka_unit_test(a_restart_finds_its_moves),
+        cmocka_unit_test(a_restart_leaves_trimmed_moves_out),
         cmocka_unit_test(a_new_plan_keeps_its_links),
         cmocka_unit_test(history_has_a_ceiling),
         cmocka_unit_test(every_world_comes_to_an_end),

@@ -483,6 +483,7 @@ static void bad_fabrics_are_refused(void **unused)
         "{'hosts': [{'facts': {}}]}",
         "{'hosts': [{'uri': 'qemu:///system'}]}",
         "{'hosts': [{'uri': 'qemu:///system', 'facts': {'cpus': 'many'}}]}",
+        "{'hosts': [{'uri': 'qemu:///system', 'facts': {'usage': {'cpu_permille': 4000}}}]}",
         "{'hosts': [{'uri': 'qemu:///system', 'facts': {}, 'vms': [{'name': 'no uuid'}]}]}",
         "{'hosts': [], 'faults': [{'at': 'copy'}]}",
         "{'hosts': [], 'faults': [{'at': 'lunch', 'do': 'fail'}]}",
