@@ -101,11 +101,13 @@ static void fit_step(const Class *class, const double prior[3], double scale[3],
         squares.m[k][k] = (k == 0 ? 0.1 : 0.3) * PRIOR_WEIGHT * stiff * stiff;
         squares.b[k] = squares.m[k][k] * prior[k] / scale[k];
     }
+    fit->rate_moves = 0;
     for (guint i = 0; i < class->lessons->len; i++) {
         const Lesson *lesson = &g_array_index(class->lessons, Lesson, i);
         const GwTaught *t = lesson->taught;
         if (t->known.limit_bps > 0 || t->copy_s <= 0)
             continue; /* how fast it was is what a person chose */
+        fit->rate_moves++;
         double row[3] = { scale[0], scale[1] * t->memory_bytes * t->known.share,
                           scale[2] * t->disk_bytes * t->known.share };
         add_row(&squares, row, t->copy_s, lesson->weight / (t->copy_s * t->copy_s));
@@ -319,15 +321,16 @@ GwFit gw_fit_learn(const GArray *taught, GwMoveClass class, const char *pair, co
     Class own = { same, class, prior };
     GwFit fit = *prior;
 
-    fit.moves = related->len;
-    fit.own_moves = same->len;
-    fit.weight = 0;
-    if (related->len == 0)
-        return fit;
-    if (pair != NULL) {
+    if (pair != NULL && related->len > 0) {
         forget_before_a_change(&link);
         forget_with(same, related);
     }
+    fit.moves = related->len;
+    fit.own_moves = same->len;
+    fit.rate_moves = 0;
+    fit.weight = 0;
+    if (related->len == 0)
+        return fit;
     learn_rates(&link, &fit);
     fit.total = 0;
     learn_fixed(&own, &fit);

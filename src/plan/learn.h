@@ -68,6 +68,7 @@ typedef struct {
     double weight; /* of the moves it learned from, recent ones counting more */
     guint moves;   /* those, and how many of them are of the very class */
     guint own_moves;
+    guint rate_moves; /* of those, that showed how fast the copy goes: nobody limited them */
 } GwFit;
 
 /* The product's own guess. */

@@ -21,10 +21,9 @@ typedef struct {
     gboolean cpu_hard; /* a reserve is set: it is left alone, as in ratings; else a host that is too
                           busy is only the last to be chosen */
     const GwPlacementPolicy *policy;
-    GwSlots slots;       /* for this plan */
-    double link_bps;     /* bytes per second */
-    gboolean link_known; /* it was measured, or moves of the fabric have shown it */
-    gboolean predicted;  /* the link is as predictions take it */
+    GwSlots slots;      /* for this plan */
+    double link_bps;    /* bytes per second */
+    gboolean predicted; /* the link is as predictions take it */
 } ManyHost;
 
 #define MANY_CPUS_MAX 1000000 /* of a host, whatever it says */
@@ -76,6 +75,7 @@ typedef struct {
     double bytes, fixed_ms, cap_bps;
     double starts_ms, ends_ms;
     double low, high;   /* of the time, by the likely one */
+    double guessed_bps; /* what its path is taken for; 0: that is known */
     gint64 downtime_ms; /* 0: not predicted */
     int converges;      /* GwConverges, as predicted */
     guint after;        /* index of the step that it waits for last; MANY_NONE */
@@ -111,6 +111,12 @@ typedef struct {
 static inline ManyHost *many_host(const Many *many, guint index)
 {
     return &g_array_index(many->hosts, ManyHost, index);
+}
+
+/* Of figures that hosts say, which may be anything. */
+static inline gint64 many_ms(double ms)
+{
+    return ms < 1e15 ? (gint64)MAX(ms, 0) : (gint64)1e15;
 }
 
 static inline ManyVm *many_vm(const Many *many, guint index)

@@ -71,22 +71,20 @@ static gint64 slots_left(gint64 limit, gint64 used)
 
 /* What predictions take a link for of which nothing is known, so that what no order can beat is by
  * the same rates as the times. */
-static double unknown_link(const Many *many, gboolean *known)
+static double unknown_link(const Many *many)
 {
-    *known = FALSE;
-    return many->predictor != NULL ? gw_predictor_link_bps(many->predictor, known)
-                                   : LINK_BPS_DEFAULT;
+    return many->predictor != NULL ? gw_predictor_link_bps(many->predictor) : LINK_BPS_DEFAULT;
 }
 
-static double link_of(const Many *many, const GwHost *host, gboolean *measured, gboolean *known)
+static double link_of(const Many *many, const GwHost *host, gboolean *measured)
 {
     const GwAgentFacts *agent = gw_plan_facts(host)->agent;
     gint64 best = 0;
 
     for (guint i = 0; agent != NULL && agent->links != NULL && i < agent->links->len; i++)
         best = MAX(best, ((const GwLinkFacts *)agent->links->pdata[i])->bytes_per_s);
-    *measured = *known = best > 0;
-    return best > 0 ? (double)best : unknown_link(many, known);
+    *measured = best > 0;
+    return best > 0 ? (double)best : unknown_link(many);
 }
 
 /* In percent, the host's and its group's together. */
@@ -124,7 +122,7 @@ static void add_host(Many *many, const GwHost *host, const gint64 *expected)
     item.cpu_hard = cpu_reserve(&item) > 0;
     item.slots.live = slots_left(host->live_limit, used.live);
     item.slots.storage = slots_left(host->storage_limit, used.storage);
-    item.link_bps = link_of(many, host, &measured, &item.link_known);
+    item.link_bps = link_of(many, host, &measured);
     many->measured = many->measured || measured;
     g_array_append_val(many->hosts, item);
     g_hash_table_insert(many->host_index, host->id, GUINT_TO_POINTER(many->hosts->len));

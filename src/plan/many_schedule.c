@@ -474,6 +474,6 @@ void many_schedule(Many *many)
     }
     sort_steps(many, order);
     for (guint i = 0; i < many->steps->len; i++)
-        many->total_ms = MAX(many->total_ms, (gint64)(many_step(many, i)->ends_ms + 0.5));
+        many->total_ms = MAX(many->total_ms, many_ms(many_step(many, i)->ends_ms + 0.5));
     many->lower_bound_ms = many_lower_bound(many);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "plan/many.h"
+#include "plan/predict.h"
 #include "plan/rule.h"
 
 /* How long one move takes by itself, and what no order can beat. */
@@ -24,15 +25,10 @@ static double bandwidth_bps(const Many *many, guint from, guint to)
     return least;
 }
 
-/* Predictions know the links by moves that were made; the fastest of them shows what a host's link
- * can do at least. Under a bandwidth limit it does not show the most: several such moves share no
- * more than the link itself. */
-static void learn_link(ManyHost *host, double link_bps, gboolean limited)
+/* Predictions know the paths by moves that were made; the fastest of them shows what a host's link
+ * can do at least, and all that run at one time share that. */
+static void learn_link(ManyHost *host, double link_bps)
 {
-    if (limited) {
-        host->link_bps = MAX(host->link_bps, link_bps);
-        return;
-    }
     host->link_bps = host->predicted ? MAX(host->link_bps, link_bps) : link_bps;
     host->predicted = TRUE;
 }
@@ -48,14 +44,14 @@ static void note_endless(Many *many, const ManyStep *step, const GwPrediction *p
                   prediction->remedy != NULL ? prediction->remedy : "");
 }
 
-static void by_prediction(Many *many, ManyStep *step, const GwPrediction *prediction)
+static void by_prediction(Many *many, ManyStep *step, const GwPrediction *prediction,
+                          const GwPredictedPath *path)
 {
     double link = (double)MAX(prediction->link_bps, 1);
     double ms = MAX((double)prediction->total_ms->likely, 1);
 
     step->bytes = (double)MAX(prediction->bytes->likely, 0);
     step->fixed_ms = MAX(ms - step->bytes / link * 1000, 1);
-    gboolean limited = step->cap_bps > 0 && link >= step->cap_bps * 0.999;
     step->cap_bps = step->cap_bps > 0 ? MIN(step->cap_bps, link) : link;
     step->low = MIN((double)prediction->total_ms->low / ms, 1);
     step->high = MAX((double)prediction->total_ms->high / ms, 1);
@@ -63,8 +59,10 @@ static void by_prediction(Many *many, ManyStep *step, const GwPrediction *predic
         step->downtime_ms = MAX(prediction->downtime_ms->likely, 0);
     step->converges = prediction->converges;
     note_endless(many, step, prediction);
-    learn_link(many_host(many, step->from), link, limited);
-    learn_link(many_host(many, step->to), link, limited);
+    if (path->link == GW_LINK_GUESSED && step->bytes > 0)
+        step->guessed_bps = path->bps;
+    learn_link(many_host(many, step->from), MAX(path->bps, 1));
+    learn_link(many_host(many, step->to), MAX(path->bps, 1));
 }
 
 /* Nothing is known but sizes: between half of it, where memory is empty, and twice. */
@@ -80,7 +78,7 @@ static void by_size(Many *many, ManyStep *step)
     step->high = 2;
 }
 
-static GwPrediction *predict(const Many *many, const ManyStep *step)
+static GwPrediction *predict(const Many *many, const ManyStep *step, GwPredictedPath *path)
 {
     const GwMatrixCell *cell = many_cell(many, step->vm, step->from, step->to);
     GwPlanInput input = { .fabric = many->fabric,
@@ -90,14 +88,15 @@ static GwPrediction *predict(const Many *many, const ManyStep *step)
                           .options = many->request->options,
                           .shared = gw_matrix_shared(many->matrix) };
 
-    return gw_predict(many->predictor, &input, cell->candidate);
+    return gw_predict_alone(many->predictor, &input, cell->candidate, path);
 }
 
 char *many_doubt(const Many *many, const ManyStep *step)
 {
     if (many->predictor == NULL || step->converges != (int)GW_CONVERGES_NO)
         return NULL;
-    g_autoptr(GwPrediction) prediction = predict(many, step);
+    GwPredictedPath path;
+    g_autoptr(GwPrediction) prediction = predict(many, step, &path);
     return g_strdup(prediction->remedy != NULL ? prediction->remedy
                                                : "Move it when it writes less.");
 }
@@ -108,12 +107,14 @@ void many_estimate(Many *many, ManyStep *step)
 
     step->takes = gw_slots_of_transfer((GwTransfer)cell->candidate->transfer);
     step->cap_bps = bandwidth_bps(many, step->from, step->to);
+    step->guessed_bps = 0;
     by_size(many, step);
     if (many->predictor == NULL)
         return;
-    g_autoptr(GwPrediction) prediction = predict(many, step);
+    GwPredictedPath path;
+    g_autoptr(GwPrediction) prediction = predict(many, step, &path);
     if (prediction->total_ms != NULL && prediction->bytes != NULL)
-        by_prediction(many, step, prediction);
+        by_prediction(many, step, prediction, &path);
 }
 
 gint64 many_lower_bound(const Many *many)
@@ -140,5 +141,5 @@ gint64 many_lower_bound(const Many *many)
     }
     if (capacity > 0)
         bound = MAX(bound, bytes / capacity * 1000);
-    return (gint64)bound;
+    return many_ms(bound);
 }

@@ -85,8 +85,8 @@ static GwPlannedMove *write_move(const Many *many, const ManyStep *step)
     move->destination_host_name = g_strdup(gw_plan_host_name(to));
     move->transfer = cell->candidate->transfer;
     move->storage = g_strdup(pool_of(many, step));
-    move->starts_ms = (gint64)(step->starts_ms + 0.5);
-    move->ends_ms = (gint64)(step->ends_ms + 0.5);
+    move->starts_ms = many_ms(step->starts_ms + 0.5);
+    move->ends_ms = many_ms(step->ends_ms + 0.5);
     move->memory_kib = item->memory_kib;
     move->bytes = (gint64)step->bytes;
     move->detour = step->detour;
@@ -112,8 +112,8 @@ static GwInterval *total_of(const Many *many)
     }
     /* What is wrong with one prediction is mostly wrong with all: nothing evens out. */
     total->likely = many->total_ms;
-    total->low = sum > 0 ? (gint64)((double)many->total_ms * low / sum) : 0;
-    total->high = sum > 0 ? (gint64)((double)many->total_ms * high / sum) : 0;
+    total->low = sum > 0 ? many_ms((double)many->total_ms * low / sum) : 0;
+    total->high = sum > 0 ? many_ms((double)many->total_ms * high / sum) : 0;
     return total;
 }
 
@@ -145,29 +145,26 @@ static void note_slots(Many *many)
     }
 }
 
-/* Of predictions each says what it takes its link for; the plan says it once, with how many hosts
+/* Of predictions each says what it takes its link for; the plan says it once, with how many moves
  * that is about. */
 static void note_guessed_links(Many *many)
 {
-    g_autoptr(GHashTable) guessed = g_hash_table_new(NULL, NULL);
+    guint guessed = 0;
     double bps = 0;
 
-    for (guint i = 0; many->predictor != NULL && i < many->steps->len; i++) {
+    for (guint i = 0; i < many->steps->len; i++) {
         const ManyStep *step = many_step(many, i);
-        const ManyHost *from = many_host(many, step->from), *to = many_host(many, step->to);
-        if (from->link_known || to->link_known)
-            continue; /* one end is enough: it tells of the path between them */
-        g_hash_table_add(guessed, GUINT_TO_POINTER(step->from + 1));
-        g_hash_table_add(guessed, GUINT_TO_POINTER(step->to + 1));
-        bps = MAX(bps, MIN(from->link_bps, to->link_bps));
+        guessed += step->guessed_bps > 0;
+        bps = MAX(bps, step->guessed_bps);
     }
-    if (g_hash_table_size(guessed) == 0)
+    if (guessed == 0)
         return;
-    g_autofree char *hosts = count_words(g_hash_table_size(guessed), "host");
+    g_autofree char *moves = count_words(guessed, "move");
     many_note(many,
-              "How fast the links of %s are is not known: nobody measured them, and no move has "
-              "shown it. All times, also the least that any order needs, take them for %.0f MiB/s.",
-              hosts, bps / 1048576);
+              "How fast the network carries %s is not known: nobody measured these links, and no "
+              "move of the kind has shown it without a bandwidth limit. Times, also the least that "
+              "any order needs, take it for %.0f MiB/s.",
+              moves, bps / 1048576);
 }
 
 static void note_steps(Many *many)

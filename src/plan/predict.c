@@ -123,12 +123,9 @@ static const GwFit *pair_fit(const GwPredictor *predictor, GwMoveClass class, co
     return learn(predictor, taught, class, pair, &prior);
 }
 
-double gw_predictor_link_bps(const GwPredictor *predictor, gboolean *known)
+double gw_predictor_link_bps(const GwPredictor *predictor)
 {
-    const GwFit *fit = fabric_fit(predictor, GW_CLASS_LIVE);
-
-    *known = fit->moves > 0;
-    return 1 / fit->memory_s;
+    return 1 / fabric_fit(predictor, GW_CLASS_LIVE)->memory_s;
 }
 
 /* The link ----------------------------------------------------------------------------------- */
@@ -167,15 +164,17 @@ static void find_fit(const GwPredictor *predictor, GwForecast *forecast)
     const GwFit *fabric = fabric_fit(predictor, forecast->class);
 
     forecast->fit = own != NULL ? *own : *fabric;
-    forecast->fabric_moves = fabric->moves;
-    forecast->link = own != NULL                  ? GW_LINK_MOVES
-                     : forecast->fabric_moves > 0 ? GW_LINK_FABRIC
+    forecast->fabric_moves = fabric->rate_moves;
+    if (own == NULL) {
+        forecast->fit.moves = forecast->fit.own_moves = forecast->fit.rate_moves = 0;
+        forecast->fit.weight = 0;
+    }
+    forecast->link = forecast->fit.rate_moves > 0 ? GW_LINK_MOVES
+                     : fabric->rate_moves > 0     ? GW_LINK_FABRIC
                                                   : GW_LINK_GUESSED;
-    if (own != NULL)
-        return;
-    forecast->fit.moves = forecast->fit.own_moves = 0;
-    forecast->fit.weight = 0;
-    take_measured(forecast);
+    /* Their moves may all have been limited, and taught everything but the link. */
+    if (forecast->link != GW_LINK_MOVES)
+        take_measured(forecast);
 }
 
 /* Of all seconds. */
@@ -399,24 +398,29 @@ static int converges(const GwForecast *forecast, const GwModelled *said)
     return said->throttle > 0 ? GW_CONVERGES_THROTTLED : GW_CONVERGES_YES;
 }
 
+static double path_bps(const GwForecast *forecast)
+{
+    return 1 / (gw_class_is_live(forecast->class) ? forecast->fit.memory_s : forecast->fit.disk_s);
+}
+
 /* What the copy gets, of the wire. */
 static double link_bps(const GwForecast *forecast)
 {
-    double each = gw_class_is_live(forecast->class) ? forecast->fit.memory_s : forecast->fit.disk_s;
-    double bps = 1 / (each * forecast->known.share);
+    double bps = path_bps(forecast) / forecast->known.share;
 
     return forecast->known.limit_bps > 0 ? MIN(bps, forecast->known.limit_bps) : bps;
 }
 
-GwPrediction *gw_predict(const GwPredictor *predictor, const GwPlanInput *input,
-                         const GwCandidate *candidate)
+/* Beside @others that use the hosts. */
+static GwPrediction *predict(const GwPredictor *predictor, const GwPlanInput *input,
+                             const GwCandidate *candidate, gint64 others, GwPredictedPath *path)
 {
     g_autoptr(GwMoveDecision) decision = gw_plan_decide(input);
     GwPrediction *out = gw_prediction_new();
     GwForecast forecast = { .input = input,
                             .decision = decision,
                             .class = gw_class_of(candidate->transfer, candidate->disks),
-                            .others = count_others(input, candidate->transfer) };
+                            .others = others };
 
     find_fit(predictor, &forecast);
     know_options(&forecast);
@@ -439,5 +443,20 @@ GwPrediction *gw_predict(const GwPredictor *predictor, const GwPlanInput *input,
     out->samples = forecast.fit.moves;
     out->basis = gw_forecast_basis(&forecast, &said);
     out->remedy = gw_forecast_remedy(&forecast, &said);
+    *path = (GwPredictedPath){ path_bps(&forecast), forecast.link };
     return out;
+}
+
+GwPrediction *gw_predict(const GwPredictor *predictor, const GwPlanInput *input,
+                         const GwCandidate *candidate)
+{
+    GwPredictedPath path;
+
+    return predict(predictor, input, candidate, count_others(input, candidate->transfer), &path);
+}
+
+GwPrediction *gw_predict_alone(const GwPredictor *predictor, const GwPlanInput *input,
+                               const GwCandidate *candidate, GwPredictedPath *path)
+{
+    return predict(predictor, input, candidate, 0, path);
 }

@@ -25,9 +25,20 @@ typedef struct {
     double fabric_moves;
 } GwForecast;
 
-/* predict.c. What a move over a link of which nothing is known is taken to get, bytes per second;
- * *@known: FALSE: it is guessed, no move of the fabric has shown any. */
-double gw_predictor_link_bps(const GwPredictor *predictor, gboolean *known);
+/* predict.c. What a move over a link of which nothing is known is taken to get, bytes per second.
+ */
+double gw_predictor_link_bps(const GwPredictor *predictor);
+
+/* The path of a move, as its prediction takes it. */
+typedef struct {
+    double bps; /* of the path itself: for one move that nobody limits */
+    GwLinkBasis link;
+} GwPredictedPath;
+
+/* For plans: of the move by itself on its hosts. Who shares the links when is what their schedule
+ * says. */
+GwPrediction *gw_predict_alone(const GwPredictor *predictor, const GwPlanInput *input,
+                               const GwCandidate *candidate, GwPredictedPath *path);
 
 /* predict_words.c. Owned, NULL-terminated. */
 char **gw_forecast_basis(const GwForecast *forecast, const GwModelled *said);

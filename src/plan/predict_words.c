@@ -27,7 +27,7 @@ static char *link_words(const GwForecast *forecast)
 {
     double each = gw_class_is_live(forecast->class) ? forecast->fit.memory_s : forecast->fit.disk_s;
     g_autofree char *rate = rate_words(1 / each);
-    g_autofree char *own = moves_words(forecast->fit.moves);
+    g_autofree char *own = moves_words(forecast->fit.rate_moves);
     g_autofree char *all = moves_words(forecast->fabric_moves);
     gboolean within = gw_plan_is_within(forecast->input);
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "unit.h"
 
+#include <math.h>
+
 #include "fabric.h"
+#include "plan/many.h"
 #include "plan/plan.h"
 
 /* Plans of fabrics that somebody filled to the brim, or with what no form would take: they are
@@ -321,6 +324,57 @@ static void what_no_drain_took_is_not_brought_back(void **unused)
     refused(fabric, request, GW_ERR_NOT_FOUND, "there is no host 'no-such-host'");
 }
 
+static void times_fit_whatever_hosts_say(void **unused)
+{
+    const gint64 most = 1000000000000000;
+
+    assert_int_equal(many_ms(1500.9), 1500);
+    assert_int_equal(many_ms(-1), 0);
+    assert_int_equal(many_ms(1e300), most);
+    assert_int_equal(many_ms(INFINITY), most);
+    assert_int_equal(many_ms(-INFINITY), 0);
+    assert_int_equal(many_ms(NAN), most);
+}
+
+static void dirty_all(GwVm *vm)
+{
+    if (vm->usage == NULL)
+        vm->usage = gw_vm_usage_new_unknown();
+    vm->usage->disk_allocated_bytes = vm->usage->memory_used_kib = G_MAXINT64;
+    vm->usage->dirty_bps = G_MAXINT64;
+}
+
+/* All of it would take longer than a number of milliseconds can say. */
+static void endless_moves_make_a_plan(void **unused)
+{
+    g_autoptr(GwFabric) fabric = small_fabric(5);
+    g_autoptr(GPtrArray) hosts = gw_fabric_list_hosts(fabric);
+
+    for (guint i = 0; i < hosts->len; i++) {
+        GwHost *host = hosts->pdata[i];
+        g_autoptr(GPtrArray) vms = gw_fabric_list_vms(fabric, host->id);
+        host->bandwidth_mibps = 1;
+        for (guint v = 0; v < vms->len; v++)
+            dirty_all(vms->pdata[v]);
+    }
+    g_autoptr(GwPredictor) predictor = gw_predictor_new(fabric);
+    g_autoptr(GwPlanRequest) request = gw_plan_request_new();
+    g_autofree char *id = fabric_host_id(0);
+    char *names[] = { id, NULL };
+    request->kind = (int)GW_PLAN_DRAIN;
+    request->hosts = g_strdupv(names);
+    g_autoptr(GwMigrationPlan) plan = gw_plan_many(fabric, request, predictor, NULL);
+    assert_non_null(plan);
+    assert_true(plan->moves->len > 0);
+    assert_true(plan->lower_bound_ms > 0 && plan->lower_bound_ms <= plan->total_ms->likely);
+    assert_true(plan->total_ms->low >= 0 && plan->total_ms->low <= plan->total_ms->likely);
+    assert_true(plan->total_ms->likely <= plan->total_ms->high);
+    for (guint i = 0; i < plan->moves->len; i++) {
+        const GwPlannedMove *move = plan->moves->pdata[i];
+        assert_true(move->starts_ms >= 0 && move->starts_ms <= move->ends_ms);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +385,8 @@ int main(void)
         cmocka_unit_test(a_changed_plan_is_refused),
         cmocka_unit_test(requests_that_contradict_themselves_are_refused),
         cmocka_unit_test(what_no_drain_took_is_not_brought_back),
+        cmocka_unit_test(times_fit_whatever_hosts_say),
+        cmocka_unit_test(endless_moves_make_a_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -171,24 +171,30 @@ static void a_long_way_is_gone_to_its_end(void **unused)
     assert_true(found.seconds > 4 * 1048576 / 100.0);
 }
 
+/* Each drawn by itself: any of them beside any other, absurd ones beside ordinary ones. */
+static double any(GRand *random)
+{
+    static const double figures[] = { 0,        -1,        1,   1e-300, 1e9, 1e18,     1e300,
+                                      INFINITY, -INFINITY, NAN, 0.5,    8,   64 * MIB, 1024 * MIB };
+
+    return figures[g_rand_int_range(random, 0, G_N_ELEMENTS(figures))];
+}
+
 static void hostile_figures_do_no_harm(void **unused)
 {
-    static const double figures[] = {
-        0, -1, 1, 1e-300, 1e9, 1e18, 1e300, INFINITY, -INFINITY, NAN
-    };
-    const guint count = G_N_ELEMENTS(figures);
+    g_autoptr(GRand) random = g_rand_new_with_seed(11);
 
-    for (guint i = 0; i < count * count * count * count; i++) {
-        GwPrecopyInput input = { .memory_bytes = figures[i % count],
-                                 .dirty_bps = figures[i / count % count],
-                                 .written_bytes = figures[i * 7 % count],
-                                 .wire_bps = figures[i / count / count % count],
-                                 .wire_first = figures[i * 3 % count],
-                                 .wire_again = figures[i * 5 % count],
-                                 .cpu = figures[i / 3 % count],
-                                 .sync_s = figures[i / 5 % count],
-                                 .downtime_s = figures[i / count / count / count],
-                                 .auto_converge = (i & 1) != 0 };
+    for (guint i = 0; i < 100000; i++) {
+        GwPrecopyInput input = { .memory_bytes = any(random),
+                                 .dirty_bps = any(random),
+                                 .written_bytes = any(random),
+                                 .wire_bps = any(random),
+                                 .wire_first = any(random),
+                                 .wire_again = any(random),
+                                 .cpu = any(random),
+                                 .sync_s = any(random),
+                                 .downtime_s = any(random),
+                                 .auto_converge = g_rand_boolean(random) };
         GwPrecopy found = gw_precopy_run(&input);
         assert_true(found.seconds >= 0 && found.seconds <= 1e9);
         assert_true(found.first_bytes >= 0 && found.first_bytes <= 1e18);

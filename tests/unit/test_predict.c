@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "plan/predict.h"
 #include "scenario.h"
 
 /* Predictions as a whole: that they are monotone, learn, and survive any figure. What they say of
@@ -178,6 +179,97 @@ static void a_new_link_is_noticed_after_two_moves(void **unused)
     scenario_free(s);
 }
 
+static gboolean rests_on(const GwPrediction *said, const char *words)
+{
+    for (guint i = 0; said->basis[i] != NULL; i++) {
+        if (strstr(said->basis[i], words) != NULL)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static void measure_link(Scenario *s, gint64 bytes_per_s)
+{
+    GwHost *host = (GwHost *)scenario_input(s).source;
+    GwLinkFacts *link = gw_link_facts_new();
+
+    link->host_id = g_strdup(s->destination->id);
+    link->bytes_per_s = bytes_per_s;
+    if (host->facts->agent == NULL)
+        host->facts->agent = gw_agent_facts_new();
+    if (host->facts->agent->links == NULL)
+        host->facts->agent->links = gw_record_array(&gw_link_facts_record);
+    g_ptr_array_add(host->facts->agent->links, link);
+}
+
+/* How fast they were is what a person chose. */
+static void limited_moves_show_no_link(void **unused)
+{
+    Scenario *s = ordinary();
+    g_autoptr(GwPrediction) before = predict(s);
+
+    for (guint n = 0; n < 6; n++) {
+        add_move(s->fabric, n, 51600, 1024);
+        g_autofree char *id = g_strdup_printf("J%06u", n);
+        GwJob *job = g_hash_table_lookup(s->fabric->jobs, id);
+        job->options->bandwidth_mibps = 20;
+    }
+    g_autoptr(GwPrediction) guessed = predict(s);
+    assert_int_equal(guessed->samples, 6);
+    assert_int_equal(guessed->link_bps, before->link_bps);
+    assert_true(rests_on(guessed, "rate: not known"));
+    measure_link(s, 30 * MIB);
+    g_autoptr(GwPrediction) measured = predict(s);
+    assert_int_equal(measured->link_bps / MIB, 30);
+    assert_true(rests_on(measured, "as the agents measured"));
+    assert_true(width(guessed->total_ms) > width(measured->total_ms));
+    for (guint n = 6; n < 8; n++) /* one that nobody limits is better than either */
+        add_move(s->fabric, n, 11000, 1024);
+    g_autoptr(GwPrediction) shown = predict(s);
+    assert_true(rests_on(shown, "as 2 moves between these two hosts showed"));
+    scenario_free(s);
+}
+
+/* A link that became another one: what was before it is neither counted nor relied upon. */
+static void moves_before_a_new_link_do_not_count(void **unused)
+{
+    Scenario *s = ordinary();
+
+    for (guint n = 0; n < 10; n++)
+        add_move(s->fabric, n, 11000, 1024);
+    for (guint n = 10; n < 12; n++)
+        add_move(s->fabric, n, 52000, 1024);
+    g_autoptr(GwPrediction) said = predict(s);
+    assert_int_equal(said->samples, 2);
+    assert_true(rests_on(said, "as 2 moves between these two hosts showed"));
+    scenario_free(s);
+}
+
+/* Plans share the links out themselves. */
+static void alone_it_shares_with_nobody(void **unused)
+{
+    Scenario *s = ordinary();
+    GwHost *host = (GwHost *)s->destination;
+    GwPlanInput input = scenario_input(s);
+    g_autoptr(GwPredictor) predictor = gw_predictor_new(s->fabric);
+    g_autoptr(GwCandidate) candidate = gw_plan_candidate(&input);
+    GwPredictedPath path, limited;
+    g_autoptr(GwPrediction) idle = gw_predict(predictor, &input, candidate);
+
+    host->live_in_use = 3;
+    g_autoptr(GwPrediction) shared = gw_predict(predictor, &input, candidate);
+    g_autoptr(GwPrediction) alone = gw_predict_alone(predictor, &input, candidate, &path);
+    assert_int_equal(shared->link_bps, idle->link_bps / 4);
+    assert_int_equal(alone->link_bps, idle->link_bps);
+    assert_int_equal(alone->total_ms->likely, idle->total_ms->likely);
+    assert_int_equal(path.link, GW_LINK_GUESSED);
+    s->options->bandwidth_mibps = 20;
+    g_autoptr(GwPrediction) slow = gw_predict_alone(predictor, &input, candidate, &limited);
+    assert_int_equal(slow->link_bps, 20 * MIB);
+    assert_true(limited.bps >= path.bps && limited.bps <= path.bps);
+    scenario_free(s);
+}
+
 static void what_is_not_known_widens_it(void **unused)
 {
     Scenario *s = ordinary();
@@ -264,6 +356,9 @@ int main(void)
         cmocka_unit_test(it_is_monotone_in_the_link),
         cmocka_unit_test(each_move_makes_it_surer),
         cmocka_unit_test(a_new_link_is_noticed_after_two_moves),
+        cmocka_unit_test(limited_moves_show_no_link),
+        cmocka_unit_test(moves_before_a_new_link_do_not_count),
+        cmocka_unit_test(alone_it_shares_with_nobody),
         cmocka_unit_test(what_is_not_known_widens_it),
         cmocka_unit_test(hostile_figures_do_no_harm),
     };

@@ -83,6 +83,25 @@ static GwPrediction *predict(Scenario *s, const GwJob *job, const GwVm *seen)
     return gw_predict(predictor, &input, candidate);
 }
 
+static void assert_interval(const GwInterval *interval)
+{
+    assert_non_null(interval);
+    assert_true(interval->low >= 0);
+    assert_true(interval->low <= interval->likely);
+    assert_true(interval->likely <= interval->high);
+}
+
+static void assert_sane(const GwPrediction *said)
+{
+    assert_interval(said->total_ms);
+    assert_interval(said->bytes);
+    assert_interval(said->downtime_ms);
+    assert_true(said->link_bps >= 0);
+    assert_true(said->dirty_bps >= -1);
+    assert_true(said->memory_bytes >= 0 && said->disk_bytes >= 0);
+    assert_true(g_strv_length(said->basis) > 0);
+}
+
 /* As docs/prediction.md counts it: without the queue; and of a mirror libvirt counts holes. */
 static void note(Outcome *outcome, const GwJob *job, const GwPrediction *said)
 {
@@ -112,6 +131,7 @@ static void replay_row(Scenario *s, json_t *row, Outcome *outcome)
     job->destination_host_id = g_strdup("kvm2");
     gw_prediction_free(job->prediction);
     job->prediction = predict(s, job, seen);
+    assert_sane(job->prediction);
     note(outcome, job, job->prediction);
     gw_fabric_put_job(s->fabric, job);
 }
