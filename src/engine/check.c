@@ -76,6 +76,12 @@ void gw_check_explain(CheckResult *result)
     plan->script_virsh = gw_plan_script_virsh(input, decision, TRUE);
 }
 
+void gw_check_reserve(CheckResult *result)
+{
+    if (result->error == NULL && result->input.source != result->input.destination)
+        gw_plan_keeps_reserve(&result->input, &result->error);
+}
+
 static GError *refusal(const GwCandidate *candidate, const char *vm_name)
 {
     GError *error = NULL;

@@ -204,6 +204,9 @@ typedef void (*CheckFn)(GwEngine *engine, CheckResult *result, gpointer user);
 /* Adds to the plan what a person is shown beside the verdict: a rating, and scripts. Within @done,
  * before anything of @result is taken. */
 void gw_check_explain(CheckResult *result);
+/* A move of a plan, which was proven to leave reserves alone, is refused where another plan, or a
+ * person, took the room since (@result's error). Like the above. */
+void gw_check_reserve(CheckResult *result);
 /* @job's disks, adapters, virtual HBAs and transfer type are from now on as @result, which forbids
  * nothing, has them; what it held of them goes to the job. */
 void gw_check_take(CheckResult *result, GwJob *job);

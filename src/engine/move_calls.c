@@ -192,6 +192,7 @@ static void part_checked(GwEngine *engine, CheckResult *result, gpointer user)
     const BeginMove begin = { .request = part->request, .user = part->user_name };
     g_autoptr(GError) held = NULL;
 
+    gw_check_reserve(result);
     if (result->error == NULL && !g_hash_table_add(engine->accepting, g_strdup(result->vm->uuid)))
         gw_error_set(&held, GW_ERR_CONFLICT, "Wait for that job, or cancel it.",
                      "another move of '%s' is being accepted", result->vm->name);

@@ -28,6 +28,8 @@ static void checked(GwEngine *engine, CheckResult *result, gpointer user)
 
     if (run == NULL)
         return;
+    if (run->move->job->part_of != NULL)
+        gw_check_reserve(result);
     if (result->error != NULL) {
         gw_moves_news(engine, run,
                       (GwMoveEvent){ .kind = GW_MOVE_REFUSED, .error = result->error });

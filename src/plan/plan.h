@@ -136,6 +136,9 @@ GwMoveDecision *gw_plan_decide(const GwPlanInput *input);
  * Where the destination is the source the VM takes nothing more: what its own host is worth to it
  * (a candidate without findings will do), to be compared with the others. docs/placement.md */
 void gw_plan_rate(const GwPlanInput *input, GwCandidate *candidate);
+/* Whether the destination's reserve of memory is left beside the VM and what other moves bring
+ * (R57). Else @error says how much is missing. */
+gboolean gw_plan_keeps_reserve(const GwPlanInput *input, GError **error);
 /* The policy that holds for @host: its group's, or the nearest parent's that has one, or the
  * product's. Borrowed from the fabric, or static. */
 const GwPlacementPolicy *gw_plan_policy(const GwFabric *fabric, const GwHost *host);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "plan/rating.h"
 
+#include "base/error.h"
+#include "plan/rule.h"
+
 /* What the destination would have left of each resource with the VM on it, as points.
  * Where the VM is there already (a host is compared with the others), it takes nothing more. */
 
@@ -145,4 +148,30 @@ void gw_rating_resources(const GwPlanInput *input, const GwCandidate *candidate,
     /* What is not copied takes no space: nothing is better for it. */
     if (resources->of[GW_RESOURCE_DISK].free)
         resources->of[GW_RESOURCE_DISK].points = GW_POINTS_MAX;
+}
+
+gboolean gw_plan_keeps_reserve(const GwPlanInput *input, GError **error)
+{
+    GwPlanInput own = *input;
+    g_autoptr(GwPlanShared) shared =
+        input->shared == NULL ? gw_plan_shared_new(input->fabric) : NULL;
+    const GwResources resources = { .policy = gw_plan_policy(input->fabric, input->destination) };
+    GwResource memory = { 0 };
+
+    if (shared != NULL)
+        own.shared = shared;
+    GwArrivals arrivals = gw_shared_arrivals(&own);
+    weigh_memory(&own, &resources, &arrivals, &memory);
+    if (memory.unknown || memory.reserve == 0 || memory.left >= 0)
+        return TRUE;
+    g_autofree char *missing = gw_plan_size(-memory.left);
+    g_autofree char *reserve = gw_plan_size(memory.reserve);
+    gw_error_set(error, GW_ERR_REFUSED,
+                 "Nothing: the plan looks for another host. Where there is none, make room, or "
+                 "lower the reserve.",
+                 "with '%s', and what other moves bring, %s would lack %s of its reserve of %s of "
+                 "memory (R57)",
+                 gw_plan_vm_name(input->vm), gw_plan_host_name(input->destination), missing,
+                 reserve);
+    return FALSE;
 }

@@ -30,6 +30,33 @@ static void test_a_destination_dies_before_its_turn(void **unused)
     plan_close(&world);
 }
 
+/* R57: what a plan was proven to leave alone is looked at again when a move begins, since somebody
+ * may have taken the room, or asked for more of it. The memory itself would do for the VM. */
+static void test_a_reserve_is_raised_meanwhile(void **unused)
+{
+    PlanWorld world;
+    (void)unused;
+
+    plan_open_default(&world);
+    g_autoptr(GwMigrationPlan) plan = plan_make(&world, plan_request(GW_PLAN_DRAIN, "a"));
+    const GwPlannedMove *last = plan_move_at(plan, 2);
+    char letter = *last->destination_host_name;
+    guint before = plan_running_at(&world, letter);
+    g_autoptr(GwJob) job = plan_apply(&world, plan);
+    g_autoptr(GwFabric) fabric = gw_engine_fabric(world.world.engine);
+    g_autoptr(GwHost) host = gw_host_copy(gw_fabric_host(fabric, last->destination_host_id));
+    host->memory_reserve_kib = host->facts->memory_kib - 1024;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GwHost) changed = world_change_host(world.world.engine, host, &error);
+    if (changed == NULL)
+        fail_msg("%s", error->message);
+    plan_end_done(&world, job->id);
+    assert_int_equal(plan_running_at(&world, 'a'), 0);
+    assert_int_equal(plan_running_at(&world, letter), before);
+    plan_check_vms(&world);
+    plan_close(&world);
+}
+
 /* The letter of a host that a VM is copied to just now. */
 static char copies_to(PlanWorld *world)
 {
@@ -396,6 +423,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_destination_dies_before_its_turn),
+        cmocka_unit_test(test_a_reserve_is_raised_meanwhile),
         cmocka_unit_test(test_a_destination_dies_under_a_move),
         cmocka_unit_test(test_the_source_is_away_for_a_while),
         cmocka_unit_test(test_a_vm_is_started_meanwhile),
