@@ -30,6 +30,7 @@ static xmlDoc *parse(const char *text)
     xmlParserCtxt *parser = xmlCreatePushParserCtxt(NULL, NULL, NULL, 0, NULL);
     xmlDoc *doc = NULL;
 
+    xmlResetLastError();
     if (parser == NULL)
         return NULL;
     /* Whatever encoding it declares: libvirt writes UTF-8, and what was looked at is what is read.
@@ -65,7 +66,8 @@ GwXml *gw_xml_parse(const char *text, GError **error)
     xml->doc = parse(text);
     if (xml->doc == NULL) {
         const xmlError *last = xmlGetLastError();
-        const char *why = last != NULL && last->message != NULL ? last->message : "empty";
+        const char *said = last != NULL && last->message != NULL ? last->message : "unreadable";
+        const char *why = text[strspn(text, " \t\r\n")] == '\0' ? "empty" : said;
         g_autofree char *line = g_strchomp(g_strdup(why));
         gw_error_set(error, GW_ERR_INVALID, "Correct the definition on its host (virsh edit).",
                      "not usable XML: %s", line);
