@@ -52,7 +52,6 @@ static GwMovePlan *make_plan(const GwPlanInput *input, const GwMoveDecision *dec
     return plan;
 }
 
-/* Moves of a plan, and jobs that begin, are checked far more often than anybody looks. */
 void gw_check_take(CheckResult *result, GwJob *job)
 {
     g_clear_pointer(&job->disks, g_ptr_array_unref);
@@ -64,6 +63,7 @@ void gw_check_take(CheckResult *result, GwJob *job)
     job->transfer = result->plan->candidate->transfer;
 }
 
+/* Moves of a plan, and jobs that begin, are checked far more often than anybody looks. */
 void gw_check_explain(CheckResult *result)
 {
     const GwPlanInput *input = &result->input;
